@@ -1,0 +1,8 @@
+//! Compiles the contract with the inventory service into a server.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=../proto");
+    let files = protox::compile(["reservation/v1/inventory.proto"], ["../proto"])?;
+    tonic_prost_build::configure().build_client(false).compile_fds(files)?;
+    Ok(())
+}
