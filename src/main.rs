@@ -1,2 +1,38 @@
-//! x
-fn main() {}
+//! Configuration, then telemetry, then clients, then the Lambda runtime.
+
+use std::process::ExitCode;
+
+use lambda_runtime::{Error, Runtime, service_fn};
+use reservation_worker::batch::Batch;
+use reservation_worker::config::{Config, ConfigError};
+use reservation_worker::telemetry::{init_error, logs};
+use reservation_worker::worker::Worker;
+use rustls::RootCertStore;
+use tracing::Level;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let config = Config::from_env();
+    logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
+    let batch = match batch(config) {
+        Ok(batch) => batch,
+        Err(error) => {
+            init_error::report(&*error).await;
+            return ExitCode::FAILURE;
+        }
+    };
+    let handler = service_fn(async |event| batch.handle(event).await.map_err(Error::from));
+    match Runtime::new(handler).run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error, "the Lambda runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn batch(config: Result<Config, ConfigError>) -> Result<Batch<Worker>, Error> {
+    let config = config?;
+    let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    Ok(Batch::new(&config, Worker::new(&config, web_roots)?))
+}

@@ -1,0 +1,151 @@
+//! SQS event in, batch response out (contract section 5).
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::{Context, LambdaEvent};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, error_span};
+
+use crate::config::Config;
+use crate::outcome::Outcome;
+use crate::record::{Record, UnusableRecord};
+use crate::retry::Deadline;
+use crate::schedule::{self, Limits, Turn};
+
+/// Turns records into outcomes. The batch knows nothing else of the work.
+pub trait Handler {
+    /// What a record turned out to ask for, were it that it cannot be understood.
+    type Job: Job;
+
+    /// Reads a record.
+    fn read(&self, record: &Record, context: &Context) -> Self::Job;
+
+    /// Does what it asks for.
+    fn work(&self, job: &Self::Job, deadline: Deadline) -> impl Future<Output = Outcome>;
+}
+
+/// What the batch must know of a [`Handler::Job`].
+pub trait Job {
+    /// Two jobs of the same lane and identity are the same work.
+    type Identity: Eq + Hash;
+
+    /// The lane, in which jobs run one after the other, and the identity; `None` if it runs on its own.
+    fn lane(&self) -> Option<(&str, &Self::Identity)>;
+
+    /// The span that says in the log which record it is.
+    fn span(&self, record: &Record) -> Span;
+}
+
+/// Works on batches with a [`Handler`].
+#[derive(Debug)]
+pub struct Batch<H> {
+    handler: H,
+    permits: Semaphore,
+    reserve: Duration,
+    time_for_work: Duration,
+}
+
+/// A record that is being worked on, or was.
+struct Begun {
+    span: Span,
+    at: Instant,
+}
+
+impl<H: Handler> Batch<H> {
+    /// Takes from the configuration how much is worked on at once, and how much time is kept back.
+    pub fn new(config: &Config, handler: H) -> Self {
+        Self {
+            handler,
+            permits: Semaphore::new(config.worker_concurrency),
+            reserve: config.deadline_reserve,
+            time_for_work: config.reservation_api_timeout + config.inventory_timeout,
+        }
+    }
+
+    /// Works on a batch and says which records SQS must keep.
+    ///
+    /// # Errors
+    ///
+    /// [`UnusableRecord`], before any work is done, when the event is not one of SQS records with ids.
+    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, UnusableRecord> {
+        let LambdaEvent { payload, context, .. } = event;
+        let deadline = Deadline::at(context.deadline(), self.reserve);
+        let records = payload
+            .records
+            .into_iter()
+            .enumerate()
+            .map(|(place, message)| Record::new(place, message));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        // Of the level that no filter takes away, so that every line says whose it is.
+        let span = error_span!("invocation", request_id = context.request_id);
+        let outcomes = self.work(&records, &context, deadline).instrument(span).await;
+        Ok(response(&records, &outcomes))
+    }
+
+    async fn work(&self, records: &[Record], context: &Context, deadline: Deadline) -> Vec<Outcome> {
+        let jobs: Vec<_> = records
+            .iter()
+            .map(|record| self.handler.read(record, context))
+            .collect();
+        let turns = turns(records, &jobs);
+        let limits = Limits {
+            permits: &self.permits,
+            deadline,
+            // One try of each call, but never so much that a short function time-out starts nothing.
+            least_time: self.time_for_work.min(deadline.left() / 2),
+        };
+        let begun: Vec<OnceLock<Begun>> = records.iter().map(|_| OnceLock::new()).collect();
+        let begin = |place: usize| {
+            begun[place].get_or_init(|| Begun {
+                span: jobs[place].span(&records[place]),
+                at: Instant::now(),
+            })
+        };
+        let work = |place| {
+            self.handler
+                .work(&jobs[place], deadline)
+                .instrument(begin(place).span.clone())
+        };
+        schedule::run(&turns, limits, work, |place, outcome| {
+            let Begun { span, at } = begin(place);
+            span.in_scope(|| outcome.log(at.elapsed()));
+        })
+        .await
+    }
+}
+
+fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [J]) -> Vec<Turn<'a>> {
+    let mut first = HashMap::new();
+    let places = jobs.iter().enumerate();
+    let turns = places.map(|(place, job)| {
+        let lane = job.lane();
+        let earlier = lane.map(|work| *first.entry(work).or_insert(place));
+        Turn {
+            lane: lane.map(|(name, _)| name),
+            group: records[place].fifo_group.as_deref(),
+            same_as: earlier.filter(|earlier| *earlier < place),
+        }
+    });
+    turns.collect()
+}
+
+/// Each returned message id once, in the order of the batch.
+fn response(records: &[Record], outcomes: &[Outcome]) -> SqsBatchResponse {
+    let mut named = HashSet::new();
+    let returned = records
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| !outcome.is_acknowledged());
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(
+        returned
+            .map(|(record, _)| record.message_id.as_str())
+            .filter(|message_id| named.insert(*message_id)),
+    );
+    response
+}

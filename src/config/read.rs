@@ -1,0 +1,208 @@
+//! Reads one variable at a time and gathers what is wrong.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tracing::Level;
+use url::Url;
+
+use super::{ConfigError, MetricsSink, Problem};
+
+type Parsed<T> = Result<T, String>;
+
+pub(super) struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish<T>(self, config: Option<T>) -> Result<T, ConfigError> {
+        config.filter(|_| self.problems.is_empty()).ok_or(ConfigError {
+            problems: self.problems,
+        })
+    }
+
+    pub(super) fn problem(&mut self, variable: &'static str, reason: impl Into<String>) {
+        let value = self
+            .value(variable)
+            .map_or_else(|| "(unset)".to_owned(), |value| shown(&value));
+        self.problems.push(Problem {
+            variable,
+            value,
+            reason: reason.into(),
+        });
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        parse(&self.value(variable)?)
+            .map_err(|reason| self.problem(variable, reason))
+            .ok()
+    }
+
+    pub(super) fn or<T>(
+        &mut self,
+        variable: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> T {
+        self.optional(variable, parse).unwrap_or(default)
+    }
+
+    pub(super) fn required<T>(
+        &mut self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        if self.value(variable).is_none() {
+            self.problem(variable, "is required");
+        }
+        self.optional(variable, parse)
+    }
+
+    pub(super) fn secret<T>(
+        &mut self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        let hidden = |reason| Problem {
+            variable,
+            value: "(hidden)".to_owned(),
+            reason,
+        };
+        parse(&self.value(variable)?)
+            .map_err(|reason| self.problems.push(hidden(reason)))
+            .ok()
+    }
+
+    /// `LOG_LEVEL` is the operator's; `AWS_LAMBDA_LOG_LEVEL` is what Lambda's own log filter is set to.
+    pub(super) fn log_level(&mut self) -> Level {
+        self.optional("LOG_LEVEL", log_level)
+            .or_else(|| self.optional("AWS_LAMBDA_LOG_LEVEL", lambda_log_level))
+            .unwrap_or(Level::INFO)
+    }
+
+    fn value(&self, variable: &str) -> Option<String> {
+        (self.lookup)(variable)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// A URL with a password in it is not shown.
+fn shown(value: &str) -> String {
+    if value.contains('@') {
+        "(hidden)".to_owned()
+    } else {
+        value.to_owned()
+    }
+}
+
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Parsed<T>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |value| match value.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "is not a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+pub(super) fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> Parsed<Duration> {
+    let number = number(range);
+    move |value| number(value).map(Duration::from_millis)
+}
+
+pub(super) fn http_url(value: &str) -> Parsed<Url> {
+    let url = Url::parse(value).map_err(|error| format!("is not a URL: {error}"))?;
+    let reason = if !matches!(url.scheme(), "http" | "https") {
+        "is not an http:// or https:// URL"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "must not hold credentials"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        "must not have a query or a fragment"
+    } else {
+        return Ok(url);
+    };
+    Err(reason.to_owned())
+}
+
+pub(super) fn inventory_address(value: &str) -> Parsed<Url> {
+    let url = if value.contains("://") {
+        http_url(value)?
+    } else {
+        let (_, port) = value.rsplit_once(':').ok_or("is neither host:port nor a URL")?;
+        if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err("has no port from 1 to 65535".to_owned());
+        }
+        http_url(&format!("http://{value}"))?
+    };
+    if url.path() == "/" {
+        Ok(url)
+    } else {
+        Err("must not have a path".to_owned())
+    }
+}
+
+pub(super) fn bearer_token(value: &str) -> Parsed<String> {
+    if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(value.to_owned())
+    } else {
+        Err("has a character that a bearer token cannot have".to_owned())
+    }
+}
+
+pub(super) fn metrics_sink(value: &str) -> Parsed<MetricsSink> {
+    match value {
+        "cloudwatch" => Ok(MetricsSink::CloudWatch),
+        "emf" => Ok(MetricsSink::Emf),
+        "none" => Ok(MetricsSink::None),
+        _ => Err("is not one of cloudwatch, emf, none".to_owned()),
+    }
+}
+
+/// CloudWatch's rule for a namespace: 1 to 255 of these characters, and `AWS/` is its own.
+pub(super) fn metrics_namespace(value: &str) -> Parsed<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
+    if value.len() > 255 || !value.bytes().all(allowed) || value.starts_with("AWS/") {
+        return Err(
+            "is not a CloudWatch namespace: at most 255 of A-Z a-z 0-9 . - _ / # :, not AWS/".to_owned(),
+        );
+    }
+    Ok(value.to_owned())
+}
+
+fn log_level(value: &str) -> Parsed<Level> {
+    match value.to_ascii_lowercase().as_str() {
+        "debug" => Ok(Level::DEBUG),
+        "info" => Ok(Level::INFO),
+        "warn" => Ok(Level::WARN),
+        "error" => Ok(Level::ERROR),
+        _ => Err("is not one of debug, info, warn, error".to_owned()),
+    }
+}
+
+/// Lambda has two levels more than we log at.
+fn lambda_log_level(value: &str) -> Parsed<Level> {
+    match value.to_ascii_lowercase().as_str() {
+        "trace" => Ok(Level::DEBUG),
+        "fatal" => Ok(Level::ERROR),
+        other => log_level(other),
+    }
+}

@@ -1,0 +1,173 @@
+//! The inventory service: gRPC, owner of the seats (contract section 3).
+
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Response, Status};
+
+use crate::config::Config;
+use crate::reservation::{Id, Seats};
+use crate::retry::{Deadline, retry};
+
+mod verdict;
+
+pub use verdict::Error;
+use verdict::judge;
+
+/// The messages and the client that `build.rs` makes of `proto/`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated; documented in proto/"
+)]
+pub mod proto {
+    pub mod common {
+        pub mod v1 {
+            tonic::include_proto!("common.v1");
+        }
+    }
+    pub mod reservation {
+        pub mod v1 {
+            tonic::include_proto!("reservation.v1");
+        }
+    }
+}
+
+use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
+
+/// The client: one channel for the life of the process, connected when first needed and again when lost.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    client: InventoryServiceClient<Channel>,
+    timeout: Duration,
+}
+
+/// The seats of a reservation, as the inventory knows them.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    /// The reservation that holds them.
+    pub reservation_id: &'a Id,
+    /// The ticketed event that they belong to.
+    pub event_id: &'a str,
+    /// Which, or how many.
+    pub seats: &'a Seats,
+}
+
+/// Why seats are released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseReason {
+    /// `EXPIRED`: nobody paid in time.
+    Expired,
+    /// `FAILED_PAYMENT`.
+    FailedPayment,
+}
+
+impl Inventory {
+    /// Makes the client; must be called within a Tokio runtime. `https://` servers are checked against `roots`.
+    ///
+    /// # Errors
+    ///
+    /// When the address or the TLS set-up cannot be used.
+    pub fn new(config: &Config, roots: RootCertStore) -> Result<Self, tonic::transport::Error> {
+        let timeout = config.inventory_timeout;
+        let mut endpoint = Endpoint::from_shared(config.inventory.to_string())?
+            .connect_timeout(timeout)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Some(KEEP_ALIVE))
+            // Asked of a connection that was silent for so long, when a call goes out on it: a peer that
+            // vanished while the function was frozen costs one try. Never asked of an idle connection,
+            // which servers answer with GOAWAY.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(timeout);
+        if config.inventory.scheme() == "https" {
+            endpoint = endpoint.tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))?;
+        }
+        Ok(Self {
+            client: InventoryServiceClient::new(endpoint.connect_lazy()),
+            timeout,
+        })
+    }
+
+    /// Gives the seats of a hold back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says by its fault whether asking again can help.
+    pub async fn release_hold(
+        &self,
+        held: &Held<'_>,
+        reason: ReleaseReason,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let message = ReleaseHoldRequest {
+            reservation_id: held.reservation_id.to_string(),
+            event_id: held.event_id.to_owned(),
+            seat_ids: held.seats.ids().to_vec(),
+            quantity: held.seats.quantity(),
+            reason: match reason {
+                ReleaseReason::Expired => "EXPIRED",
+                ReleaseReason::FailedPayment => "FAILED_PAYMENT",
+            }
+            .to_owned(),
+            idempotency_key: format!("{}:RELEASE", held.reservation_id),
+        };
+        retry(deadline, async || {
+            let mut client = self.client.clone();
+            judge(self.in_time(client.release_hold(self.request(&message))).await)
+        })
+        .await
+    }
+
+    /// Sells the seats of a hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says by its fault whether asking again can help.
+    pub async fn commit_reservation(
+        &self,
+        held: &Held<'_>,
+        payment_intent_id: &str,
+        user_id: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let message = CommitReservationRequest {
+            reservation_id: held.reservation_id.to_string(),
+            event_id: held.event_id.to_owned(),
+            seat_ids: held.seats.ids().to_vec(),
+            quantity: held.seats.quantity(),
+            payment_intent_id: payment_intent_id.to_owned(),
+            user_id: user_id.unwrap_or_default().to_owned(),
+            idempotency_key: format!("{}:COMMIT", held.reservation_id),
+        };
+        retry(deadline, async || {
+            let mut client = self.client.clone();
+            judge(
+                self.in_time(client.commit_reservation(self.request(&message)))
+                    .await,
+            )
+        })
+        .await
+    }
+
+    /// A message with the time that the service has for it.
+    fn request<M: Clone>(&self, message: &M) -> Request<M> {
+        let mut request = Request::new(message.clone());
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    /// One try. The time is ours to keep: when the channel keeps it, it says `CANCELLED`.
+    async fn in_time<R>(&self, call: impl Future<Output = Result<Response<R>, Status>>) -> Result<R, Status> {
+        let reply = match tokio::time::timeout(self.timeout, call).await {
+            Ok(reply) => reply.map(Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded("")),
+        };
+        tracing::debug!(code = ?reply.as_ref().map_or_else(Status::code, |_| Code::Ok), "inventory answered");
+        reply
+    }
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -1,0 +1,172 @@
+//! What a reply of the inventory means: the gRPC code, and in an `OK` reply the status and the error in
+//! its body (contract section 3). Every number has a meaning, those of a newer service too.
+
+use tonic::{Code, Status};
+
+use super::proto::common::v1::{Error as BodyError, ErrorCode};
+use super::proto::reservation::v1::{
+    CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
+};
+use crate::fault::{Fault, Faulty};
+
+/// A call to the inventory that was not done: what it said, without any message of the service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("inventory: {said}")]
+pub struct Error {
+    said: String,
+    fault: Fault,
+}
+
+impl Faulty for Error {
+    fn fault(&self) -> Fault {
+        self.fault
+    }
+}
+
+/// In rising order of gravity: where status and error of one reply disagree, the graver counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    Done,
+    Transient,
+    Rejected,
+}
+
+/// A reply that can be `OK` on the wire and still be a failure.
+pub(super) trait Reply {
+    fn error(&self) -> Option<&BodyError>;
+    /// The status in words, and what it says by itself: nothing where it is not set, or leaves it to `code`.
+    fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>);
+    fn of_error_code(code: ErrorCode) -> Verdict {
+        of_error_code(code)
+    }
+}
+
+impl Reply for ReleaseHoldResponse {
+    fn error(&self) -> Option<&BodyError> {
+        self.error.as_ref()
+    }
+
+    fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>) {
+        let Ok(status) = ReleaseStatus::try_from(self.status) else {
+            return unknown(self.status);
+        };
+        let verdict = match status {
+            ReleaseStatus::Unspecified => None,
+            ReleaseStatus::Success | ReleaseStatus::AlreadyReleased | ReleaseStatus::NotFound => {
+                Some(Verdict::Done)
+            }
+            ReleaseStatus::Failed => code.or(Some(Verdict::Transient)),
+        };
+        (status.as_str_name().to_owned(), verdict)
+    }
+
+    fn of_error_code(code: ErrorCode) -> Verdict {
+        if code == ErrorCode::NotFound {
+            Verdict::Done
+        } else {
+            of_error_code(code)
+        }
+    }
+}
+
+impl Reply for CommitReservationResponse {
+    fn error(&self) -> Option<&BodyError> {
+        self.error.as_ref()
+    }
+
+    fn of_status(&self, _: Option<Verdict>) -> (String, Option<Verdict>) {
+        let Ok(status) = CommitStatus::try_from(self.status) else {
+            return unknown(self.status);
+        };
+        let verdict = match status {
+            CommitStatus::Unspecified => None,
+            CommitStatus::Success => Some(Verdict::Done),
+            CommitStatus::FailedPayment | CommitStatus::FailedExpired | CommitStatus::FailedConflict => {
+                Some(Verdict::Rejected)
+            }
+        };
+        (status.as_str_name().to_owned(), verdict)
+    }
+}
+
+/// A status or code that only a newer service knows is tried again, never taken for success.
+fn unknown(number: i32) -> (String, Option<Verdict>) {
+    (number.to_string(), Some(Verdict::Transient))
+}
+
+/// Reads a reply whole.
+pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
+    let (said, verdict) = match reply {
+        Err(status) => (format!("{:?}", status.code()), of_grpc_code(status.code())),
+        Ok(reply) => {
+            let code = reply.error().map(|error| error.code).filter(|code| *code != 0);
+            let (code_said, by_code) = match code.map(ErrorCode::try_from) {
+                None => (String::new(), None),
+                Some(Ok(code)) => (code.as_str_name().to_owned(), Some(R::of_error_code(code))),
+                Some(Err(error)) => unknown(error.0),
+            };
+            let (status_said, by_status) = reply.of_status(by_code);
+            (
+                format!("{status_said} {code_said}"),
+                by_status.max(by_code).unwrap_or(Verdict::Done),
+            )
+        }
+    };
+    let fault = match verdict {
+        Verdict::Done => return Ok(()),
+        Verdict::Transient => Fault::TRANSIENT,
+        Verdict::Rejected => Fault::Rejected,
+    };
+    Err(Error {
+        said: said.trim_end().to_owned(),
+        fault,
+    })
+}
+
+fn of_grpc_code(code: Code) -> Verdict {
+    match code {
+        Code::Ok | Code::AlreadyExists => Verdict::Done,
+        Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::Unauthenticated => Verdict::Transient,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss => Verdict::Rejected,
+    }
+}
+
+fn of_error_code(code: ErrorCode) -> Verdict {
+    match code {
+        ErrorCode::Unspecified | ErrorCode::AlreadyExists => Verdict::Done,
+        ErrorCode::Unauthenticated
+        | ErrorCode::Forbidden
+        | ErrorCode::Unauthorized
+        | ErrorCode::RateLimited
+        | ErrorCode::QuotaExceeded
+        | ErrorCode::IdempotencyConflict
+        | ErrorCode::PaymentNotApproved
+        | ErrorCode::Internal
+        | ErrorCode::Unavailable
+        | ErrorCode::Timeout
+        | ErrorCode::UpstreamTimeout
+        | ErrorCode::UpstreamError
+        | ErrorCode::ConcurrentModification => Verdict::Transient,
+        ErrorCode::InvalidArgument
+        | ErrorCode::NotFound
+        | ErrorCode::FailedPrecondition
+        | ErrorCode::IdempotencyRequired
+        | ErrorCode::ReservationExpired
+        | ErrorCode::InventoryConflict
+        | ErrorCode::InsufficientInventory
+        | ErrorCode::DataCorruption => Verdict::Rejected,
+    }
+}

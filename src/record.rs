@@ -1,0 +1,64 @@
+//! One SQS record with a known identity (contract section 5).
+
+use aws_lambda_events::sqs::SqsMessage;
+
+/// What the worker knows of a message besides what its body says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The message's id, never empty: it is what a batch item failure names.
+    pub message_id: String,
+    /// The body, a plain string; absent if the event had none.
+    pub body: Option<String>,
+    /// How often the message was received, this time included; 1 if the queue did not say.
+    pub receive_count: u32,
+    /// The message group on a FIFO queue. A group on a standard queue only makes it fair, and is `None` here.
+    pub fifo_group: Option<String>,
+    /// Message attribute `traceparent` (W3C).
+    pub traceparent: Option<String>,
+    /// System attribute `AWSTraceHeader` (X-Ray).
+    pub xray_header: Option<String>,
+}
+
+/// A record that could not be returned to the queue, so that nothing may be done with the batch.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("Records[{place}].{field}: {reason}")]
+pub struct UnusableRecord {
+    place: usize,
+    field: &'static str,
+    reason: &'static str,
+}
+
+impl Record {
+    /// Takes the record at `place` of the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`UnusableRecord`] when it is not an SQS record or has no message id.
+    pub fn new(place: usize, mut message: SqsMessage) -> Result<Self, UnusableRecord> {
+        let unusable = |field, reason| UnusableRecord { place, field, reason };
+        if message.event_source.is_some_and(|source| source != "aws:sqs") {
+            return Err(unusable("eventSource", "is not aws:sqs"));
+        }
+        let message_id = message
+            .message_id
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| unusable("messageId", "is missing or empty"))?;
+        let is_fifo = message.event_source_arn.is_some_and(|arn| arn.ends_with(".fifo"));
+        let group = message.attributes.remove("MessageGroupId");
+        let receive_count = message
+            .attributes
+            .get("ApproximateReceiveCount")
+            .and_then(|count| count.parse().ok());
+        Ok(Self {
+            message_id,
+            body: message.body,
+            receive_count: receive_count.unwrap_or(1),
+            fifo_group: is_fifo.then(|| group.unwrap_or_default()),
+            traceparent: message
+                .message_attributes
+                .remove("traceparent")
+                .and_then(|value| value.string_value),
+            xray_header: message.attributes.remove("AWSTraceHeader"),
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! The reservation API: REST, owner of a reservation's status (contract section 3).
+
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, StatusCode, header, redirect, retry as protocol_retry};
+use rustls::RootCertStore;
+use serde::Serialize;
+use url::Url;
+
+use crate::config::Config;
+use crate::reservation::{Ending, Id};
+use crate::retry::{Deadline, retry};
+
+mod error;
+mod reply;
+
+pub use error::Error;
+use reply::Reply;
+pub use reply::Reservation;
+
+/// The client: one connection pool for the life of the process, connected when first needed.
+#[derive(Debug, Clone)]
+pub struct ReservationApi {
+    http: Client,
+    base: Url,
+    longest_retry_after: Duration,
+}
+
+/// The change of status to ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Transition<'a> {
+    /// Whose status.
+    pub reservation_id: &'a Id,
+    /// How the hold ends.
+    pub to: Ending,
+    /// The payment that confirms it.
+    pub payment_intent_id: Option<&'a str>,
+    /// Why it is cancelled.
+    pub reason: Option<&'a str>,
+    /// The payment service's word for why.
+    pub error_code: Option<&'a str>,
+}
+
+/// The answer to a [`Transition`]: either way the reservation has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It ended as asked, with the reservation if the reply held one.
+    Done(Option<Reservation>),
+    /// It had ended before, in this way.
+    AlreadyEnded(Ending),
+}
+
+#[derive(Serialize)]
+struct StatusUpdate<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_intent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+}
+
+impl ReservationApi {
+    /// Makes the client; `https://` servers are checked against `roots`.
+    ///
+    /// # Errors
+    ///
+    /// When the TLS or the HTTP client cannot be set up.
+    pub fn new(
+        config: &Config,
+        roots: RootCertStore,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut headers = header::HeaderMap::new();
+        headers.insert(
+            header::ACCEPT,
+            header::HeaderValue::from_static("application/json"),
+        );
+        if let Some(token) = &config.reservation_api_token {
+            let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        let tls =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let http = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .default_headers(headers)
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .timeout(config.reservation_api_timeout)
+            .redirect(redirect::Policy::none())
+            .retry(protocol_retry::never()) // `retry` counts the tries
+            .no_proxy() // the environment holds what the contract lists, and nothing else counts
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_user_timeout(config.reservation_api_timeout) // a peer that vanished while the function was frozen
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(config.worker_concurrency)
+            .build()?;
+        Ok(Self {
+            http,
+            base: config.reservation_api.clone(),
+            longest_retry_after: config.backoff_max,
+        })
+    }
+
+    /// Ends a reservation, or learns how it ended before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says by its fault whether asking again can help.
+    pub async fn end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<Answer, Error> {
+        retry(deadline, async || self.try_end(transition).await).await
+    }
+
+    /// Reads a reservation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says by its fault whether asking again can help.
+    pub async fn read(&self, reservation_id: &Id, deadline: Deadline) -> Result<Reservation, Error> {
+        retry(deadline, async || self.try_read(reservation_id).await).await
+    }
+
+    async fn try_end(&self, transition: &Transition<'_>) -> Result<Answer, Error> {
+        let Transition {
+            reservation_id,
+            to,
+            payment_intent_id,
+            reason,
+            error_code,
+        } = *transition;
+        let update = StatusUpdate {
+            status: to.as_str(),
+            payment_intent_id,
+            reason,
+            error_code,
+        };
+        let request = self
+            .http
+            .patch(self.url(reservation_id))
+            .header("idempotency-key", format!("{reservation_id}:{to}"))
+            .json(&update);
+        let reply = self.send(request).await?;
+        if reply.status.is_success() {
+            return Ok(Answer::Done(reply.reservation()));
+        }
+        match reply.ended() {
+            Some(ending) => Ok(Answer::AlreadyEnded(ending)),
+            None if reply.status == StatusCode::CONFLICT => self.after_conflict(reservation_id).await,
+            None => Err(reply.refused()),
+        }
+    }
+
+    /// A conflict that does not say with what: the reservation itself says how it stands.
+    async fn after_conflict(&self, reservation_id: &Id) -> Result<Answer, Error> {
+        match self.try_read(reservation_id).await?.ending {
+            Some(ending) => Ok(Answer::AlreadyEnded(ending)),
+            None => Err(Error::StillOnHold),
+        }
+    }
+
+    async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
+        let reply = self.send(self.http.get(self.url(reservation_id))).await?;
+        if reply.status.is_success() {
+            reply.reservation().ok_or(Error::Unreadable)
+        } else {
+            Err(reply.refused())
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, Error> {
+        let reply = Reply::read(request.send().await?, self.longest_retry_after).await;
+        tracing::debug!(status = reply.status.as_u16(), "reservation API answered");
+        Ok(reply)
+    }
+
+    fn url(&self, reservation_id: &Id) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["internal", "reservations", reservation_id.as_str()]);
+        }
+        url
+    }
+}
+
+/// Shorter than a load balancer's usual minute, so that we close first.
+const IDLE: Duration = Duration::from_secs(50);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);

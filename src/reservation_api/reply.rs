@@ -1,0 +1,155 @@
+//! What a reply of the reservation API says. A caller may not rely on a body.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::{Response, StatusCode, header};
+use serde::Deserialize;
+
+use super::error::{Error, Refusal};
+use crate::reservation::{Ending, Seats};
+
+/// A longer body is not read on: no reply of the API is.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// A reservation as the API returns it, as far as the worker uses it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reservation {
+    /// How it ended; `None` while it is on `HOLD` or in a status that the worker does not know.
+    pub ending: Option<Ending>,
+    /// The ticketed event.
+    pub event_id: Option<String>,
+    /// The customer.
+    pub user_id: Option<String>,
+    /// The seats.
+    pub seats: Option<Seats>,
+}
+
+impl Reservation {
+    /// This reservation, with what it lacks taken from the other.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            ending: self.ending.or(other.ending),
+            event_id: self.event_id.or(other.event_id),
+            user_id: self.user_id.or(other.user_id),
+            seats: self.seats.or(other.seats),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReservationBody {
+    event_id: Option<String>,
+    user_id: Option<String>,
+    status: Option<String>,
+    seat_ids: Option<Vec<String>>,
+    quantity: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Deserialize)]
+struct ErrorFields {
+    code: Option<String>,
+    #[serde(alias = "traceId")]
+    trace_id: Option<String>,
+}
+
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// Reads the reply; a body that breaks off or is too long counts as none.
+    pub(super) async fn read(mut response: Response, longest_retry_after: Duration) -> Self {
+        let retry_after = retry_after(response.headers()).map(|wait| wait.min(longest_retry_after));
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            if body.len() + chunk.len() > LONGEST_BODY {
+                body.clear();
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Self {
+            status: response.status(),
+            retry_after,
+            body,
+        }
+    }
+
+    /// The reservation in the body, if it holds one.
+    pub(super) fn reservation(&self) -> Option<Reservation> {
+        let body: ReservationBody = serde_json::from_slice(&self.body).ok()?;
+        Some(Reservation {
+            ending: body.status.as_deref().and_then(ending),
+            event_id: body.event_id.filter(|id| !id.is_empty()),
+            user_id: body.user_id.filter(|id| !id.is_empty()),
+            seats: Seats::new(body.seat_ids.unwrap_or_default(), body.quantity),
+        })
+    }
+
+    /// How the reservation had ended, when the reply refuses the update for that.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        if !self.status.is_client_error() || Refusal::is_transient(self.status) {
+            return None;
+        }
+        match self.error()?.code?.as_str() {
+            "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
+            "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
+            "RESERVATION_EXPIRED" => Some(Ending::Expired),
+            _ => None,
+        }
+    }
+
+    pub(super) fn refused(self) -> Error {
+        let (code, trace_id) = self
+            .error()
+            .map_or((None, None), |error| (error.code, error.trace_id));
+        Error::Refused(Refusal {
+            status: self.status,
+            code: code.filter(|code| is_word(code)),
+            trace_id: trace_id.filter(|id| is_word(id)),
+            retry_after: self.retry_after,
+        })
+    }
+
+    fn error(&self) -> Option<ErrorFields> {
+        serde_json::from_slice(&self.body)
+            .ok()
+            .map(|body: ErrorBody| body.error)
+    }
+}
+
+fn ending(status: &str) -> Option<Ending> {
+    match status {
+        "CONFIRMED" => Some(Ending::Confirmed),
+        "CANCELLED" => Some(Ending::Cancelled),
+        "EXPIRED" => Some(Ending::Expired),
+        _ => None,
+    }
+}
+
+/// Fit for a log line: codes and ids are, free text is not.
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// Seconds or a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(SystemTime::now())
+            .ok(),
+    }
+}

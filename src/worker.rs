@@ -1,0 +1,101 @@
+//! One record: its body read, its event handed to the workflow, its log lines named.
+
+use lambda_runtime::Context;
+use opentelemetry::trace::TraceId;
+use rustls::RootCertStore;
+use tracing::{Span, error_span};
+
+use crate::batch::{Handler, Job};
+use crate::config::Config;
+use crate::event::{self, Event, ParseError, Parsed};
+use crate::inventory::Inventory;
+use crate::outcome::Outcome;
+use crate::record::Record;
+use crate::reservation_api::ReservationApi;
+use crate::retry::Deadline;
+use crate::telemetry::traces;
+use crate::workflow::Workflow;
+
+/// The handler of the deployed function.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    workflow: Workflow,
+}
+
+/// A record's body, understood or not, and the trace it belongs to.
+#[derive(Debug)]
+pub struct Reading {
+    parsed: Result<Parsed, ParseError>,
+    trace_id: Option<TraceId>,
+}
+
+impl Worker {
+    /// Makes the clients of both services, which connect when first needed; must be called within a Tokio
+    /// runtime. `https://` servers are checked against `roots`.
+    ///
+    /// # Errors
+    ///
+    /// When a client cannot be set up.
+    pub fn new(
+        config: &Config,
+        roots: RootCertStore,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let inventory = Inventory::new(config, roots.clone())?;
+        let reservation_api = ReservationApi::new(config, roots)?;
+        Ok(Self {
+            workflow: Workflow {
+                reservation_api,
+                inventory,
+            },
+        })
+    }
+}
+
+impl Handler for Worker {
+    type Job = Reading;
+
+    fn read(&self, record: &Record, context: &Context) -> Reading {
+        let parsed = event::parse(record.body.as_deref());
+        let in_body = parsed.as_ref().ok().and_then(|parsed| parsed.trace_id.as_deref());
+        let trace_id =
+            traces::producer(record, in_body).or_else(|| traces::xray(context.xray_trace_id.as_deref()));
+        Reading { parsed, trace_id }
+    }
+
+    async fn work(&self, reading: &Reading, deadline: Deadline) -> Outcome {
+        match &reading.parsed {
+            Ok(parsed) => {
+                if parsed.quantity_disagrees {
+                    tracing::warn!("the quantity disagrees with the seats: the seats win");
+                }
+                self.workflow.run(&parsed.event, deadline).await
+            }
+            Err(error) => Outcome::InvalidPayload(error.to_string()),
+        }
+    }
+}
+
+impl Job for Reading {
+    type Identity = Event;
+
+    fn lane(&self) -> Option<(&str, &Event)> {
+        let event = &self.parsed.as_ref().ok()?.event;
+        Some((event.hold().reservation_id.as_str(), event))
+    }
+
+    fn span(&self, record: &Record) -> Span {
+        let event = self.parsed.as_ref().map(|parsed| &parsed.event);
+        let hold = event.ok().map(Event::hold);
+        let event_type = event.map_or_else(|error| error.event_type, |event| Some(event.event_type()));
+        // Of the level that no filter takes away, so that every line says whose it is.
+        error_span!(
+            "record",
+            message_id = record.message_id,
+            attempt = record.receive_count,
+            event_type = event_type.map_or("unknown", |event_type| event_type.as_str()),
+            reservation_id = hold.map(|hold| hold.reservation_id.as_str()),
+            event_id = hold.and_then(|hold| hold.event_id.as_ref()).map(|id| id.as_str()),
+            trace_id = self.trace_id.map(|id| id.to_string()),
+        )
+    }
+}

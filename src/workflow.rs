@@ -1,0 +1,179 @@
+//! What an event asks for: status first, seats second (contract section 3).
+//!
+//! The status decides a race between an expiry and a payment; the loser leaves the seats alone. Nothing is
+//! rolled back: the next delivery of an event finds the steps that were done, done.
+
+use crate::event::{Event, Hold};
+use crate::fault::{Fault, Faulty};
+use crate::inventory::{Held, Inventory, ReleaseReason};
+use crate::outcome::Outcome;
+use crate::reservation::Ending;
+use crate::reservation_api::{Answer, Reservation, ReservationApi, Transition};
+use crate::retry::Deadline;
+
+/// Brings the two services into agreement.
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    /// Owner of the status.
+    pub reservation_api: ReservationApi,
+    /// Owner of the seats.
+    pub inventory: Inventory,
+}
+
+/// What happens to the seats once the status is settled.
+enum SeatStep<'a> {
+    Release(ReleaseReason),
+    Commit { payment_intent_id: &'a str },
+}
+
+/// What the way in which a reservation has ended means for an event that wanted it to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As wanted, now or earlier: the seats are next.
+    Continue,
+    /// Another event won, and its own delivery sees to the seats.
+    Superseded,
+    /// A person must look, for this reason.
+    Reject(&'static str),
+}
+
+/// The contract's table of replies to a status update.
+pub fn decide(wanted: Ending, found: Ending) -> Verdict {
+    match (wanted, found) {
+        (Ending::Expired, Ending::Expired)
+        | (Ending::Confirmed, Ending::Confirmed)
+        | (Ending::Cancelled, Ending::Cancelled) => Verdict::Continue,
+        (Ending::Expired, Ending::Confirmed | Ending::Cancelled) | (Ending::Cancelled, Ending::Expired) => {
+            Verdict::Superseded
+        }
+        (Ending::Confirmed, Ending::Cancelled) => Verdict::Reject("paid but cancelled: refund due"),
+        (Ending::Confirmed, Ending::Expired) => Verdict::Reject("paid but expired: refund due"),
+        (Ending::Cancelled, Ending::Confirmed) => {
+            Verdict::Reject("failed payment of a confirmed reservation")
+        }
+    }
+}
+
+impl Workflow {
+    /// Does what the event asks for, as far as the deadline and the services allow.
+    pub async fn run(&self, event: &Event, deadline: Deadline) -> Outcome {
+        self.settle(event, deadline)
+            .await
+            .unwrap_or_else(|outcome| outcome)
+    }
+
+    async fn settle(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
+        let hold = event.hold();
+        let transition = Transition {
+            reservation_id: &hold.reservation_id,
+            to: Ending::Expired,
+            payment_intent_id: None,
+            reason: None,
+            error_code: None,
+        };
+        let (transition, seat_step) = match event {
+            Event::PaymentUnderway(_) => return Ok(Outcome::Ignored("a payment status that needs no work")),
+            Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
+            Event::PaymentApproved {
+                payment_intent_id, ..
+            } => (
+                Transition {
+                    to: Ending::Confirmed,
+                    payment_intent_id: Some(payment_intent_id),
+                    ..transition
+                },
+                SeatStep::Commit { payment_intent_id },
+            ),
+            Event::PaymentFailed { error_code, .. } => (
+                Transition {
+                    to: Ending::Cancelled,
+                    reason: Some("payment_failed"),
+                    error_code: error_code.as_deref(),
+                    ..transition
+                },
+                SeatStep::Release(ReleaseReason::FailedPayment),
+            ),
+        };
+        let reservation = match self
+            .reservation_api
+            .end(&transition, deadline)
+            .await
+            .map_err(outcome)?
+        {
+            Answer::Done(reservation) => reservation,
+            Answer::AlreadyEnded(found) => match decide(transition.to, found) {
+                Verdict::Continue => None,
+                Verdict::Superseded => return Ok(Outcome::Superseded(format!("the reservation is {found}"))),
+                Verdict::Reject(reason) => return Ok(Outcome::Failed(reason.to_owned())),
+            },
+        };
+        self.settle_seats(hold, reservation, &seat_step, deadline).await?;
+        Ok(Outcome::Success)
+    }
+
+    async fn settle_seats(
+        &self,
+        hold: &Hold,
+        reservation: Option<Reservation>,
+        step: &SeatStep<'_>,
+        deadline: Deadline,
+    ) -> Result<(), Outcome> {
+        let known = self.complete(hold, reservation, deadline).await?;
+        let (Some(event_id), Some(seats)) = (&known.event_id, &known.seats) else {
+            return Err(Outcome::Failed(
+                "neither the event nor the reservation names event and seats".to_owned(),
+            ));
+        };
+        let held = Held {
+            reservation_id: &hold.reservation_id,
+            event_id,
+            seats,
+        };
+        match *step {
+            SeatStep::Release(reason) => self.inventory.release_hold(&held, reason, deadline).await,
+            SeatStep::Commit { payment_intent_id } => {
+                self.inventory
+                    .commit_reservation(&held, payment_intent_id, known.user_id.as_deref(), deadline)
+                    .await
+            }
+        }
+        .map_err(outcome)
+    }
+
+    /// What the inventory must be told: from the event, else from the reservation in the reply to the
+    /// status update, else from the reservation itself. A redelivery finds no reservation in that reply, and
+    /// must ask the inventory for the same: so what the event knows is never taken from elsewhere.
+    async fn complete(
+        &self,
+        hold: &Hold,
+        reservation: Option<Reservation>,
+        deadline: Deadline,
+    ) -> Result<Reservation, Outcome> {
+        let mut known = Reservation {
+            ending: None,
+            event_id: hold.event_id.as_ref().map(ToString::to_string),
+            user_id: hold.user_id.clone(),
+            seats: hold.seats.clone(),
+        };
+        let lacks_facts = |known: &Reservation| known.event_id.is_none() || known.seats.is_none();
+        if lacks_facts(&known) {
+            known = known.or(reservation.unwrap_or_default());
+        }
+        if lacks_facts(&known) {
+            known = known.or(self
+                .reservation_api
+                .read(&hold.reservation_id, deadline)
+                .await
+                .map_err(outcome)?);
+        }
+        Ok(known)
+    }
+}
+
+fn outcome(error: impl Faulty + ToString) -> Outcome {
+    let reason = error.to_string();
+    match error.fault() {
+        Fault::Transient { retry_after } => Outcome::Retried { reason, retry_after },
+        Fault::Rejected => Outcome::Failed(reason),
+    }
+}
