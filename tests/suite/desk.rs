@@ -1,0 +1,215 @@
+//! The function at a desk: real services, a batch in, its response and its log lines out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::{Context, LambdaEvent};
+use reservation_worker::batch::{Batch, Handler};
+use reservation_worker::config::Config;
+use reservation_worker::record::UnusableRecord;
+use reservation_worker::telemetry::logs;
+use reservation_worker::worker::Worker;
+use reservation_worker_local::{Hold, Services};
+use rustls::RootCertStore;
+use serde_json::{Value, json};
+use tracing::instrument::WithSubscriber;
+
+/// The services and the function, in one process.
+pub struct Desk {
+    pub services: Services,
+    batch: Batch<Worker>,
+    level: tracing::Level,
+}
+
+impl Desk {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables besides the addresses of the services.
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
+        let services = Services::start().await.unwrap();
+        Self::of(services, variables, RootCertStore::empty())
+    }
+
+    pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
+        let config = config(&services, variables);
+        let batch = Batch::new(&config, Worker::new(&config, roots).unwrap());
+        Self { services, batch, level: config.log_level }
+    }
+
+    /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
+    pub fn hold(&self, reservation_id: &str) {
+        let seat_ids = ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec();
+        let user_id = Some("user_1".to_owned());
+        let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
+        self.services.create_hold(Hold { reservation_id, event_id, user_id, seat_ids, quantity: None }).unwrap();
+    }
+
+    /// Runs a batch with all the time that Lambda can give.
+    pub async fn run(&self, event: Value) -> Ran {
+        self.run_within(event, Duration::from_secs(900)).await
+    }
+
+    /// Runs a batch that Lambda would end after `time`.
+    pub async fn run_within(&self, event: Value, time: Duration) -> Ran {
+        let ends = SystemTime::now() + time;
+        self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
+    }
+
+    /// Runs a batch in any context.
+    pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, UnusableRecord> {
+        run(&self.batch, self.level, event, context).await
+    }
+}
+
+/// Runs a batch on any handler.
+pub async fn run<H: Handler>(
+    batch: &Batch<H>,
+    level: tracing::Level,
+    event: Value,
+    context: Context,
+) -> Result<Ran, UnusableRecord> {
+    let log = Log::default();
+    let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
+    let response = batch.handle(event).with_subscriber(logs::subscriber(level, log.clone())).await?;
+    Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines() })
+}
+
+/// The function's configuration for these services.
+pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
+    let mut environment = BTreeMap::from([
+        ("INVENTORY_GRPC_ADDR", services.inventory_addr()),
+        ("RESERVATION_API_BASE", services.reservation_api_base()),
+    ]);
+    environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Config::from_lookup(|variable| environment.get(variable).cloned()).unwrap()
+}
+
+/// An invocation that Lambda ends so long after 1970.
+pub fn context(deadline: Duration) -> Context {
+    let mut context = Context::default();
+    context.request_id = "request-1".to_owned();
+    context.deadline = u64::try_from(deadline.as_millis()).unwrap();
+    context
+}
+
+/// What came of a batch.
+pub struct Ran {
+    pub response: Value,
+    pub log: Vec<Value>,
+}
+
+impl Ran {
+    /// The message ids in `batchItemFailures`.
+    pub fn returned(&self) -> Vec<&str> {
+        let failures = self.response["batchItemFailures"].as_array().unwrap();
+        failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
+    }
+
+    /// The one summary line of a record.
+    pub fn line(&self, message_id: &str) -> &Value {
+        let mut lines = self.log.iter().filter(|line| line["message_id"] == message_id && !line["outcome"].is_null());
+        let line = lines.next().unwrap_or_else(|| panic!("no summary line of {message_id}: {:#?}", self.log));
+        assert!(lines.next().is_none(), "two summary lines of {message_id}");
+        line
+    }
+
+    pub fn outcome(&self, message_id: &str) -> &str {
+        self.line(message_id)["outcome"].as_str().unwrap()
+    }
+
+    pub fn reason(&self, message_id: &str) -> &str {
+        self.line(message_id)["reason"].as_str().unwrap()
+    }
+}
+
+/// A standard queue's event; each record is a message id and a body, which is sent as it is if it is a string.
+pub fn sqs<'a>(records: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    let records: Vec<_> = records.into_iter().map(|(message_id, body)| record(message_id, body)).collect();
+    json!({ "Records": records })
+}
+
+/// A FIFO queue's event; each record is a message id, a message group and a body.
+pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Value {
+    let records = records.into_iter().map(|(message_id, group, body)| {
+        let mut record = record(message_id, body);
+        record["eventSourceARN"] = json!("arn:aws:sqs:ap-northeast-2:123456789012:reservation-events.fifo");
+        record["attributes"]["MessageGroupId"] = json!(group);
+        record
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+/// One record as Lambda passes it.
+pub fn record(message_id: &str, body: Value) -> Value {
+    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    json!({
+        "messageId": message_id,
+        "receiptHandle": "AQEB",
+        "body": body,
+        "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
+        "messageAttributes": {},
+        "md5OfBody": "",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:ap-northeast-2:123456789012:reservation-events",
+        "awsRegion": "ap-northeast-2",
+    })
+}
+
+/// `reservation.expired` of a hold made by [`Desk::hold`].
+pub fn expired(reservation_id: &str) -> Value {
+    event("reservation.expired", reservation_id, json!({}))
+}
+
+/// `payment.approved` of a hold made by [`Desk::hold`].
+pub fn approved(reservation_id: &str) -> Value {
+    event("payment.approved", reservation_id, json!({ "payment_intent_id": "pay_1", "user_id": "user_1" }))
+}
+
+/// `payment.failed` of a hold made by [`Desk::hold`].
+pub fn failed(reservation_id: &str) -> Value {
+    event("payment.failed", reservation_id, json!({ "payment_intent_id": "pay_1", "error_code": "CARD_DECLINED" }))
+}
+
+fn event(event_type: &str, reservation_id: &str, more: Value) -> Value {
+    let mut detail = json!({
+        "reservation_id": reservation_id,
+        "event_id": "evt_1",
+        "seat_ids": [format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")],
+    });
+    detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "detail-type": event_type, "source": "reservation-service", "detail": detail })
+}
+
+/// Keeps log lines.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
