@@ -2,4 +2,12 @@
 
 mod desk;
 
-mod smoke;
+mod batch;
+mod clients;
+mod config;
+mod events;
+mod logs;
+mod rules;
+mod seat_replies;
+mod status_replies;
+mod workflows;
