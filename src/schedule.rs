@@ -54,7 +54,8 @@ pub async fn run<F: Future<Output = Outcome>>(
     let mut in_flight = FuturesUnordered::new();
     let mut deadline_reached = std::pin::pin!(limits.deadline.reached());
     loop {
-        queue.settle_without_work(limits.deadline.left() < limits.least_time);
+        let left = limits.deadline.left();
+        queue.settle_without_work(left.is_zero() || left < limits.least_time);
         if in_flight.is_empty() && queue.is_empty() {
             break;
         }

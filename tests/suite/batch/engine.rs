@@ -1,0 +1,198 @@
+//! The engine with a handler of its own, on paused time: it knows nothing of reservations.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::Context;
+use reservation_worker::batch::{Batch, Handler, Job};
+use reservation_worker::config::Config;
+use reservation_worker::outcome::Outcome;
+use reservation_worker::record::Record;
+use reservation_worker::retry::Deadline;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tracing::{Level, Span, error_span};
+
+use crate::desk::{Ran, context, fifo, run, sqs};
+
+/// Bodies are `lane work`, work is `ok`, `fail`, `panic`, `hang` or a number of milliseconds.
+#[derive(Default)]
+struct Script {
+    running: Cell<usize>,
+    peak: Cell<usize>,
+    started: RefCell<Vec<String>>,
+}
+
+struct Line {
+    message_id: String,
+    lane: String,
+    work: String,
+}
+
+impl Handler for &Script {
+    type Job = Line;
+
+    fn read(&self, record: &Record, _: &Context) -> Line {
+        let (lane, work) = record.body.as_deref().unwrap().split_once(' ').unwrap();
+        Line { message_id: record.message_id.clone(), lane: lane.to_owned(), work: work.to_owned() }
+    }
+
+    async fn work(&self, line: &Line, _: Deadline) -> Outcome {
+        self.started.borrow_mut().push(line.message_id.clone());
+        self.running.set(self.running.get() + 1);
+        self.peak.set(self.peak.get().max(self.running.get()));
+        let outcome = match line.work.as_str() {
+            "ok" => Outcome::Success,
+            "fail" => Outcome::Failed("scripted".to_owned()),
+            "panic" => panic!("scripted"),
+            "hang" => std::future::pending().await,
+            milliseconds => {
+                sleep(Duration::from_millis(milliseconds.parse().unwrap())).await;
+                Outcome::Success
+            }
+        };
+        self.running.set(self.running.get() - 1);
+        outcome
+    }
+}
+
+impl Job for Line {
+    type Identity = String;
+
+    fn lane(&self) -> Option<(&str, &String)> {
+        (self.lane != "-").then_some((&self.lane, &self.message_id))
+    }
+
+    fn span(&self, _: &Record) -> Span {
+        error_span!("record", message_id = self.message_id)
+    }
+}
+
+fn config(variables: &'static [(&str, &str)]) -> Config {
+    let required = [("INVENTORY_GRPC_ADDR", "localhost:1"), ("RESERVATION_API_BASE", "http://localhost:1")];
+    let lookup = |name: &str| {
+        let mut all = variables.iter().chain(&required);
+        all.find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+    };
+    Config::from_lookup(lookup).unwrap()
+}
+
+/// Runs the script with so many seconds until Lambda's deadline.
+async fn play(script: &Script, variables: &'static [(&str, &str)], seconds: u64, event: serde_json::Value) -> Ran {
+    let batch = Batch::new(&config(variables), script);
+    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
+    run(&batch, Level::INFO, event, context(ends)).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_at_the_reserve_is_abandoned_and_the_rest_not_started() {
+    let script = Script::default();
+    let start = Instant::now();
+    let event = sqs([
+        ("m1", json!("- hang")),
+        ("m2", json!("- 100")),
+        ("m3", json!("lane hang")),
+        ("m4", json!("lane ok")),
+        ("m5", json!("- ok")),
+    ]);
+
+    let ran = play(&script, &[("WORKER_CONCURRENCY", "4")], 10, event).await;
+
+    assert_eq!(ran.returned(), ["m1", "m3", "m4"]);
+    assert_eq!(ran.reason("m1"), "no time left to finish it");
+    assert_eq!(ran.reason("m4"), "no time left to start it");
+    let took = start.elapsed().as_millis();
+    assert!((8_900..=9_000).contains(&took), "{took} ms of 10 s less the reserve of 1 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_record_starts_without_time_for_one_try_of_each_call() {
+    // 20 s less 1 s; the last record starts while 3.25 s are left.
+    let script = Script::default();
+    let ids = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
+    let event = sqs(ids.map(|id| (id, json!("lane 3000"))));
+
+    let ran = play(&script, &[], 20, event).await;
+
+    assert_eq!(*script.started.borrow(), ids[..6], "at 0, 3, 6, 9, 12 and 15 s, not at 18");
+    assert_eq!(ran.returned(), ["m6", "m7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_time_out_shorter_than_the_calls_still_starts_work() {
+    let script = Script::default();
+    let ran = play(&script, &[("RESERVATION_API_TIMEOUT_MS", "60000")], 4, sqs([("m1", json!("- 500"))])).await;
+    assert_eq!(ran.returned(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_waits_and_the_others_do_not() {
+    let script = Script::default();
+    let event = sqs([
+        ("a1", json!("a 100")),
+        ("a2", json!("a ok")),
+        ("b1", json!("b ok")),
+        ("a3", json!("a ok")),
+        ("b2", json!("b ok")),
+    ]);
+
+    play(&script, &[], 60, event).await;
+
+    assert_eq!(*script.started.borrow(), ["a1", "b1", "b2", "a2", "a3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_are_reached_and_never_exceeded_with_lanes_and_groups() {
+    for limit in [1, 3, 7] {
+        let variables: &[_] = match limit {
+            1 => &[("WORKER_CONCURRENCY", "1")],
+            3 => &[("WORKER_CONCURRENCY", "3")],
+            _ => &[("WORKER_CONCURRENCY", "7")],
+        };
+        let ids: Vec<_> = (0..100).map(|number| (format!("m{number}"), format!("g{}", number % 10))).collect();
+        let script = Script::default();
+        let event = fifo(ids.iter().map(|(id, group)| (id.as_str(), group.as_str(), json!("- 10"))));
+
+        let ran = play(&script, variables, 60, event).await;
+
+        assert_eq!(ran.returned(), [""; 0]);
+        assert_eq!(script.peak.get(), limit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_returns_its_record_and_no_other() {
+    let script = Script::default();
+    let event = sqs([
+        ("m1", json!("- 10")),
+        ("m2", json!("lane panic")),
+        ("m3", json!("lane ok")),
+        ("m4", json!("- ok")),
+    ]);
+
+    let ran = play(&script, &[], 60, event).await;
+
+    assert_eq!(ran.returned(), ["m2"]);
+    assert_eq!((ran.outcome("m2"), ran.reason("m2")), ("retried", "the worker panicked"));
+    assert_eq!(*script.started.borrow(), ["m1", "m2", "m4", "m3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_record_gets_one_summary_line_whatever_becomes_of_it() {
+    let script = Script::default();
+    let event = fifo([
+        ("ok", "a", json!("- ok")),
+        ("fail", "b", json!("- fail")),
+        ("blocked", "b", json!("- ok")),
+        ("panic", "c", json!("- panic")),
+        ("hang", "d", json!("- hang")),
+        ("behind", "d", json!("- ok")),
+    ]);
+
+    let ran = play(&script, &[], 10, event).await;
+
+    for id in ["ok", "fail", "blocked", "panic", "hang", "behind"] {
+        assert_eq!(ran.line(id)["request_id"], "request-1", "{id}");
+    }
+    assert_eq!(ran.returned(), ["fail", "blocked", "panic", "hang", "behind"]);
+}
