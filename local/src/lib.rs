@@ -1,1 +1,42 @@
-//! x
+//! Everything the function needs to run on a desk: the two services it talks to, as real servers on
+//! loopback that keep the contract, what it is told, and by whom.
+//!
+//! What a call to a service meets, in this order: `net` accepts its connection, `reservation_api` or
+//! `inventory` reads it, `calls` records it, `faults` may strike it, `reservations` or `seats` decide it.
+//! [`Services`] holds that together, `desk` shows it to a person. [`runtime_api`] runs a function process
+//! as Lambda does, and [`expectations`] says what is to come of the events in `events/`.
+
+mod calls;
+mod desk;
+pub mod expectations;
+mod faults;
+mod idempotency;
+mod inventory;
+mod net;
+pub mod output;
+mod reservation_api;
+mod reservations;
+pub mod runtime_api;
+mod seats;
+mod services;
+
+pub use calls::{Call, Operation, Service};
+pub use faults::{Effect, Fault};
+pub use reservations::{Reservation, Status};
+pub use seats::SeatState;
+pub use services::{Hold, HoldRefused, Services};
+
+/// The contract with the inventory service, as compiled from `proto/`.
+#[allow(missing_docs, clippy::all, reason = "generated")]
+pub mod proto {
+    pub mod common {
+        pub mod v1 {
+            tonic::include_proto!("common.v1");
+        }
+    }
+    pub mod reservation {
+        pub mod v1 {
+            tonic::include_proto!("reservation.v1");
+        }
+    }
+}
