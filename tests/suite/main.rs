@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod events;
 mod logs;
+mod process;
 mod rules;
 mod seat_replies;
 mod status_replies;

@@ -1,0 +1,48 @@
+//! A function whose handler panics on a body of `panic`, to see in a release build that a panic returns its
+//! record and no other. Run by `tests/suite/process.rs`; shows, too, how a batch takes any handler.
+
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use reservation_worker::batch::{Batch, Handler, Job};
+use reservation_worker::config::Config;
+use reservation_worker::outcome::Outcome;
+use reservation_worker::record::Record;
+use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::logs;
+use tracing::{Span, error_span};
+
+struct Panicking;
+
+struct Body(String);
+
+impl Handler for Panicking {
+    type Job = Body;
+
+    fn read(&self, record: &Record, _: &Context) -> Body {
+        Body(record.body.clone().unwrap_or_default())
+    }
+
+    async fn work(&self, body: &Body, _: Deadline) -> Outcome {
+        assert_ne!(body.0, "panic");
+        Outcome::Success
+    }
+}
+
+impl Job for Body {
+    type Identity = String;
+
+    fn lane(&self) -> Option<(&str, &String)> {
+        None
+    }
+
+    fn span(&self, record: &Record) -> Span {
+        error_span!("record", message_id = record.message_id)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = Config::from_env()?;
+    logs::init(config.log_level);
+    let batch = Batch::new(&config, Panicking);
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| batch.handle(event).await.map_err(Error::from))).await
+}

@@ -1,0 +1,219 @@
+//! The release binary itself under a plain Runtime API: nothing may depend on the emulator.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use reservation_worker_local::expectations::{self, Summary};
+use reservation_worker_local::runtime_api::{Function, Invoked};
+use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Services};
+use serde_json::{Value, json};
+
+use crate::desk::{approved, expired, record, sqs};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Builds what is deployed, with the profile that is deployed.
+fn release(artifact: &str) -> PathBuf {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    let target = TARGET.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--release", "--locked", "--bins", "--example", "panicking_handler", "--target-dir"]);
+        assert!(build.arg(target).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        target.join("release")
+    });
+    target.join(artifact)
+}
+
+fn environment(services: &Services, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([
+        ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
+        ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
+    ]);
+    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    variables
+}
+
+async fn start(artifact: &str, services: &Services, more: &[(&str, &str)]) -> Function {
+    Function::start(&release(artifact), environment(services, more)).await.unwrap()
+}
+
+fn hold(services: &Services, reservation_id: &str) {
+    let seat_ids = vec![format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")];
+    let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
+    services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
+}
+
+fn returned(invoked: &Invoked) -> Vec<&str> {
+    let failures = invoked.response.as_ref().unwrap()["batchItemFailures"].as_array().unwrap();
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_sample_event_ends_as_it_is_expected_to() {
+    let services = Services::start().await.unwrap();
+    let mut function = start("reservation-worker", &services, &[]).await;
+    let cases = expectations::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
+    assert!(cases.len() >= 15, "only {} sample events", cases.len());
+
+    for case in cases {
+        case.given.apply(&services).unwrap();
+        let invoked = function.invoke(&case.event, LONG).await.unwrap();
+        let summaries: Vec<_> = function.take_log().iter().filter_map(Summary::of).collect();
+        let checked = case.check(&services, &invoked.response.unwrap(), &summaries);
+        assert_eq!(checked.differences, [""; 0], "{}", case.name());
+    }
+}
+
+#[tokio::test]
+async fn a_batch_with_hanging_records_is_answered_before_the_function_time_out() {
+    for operation in [Operation::UpdateStatus, Operation::ReleaseHold] {
+        let services = Services::start().await.unwrap();
+        let variables = [("INVENTORY_TIMEOUT_MS", "60000"), ("RESERVATION_API_TIMEOUT_MS", "60000")];
+        let mut function = start("reservation-worker", &services, &variables).await;
+        let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
+        ids.iter().for_each(|id| hold(&services, id));
+        let hanging: Vec<_> = ids.iter().map(String::as_str).step_by(3).collect();
+        hanging.iter().for_each(|id| services.fault(Fault::on(operation, id, Effect::Hang)));
+
+        let event = sqs(ids.iter().map(|id| (id.as_str(), expired(id))));
+        let limit = Duration::from_secs(4);
+        let invoked = function.invoke(&event, limit).await.unwrap();
+
+        assert!(invoked.took < limit, "{:?}", invoked.took);
+        assert_eq!(returned(&invoked), hanging);
+        for id in ids.iter().filter(|id| !hanging.contains(&id.as_str())) {
+            assert_eq!(services.seat_state(id), Some(SeatState::Available), "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_the_default_time_outs_the_same_holds() {
+    let services = Services::start().await.unwrap();
+    let mut function = start("reservation-worker", &services, &[]).await;
+    let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| hold(&services, id));
+    ids[..10].iter().for_each(|id| services.fault(Fault::on(Operation::UpdateStatus, id, Effect::Hang)));
+
+    let event = sqs(ids.iter().map(|id| (id.as_str(), approved(id))));
+    let invoked = function.invoke(&event, Duration::from_secs(4)).await.unwrap();
+
+    assert_eq!(returned(&invoked), ids[..10]);
+}
+
+#[tokio::test]
+async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
+    let services = Services::start().await.unwrap();
+    let mut function = start("examples/panicking_handler", &services, &[]).await;
+
+    let event = sqs([("m1", json!("fine")), ("m2", json!("panic")), ("m3", json!("fine"))]);
+    for _ in 0..2 {
+        let invoked = function.invoke(&event, LONG).await.unwrap();
+        assert_eq!(returned(&invoked), ["m2"]);
+    }
+
+    let log = function.log_lines();
+    assert_eq!(log.len(), function.raw_log().len(), "a panic, too, is one JSON line: {:?}", function.raw_log());
+    let panics = log.iter().filter(|line| line["message"] == "panicked");
+    assert!(panics.clone().all(|line| line["location"].as_str().unwrap().contains("panicking_handler.rs")));
+    assert_eq!(panics.count(), 2);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_sqs_event_is_an_error_and_the_next_one_is_served() {
+    let services = Services::start().await.unwrap();
+    hold(&services, "r1");
+    let mut function = start("reservation-worker", &services, &[]).await;
+    let mut without_id = sqs([("m1", expired("r1"))]);
+    without_id["Records"][0]["messageId"] = Value::Null;
+    let s3 = json!({ "Records": [{ "eventSource": "aws:s3", "s3": { "bucket": { "name": "SECRET" } } }] });
+
+    for payload in [json!({}), json!([]), json!({ "Records": null }), json!({ "detail": "SECRET" }), s3, without_id] {
+        let invoked = function.invoke(&payload, LONG).await.unwrap();
+        assert!(invoked.response.unwrap_err()["errorMessage"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+    let invoked = function.invoke_raw("{\"Records\":", LONG).await.unwrap();
+    assert!(invoked.response.is_err());
+    assert_eq!(services.calls(), []);
+
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+    assert_eq!(returned(&invoked), [""; 0]);
+    assert!(!function.raw_log().concat().contains("SECRET"), "{:?}", function.raw_log());
+}
+
+#[tokio::test]
+async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message() {
+    let variables = [
+        ("RESERVATION_API_BASE", "ftp://example"),
+        ("WORKER_CONCURRENCY", "many"),
+        ("MAX_RETRIES", "0"),
+        ("RESERVATION_API_TOKEN", "SECRET\u{7f}"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut function = Function::start(&release("reservation-worker"), variables).await.unwrap();
+
+    let exit = function.exit(LONG).await.unwrap();
+
+    assert!(!exit.status.success());
+    let message = "invalid configuration: \
+        INVENTORY_GRPC_ADDR=(unset): is required; \
+        RESERVATION_API_BASE=ftp://example: is not an http:// or https:// URL; \
+        RESERVATION_API_TOKEN=(hidden): has a character that a bearer token cannot have; \
+        WORKER_CONCURRENCY=many: is not a whole number from 1 to 1000; \
+        MAX_RETRIES=0: is not a whole number from 1 to 1000";
+    assert_eq!(exit.init_error.unwrap()["errorMessage"], message);
+    let log = function.take_log();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert_eq!((&log[0]["level"], &log[0]["message"]), (&json!("ERROR"), &json!(message)));
+}
+
+#[tokio::test]
+async fn every_line_that_the_process_writes_is_a_json_object_with_its_request() {
+    let services = Services::start().await.unwrap();
+    hold(&services, "r1");
+    let mut function = start("reservation-worker", &services, &[("LOG_LEVEL", "debug")]).await;
+    let event = json!({ "Records": [record("m1", expired("r1")), record("m2", json!("poison"))] });
+
+    let invoked = function.invoke(&event, LONG).await.unwrap();
+
+    let log = function.log_lines();
+    assert_eq!(log.len(), function.raw_log().len(), "{:?}", function.raw_log());
+    assert!(log.len() >= 4, "two summaries and two calls: {log:?}");
+    for line in log {
+        assert_eq!(line["request_id"], invoked.request_id, "{line}");
+        assert!(["timestamp", "level", "message"].iter().all(|key| line[key].is_string()), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_function_leaves_nothing_behind_that_a_new_one_minds() {
+    let services = Services::start().await.unwrap();
+    hold(&services, "r1");
+    services.fault(Fault::on(Operation::CommitReservation, "r1", Effect::Hang).times(1));
+    let mut first = start("reservation-worker", &services, &[("INVENTORY_TIMEOUT_MS", "60000")]).await;
+    let event = sqs([("m1", approved("r1"))]);
+
+    {
+        let in_flight = first.invoke(&event, LONG);
+        let half_done = async {
+            let started = Instant::now();
+            while services.calls_for("r1").len() < 2 {
+                assert!(started.elapsed() < LONG, "{:?}", services.calls());
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { _ = in_flight => panic!("answered"), () = half_done => {} }
+    }
+    first.kill();
+    assert_eq!(services.seat_state("r1"), Some(SeatState::Hold));
+
+    let mut second = start("reservation-worker", &services, &[]).await;
+    let invoked = second.invoke(&event, LONG).await.unwrap();
+
+    assert_eq!(returned(&invoked), [""; 0]);
+    assert_eq!(services.seat_state("r1"), Some(SeatState::Sold));
+}
