@@ -1,0 +1,76 @@
+//! The limit: a function that makes the same two calls for each record and does nothing else. No checks,
+//! no retries, no log, no answer to anything that goes wrong.
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::future::try_join_all;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use reservation_worker::inventory::proto::reservation::v1::ReleaseHoldRequest;
+use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use serde::Deserialize;
+use serde_json::json;
+use tonic::transport::{Channel, Endpoint};
+
+#[derive(Deserialize)]
+struct Body {
+    detail: Detail,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    reservation_id: String,
+    event_id: String,
+    seat_ids: Vec<String>,
+}
+
+struct Services {
+    http: reqwest::Client,
+    base: String,
+    inventory: InventoryServiceClient<Channel>,
+}
+
+impl Services {
+    async fn release(&self, body: &str) -> Result<(), Error> {
+        let Detail { reservation_id, event_id, seat_ids } = serde_json::from_str::<Body>(body)?.detail;
+        self.http
+            .patch(format!("{}/internal/reservations/{reservation_id}", self.base))
+            .header("idempotency-key", format!("{reservation_id}:EXPIRED"))
+            .json(&json!({ "status": "EXPIRED" }))
+            .send()
+            .await?
+            .error_for_status()?
+            .bytes()
+            .await?;
+        let request = ReleaseHoldRequest {
+            quantity: seat_ids.len() as i32,
+            idempotency_key: format!("{reservation_id}:RELEASE"),
+            reservation_id,
+            event_id,
+            seat_ids,
+            reason: "EXPIRED".to_owned(),
+        };
+        self.inventory.clone().release_hold(request).await?;
+        Ok(())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let address = format!("http://{}", std::env::var("INVENTORY_GRPC_ADDR")?);
+    let services = Services {
+        http: reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(3)).build()?,
+        base: std::env::var("RESERVATION_API_BASE")?,
+        inventory: InventoryServiceClient::new(Endpoint::from_shared(address)?.connect_lazy()),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let bodies = event.payload.records.iter().filter_map(|record| record.body.as_deref());
+        try_join_all(bodies.map(|body| services.release(body))).await?;
+        Ok::<_, Error>(SqsBatchResponse::default())
+    }))
+    .await
+}
