@@ -1,6 +1,6 @@
 //! The sample events, and what is to come of each: `events/*.json` and `events/expected/expectations.json`.
 //!
-//! The demo holds a function under `cargo lambda` to them, the tests a function in their own process.
+//! The demo holds the function to them under `cargo lambda`, the tests under a plain Runtime API.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

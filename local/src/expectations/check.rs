@@ -57,8 +57,8 @@ pub struct Row {
 }
 
 impl Case {
-    /// Compares what has happened since [`Given::apply`] with what should have: the response, the
-    /// summary lines, every call, and how reservations and seats stand. Takes the calls.
+    /// Compares what has happened since [`Given::apply`](super::Given::apply) with what should have: the
+    /// response, the summary lines, every call, and how reservations and seats stand. Takes the calls.
     pub fn check(&self, services: &Services, response: &Value, summaries: &[Summary]) -> Checked {
         let mut checked = Checked::default();
         checked.expect("the response", &self.response(), response);

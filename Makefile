@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt bench clean-tools
+
+VENV := .tools/venv
+TOOLS := $(VENV)/installed
+
+require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
+require_cargo = $(call require,cargo,https://rustup.rs)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check what comes of it
+	$(require_cargo)
+	cargo run --locked -p reservation-worker-local -- demo
+
+test: ## check format, lints and documentation, run all tests, then the demo
+	$(require_cargo)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+# The tests start these; built here, their progress can be seen.
+	cargo build --locked --release --bins --examples
+	cargo test --locked --workspace
+	@$(MAKE) --no-print-directory demo
+
+fmt: ## format the code
+	$(require_cargo)
+	cargo fmt --all
+
+bench: ## measure what a batch costs
+	$(require_cargo)
+	cargo bench --locked
+
+clean-tools: ## remove what the demo has installed
+	rm -rf .tools
+
+# Without dependencies: tools.txt names, with its version, everything that is needed.
+$(TOOLS): tools.txt
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	@touch $@

@@ -1,0 +1,69 @@
+//! The desk's command line: the demo, and the two services by themselves.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command for a person, not a function"
+)]
+
+use std::io;
+use std::process::ExitCode;
+
+use reservation_worker_local::Services;
+use tokio::signal::unix::{SignalKind, signal};
+
+mod demo;
+
+/// What a person is told when something cannot be done.
+type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "\
+usage: reservation-worker-local <command>
+
+  demo      run every event of events/ through the function under `cargo lambda`
+  services  start the reservation API and the inventory service, until Ctrl-C";
+
+/// Exit status of a command that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // What a command has started ends when the command is dropped.
+    let ended = tokio::select! {
+        ended = command() => ended,
+        ended = interrupted() => ended,
+    };
+    ended.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn command() -> Result<ExitCode, Failure> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["demo"] => demo::run().await,
+        ["services"] => services().await,
+        _ => Err(USAGE.into()),
+    }
+}
+
+async fn services() -> Result<ExitCode, Failure> {
+    let services = Services::start().await?;
+    println!("RESERVATION_API_BASE={}", services.reservation_api_base());
+    println!("INVENTORY_GRPC_ADDR={}", services.inventory_addr());
+    std::future::pending().await
+}
+
+async fn interrupted() -> Result<ExitCode, Failure> {
+    let hears = |kind| -> io::Result<_> { signal(kind) };
+    let mut interrupt = hears(SignalKind::interrupt())?;
+    let mut terminate = hears(SignalKind::terminate())?;
+    let mut hangup = hears(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(ExitCode::from(INTERRUPTED))
+}
