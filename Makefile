@@ -21,7 +21,7 @@ test: ## check format, lints and documentation, run all tests, then the demo
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 # The tests start these; built here, their progress can be seen.
-	cargo build --locked --release --bins --examples
+	cargo build --release --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 	@$(MAKE) --no-print-directory demo
 

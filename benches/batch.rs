@@ -4,10 +4,10 @@
 //! round; the figures are the medians of the rounds, and what to quote is the ratio.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use reservation_worker_local::cargo;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Hold, Services};
 use serde_json::{Value, json};
@@ -28,9 +28,12 @@ struct Figures {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let release = build_release()?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .ok_or("no target folder")?;
+    let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target)?;
     let services = Services::start().await?;
-    let contenders = ["reservation-worker", "examples/bare_function"].map(|name| release.join(name));
+    let contenders = ["reservation-worker", "bare_function"].map(|name| release.join(name));
     let mut rounds = [Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
         for (contender, (binary, figures)) in contenders.iter().zip(&mut rounds).enumerate() {
@@ -68,7 +71,11 @@ async fn measure(binary: &Path, services: &Services, series: &str) -> Result<Fig
         }
     }
     let cpu = (cpu_time(function.pid())? - cpu) / BATCHES as u32;
-    Ok(Figures { init, batch: median(batches), cpu })
+    Ok(Figures {
+        init,
+        batch: median(batches),
+        cpu,
+    })
 }
 
 /// A batch of expiries of holds that exist.
@@ -112,16 +119,6 @@ fn cpu_time(pid: u32) -> Result<Duration, Error> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-fn build_release() -> Result<PathBuf, Error> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--locked", "--bins", "--example", "bare_function", "--target-dir"]);
-    match build.arg(target).status()?.success() {
-        true => Ok(target.join("release")),
-        false => Err("the release build failed".into()),
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "the result")]
 fn print(rounds: &[Vec<Figures>; 2]) {
     println!("batch of {RECORDS}, {BATCHES} batches a round, medians of {ROUNDS} rounds\n");
@@ -135,8 +132,16 @@ fn print(rounds: &[Vec<Figures>; 2]) {
     for (name, figure) in rows {
         let [ours, bare] = [0, 1].map(|contender| median(rounds[contender].iter().map(figure).collect()));
         let pairs = rounds[0].iter().zip(&rounds[1]);
-        let ratio = median(pairs.map(|(ours, bare)| figure(ours).div_duration_f64(figure(bare))).collect());
-        println!("| {name} | {:.0} µs | {:.0} µs | {ratio:.2} |", micros(ours), micros(bare));
+        let ratio = median(
+            pairs
+                .map(|(ours, bare)| figure(ours).div_duration_f64(figure(bare)))
+                .collect(),
+        );
+        println!(
+            "| {name} | {:.0} µs | {:.0} µs | {ratio:.2} |",
+            micros(ours),
+            micros(bare)
+        );
     }
 }
 

@@ -1,6 +1,5 @@
 //! The function under `cargo lambda watch`, and `cargo lambda invoke`.
 
-use std::env;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -152,21 +151,8 @@ impl Emulator {
     }
 }
 
-/// Cargo in the workspace. What `cargo run` has set for the demo would make it compile crates again that
-/// look at it; and the emulated function is to use nobody's AWS account.
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root);
-    for (name, _) in env::vars_os() {
-        let foreign = |prefix| name.to_string_lossy().starts_with(prefix);
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"]
-            .into_iter()
-            .any(foreign)
-        {
-            command.env_remove(&name);
-        }
-    }
-    command
+fn cargo(workspace: &Path) -> Command {
+    reservation_worker_local::cargo::command(workspace).into()
 }
 
 /// Where the emulator listens, as both of its commands want to be told.

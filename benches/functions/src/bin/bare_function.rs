@@ -32,7 +32,11 @@ struct Services {
 
 impl Services {
     async fn release(&self, body: &str) -> Result<(), Error> {
-        let Detail { reservation_id, event_id, seat_ids } = serde_json::from_str::<Body>(body)?.detail;
+        let Detail {
+            reservation_id,
+            event_id,
+            seat_ids,
+        } = serde_json::from_str::<Body>(body)?.detail;
         self.http
             .patch(format!("{}/internal/reservations/{reservation_id}", self.base))
             .header("idempotency-key", format!("{reservation_id}:EXPIRED"))
@@ -63,12 +67,19 @@ async fn main() -> Result<(), Error> {
         .with_no_client_auth();
     let address = format!("http://{}", std::env::var("INVENTORY_GRPC_ADDR")?);
     let services = Services {
-        http: reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(3)).build()?,
+        http: reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .timeout(Duration::from_secs(3))
+            .build()?,
         base: std::env::var("RESERVATION_API_BASE")?,
         inventory: InventoryServiceClient::new(Endpoint::from_shared(address)?.connect_lazy()),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let bodies = event.payload.records.iter().filter_map(|record| record.body.as_deref());
+        let bodies = event
+            .payload
+            .records
+            .iter()
+            .filter_map(|record| record.body.as_deref());
         try_join_all(bodies.map(|body| services.release(body))).await?;
         Ok::<_, Error>(SqsBatchResponse::default())
     }))

@@ -44,5 +44,8 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env()?;
     logs::init(config.log_level);
     let batch = Batch::new(&config, Panicking);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| batch.handle(event).await.map_err(Error::from))).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
+        batch.handle(event).await.map_err(Error::from)
+    }))
+    .await
 }

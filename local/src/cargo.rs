@@ -1,0 +1,43 @@
+//! Cargo, run by what cargo runs.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Cargo in `workspace`. What `cargo run` or `cargo test` has set for its own child would make it compile
+/// crates again that look at it; and a function that it starts is to use nobody's AWS account.
+pub fn command(workspace: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(workspace);
+    for (name, _) in env::vars_os() {
+        let foreign = |prefix| name.to_string_lossy().starts_with(prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"]
+            .into_iter()
+            .any(foreign)
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Builds what is deployed, with the profile and the features that are deployed, and the functions that are
+/// held beside it. Returns the folder that they are in.
+///
+/// # Errors
+///
+/// The build fails.
+pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    let mut build = command(workspace);
+    build.args(RELEASE.split(' ')).arg("--target-dir").arg(target);
+    if build.status()?.success() {
+        Ok(target.join("release"))
+    } else {
+        Err(io::Error::other("the release build failed"))
+    }
+}
+
+/// Not the whole workspace: its tests' features would come along.
+const RELEASE: &str = "build --release --locked --bins -p reservation-worker -p reservation-worker-functions";
