@@ -3,8 +3,6 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["proto"])?;
-    tonic_prost_build::configure()
-        .build_server(false)
-        .compile_fds(files)?;
+    tonic_prost_build::configure().build_server(false).compile_fds(files)?;
     Ok(())
 }

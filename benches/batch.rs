@@ -28,9 +28,7 @@ struct Figures {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("no target folder")?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
     let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target)?;
     let services = Services::start().await?;
     let contenders = ["reservation-worker", "bare_function"].map(|name| release.join(name));
@@ -71,11 +69,7 @@ async fn measure(binary: &Path, services: &Services, series: &str) -> Result<Fig
         }
     }
     let cpu = (cpu_time(function.pid())? - cpu) / BATCHES as u32;
-    Ok(Figures {
-        init,
-        batch: median(batches),
-        cpu,
-    })
+    Ok(Figures { init, batch: median(batches), cpu })
 }
 
 /// A batch of expiries of holds that exist.
@@ -132,16 +126,8 @@ fn print(rounds: &[Vec<Figures>; 2]) {
     for (name, figure) in rows {
         let [ours, bare] = [0, 1].map(|contender| median(rounds[contender].iter().map(figure).collect()));
         let pairs = rounds[0].iter().zip(&rounds[1]);
-        let ratio = median(
-            pairs
-                .map(|(ours, bare)| figure(ours).div_duration_f64(figure(bare)))
-                .collect(),
-        );
-        println!(
-            "| {name} | {:.0} µs | {:.0} µs | {ratio:.2} |",
-            micros(ours),
-            micros(bare)
-        );
+        let ratio = median(pairs.map(|(ours, bare)| figure(ours).div_duration_f64(figure(bare))).collect());
+        println!("| {name} | {:.0} µs | {:.0} µs | {ratio:.2} |", micros(ours), micros(bare));
     }
 }
 

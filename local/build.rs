@@ -3,19 +3,12 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=../proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["../proto"])?;
-    let recorded = [
-        "CheckAvailabilityRequest",
-        "CommitReservationRequest",
-        "ReleaseHoldRequest",
-    ];
+    let recorded = ["CheckAvailabilityRequest", "CommitReservationRequest", "ReleaseHoldRequest"];
     recorded
         .iter()
-        .fold(
-            tonic_prost_build::configure().build_client(false),
-            |build, message| {
-                build.message_attribute(format!("reservation.v1.{message}"), "#[derive(serde::Serialize)]")
-            },
-        )
+        .fold(tonic_prost_build::configure().build_client(false), |build, message| {
+            build.message_attribute(format!("reservation.v1.{message}"), "#[derive(serde::Serialize)]")
+        })
         .compile_fds(files)?;
     Ok(())
 }

@@ -75,11 +75,8 @@ impl<H: Handler> Batch<H> {
     pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, UnusableRecord> {
         let LambdaEvent { payload, context, .. } = event;
         let deadline = Deadline::at(context.deadline(), self.reserve);
-        let records = payload
-            .records
-            .into_iter()
-            .enumerate()
-            .map(|(place, message)| Record::new(place, message));
+        let records =
+            payload.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         // Of the level that no filter takes away, so that every line says whose it is.
         let span = error_span!("invocation", request_id = context.request_id);
@@ -88,10 +85,7 @@ impl<H: Handler> Batch<H> {
     }
 
     async fn work(&self, records: &[Record], context: &Context, deadline: Deadline) -> Vec<Outcome> {
-        let jobs: Vec<_> = records
-            .iter()
-            .map(|record| self.handler.read(record, context))
-            .collect();
+        let jobs: Vec<_> = records.iter().map(|record| self.handler.read(record, context)).collect();
         let turns = turns(records, &jobs);
         let limits = Limits {
             permits: &self.permits,
@@ -101,16 +95,9 @@ impl<H: Handler> Batch<H> {
         };
         let begun: Vec<OnceLock<Begun>> = records.iter().map(|_| OnceLock::new()).collect();
         let begin = |place: usize| {
-            begun[place].get_or_init(|| Begun {
-                span: jobs[place].span(&records[place]),
-                at: Instant::now(),
-            })
+            begun[place].get_or_init(|| Begun { span: jobs[place].span(&records[place]), at: Instant::now() })
         };
-        let work = |place| {
-            self.handler
-                .work(&jobs[place], deadline)
-                .instrument(begin(place).span.clone())
-        };
+        let work = |place| self.handler.work(&jobs[place], deadline).instrument(begin(place).span.clone());
         schedule::run(&turns, limits, work, |place, outcome| {
             let Begun { span, at } = begin(place);
             span.in_scope(|| outcome.log(at.elapsed()));
@@ -137,15 +124,10 @@ fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [J]) -> Vec<Turn<'a>> {
 /// Each returned message id once, in the order of the batch.
 fn response(records: &[Record], outcomes: &[Outcome]) -> SqsBatchResponse {
     let mut named = HashSet::new();
-    let returned = records
-        .iter()
-        .zip(outcomes)
-        .filter(|(_, outcome)| !outcome.is_acknowledged());
+    let returned = records.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_acknowledged());
     let mut response = SqsBatchResponse::default();
     response.set_failures(
-        returned
-            .map(|(record, _)| record.message_id.as_str())
-            .filter(|message_id| named.insert(*message_id)),
+        returned.map(|(record, _)| record.message_id.as_str()).filter(|message_id| named.insert(*message_id)),
     );
     response
 }

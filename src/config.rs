@@ -38,7 +38,7 @@ pub struct Config {
     pub reservation_api_timeout: Duration,
     /// `BREAKER_FAILURES`, default 20: failures in a row that open a breaker; 0 is no breaker.
     pub breaker_failures: u32,
-    /// `BREAKER_OPEN_MS`, default 5 s: how long a breaker stays open.
+    /// `BREAKER_OPEN_MS`, default 5 s: how long a breaker stays open; 0 is no breaker.
     pub breaker_open: Duration,
     /// `DEADLINE_RESERVE_MS`, default 1 s: kept back of the invocation's time for the answer.
     pub deadline_reserve: Duration,
@@ -86,7 +86,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("invalid configuration: {}", .problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
 pub struct ConfigError {
-    /// One entry a variable, in the order of [`Config`]'s fields.
+    /// In the order in which the variables are read.
     pub problems: Vec<Problem>,
 }
 
@@ -133,22 +133,17 @@ impl Config {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let inventory = read.required("INVENTORY_GRPC_ADDR", read::inventory_address);
         let reservation_api = read.required("RESERVATION_API_BASE", read::http_url);
-        let config = Self {
-            reservation_api_token: read
-                .secret("RESERVATION_API_TOKEN", read::bearer_token)
-                .map(Secret),
+        let backoff_base = read.or("BACKOFF_BASE_MS", Duration::from_secs(1), read::millis(VISIBILITY_MS));
+        let backoff_max = read.or("BACKOFF_MAX_MS", Duration::from_secs(900), read::millis(VISIBILITY_MS));
+        if backoff_max < backoff_base {
+            read.problem("BACKOFF_MAX_MS", "is below BACKOFF_BASE_MS");
+        }
+        Some(Self {
+            reservation_api_token: read.secret("RESERVATION_API_TOKEN", read::bearer_token).map(Secret),
             worker_concurrency: read.or("WORKER_CONCURRENCY", 20, read::number(1..=1000)),
             max_retries: read.or("MAX_RETRIES", 5, read::number(1..=1000)),
-            backoff_base: read.or(
-                "BACKOFF_BASE_MS",
-                Duration::from_secs(1),
-                read::millis(VISIBILITY_MS),
-            ),
-            backoff_max: read.or(
-                "BACKOFF_MAX_MS",
-                Duration::from_secs(900),
-                read::millis(VISIBILITY_MS),
-            ),
+            backoff_base,
+            backoff_max,
             inventory_timeout: read.or(
                 "INVENTORY_TIMEOUT_MS",
                 Duration::from_millis(250),
@@ -160,7 +155,7 @@ impl Config {
                 read::millis(CALL_MS),
             ),
             breaker_failures: read.or("BREAKER_FAILURES", 20, read::number(0..=1_000_000)),
-            breaker_open: read.or("BREAKER_OPEN_MS", Duration::from_secs(5), read::millis(CALL_MS)),
+            breaker_open: read.or("BREAKER_OPEN_MS", Duration::from_secs(5), read::millis(0..=900_000)),
             deadline_reserve: read.or(
                 "DEADLINE_RESERVE_MS",
                 Duration::from_secs(1),
@@ -177,11 +172,7 @@ impl Config {
             log_level: read.log_level(),
             inventory: inventory?,
             reservation_api: reservation_api?,
-        };
-        if config.backoff_max < config.backoff_base {
-            read.problem("BACKOFF_MAX_MS", "is below BACKOFF_BASE_MS");
-        }
-        Some(config)
+        })
     }
 }
 

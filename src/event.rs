@@ -21,6 +21,8 @@ pub enum Event {
         hold: Hold,
         /// The payment that was approved.
         payment_intent_id: String,
+        /// The customer.
+        user_id: Option<String>,
     },
     /// `payment.failed`: the payment failed, was cancelled or expired.
     PaymentFailed {
@@ -42,8 +44,6 @@ pub struct Hold {
     pub event_id: Option<Id>,
     /// The seats; payment events may not carry them.
     pub seats: Option<Seats>,
-    /// The customer.
-    pub user_id: Option<String>,
 }
 
 impl Event {
@@ -110,15 +110,13 @@ pub struct ParseError {
     reason: Cow<'static, str>,
     /// The type, if that much was understood.
     pub event_type: Option<EventType>,
+    /// The producer's `trace_id`, unchecked, if that much was understood.
+    pub trace_id: Option<String>,
 }
 
 impl ParseError {
     fn new(path: impl Into<String>, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            path: path.into(),
-            reason: reason.into(),
-            event_type: None,
-        }
+        Self { path: path.into(), reason: reason.into(), event_type: None, trace_id: None }
     }
 }
 
@@ -140,18 +138,22 @@ pub fn parse(body: Option<&str>) -> Result<Parsed, ParseError> {
 fn parse_object(body: &str) -> Result<Parsed, ParseError> {
     let envelope: Envelope<'_> = wire::object("", body)?;
     let event_type = event_type(&envelope)?;
-    read_event(event_type, body, &envelope).map_err(|error| ParseError {
-        event_type: Some(event_type),
-        ..error
-    })
+    let typed = |error| ParseError { event_type: Some(event_type), ..error };
+    let facts = Facts::of(body, &envelope).map_err(typed)?;
+    let trace_id = envelope.trace_id.and_then(facts::read).or_else(|| facts.trace_id());
+    match read_event(event_type, &facts) {
+        Ok((event, quantity_disagrees)) => Ok(Parsed { event, trace_id, quantity_disagrees }),
+        Err(error) => Err(ParseError { trace_id, ..typed(error) }),
+    }
 }
 
 fn event_type(envelope: &Envelope<'_>) -> Result<EventType, ParseError> {
-    let (path, name) = match (&envelope.detail_type, &envelope.event_type) {
+    let (path, name) = match (envelope.detail_type, envelope.event_type) {
         (Some(name), _) => ("detail-type", name),
         (None, Some(name)) => ("type", name),
         (None, None) => return Err(ParseError::new("type", "is missing, and so is detail-type")),
     };
+    let name: String = facts::read(name).ok_or_else(|| ParseError::new(path, "is not a string"))?;
     match name.as_str() {
         "reservation.expired" | "reservation.hold.expired" => Ok(EventType::ReservationExpired),
         "payment.approved" => Ok(EventType::PaymentApproved),
@@ -161,40 +163,26 @@ fn event_type(envelope: &Envelope<'_>) -> Result<EventType, ParseError> {
     }
 }
 
-fn read_event(event_type: EventType, body: &str, envelope: &Envelope<'_>) -> Result<Parsed, ParseError> {
-    let facts = Facts::of(body, envelope)?;
-    let meaning = match event_type {
-        EventType::PaymentStatusUpdated => facts.payment_status()?,
-        said => said,
+/// The event, and whether its quantity disagrees with its seats.
+fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool), ParseError> {
+    let (meaning, payment_id) = match event_type {
+        EventType::PaymentStatusUpdated => (facts.payment_status()?, "payment_id"),
+        said => (said, "payment_intent_id"),
     };
     let (seats, quantity_disagrees) = facts.seats()?;
-    let hold = Hold {
-        reservation_id: facts.reservation_id()?,
-        event_id: facts.event_id()?,
-        seats,
-        user_id: facts.user_id(),
-    };
+    let hold = Hold { reservation_id: facts.reservation_id()?, event_id: facts.event_id()?, seats };
     let event = match meaning {
-        EventType::ReservationExpired if hold.event_id.is_none() => return Err(facts.missing("event_id")),
+        EventType::ReservationExpired if hold.event_id.is_none() => {
+            return Err(facts.missing_id("event_id"));
+        }
         EventType::ReservationExpired => Event::ReservationExpired(hold),
         EventType::PaymentApproved => Event::PaymentApproved {
             hold,
-            payment_intent_id: facts.payment_intent_id()?,
+            payment_intent_id: facts.payment_intent_id(payment_id)?,
+            user_id: facts.user_id()?,
         },
-        EventType::PaymentFailed => Event::PaymentFailed {
-            hold,
-            error_code: facts.error_code(),
-        },
+        EventType::PaymentFailed => Event::PaymentFailed { hold, error_code: facts.error_code()? },
         EventType::PaymentStatusUpdated => Event::PaymentUnderway(hold),
     };
-    let trace_id = envelope
-        .trace_id
-        .as_ref()
-        .and_then(|id| id.as_str())
-        .map(str::to_owned);
-    Ok(Parsed {
-        event,
-        trace_id,
-        quantity_disagrees,
-    })
+    Ok((event, quantity_disagrees))
 }

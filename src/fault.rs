@@ -1,5 +1,6 @@
 //! What a failed call means for its event: every client error answers this one question.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// What to do about a failure (contract section 3, reply tables).
@@ -23,4 +24,9 @@ impl Fault {
 pub trait Faulty {
     /// The consequence.
     fn fault(&self) -> Fault;
+}
+
+/// The cause at the bottom: the layers above it say "error sending request", it says why.
+pub fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error.source().map_or(error, innermost)
 }

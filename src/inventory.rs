@@ -16,12 +16,7 @@ pub use verdict::Error;
 use verdict::judge;
 
 /// The messages and the client that `build.rs` makes of `proto/`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    reason = "generated; documented in proto/"
-)]
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in proto/")]
 pub mod proto {
     pub mod common {
         pub mod v1 {
@@ -85,10 +80,7 @@ impl Inventory {
         if config.inventory.scheme() == "https" {
             endpoint = endpoint.tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))?;
         }
-        Ok(Self {
-            client: InventoryServiceClient::new(endpoint.connect_lazy()),
-            timeout,
-        })
+        Ok(Self { client: InventoryServiceClient::new(endpoint.connect_lazy()), timeout })
     }
 
     /// Gives the seats of a hold back.
@@ -144,10 +136,7 @@ impl Inventory {
         };
         retry(deadline, async || {
             let mut client = self.client.clone();
-            judge(
-                self.in_time(client.commit_reservation(self.request(&message)))
-                    .await,
-            )
+            judge(self.in_time(client.commit_reservation(self.request(&message))).await)
         })
         .await
     }

@@ -40,10 +40,7 @@ pub enum Deferral {
 impl Outcome {
     /// The outcome of a record whose work panicked: perhaps it was the weather, perhaps the record.
     pub fn panicked() -> Self {
-        Self::Retried {
-            reason: "the worker panicked".to_owned(),
-            retry_after: None,
-        }
+        Self::Retried { reason: "the worker panicked".to_owned(), retry_after: None }
     }
 
     /// Whether SQS may delete the message; else it is listed in `batchItemFailures`.
@@ -89,12 +86,7 @@ impl Outcome {
                 tracing::warn!(outcome, reason, duration_ms, "record returned");
             }
             Self::Failed(_) | Self::InvalidPayload(_) => {
-                tracing::error!(
-                    outcome,
-                    reason,
-                    duration_ms,
-                    "record returned for the dead-letter queue"
-                );
+                tracing::error!(outcome, reason, duration_ms, "record returned for the dead-letter queue");
             }
         }
     }

@@ -45,10 +45,8 @@ impl Record {
             .ok_or_else(|| unusable("messageId", "is missing or empty"))?;
         let is_fifo = message.event_source_arn.is_some_and(|arn| arn.ends_with(".fifo"));
         let group = message.attributes.remove("MessageGroupId");
-        let receive_count = message
-            .attributes
-            .get("ApproximateReceiveCount")
-            .and_then(|count| count.parse().ok());
+        let receive_count =
+            message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         Ok(Self {
             message_id,
             body: message.body,

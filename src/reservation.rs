@@ -79,11 +79,7 @@ impl Seats {
     /// Named seats, or `quantity` of any where there are no names; `None` where there is neither.
     /// Names win over a quantity that disagrees with them.
     pub fn new(ids: Vec<String>, quantity: Option<i32>) -> Option<Self> {
-        let quantity = if ids.is_empty() {
-            quantity?
-        } else {
-            i32::try_from(ids.len()).ok()?
-        };
+        let quantity = if ids.is_empty() { quantity? } else { i32::try_from(ids.len()).ok()? };
         (quantity > 0).then_some(Self { ids, quantity })
     }
 

@@ -72,10 +72,7 @@ impl ReservationApi {
         roots: RootCertStore,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut headers = header::HeaderMap::new();
-        headers.insert(
-            header::ACCEPT,
-            header::HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
         if let Some(token) = &config.reservation_api_token {
             let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
             bearer.set_sensitive(true);
@@ -100,11 +97,7 @@ impl ReservationApi {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(config.worker_concurrency)
             .build()?;
-        Ok(Self {
-            http,
-            base: config.reservation_api.clone(),
-            longest_retry_after: config.backoff_max,
-        })
+        Ok(Self { http, base: config.reservation_api.clone(), longest_retry_after: config.backoff_max })
     }
 
     /// Ends a reservation, or learns how it ended before.
@@ -126,19 +119,8 @@ impl ReservationApi {
     }
 
     async fn try_end(&self, transition: &Transition<'_>) -> Result<Answer, Error> {
-        let Transition {
-            reservation_id,
-            to,
-            payment_intent_id,
-            reason,
-            error_code,
-        } = *transition;
-        let update = StatusUpdate {
-            status: to.as_str(),
-            payment_intent_id,
-            reason,
-            error_code,
-        };
+        let Transition { reservation_id, to, payment_intent_id, reason, error_code } = *transition;
+        let update = StatusUpdate { status: to.as_str(), payment_intent_id, reason, error_code };
         let request = self
             .http
             .patch(self.url(reservation_id))
@@ -181,8 +163,7 @@ impl ReservationApi {
     fn url(&self, reservation_id: &Id) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty()
-                .extend(["internal", "reservations", reservation_id.as_str()]);
+            path.pop_if_empty().extend(["internal", "reservations", reservation_id.as_str()]);
         }
         url
     }

@@ -36,8 +36,7 @@ impl Deadline {
 
     /// The time left; as good as endless without a deadline.
     pub fn left(self) -> Duration {
-        self.0
-            .map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Completes when the deadline is reached, which is never without one.

@@ -42,12 +42,7 @@ impl Worker {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let inventory = Inventory::new(config, roots.clone())?;
         let reservation_api = ReservationApi::new(config, roots)?;
-        Ok(Self {
-            workflow: Workflow {
-                reservation_api,
-                inventory,
-            },
-        })
+        Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 }
 
@@ -56,9 +51,9 @@ impl Handler for Worker {
 
     fn read(&self, record: &Record, context: &Context) -> Reading {
         let parsed = event::parse(record.body.as_deref());
-        let in_body = parsed.as_ref().ok().and_then(|parsed| parsed.trace_id.as_deref());
-        let trace_id =
-            traces::producer(record, in_body).or_else(|| traces::xray(context.xray_trace_id.as_deref()));
+        let in_body = parsed.as_ref().map_or_else(|error| &error.trace_id, |parsed| &parsed.trace_id);
+        let trace_id = traces::producer(record, in_body.as_deref())
+            .or_else(|| traces::xray(context.xray_trace_id.as_deref()));
         Reading { parsed, trace_id }
     }
 

@@ -23,7 +23,7 @@ pub struct Workflow {
 /// What happens to the seats once the status is settled.
 enum SeatStep<'a> {
     Release(ReleaseReason),
-    Commit { payment_intent_id: &'a str },
+    Commit { payment_intent_id: &'a str, user_id: Option<&'a str> },
 }
 
 /// What the way in which a reservation has ended means for an event that wanted it to end.
@@ -57,9 +57,7 @@ pub fn decide(wanted: Ending, found: Ending) -> Verdict {
 impl Workflow {
     /// Does what the event asks for, as far as the deadline and the services allow.
     pub async fn run(&self, event: &Event, deadline: Deadline) -> Outcome {
-        self.settle(event, deadline)
-            .await
-            .unwrap_or_else(|outcome| outcome)
+        self.settle(event, deadline).await.unwrap_or_else(|outcome| outcome)
     }
 
     async fn settle(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
@@ -74,15 +72,13 @@ impl Workflow {
         let (transition, seat_step) = match event {
             Event::PaymentUnderway(_) => return Ok(Outcome::Ignored("a payment status that needs no work")),
             Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
-            Event::PaymentApproved {
-                payment_intent_id, ..
-            } => (
+            Event::PaymentApproved { payment_intent_id, user_id, .. } => (
                 Transition {
                     to: Ending::Confirmed,
                     payment_intent_id: Some(payment_intent_id),
                     ..transition
                 },
-                SeatStep::Commit { payment_intent_id },
+                SeatStep::Commit { payment_intent_id, user_id: user_id.as_deref() },
             ),
             Event::PaymentFailed { error_code, .. } => (
                 Transition {
@@ -94,12 +90,7 @@ impl Workflow {
                 SeatStep::Release(ReleaseReason::FailedPayment),
             ),
         };
-        let reservation = match self
-            .reservation_api
-            .end(&transition, deadline)
-            .await
-            .map_err(outcome)?
-        {
+        let reservation = match self.reservation_api.end(&transition, deadline).await.map_err(outcome)? {
             Answer::Done(reservation) => reservation,
             Answer::AlreadyEnded(found) => match decide(transition.to, found) {
                 Verdict::Continue => None,
@@ -124,17 +115,12 @@ impl Workflow {
                 "neither the event nor the reservation names event and seats".to_owned(),
             ));
         };
-        let held = Held {
-            reservation_id: &hold.reservation_id,
-            event_id,
-            seats,
-        };
+        let held = Held { reservation_id: &hold.reservation_id, event_id, seats };
         match *step {
             SeatStep::Release(reason) => self.inventory.release_hold(&held, reason, deadline).await,
-            SeatStep::Commit { payment_intent_id } => {
-                self.inventory
-                    .commit_reservation(&held, payment_intent_id, known.user_id.as_deref(), deadline)
-                    .await
+            SeatStep::Commit { payment_intent_id, user_id } => {
+                let user_id = user_id.or(known.user_id.as_deref());
+                self.inventory.commit_reservation(&held, payment_intent_id, user_id, deadline).await
             }
         }
         .map_err(outcome)
@@ -152,7 +138,7 @@ impl Workflow {
         let mut known = Reservation {
             ending: None,
             event_id: hold.event_id.as_ref().map(ToString::to_string),
-            user_id: hold.user_id.clone(),
+            user_id: None,
             seats: hold.seats.clone(),
         };
         let lacks_facts = |known: &Reservation| known.event_id.is_none() || known.seats.is_none();
@@ -160,11 +146,8 @@ impl Workflow {
             known = known.or(reservation.unwrap_or_default());
         }
         if lacks_facts(&known) {
-            known = known.or(self
-                .reservation_api
-                .read(&hold.reservation_id, deadline)
-                .await
-                .map_err(outcome)?);
+            known =
+                known.or(self.reservation_api.read(&hold.reservation_id, deadline).await.map_err(outcome)?);
         }
         Ok(known)
     }

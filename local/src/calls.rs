@@ -104,11 +104,7 @@ impl Calls {
         record.calls.push_back(call);
         record.in_flight += 1;
         record.peak = record.peak.max(record.in_flight);
-        Arrived {
-            record: &self.0,
-            number: record.gone + record.calls.len() - 1,
-            answered: false,
-        }
+        Arrived { record: &self.0, number: record.gone + record.calls.len() - 1, answered: false }
     }
 
     pub(crate) fn all(&self) -> Vec<Call> {
@@ -116,12 +112,7 @@ impl Calls {
     }
 
     pub(crate) fn about(&self, reservation_id: &str) -> Vec<Call> {
-        locked(&self.0)
-            .calls
-            .iter()
-            .filter(|call| call.reservation_id == reservation_id)
-            .cloned()
-            .collect()
+        locked(&self.0).calls.iter().filter(|call| call.reservation_id == reservation_id).cloned().collect()
     }
 
     pub(crate) fn take(&self) -> Vec<Call> {

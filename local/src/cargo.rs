@@ -13,10 +13,7 @@ pub fn command(workspace: &Path) -> Command {
     command.current_dir(workspace);
     for (name, _) in env::vars_os() {
         let foreign = |prefix| name.to_string_lossy().starts_with(prefix);
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"]
-            .into_iter()
-            .any(foreign)
-        {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"].into_iter().any(foreign) {
             command.env_remove(&name);
         }
     }

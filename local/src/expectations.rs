@@ -103,27 +103,18 @@ pub fn load(events: &Path) -> Result<Vec<Case>, LoadError> {
     for file in event_files(events)? {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let Some(expectation) = expectations.remove(name.as_ref()) else {
-            return Err(LoadError::Mismatch(format!(
-                "{}: no expectation for `{name}`",
-                path.display()
-            )));
+            return Err(LoadError::Mismatch(format!("{}: no expectation for `{name}`", path.display())));
         };
         cases.push(Case::new(&file, expectation)?);
     }
     match expectations.into_keys().next() {
-        Some(name) => Err(LoadError::Mismatch(format!(
-            "{}: no event file for `{name}`",
-            path.display()
-        ))),
+        Some(name) => Err(LoadError::Mismatch(format!("{}: no event file for `{name}`", path.display()))),
         None => Ok(cases),
     }
 }
 
 fn event_files(events: &Path) -> Result<BTreeSet<PathBuf>, LoadError> {
-    let unreadable = |source| LoadError::Unreadable {
-        path: events.to_owned(),
-        source,
-    };
+    let unreadable = |source| LoadError::Unreadable { path: events.to_owned(), source };
     let mut files = BTreeSet::new();
     for entry in fs::read_dir(events).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -137,43 +128,24 @@ fn event_files(events: &Path) -> Result<BTreeSet<PathBuf>, LoadError> {
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, LoadError> {
     fs::read(path)
         .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
-        .map_err(|source| LoadError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
 }
 
 impl Case {
     fn new(file: &Path, expectation: Expectation) -> Result<Self, LoadError> {
         let event: Value = read(file)?;
-        let Expectation {
-            given,
-            mut records,
-            after,
-        } = expectation;
-        let ids = event["Records"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|record| &record["messageId"]);
+        let Expectation { given, mut records, after } = expectation;
+        let ids = event["Records"].as_array().into_iter().flatten().map(|record| &record["messageId"]);
         let ids: Vec<_> = ids.map(|id| id.as_str().unwrap_or_default().to_owned()).collect();
         if ids.len() != records.len() {
             let (has, expected) = (ids.len(), records.len());
             let file = file.display();
-            return Err(LoadError::Mismatch(format!(
-                "{file}: has {has} records, {expected} are expected"
-            )));
+            return Err(LoadError::Mismatch(format!("{file}: has {has} records, {expected} are expected")));
         }
         for (record, message_id) in records.iter_mut().zip(ids) {
             record.message_id = message_id;
         }
-        Ok(Case {
-            file: file.to_owned(),
-            event,
-            given,
-            records,
-            after,
-        })
+        Ok(Case { file: file.to_owned(), event, given, records, after })
     }
 
     /// How many records the batch has.
@@ -183,11 +155,7 @@ impl Case {
 
     /// The file's name without `.json`.
     pub fn name(&self) -> String {
-        self.file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 

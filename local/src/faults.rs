@@ -96,36 +96,22 @@ pub enum Effect {
 impl Fault {
     /// Strikes every such call about one reservation.
     pub fn on(operation: Operation, reservation_id: &str, effect: Effect) -> Self {
-        Self {
-            reservation_id: Some(reservation_id.to_owned()),
-            ..Self::any(operation, effect)
-        }
+        Self { reservation_id: Some(reservation_id.to_owned()), ..Self::any(operation, effect) }
     }
 
     /// Strikes every such call.
     pub fn any(operation: Operation, effect: Effect) -> Self {
-        Self {
-            operation: Some(operation),
-            reservation_id: None,
-            times: None,
-            effect,
-        }
+        Self { operation: Some(operation), reservation_id: None, times: None, effect }
     }
 
     /// Strikes the next `times` calls only.
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     fn strikes(&self, operation: Operation, reservation_id: &str) -> bool {
         self.operation.is_none_or(|asked| asked == operation)
-            && self
-                .reservation_id
-                .as_deref()
-                .is_none_or(|asked| asked == reservation_id)
+            && self.reservation_id.as_deref().is_none_or(|asked| asked == reservation_id)
             && self.effect.speaks(operation.service())
     }
 }
@@ -133,24 +119,12 @@ impl Fault {
 impl Effect {
     /// This status without a body.
     pub fn http(status: u16) -> Self {
-        Self::Http {
-            status,
-            code: None,
-            retry_after: None,
-            location: None,
-            trace_id: None,
-        }
+        Self::Http { status, code: None, retry_after: None, location: None, trace_id: None }
     }
 
     /// This status with the contract's error body.
     pub fn http_code(status: u16, code: &str) -> Self {
-        Self::Http {
-            status,
-            code: Some(code.to_owned()),
-            retry_after: None,
-            location: None,
-            trace_id: None,
-        }
+        Self::Http { status, code: Some(code.to_owned()), retry_after: None, location: None, trace_id: None }
     }
 
     /// This gRPC status.
@@ -170,9 +144,7 @@ impl Effect {
 
     /// The work, then this effect.
     pub fn done_then(effect: Self) -> Self {
-        Self::DoneThen {
-            effect: Box::new(effect),
-        }
+        Self::DoneThen { effect: Box::new(effect) }
     }
 
     /// Adds a `Retry-After` to an HTTP status; other effects stay as they are.
@@ -255,10 +227,7 @@ impl Faults {
     }
 
     pub(crate) fn unused(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|fault| fault.times.is_some_and(|times| times > 0))
-            .count()
+        self.0.iter().filter(|fault| fault.times.is_some_and(|times| times > 0)).count()
     }
 
     /// The effect this call meets; uses up one of its times.

@@ -26,10 +26,7 @@ use crate::seats::Seats;
 use crate::services::{Shared, locked};
 
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    let path = format!(
-        "/{}/{{*method}}",
-        <InventoryServiceServer<Rpcs> as NamedService>::NAME
-    );
+    let path = format!("/{}/{{*method}}", <InventoryServiceServer<Rpcs> as NamedService>::NAME);
     Router::new().route_service(&path, InventoryServiceServer::new(Rpcs(shared)))
 }
 
@@ -89,16 +86,10 @@ impl Rpcs {
         let Self(shared) = self;
         let (metadata, mut extensions, asked) = request.into_parts();
         let connection = extensions.remove::<Connection>().unwrap_or_default();
-        let path = format!(
-            "/{}/{}",
-            <InventoryServiceServer<Self> as NamedService>::NAME,
-            Q::METHOD
-        );
+        let path = format!("/{}/{}", <InventoryServiceServer<Self> as NamedService>::NAME, Q::METHOD);
         let body = serde_json::to_value(&asked).unwrap_or(Value::Null);
         let id = asked.reservation_id();
-        let mut call = shared
-            .calls
-            .arrive(Q::OPERATION, id, &path, metadata.as_ref(), body);
+        let mut call = shared.calls.arrive(Q::OPERATION, id, &path, metadata.as_ref(), body);
         let work = || asked.work(&mut locked(&shared.inventory));
         let effect = locked(&shared.faults).meet(Q::OPERATION, id);
         let reply = match effect {
@@ -114,11 +105,7 @@ fn instead<Q: Ask>(effect: Effect, done: Option<Result<Q::Reply, Status>>) -> Re
     match (effect, done) {
         (Effect::Grpc { code }, _) => Err(Status::new(Code::from_i32(code), "asked for by a fault")),
         (Effect::Reply { status, error_code }, _) => {
-            let error = |code| Error {
-                code,
-                message: "asked for by a fault".to_owned(),
-                ..Error::default()
-            };
+            let error = |code| Error { code, message: "asked for by a fault".to_owned(), ..Error::default() };
             Ok(Q::reply(status, error_code.map(error)))
         }
         (_, Some(done)) => done,
@@ -163,11 +150,7 @@ fn code_name(code: Code) -> &'static str {
 }
 
 fn error(code: ErrorCode, message: &str) -> Error {
-    Error {
-        code: code.into(),
-        message: message.to_owned(),
-        ..Error::default()
-    }
+    Error { code: code.into(), message: message.to_owned(), ..Error::default() }
 }
 
 fn key_error(bad: BadKey) -> Error {
@@ -179,10 +162,6 @@ fn key_error(bad: BadKey) -> Error {
 }
 
 fn seats<'a>(seat_ids: impl IntoIterator<Item = &'a String>, status: SeatStatus) -> Vec<Seat> {
-    let seat = |id: &String| Seat {
-        id: id.clone(),
-        status: status.into(),
-        ..Seat::default()
-    };
+    let seat = |id: &String| Seat { id: id.clone(), status: status.into(), ..Seat::default() };
     seat_ids.into_iter().map(seat).collect()
 }

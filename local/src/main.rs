@@ -1,10 +1,6 @@
 //! The desk's command line: the demo, and the two services by themselves.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command for a person, not a function"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a person, not a function")]
 
 use std::io;
 use std::process::ExitCode;

@@ -60,15 +60,8 @@ impl Endpoint {
     pub(crate) async fn open(router: Router, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let socket = bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let addr = socket.local_addr()?;
-        let port = Port {
-            listening: None,
-            reserved: Some(socket),
-        };
-        let endpoint = Self {
-            addr,
-            site: Site { router, tls },
-            port: Mutex::new(port),
-        };
+        let port = Port { listening: None, reserved: Some(socket) };
+        let endpoint = Self { addr, site: Site { router, tls }, port: Mutex::new(port) };
         endpoint.reopen().await?;
         Ok(endpoint)
     }
@@ -153,7 +146,5 @@ impl Site {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S, router: Router) {
     let service = TowerToHyperService::new(router);
     // How a caller leaves is its own affair.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }

@@ -20,10 +20,7 @@ pub struct Output {
 impl Output {
     /// An empty file, gone from the disk when the last process that writes to it ends.
     pub fn new() -> io::Result<Self> {
-        Ok(Output {
-            file: tempfile::tempfile()?,
-            taken: 0,
-        })
+        Ok(Output { file: tempfile::tempfile()?, taken: 0 })
     }
 
     /// For `Command::stdout` or `Command::stderr`.
@@ -68,8 +65,5 @@ impl Output {
 }
 
 fn objects(text: &str) -> Vec<Value> {
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(Value::is_object)
-        .collect()
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
 }

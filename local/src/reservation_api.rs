@@ -17,9 +17,7 @@ use crate::reservations::{Refusal, Reservation};
 use crate::services::{Shared, locked};
 
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/internal/reservations/{id}", get(read).patch(update))
-        .with_state(shared)
+    Router::new().route("/internal/reservations/{id}", get(read).patch(update)).with_state(shared)
 }
 
 async fn read(
@@ -29,16 +27,8 @@ async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked {
-        operation: Operation::ReadReservation,
-        id: &id,
-        uri,
-        headers,
-        body: Value::Null,
-    };
-    shared
-        .answer(asked, &connection, || locked(&shared.reservations).read(&id))
-        .await
+    let asked = Asked { operation: Operation::ReadReservation, id: &id, uri, headers, body: Value::Null };
+    shared.answer(asked, &connection, || locked(&shared.reservations).read(&id)).await
 }
 
 async fn update(
@@ -49,23 +39,13 @@ async fn update(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let key = headers
-        .get("idempotency-key")
-        .and_then(|key| key.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
     let recorded = match serde_json::from_slice(&body) {
         Ok(json) => json,
         Err(_) if body.is_empty() => Value::Null,
         Err(_) => String::from_utf8_lossy(&body).into(),
     };
-    let asked = Asked {
-        operation: Operation::UpdateStatus,
-        id: &id,
-        uri,
-        headers,
-        body: recorded,
-    };
+    let asked = Asked { operation: Operation::UpdateStatus, id: &id, uri, headers, body: recorded };
     let work = || {
         let update =
             serde_json::from_slice(&body).map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
@@ -89,18 +69,9 @@ impl Shared {
         connection: &Connection,
         work: impl Fn() -> Result<Reservation, Refusal>,
     ) -> Response {
-        let Asked {
-            operation,
-            id,
-            uri,
-            headers,
-            body,
-        } = asked;
+        let Asked { operation, id, uri, headers, body } = asked;
         let mut call = self.calls.arrive(operation, id, uri.path(), &headers, body);
-        let trace_id = headers
-            .get("x-trace-id")
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default();
+        let trace_id = headers.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
         let work = || Reply::of(work(), trace_id);
         let effect = locked(&self.faults).meet(operation, id);
         let reply = match effect {
@@ -135,10 +106,7 @@ impl Reply {
     fn plain(status: u16, body: impl IntoResponse) -> Self {
         // A number that is no HTTP status, in a fault, is the fault's mistake: 500 shows it.
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self {
-            text: code.as_str().to_owned(),
-            response: (code, body).into_response(),
-        }
+        Self { text: code.as_str().to_owned(), response: (code, body).into_response() }
     }
 
     fn error(status: u16, code: &str, message: &str, trace_id: &str) -> Self {
@@ -150,16 +118,7 @@ impl Reply {
 
     fn instead(effect: Effect, done: Option<Self>, trace_id: &str) -> Self {
         match (effect, done) {
-            (
-                Effect::Http {
-                    status,
-                    code,
-                    retry_after,
-                    location,
-                    trace_id: own,
-                },
-                _,
-            ) => {
+            (Effect::Http { status, code, retry_after, location, trace_id: own }, _) => {
                 let own = own.as_deref().unwrap_or(trace_id);
                 let mut reply = match code {
                     Some(code) => Self::error(status, &code, "asked for by a fault", own),
@@ -173,14 +132,9 @@ impl Reply {
                 }
                 reply
             }
-            (
-                Effect::HttpBody {
-                    status,
-                    content_type,
-                    body,
-                },
-                _,
-            ) => Self::plain(status, ([(header::CONTENT_TYPE, content_type)], body)),
+            (Effect::HttpBody { status, content_type, body }, _) => {
+                Self::plain(status, ([(header::CONTENT_TYPE, content_type)], body))
+            }
             (Effect::EmptyBody, Some(done)) if done.response.status().is_success() => {
                 Self::plain(200, Body::empty())
             }

@@ -128,14 +128,10 @@ impl Reservations {
     ) -> Result<Reservation, Refusal> {
         match update.status {
             Status::Hold => {
-                return Err(Refusal::InvalidArgument(
-                    "status: a hold is not a target".to_owned(),
-                ));
+                return Err(Refusal::InvalidArgument("status: a hold is not a target".to_owned()));
             }
             Status::Confirmed if update.payment_intent_id.as_deref().unwrap_or_default().is_empty() => {
-                return Err(Refusal::InvalidArgument(
-                    "payment_intent_id: CONFIRMED needs it".to_owned(),
-                ));
+                return Err(Refusal::InvalidArgument("payment_intent_id: CONFIRMED needs it".to_owned()));
             }
             _ => {}
         }
@@ -149,9 +145,7 @@ impl Reservations {
             return Err(Refusal::NotHeld(reservation.status));
         }
         reservation.status = update.status;
-        reservation
-            .payment_intent_id
-            .clone_from(&update.payment_intent_id);
+        reservation.payment_intent_id.clone_from(&update.payment_intent_id);
         reservation.reason.clone_from(&update.reason);
         reservation.order_id.clone_from(&update.order_id);
         let reply = reservation.clone();

@@ -98,11 +98,7 @@ impl Function {
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ]);
-        command
-            .envs(env)
-            .stdin(Stdio::null())
-            .stdout(output.stdio()?)
-            .stderr(output.stdio()?);
+        command.envs(env).stdin(Stdio::null()).stdout(output.stdio()?).stderr(output.stdio()?);
         let started = Instant::now();
         let child = command.kill_on_drop(true).spawn()?;
         let pid = child.id().unwrap_or_default();
@@ -169,14 +165,9 @@ impl Function {
         let handed_over = Instant::now();
         // Nobody takes it when the function has gone in the meantime; then that is what answer() reports.
         _ = waiting.send(invocation);
-        let response = timeout(limit, self.answer(&request_id))
-            .await
-            .map_err(|_elapsed| InvokeError::TimedOut)??;
-        Ok(Invoked {
-            response,
-            took: handed_over.elapsed(),
-            request_id,
-        })
+        let response =
+            timeout(limit, self.answer(&request_id)).await.map_err(|_elapsed| InvokeError::TimedOut)??;
+        Ok(Invoked { response, took: handed_over.elapsed(), request_id })
     }
 
     /// Waits for the process to end by itself.
@@ -192,14 +183,8 @@ impl Function {
                 }
             }
         };
-        match timeout(limit, ended)
-            .await
-            .map_err(|_elapsed| InvokeError::TimedOut)?
-        {
-            InvokeError::Exited(status) => Ok(Exit {
-                status,
-                init_error: self.init_error.take(),
-            }),
+        match timeout(limit, ended).await.map_err(|_elapsed| InvokeError::TimedOut)? {
+            InvokeError::Exited(status) => Ok(Exit { status, init_error: self.init_error.take() }),
             error => Err(error),
         }
     }
@@ -240,9 +225,7 @@ impl Function {
                 self.listen().await?;
             }
         };
-        timeout(INIT_LIMIT, waits)
-            .await
-            .map_err(|_elapsed| InvokeError::TimedOut)?
+        timeout(INIT_LIMIT, waits).await.map_err(|_elapsed| InvokeError::TimedOut)?
     }
 
     async fn answer(&mut self, request_id: &str) -> Result<Result<Value, Value>, InvokeError> {

@@ -67,18 +67,11 @@ impl Seats {
         for seat_id in &hold.seat_ids {
             if let Some(reservation_id) = self.taken_by(&hold.event_id, seat_id) {
                 let (seat_id, reservation_id) = (seat_id.clone(), reservation_id.to_owned());
-                return Err(HoldRefused::SeatTaken {
-                    seat_id,
-                    reservation_id,
-                });
+                return Err(HoldRefused::SeatTaken { seat_id, reservation_id });
             }
         }
         let seats = self.last_owner.entry(hold.event_id.clone()).or_default();
-        seats.extend(
-            hold.seat_ids
-                .iter()
-                .map(|seat_id| (seat_id.clone(), hold.reservation_id.clone())),
-        );
+        seats.extend(hold.seat_ids.iter().map(|seat_id| (seat_id.clone(), hold.reservation_id.clone())));
         let held = Held {
             event_id: hold.event_id.clone(),
             seat_ids: hold.seat_ids.clone(),
@@ -99,9 +92,7 @@ impl Seats {
         };
         let state = |seat_id| (seat_id, held.state);
         match held.seat_ids.is_empty() {
-            true => (1..=held.quantity)
-                .map(|number| state(format!("#{number}")))
-                .collect(),
+            true => (1..=held.quantity).map(|number| state(format!("#{number}"))).collect(),
             false => held.seat_ids.iter().cloned().map(state).collect(),
         }
     }
@@ -111,20 +102,13 @@ impl Seats {
         for (reservation_id, held) in self.holds.iter().filter(|(_, held)| held.event_id == event_id) {
             let (state, quantity) = (held.state, held.quantity);
             if held.seat_ids.is_empty() {
-                map.quantity_holds
-                    .insert(reservation_id.clone(), QuantityHold { state, quantity });
+                map.quantity_holds.insert(reservation_id.clone(), QuantityHold { state, quantity });
             }
         }
         for seat_id in self.last_owner.get(event_id).into_iter().flat_map(BTreeMap::keys) {
             if let Some((reservation_id, state)) = self.owner(event_id, seat_id) {
                 let reservation_id = reservation_id.to_owned();
-                map.seats.insert(
-                    seat_id.clone(),
-                    Owner {
-                        state,
-                        reservation_id,
-                    },
-                );
+                map.seats.insert(seat_id.clone(), Owner { state, reservation_id });
             }
         }
         map
@@ -133,9 +117,7 @@ impl Seats {
     /// The event's seats that were held before and can be held again.
     pub(crate) fn free(&self, event_id: &str) -> Vec<&String> {
         let seat_ids = self.last_owner.get(event_id).into_iter().flat_map(BTreeMap::keys);
-        seat_ids
-            .filter(|seat_id| self.taken_by(event_id, seat_id).is_none())
-            .collect()
+        seat_ids.filter(|seat_id| self.taken_by(event_id, seat_id).is_none()).collect()
     }
 
     /// Who holds or bought the seat.

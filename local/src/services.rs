@@ -94,11 +94,7 @@ impl Services {
         let rest = reservation_api::routes(shared.clone()).merge(desk::routes(shared.clone()));
         let reservation_api = Endpoint::open(rest, speaking("http/1.1")).await?;
         let inventory = Endpoint::open(inventory::routes(shared.clone()), speaking("h2")).await?;
-        Ok(Self {
-            shared,
-            reservation_api,
-            inventory,
-        })
+        Ok(Self { shared, reservation_api, inventory })
     }
 
     /// Value for `RESERVATION_API_BASE`.

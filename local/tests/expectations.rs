@@ -1,9 +1,6 @@
 //! What the expectations of `events/` catch.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes the helpers of a test for something else"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of a test for something else")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,10 +50,7 @@ async fn a_function_that_does_nothing_differs_in_everything() {
 
     for what in ["the response", "summary lines", "event type", "outcome", "calls"] {
         assert!(
-            checked
-                .differences
-                .iter()
-                .any(|difference| difference.contains(what)),
+            checked.differences.iter().any(|difference| difference.contains(what)),
             "{what}: {checked:?}"
         );
     }
@@ -70,9 +64,7 @@ async fn what_nobody_expected_differs() {
     let case = repository_case("empty-batch");
     case.given.apply(&services).unwrap();
     let base = services.reservation_api_base();
-    reqwest::get(format!("{base}/internal/reservations/rsv_other"))
-        .await
-        .unwrap();
+    reqwest::get(format!("{base}/internal/reservations/rsv_other")).await.unwrap();
     let line = json!({ "message_id": "m", "event_type": "unknown", "outcome": "invalid_payload" });
 
     let response = json!({ "batchItemFailures": [] });
@@ -115,11 +107,7 @@ fn repository_case(name: &str) -> Case {
 fn folder(expectations: &Value, events: &[&str]) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("expected")).unwrap();
-    fs::write(
-        folder.path().join("expected/expectations.json"),
-        expectations.to_string(),
-    )
-    .unwrap();
+    fs::write(folder.path().join("expected/expectations.json"), expectations.to_string()).unwrap();
     for name in events {
         let event = json!({ "Records": [{ "messageId": "m", "body": "" }] });
         fs::write(folder.path().join(format!("{name}.json")), event.to_string()).unwrap();

@@ -10,9 +10,7 @@ async fn a_process_that_ends_is_neither_ready_nor_invoked() {
     let mut function = Function::start(program(), []).await.unwrap();
 
     assert!(matches!(function.ready().await, Err(InvokeError::Exited(_))));
-    let invoked = function
-        .invoke(&serde_json::json!({}), Duration::from_secs(1))
-        .await;
+    let invoked = function.invoke(&serde_json::json!({}), Duration::from_secs(1)).await;
     assert!(matches!(invoked, Err(InvokeError::Exited(_))));
 
     let exit = function.exit(Duration::from_secs(1)).await.unwrap();

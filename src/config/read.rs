@@ -19,27 +19,16 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            lookup,
-            problems: Vec::new(),
-        }
+        Self { lookup, problems: Vec::new() }
     }
 
     pub(super) fn finish<T>(self, config: Option<T>) -> Result<T, ConfigError> {
-        config.filter(|_| self.problems.is_empty()).ok_or(ConfigError {
-            problems: self.problems,
-        })
+        config.filter(|_| self.problems.is_empty()).ok_or(ConfigError { problems: self.problems })
     }
 
     pub(super) fn problem(&mut self, variable: &'static str, reason: impl Into<String>) {
-        let value = self
-            .value(variable)
-            .map_or_else(|| "(unset)".to_owned(), |value| shown(&value));
-        self.problems.push(Problem {
-            variable,
-            value,
-            reason: reason.into(),
-        });
+        let value = self.value(variable).map_or_else(|| "(unset)".to_owned(), |value| shown(&value));
+        self.problems.push(Problem { variable, value, reason: reason.into() });
     }
 
     pub(super) fn optional<T>(
@@ -47,9 +36,7 @@ impl<'a> Reader<'a> {
         variable: &'static str,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        parse(&self.value(variable)?)
-            .map_err(|reason| self.problem(variable, reason))
-            .ok()
+        parse(&self.value(variable)?).map_err(|reason| self.problem(variable, reason)).ok()
     }
 
     pub(super) fn or<T>(
@@ -77,14 +64,8 @@ impl<'a> Reader<'a> {
         variable: &'static str,
         parse: impl Fn(&str) -> Parsed<T>,
     ) -> Option<T> {
-        let hidden = |reason| Problem {
-            variable,
-            value: "(hidden)".to_owned(),
-            reason,
-        };
-        parse(&self.value(variable)?)
-            .map_err(|reason| self.problems.push(hidden(reason)))
-            .ok()
+        let hidden = |reason| Problem { variable, value: "(hidden)".to_owned(), reason };
+        parse(&self.value(variable)?).map_err(|reason| self.problems.push(hidden(reason))).ok()
     }
 
     /// `LOG_LEVEL` is the operator's; `AWS_LAMBDA_LOG_LEVEL` is what Lambda's own log filter is set to.
@@ -95,15 +76,14 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 }
 
-/// A URL with a password in it is not shown.
+/// A URL can hold a password, or a token in its query.
 fn shown(value: &str) -> String {
-    if value.contains('@') {
+    let is_url = value.contains("://");
+    if value.contains('@') || (is_url && value.contains('?')) {
         "(hidden)".to_owned()
     } else {
         value.to_owned()
@@ -116,11 +96,7 @@ where
 {
     move |value| match value.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!(
-            "is not a whole number from {} to {}",
-            range.start(),
-            range.end()
-        )),
+        _ => Err(format!("is not a whole number from {} to {}", range.start(), range.end())),
     }
 }
 
@@ -137,6 +113,8 @@ pub(super) fn http_url(value: &str) -> Parsed<Url> {
         "must not hold credentials"
     } else if url.query().is_some() || url.fragment().is_some() {
         "must not have a query or a fragment"
+    } else if url.port() == Some(0) {
+        "has no port from 1 to 65535"
     } else {
         return Ok(url);
     };
@@ -153,11 +131,7 @@ pub(super) fn inventory_address(value: &str) -> Parsed<Url> {
         }
         http_url(&format!("http://{value}"))?
     };
-    if url.path() == "/" {
-        Ok(url)
-    } else {
-        Err("must not have a path".to_owned())
-    }
+    if url.path() == "/" { Ok(url) } else { Err("must not have a path".to_owned()) }
 }
 
 pub(super) fn bearer_token(value: &str) -> Parsed<String> {
@@ -182,7 +156,7 @@ pub(super) fn metrics_namespace(value: &str) -> Parsed<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
     if value.len() > 255 || !value.bytes().all(allowed) || value.starts_with("AWS/") {
         return Err(
-            "is not a CloudWatch namespace: at most 255 of A-Z a-z 0-9 . - _ / # :, not AWS/".to_owned(),
+            "is not a CloudWatch namespace: at most 255 of A-Z a-z 0-9 . - _ / # :, not AWS/".to_owned()
         );
     }
     Ok(value.to_owned())

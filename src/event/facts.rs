@@ -1,16 +1,22 @@
 //! The rule of each fact, and where in the five shapes it stands (contract section 2).
 
-use super::wire::{self, Envelope, Fields};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::wire::{self, Envelope, Fields, Raw};
 use super::{EventType, ParseError};
 use crate::reservation::{Id, Seats};
 
 /// The places of a body that hold facts, first choice first, each with its path.
-pub(super) struct Facts(Vec<(&'static str, Fields)>);
+pub(super) struct Facts<'a>(Vec<(&'static str, Fields<'a>)>);
 
-impl Facts {
+/// Picks a fact of one place.
+type Pick = for<'a, 'b> fn(&'b Fields<'a>) -> Raw<'a>;
+
+impl<'a> Facts<'a> {
     /// EventBridge and the worker's own envelope keep them in `detail`, the flat shape at the top and in
     /// `payload`, the bare one at the top.
-    pub(super) fn of(body: &str, envelope: &Envelope<'_>) -> Result<Self, ParseError> {
+    pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
         let part = |prefix, json| Ok((prefix, wire::object(prefix, json)?));
         Ok(Self(match (envelope.detail, envelope.payload) {
             (Some(detail), _) => vec![part("detail.", detail.get())?],
@@ -23,29 +29,34 @@ impl Facts {
     }
 
     pub(super) fn reservation_id(&self) -> Result<Id, ParseError> {
-        self.id("reservation_id", |fields| &fields.reservation_id)?
-            .ok_or_else(|| self.missing("reservation_id"))
+        self.id("reservation_id", |fields| fields.reservation_id)?
+            .ok_or_else(|| self.missing_id("reservation_id"))
     }
 
     pub(super) fn event_id(&self) -> Result<Option<Id>, ParseError> {
-        self.id("event_id", |fields| &fields.event_id)
+        self.id("event_id", |fields| fields.event_id)
     }
 
-    pub(super) fn payment_intent_id(&self) -> Result<String, ParseError> {
-        self.text(|fields| &fields.payment_intent_id)
-            .or_else(|| self.text(|fields| &fields.payment_id))
-            .map(|(_, text)| text.to_owned())
-            .ok_or_else(|| self.missing("payment_intent_id"))
+    /// `usual` is the name that the producer uses; the other is read too.
+    pub(super) fn payment_intent_id(&self, usual: &str) -> Result<String, ParseError> {
+        let id = match self.text("payment_intent_id", |fields| fields.payment_intent_id)? {
+            None => self.text("payment_id", |fields| fields.payment_id)?,
+            found => found,
+        };
+        id.map(|(_, id)| id).ok_or_else(|| self.missing(usual))
     }
 
-    pub(super) fn user_id(&self) -> Option<String> {
-        self.text(|fields| &fields.user_id)
-            .map(|(_, text)| text.to_owned())
+    pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
+        Ok(self.text("user_id", |fields| fields.user_id)?.map(|(_, text)| text))
     }
 
-    pub(super) fn error_code(&self) -> Option<String> {
-        self.text(|fields| &fields.error_code)
-            .map(|(_, text)| text.to_owned())
+    pub(super) fn error_code(&self) -> Result<Option<String>, ParseError> {
+        Ok(self.text("error_code", |fields| fields.error_code)?.map(|(_, text)| text))
+    }
+
+    /// Whatever it is: telemetry never costs an event.
+    pub(super) fn trace_id(&self) -> Option<String> {
+        self.text("trace_id", |fields| fields.trace_id).ok()?.map(|(_, text)| text)
     }
 
     /// The seats, and whether a quantity beside them disagrees with their number.
@@ -59,15 +70,14 @@ impl Facts {
 
     /// What the payment simulator's status means.
     pub(super) fn payment_status(&self) -> Result<EventType, ParseError> {
-        match self.text(|fields| &fields.event_type) {
-            Some((_, "payment.status_updated")) => {}
-            Some((prefix, _)) => return Err(error(prefix, "event_type", "is not payment.status_updated")),
-            None => return Err(self.missing("event_type")),
+        let (prefix, event_type) =
+            self.text("event_type", |fields| fields.event_type)?.ok_or_else(|| self.missing("event_type"))?;
+        if event_type != "payment.status_updated" {
+            return Err(error(prefix, "event_type", "is not payment.status_updated"));
         }
-        let (prefix, status) = self
-            .text(|fields| &fields.status)
-            .ok_or_else(|| self.missing("status"))?;
-        match status {
+        let (prefix, status) =
+            self.text("status", |fields| fields.status)?.ok_or_else(|| self.missing("status"))?;
+        match status.as_str() {
             "PAYMENT_STATUS_COMPLETED" | "PAYMENT_STATUS_APPROVED" => Ok(EventType::PaymentApproved),
             "PAYMENT_STATUS_FAILED" | "PAYMENT_STATUS_CANCELLED" | "PAYMENT_STATUS_EXPIRED" => {
                 Ok(EventType::PaymentFailed)
@@ -75,78 +85,88 @@ impl Facts {
             "PAYMENT_STATUS_PENDING" | "PAYMENT_STATUS_PROCESSING" | "PAYMENT_STATUS_REFUNDED" => {
                 Ok(EventType::PaymentStatusUpdated)
             }
-            _ => Err(error(
-                prefix,
-                "status",
-                "is not a payment status that this worker knows",
-            )),
+            _ => Err(error(prefix, "status", "is not a payment status that this worker knows")),
         }
     }
 
-    pub(super) fn missing(&self, field: &str) -> ParseError {
-        error(
-            self.0.first().map_or("", |(prefix, _)| prefix),
-            field,
-            "is missing",
-        )
+    /// Both ids stand in the first place, in every shape.
+    pub(super) fn missing_id(&self, field: &str) -> ParseError {
+        error(self.0.first().map_or("", |(prefix, _)| prefix), field, "is missing")
     }
 
-    fn id(&self, name: &str, field: impl Fn(&Fields) -> &Option<String>) -> Result<Option<Id>, ParseError> {
-        self.text(field)
-            .map(|(prefix, text)| Id::new(text).map_err(|reason| error(prefix, name, reason)))
-            .transpose()
+    fn missing(&self, field: &str) -> ParseError {
+        error(self.0.last().map_or("", |(prefix, _)| prefix), field, "is missing")
+    }
+
+    fn id(&self, name: &str, pick: Pick) -> Result<Option<Id>, ParseError> {
+        let text = self.text(name, pick)?;
+        text.map(|(prefix, text)| Id::new(&text).map_err(|reason| error(prefix, name, reason))).transpose()
     }
 
     fn quantity(&self) -> Result<Option<i32>, ParseError> {
-        let named = self.0.iter().find_map(|(prefix, fields)| {
-            let qty = fields.qty.map(|value| (*prefix, "qty", value));
-            qty.or_else(|| fields.quantity.map(|value| (*prefix, "quantity", value)))
-        });
-        named
-            .map(|(prefix, name, value)| match i32::try_from(value) {
-                Ok(value @ 1..=MOST_SEATS) => Ok(value),
-                _ => Err(error(prefix, name, "is not from 1 to 10000")),
-            })
-            .transpose()
+        let qty = ("qty", self.find(|fields| fields.qty));
+        let (name, found) = match qty {
+            (_, None) => ("quantity", self.find(|fields| fields.quantity)),
+            found => found,
+        };
+        let Some((prefix, raw)) = found else { return Ok(None) };
+        match read(raw) {
+            Some(quantity @ 1..=MOST_SEATS) => Ok(Some(quantity)),
+            _ => Err(error(prefix, name, "is not a whole number from 1 to 10000")),
+        }
     }
 
     fn seat_ids(&self) -> Result<Vec<String>, ParseError> {
-        let listed = self.0.iter().find_map(|(prefix, fields)| {
-            fields
-                .seat_ids
-                .as_ref()
-                .filter(|ids| !ids.is_empty())
-                .map(|ids| (*prefix, ids))
-        });
-        let Some((prefix, ids)) = listed else {
-            return Ok(Vec::new());
-        };
-        if ids.len() > MOST_SEATS as usize {
-            return Err(error(prefix, "seat_ids", "has more than 10000 entries"));
+        for (prefix, fields) in &self.0 {
+            let Some(raw) = fields.seat_ids else { continue };
+            let listed: Vec<&RawValue> =
+                read(raw).ok_or_else(|| error(prefix, "seat_ids", "is not a list"))?;
+            if listed.len() > MOST_SEATS as usize {
+                return Err(error(prefix, "seat_ids", "has more than 10000 entries"));
+            }
+            let seats = listed.into_iter().enumerate().map(|(place, raw)| {
+                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{place}]"), reason))
+            });
+            let seats = seats.collect::<Result<Vec<_>, _>>()?;
+            if !seats.is_empty() {
+                return Ok(seats);
+            }
         }
-        for (place, id) in ids.iter().enumerate() {
-            let reason = match id.chars().count() {
-                0 => "is empty",
-                1..=64 => continue,
-                _ => "is longer than 64 characters",
-            };
-            return Err(error(prefix, &format!("seat_ids[{place}]"), reason));
-        }
-        Ok(ids.clone())
+        Ok(Vec::new())
     }
 
     /// A text and the path that it stands under. Empty is absent: Go producers write unset texts so.
-    fn text(&self, field: impl Fn(&Fields) -> &Option<String>) -> Option<(&'static str, &str)> {
-        self.0.iter().find_map(|(prefix, fields)| {
-            field(fields)
-                .as_deref()
-                .filter(|text| !text.is_empty())
-                .map(|text| (*prefix, text))
-        })
+    fn text(&self, name: &str, pick: Pick) -> Result<Option<(&'static str, String)>, ParseError> {
+        for (prefix, fields) in &self.0 {
+            let Some(raw) = pick(fields) else { continue };
+            let text: String = read(raw).ok_or_else(|| error(prefix, name, "is not a string"))?;
+            if !text.is_empty() {
+                return Ok(Some((prefix, text)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find(&self, pick: Pick) -> Option<(&'static str, &'a RawValue)> {
+        self.0.iter().find_map(|(prefix, fields)| Some((*prefix, pick(fields)?)))
     }
 }
 
 const MOST_SEATS: i32 = 10_000;
+
+fn seat_id(raw: &RawValue) -> Result<String, &'static str> {
+    let id: String = read(raw).ok_or("is not a string")?;
+    match id.chars().count() {
+        0 => Err("is empty"),
+        1..=64 => Ok(id),
+        _ => Err("is longer than 64 characters"),
+    }
+}
+
+/// The value, unless it is of another type or nothing can hold it.
+pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
 
 fn error(prefix: &str, field: &str, reason: &'static str) -> ParseError {
     ParseError::new(format!("{prefix}{field}"), reason)

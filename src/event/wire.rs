@@ -1,4 +1,6 @@
 //! The JSON of an event exactly as the producers send it: no rules here (contract section 2).
+//!
+//! Every value stays as it is written until a rule asks for it, so that what nobody asks for cannot be wrong.
 
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -6,37 +8,53 @@ use serde_json::value::RawValue;
 
 use super::ParseError;
 
+/// A value as it is written; absent if it is `null`.
+pub(super) type Raw<'a> = Option<&'a RawValue>;
+
 /// The outside of every shape.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
-    #[serde(rename = "detail-type")]
-    pub(super) detail_type: Option<String>,
-    #[serde(rename = "type")]
-    pub(super) event_type: Option<String>,
-    /// Any JSON: a bad trace id must not cost the event.
-    pub(super) trace_id: Option<serde_json::Value>,
+    #[serde(borrow, rename = "detail-type")]
+    pub(super) detail_type: Raw<'a>,
+    #[serde(borrow, rename = "type")]
+    pub(super) event_type: Raw<'a>,
     #[serde(borrow)]
-    pub(super) detail: Option<&'a RawValue>,
+    pub(super) trace_id: Raw<'a>,
     #[serde(borrow)]
-    pub(super) payload: Option<&'a RawValue>,
+    pub(super) detail: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) payload: Raw<'a>,
 }
 
-/// The facts that the workflows use; those that no workflow uses are not read.
+/// The facts that the workflows use.
 #[derive(Deserialize)]
-pub(super) struct Fields {
-    pub(super) reservation_id: Option<String>,
-    pub(super) event_id: Option<String>,
-    pub(super) seat_ids: Option<Vec<String>>,
-    pub(super) qty: Option<i64>,
-    pub(super) quantity: Option<i64>,
-    pub(super) payment_intent_id: Option<String>,
-    pub(super) payment_id: Option<String>,
-    pub(super) user_id: Option<String>,
-    pub(super) error_code: Option<String>,
+pub(super) struct Fields<'a> {
+    #[serde(borrow)]
+    pub(super) reservation_id: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) event_id: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) seat_ids: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) qty: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) quantity: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) payment_intent_id: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) payment_id: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) user_id: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) error_code: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) trace_id: Raw<'a>,
     /// The payment simulator's own type.
-    pub(super) event_type: Option<String>,
+    #[serde(borrow)]
+    pub(super) event_type: Raw<'a>,
     /// The payment simulator's status.
-    pub(super) status: Option<String>,
+    #[serde(borrow)]
+    pub(super) status: Raw<'a>,
 }
 
 /// Reads a JSON object; `prefix` is the path of `json` in the body, empty or with a dot at its end.
@@ -45,42 +63,16 @@ pub(super) fn object<'a, T: Deserialize<'a>>(prefix: &str, json: &'a str) -> Res
         let path = prefix.strip_suffix('.').unwrap_or("body");
         return Err(ParseError::new(path, "is not a JSON object"));
     }
-    serde_json::from_str(json).map_err(|error| match error.classify() {
-        Category::Data => wrong_field::<T>(prefix, json),
-        _ => ParseError::new(
-            "body",
-            format!(
-                "is not JSON from line {} column {} on",
-                error.line(),
-                error.column()
-            ),
-        ),
+    serde_json::from_str(json).map_err(|error| match (error.classify(), twice(&error.to_string())) {
+        (Category::Data, Some(field)) => ParseError::new(format!("{prefix}{field}"), "occurs twice"),
+        _ => {
+            let reason = format!("is not JSON from line {} column {} on", error.line(), error.column());
+            ParseError::new("body", reason)
+        }
     })
 }
 
-/// Reads a second time to learn which field it is: the first, without a path, is the fast one.
-fn wrong_field<'a, T: Deserialize<'a>>(prefix: &str, json: &'a str) -> ParseError {
-    let mut json = serde_json::Deserializer::from_str(json);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
-        return ParseError::new("body", "cannot be read");
-    };
-    let message = error.inner().to_string();
-    if let Some((_, field)) = message.split_once("duplicate field `") {
-        let field = field.split('`').next().unwrap_or_default();
-        return ParseError::new(format!("{prefix}{field}"), "occurs twice");
-    }
-    ParseError::new(format!("{prefix}{}", error.path()), expectation(&message))
-}
-
-/// serde's message repeats the value, which is the producer's; only what was expected is ours.
-fn expectation(message: &str) -> &'static str {
-    let expected = message
-        .rsplit_once(", expected ")
-        .map_or("", |(_, expected)| expected);
-    match expected.split(" at line ").next() {
-        Some("a string") => "is not a string",
-        Some("i64") => "is not a whole number",
-        Some("a sequence") => "is not a list",
-        _ => "has the wrong type",
-    }
+/// The one fault of an object's members that can be found before their values are read.
+fn twice(message: &str) -> Option<&str> {
+    message.strip_prefix("duplicate field `")?.split('`').next()
 }

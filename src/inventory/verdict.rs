@@ -1,13 +1,15 @@
 //! What a reply of the inventory means: the gRPC code, and in an `OK` reply the status and the error in
 //! its body (contract section 3). Every number has a meaning, those of a newer service too.
 
+use std::error::Error as _;
+
 use tonic::{Code, Status};
 
 use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Fault, Faulty, innermost};
 
 /// A call to the inventory that was not done: what it said, without any message of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,11 +63,7 @@ impl Reply for ReleaseHoldResponse {
     }
 
     fn of_error_code(code: ErrorCode) -> Verdict {
-        if code == ErrorCode::NotFound {
-            Verdict::Done
-        } else {
-            of_error_code(code)
-        }
+        if code == ErrorCode::NotFound { Verdict::Done } else { of_error_code(code) }
     }
 }
 
@@ -97,7 +95,7 @@ fn unknown(number: i32) -> (String, Option<Verdict>) {
 /// Reads a reply whole.
 pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
     let (said, verdict) = match reply {
-        Err(status) => (format!("{:?}", status.code()), of_grpc_code(status.code())),
+        Err(status) => (said(&status), of_grpc_code(status.code())),
         Ok(reply) => {
             let code = reply.error().map(|error| error.code).filter(|code| *code != 0);
             let (code_said, by_code) = match code.map(ErrorCode::try_from) {
@@ -106,10 +104,9 @@ pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
                 Some(Err(error)) => unknown(error.0),
             };
             let (status_said, by_status) = reply.of_status(by_code);
-            (
-                format!("{status_said} {code_said}"),
-                by_status.max(by_code).unwrap_or(Verdict::Done),
-            )
+            // An error without a code says no more than that all is not well.
+            let silent = if reply.error().is_some() { Verdict::Transient } else { Verdict::Done };
+            (format!("{status_said} {code_said}"), by_status.max(by_code).unwrap_or(silent))
         }
     };
     let fault = match verdict {
@@ -117,10 +114,15 @@ pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
         Verdict::Transient => Fault::TRANSIENT,
         Verdict::Rejected => Fault::Rejected,
     };
-    Err(Error {
-        said: said.trim_end().to_owned(),
-        fault,
-    })
+    Err(Error { said: said.trim_end().to_owned(), fault })
+}
+
+/// The code, and why there was no reply where the fault is on our side of the wire.
+fn said(status: &Status) -> String {
+    match status.source() {
+        Some(cause) => format!("{:?}, {}", status.code(), innermost(cause)),
+        None => format!("{:?}", status.code()),
+    }
 }
 
 fn of_grpc_code(code: Code) -> Verdict {

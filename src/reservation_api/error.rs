@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Fault, Faulty, innermost};
 
 /// A call to the reservation API that led to nothing. Holds no body and no message of the service.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +52,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status.as_u16())?;
         self.code.iter().try_for_each(|code| write!(f, " {code}"))?;
-        self.trace_id
-            .iter()
-            .try_for_each(|id| write!(f, " (its trace {id})"))
+        self.trace_id.iter().try_for_each(|id| write!(f, " (its trace {id})"))
     }
 }
 
@@ -65,9 +63,7 @@ impl Faulty for Error {
             Self::Refused(refusal)
                 if Refusal::is_transient(refusal.status) || refusal.status == StatusCode::CONFLICT =>
             {
-                Fault::Transient {
-                    retry_after: refusal.retry_after,
-                }
+                Fault::Transient { retry_after: refusal.retry_after }
             }
             Self::Refused(_) => Fault::Rejected,
         }
@@ -76,15 +72,6 @@ impl Faulty for Error {
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() {
-            Self::TimedOut
-        } else {
-            Self::Unreachable(innermost(&error).to_string())
-        }
+        if error.is_timeout() { Self::TimedOut } else { Self::Unreachable(innermost(&error).to_string()) }
     }
-}
-
-/// The outer layers say "error sending request"; the innermost says why.
-fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    error.source().map_or(error, innermost)
 }

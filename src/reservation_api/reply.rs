@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::error::{Error, Refusal};
 use crate::reservation::{Ending, Seats};
@@ -45,18 +46,6 @@ struct ReservationBody {
     quantity: Option<i32>,
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorFields,
-}
-
-#[derive(Deserialize)]
-struct ErrorFields {
-    code: Option<String>,
-    #[serde(alias = "traceId")]
-    trace_id: Option<String>,
-}
-
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     retry_after: Option<Duration>,
@@ -75,11 +64,7 @@ impl Reply {
             }
             body.extend_from_slice(&chunk);
         }
-        Self {
-            status: response.status(),
-            retry_after,
-            body,
-        }
+        Self { status: response.status(), retry_after, body }
     }
 
     /// The reservation in the body, if it holds one.
@@ -98,7 +83,7 @@ impl Reply {
         if !self.status.is_client_error() || Refusal::is_transient(self.status) {
             return None;
         }
-        match self.error()?.code?.as_str() {
+        match self.error()["code"].as_str()? {
             "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
             "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
             "RESERVATION_EXPIRED" => Some(Ending::Expired),
@@ -107,21 +92,20 @@ impl Reply {
     }
 
     pub(super) fn refused(self) -> Error {
-        let (code, trace_id) = self
-            .error()
-            .map_or((None, None), |error| (error.code, error.trace_id));
+        let error = self.error();
+        let word = |text: &Value| text.as_str().filter(|text| is_word(text)).map(str::to_owned);
         Error::Refused(Refusal {
             status: self.status,
-            code: code.filter(|code| is_word(code)),
-            trace_id: trace_id.filter(|id| is_word(id)),
+            code: word(&error["code"]),
+            trace_id: word(&error["trace_id"]).or_else(|| word(&error["traceId"])),
             retry_after: self.retry_after,
         })
     }
 
-    fn error(&self) -> Option<ErrorFields> {
-        serde_json::from_slice(&self.body)
-            .ok()
-            .map(|body: ErrorBody| body.error)
+    /// The `error` of the body; `null` if there is none.
+    fn error(&self) -> Value {
+        let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body.get_mut("error").map(Value::take).unwrap_or_default()
     }
 }
 
@@ -137,19 +121,14 @@ fn ending(status: &str) -> Option<Ending> {
 /// Fit for a log line: codes and ids are, free text is not.
 fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Seconds or a date (RFC 9110, 10.2.3).
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(SystemTime::now())
-            .ok(),
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
+    httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok()
 }

@@ -94,13 +94,8 @@ impl<'a, S: FnMut(usize, &Outcome)> Queue<'a, S> {
 
     /// The outcomes in order; what the deadline left without one is deferred.
     pub(super) fn finish(mut self) -> Vec<Outcome> {
-        let left_over = |started| {
-            Outcome::Deferred(if started {
-                Deferral::Abandoned
-            } else {
-                Deferral::NotStarted
-            })
-        };
+        let left_over =
+            |started| Outcome::Deferred(if started { Deferral::Abandoned } else { Deferral::NotStarted });
         let outcomes = std::mem::take(&mut self.outcomes);
         let finished = outcomes.into_iter().enumerate().map(|(place, outcome)| {
             outcome.unwrap_or_else(|| {

@@ -24,10 +24,6 @@ async fn post(runtime_api: &str, error: &(dyn Error + Send + Sync)) -> Result<()
         .header("lambda-runtime-function-error-type", ERROR_TYPE)
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))?;
-    Client::builder()
-        .with_endpoint(runtime_api.parse()?)
-        .build()?
-        .call(request)
-        .await?;
+    Client::builder().with_endpoint(runtime_api.parse()?).build()?.call(request).await?;
     Ok(())
 }

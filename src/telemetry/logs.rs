@@ -19,13 +19,9 @@ pub fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync +
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let targets = Targets::new()
-        .with_default(level.min(Level::WARN))
-        .with_target(env!("CARGO_CRATE_NAME"), level);
-    let lines = format::layer()
-        .event_format(FlatJson)
-        .fmt_fields(JsonFields::new())
-        .with_writer(writer);
+    let targets =
+        Targets::new().with_default(level.min(Level::WARN)).with_target(env!("CARGO_CRATE_NAME"), level);
+    let lines = format::layer().event_format(FlatJson).fmt_fields(JsonFields::new()).with_writer(writer);
     Registry::default().with(targets).with(lines)
 }
 
@@ -56,11 +52,7 @@ where
         line.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut line)?;
         write!(line, r#"","level":"{}""#, event.metadata().level())?;
-        for span in context
-            .event_scope()
-            .into_iter()
-            .flat_map(|scope| scope.from_root())
-        {
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 write_members(&mut line, fields)?;
             }
@@ -74,10 +66,7 @@ where
 
 /// The members of a JSON object, without its braces.
 fn write_members(line: &mut Writer<'_>, object: &str) -> fmt::Result {
-    match object
-        .strip_prefix('{')
-        .and_then(|object| object.strip_suffix('}'))
-    {
+    match object.strip_prefix('{').and_then(|object| object.strip_suffix('}')) {
         None | Some("") => Ok(()),
         Some(members) => write!(line, ",{members}"),
     }

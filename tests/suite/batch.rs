@@ -60,7 +60,9 @@ async fn the_configured_concurrency_is_reached_and_never_exceeded() {
 
         let event = match fifo_queue {
             false => sqs(ids.iter().map(|id| (id.as_str(), expired(id)))),
-            true => fifo(ids.iter().zip(&groups).map(|(id, group)| (id.as_str(), group.as_str(), expired(id)))),
+            true => {
+                fifo(ids.iter().zip(&groups).map(|(id, group)| (id.as_str(), group.as_str(), expired(id))))
+            }
         };
         let ran = desk.run(event).await;
 
@@ -260,8 +262,13 @@ async fn the_response_names_each_returned_message_once_in_the_order_of_the_batch
     desk.hold("r1");
 
     let poison = || json!("poison");
-    let records =
-        [("z", poison()), ("twice", poison()), ("m1", expired("r1")), ("twice", expired("r1")), ("a", poison())];
+    let records = [
+        ("z", poison()),
+        ("twice", poison()),
+        ("m1", expired("r1")),
+        ("twice", expired("r1")),
+        ("a", poison()),
+    ];
     let ran = desk.run(sqs(records)).await;
 
     assert_eq!(
@@ -296,7 +303,11 @@ async fn an_event_that_cannot_be_returned_record_by_record_fails_before_any_work
             |record| drop(record.as_object_mut().unwrap().remove("messageId")),
             "Records[1].messageId: is missing or empty",
         ),
-        ("not SQS", |record| record["eventSource"] = json!("aws:s3"), "Records[1].eventSource: is not aws:sqs"),
+        (
+            "not SQS",
+            |record| record["eventSource"] = json!("aws:s3"),
+            "Records[1].eventSource: is not aws:sqs",
+        ),
     ];
     for (name, spoil, reason) in cases {
         let desk = Desk::new().await;
@@ -317,7 +328,8 @@ async fn a_deadline_that_has_passed_at_the_start_is_none() {
     desk.hold("r1");
 
     // What `cargo lambda watch` sends.
-    let ran = desk.run_in(sqs([("m1", expired("r1"))]), context(Duration::from_millis(600_000))).await.unwrap();
+    let ran =
+        desk.run_in(sqs([("m1", expired("r1"))]), context(Duration::from_millis(600_000))).await.unwrap();
 
     assert_eq!(ran.returned(), [""; 0]);
 }

@@ -1,1 +1,203 @@
+//! Contract section 3 and 7: the two clients, which live as long as the process.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use reservation_worker_local::runtime_api::Function;
+use reservation_worker_local::{Effect, Fault, Service, Services};
+use rustls::RootCertStore;
+
+use crate::desk::{Desk, Ran, sqs};
+use crate::table::{GET, Kind, PATCH, PATIENT, never_logged, operations, patient};
+use crate::wire::Server;
+
+mod strange;
+mod tls;
+
+/// A desk whose function talks to the services through proxies that count connections.
+async fn counted(variables: &[(&str, &str)]) -> (Desk, Server, Server) {
+    let services = Services::start().await.unwrap();
+    let authority = services.reservation_api_base().replace("http://", "");
+    let rest = Server::proxy(authority).await;
+    let grpc = Server::proxy(services.inventory_addr()).await;
+    let (base, addr) = (rest.base(), grpc.addr());
+    let addresses = [("RESERVATION_API_BASE", base.as_str()), ("INVENTORY_GRPC_ADDR", addr.as_str())];
+    let variables = [&PATIENT, &addresses[..], variables].concat();
+    (Desk::of(services, &variables, RootCertStore::empty()), rest, grpc)
+}
+
+/// Runs a batch of payments for new holds of these names.
+async fn pay(desk: &Desk, ids: &[String]) -> Ran {
+    ids.iter().for_each(|id| desk.hold(id));
+    let records = ids.iter().map(|id| (id.as_str(), Kind::Approved.event(id)));
+    desk.run(sqs(records)).await
+}
+
+fn ids(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}{number}")).collect()
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_reservation_api_alone_and_never_into_the_log() {
+    const TOKEN: &str = "a-very-secret-token";
+    let desk = patient(&[("RESERVATION_API_TOKEN", TOKEN)]).await;
+    desk.hold("r1");
+    desk.services.fault(Fault::any(PATCH, Effect::EmptyBody));
+    desk.services.fault(Fault::any(GET, Effect::http(401)).times(1));
+    let ran = desk.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
+    assert_eq!(ran.outcome("m-1"), "success");
+    assert_eq!(operations(&desk, "r1"), [PATCH, GET, GET, Kind::Approved.seat_call()]);
+    for call in desk.services.calls() {
+        let bearer = format!("Bearer {TOKEN}");
+        let expected = (call.operation.service() == Service::ReservationApi).then_some(&bearer);
+        assert_eq!(call.headers.get("authorization"), expected, "{:?}", call.operation);
+    }
+    desk.services.stop(Service::ReservationApi).await;
+    let refused = desk.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
+    never_logged(&ran, TOKEN);
+    never_logged(&refused, TOKEN);
+}
+
+#[tokio::test]
+async fn without_a_token_no_authorization_is_sent() {
+    let desk = patient(&[("RESERVATION_API_TOKEN", "")]).await;
+    let ran = pay(&desk, &ids("r", 1)).await;
+    assert_eq!(ran.returned(), [""; 0]);
+    let calls = desk.services.calls();
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|call| !call.headers.contains_key("authorization")));
+}
+
+#[tokio::test]
+async fn batch_after_batch_uses_one_connection_to_each_service() {
+    let (desk, rest, grpc) = counted(&[]).await;
+    assert_eq!((rest.accepted(), grpc.accepted()), (0, 0), "connected before it was needed");
+    for batch in 0..8 {
+        let ran = pay(&desk, &ids(&format!("b{batch}-"), 1)).await;
+        assert_eq!(ran.returned(), [""; 0]);
+        assert_eq!((rest.accepted(), grpc.accepted()), (1, 1), "after batch {batch}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_faults_do_not_cost_the_connection() {
+    let (desk, rest, grpc) = counted(&[]).await;
+    for (number, status) in [204, 302, 404, 409, 429, 503].into_iter().enumerate() {
+        let id = format!("r{number}");
+        desk.services.fault(Fault::on(PATCH, &id, Effect::http(status)));
+        pay(&desk, &[id]).await;
+    }
+    for (number, code) in [3, 13, 14, 16].into_iter().enumerate() {
+        let id = format!("g{number}");
+        desk.services.fault(Fault::on(Kind::Approved.seat_call(), &id, Effect::grpc(code)));
+        pay(&desk, &[id]).await;
+    }
+    assert_eq!((rest.accepted(), grpc.accepted()), (1, 1));
+}
+
+#[tokio::test]
+async fn twenty_records_at_once_share_one_connection_to_the_inventory() {
+    let (desk, rest, grpc) = counted(&[("WORKER_CONCURRENCY", "20")]).await;
+    // All twenty are in flight before the first reply.
+    desk.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::latency(100)));
+    for batch in ["a", "b"] {
+        let ran = pay(&desk, &ids(batch, 20)).await;
+        assert_eq!(ran.returned(), [""; 0]);
+        assert_eq!(grpc.accepted(), 1);
+        assert!(rest.accepted() <= 20, "{} connections", rest.accepted());
+    }
+    assert!(desk.services.peak_in_flight() > 1);
+}
+
+#[tokio::test]
+async fn connections_to_the_reservation_api_are_never_more_than_the_records_worked_on_at_once() {
+    let (desk, rest, _grpc) = counted(&[("WORKER_CONCURRENCY", "5")]).await;
+    let ran = pay(&desk, &ids("r", 60)).await;
+    assert_eq!(ran.returned(), [""; 0]);
+    assert!(rest.accepted() <= 5, "{} connections", rest.accepted());
+}
+
+#[tokio::test]
+async fn a_service_that_restarts_is_used_again_by_the_same_function() {
+    for service in [Service::ReservationApi, Service::Inventory] {
+        let desk = patient(&[]).await;
+        assert_eq!(pay(&desk, &ids("before", 3)).await.returned(), [""; 0]);
+        desk.services.stop(service).await;
+        let during = ids("during", 3);
+        let ran = pay(&desk, &during).await;
+        assert_eq!(ran.returned(), during);
+        assert!(during.iter().all(|id| ran.outcome(id) == "retried"));
+        desk.services.restart(service).await.unwrap();
+
+        let after = ids("after", 3);
+        let ran = pay(&desk, &after).await;
+        assert!(after.iter().all(|id| ran.outcome(id) == "success"), "{service:?}");
+        let records = during.iter().map(|id| (id.as_str(), Kind::Approved.event(id)));
+        assert_eq!(desk.run(sqs(records)).await.returned(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_restarted_between_two_batches_costs_no_record_its_try() {
+    for service in [Service::ReservationApi, Service::Inventory] {
+        let desk = patient(&[]).await;
+        for round in 0..4 {
+            let ids = ids(&format!("r{round}-"), 3);
+            let ran = pay(&desk, &ids).await;
+            assert!(ids.iter().all(|id| ran.outcome(id) == "success"), "{service:?} {round}");
+            desk.services.stop(service).await;
+            desk.services.restart(service).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_out_is_of_each_try() {
+    let desk = patient(&[("RESERVATION_API_TIMEOUT_MS", "1000"), ("INVENTORY_TIMEOUT_MS", "1000")]).await;
+    desk.services.fault(Fault::any(PATCH, Effect::Hang).times(1));
+    desk.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::Hang).times(1));
+    let ran = pay(&desk, &ids("r", 1)).await;
+    assert_eq!(ran.outcome("r0"), "success");
+    let seats = Kind::Approved.seat_call();
+    assert_eq!(operations(&desk, "r0"), [PATCH, PATCH, seats, seats]);
+}
+
+#[tokio::test]
+async fn each_service_has_a_time_out_of_its_own() {
+    // The one is far longer than the pause at it, the other far shorter.
+    let pause = Effect::latency(700);
+    let cases = [
+        (PATCH, "RESERVATION_API_TIMEOUT_MS", "reservation API: no reply in time"),
+        (Kind::Approved.seat_call(), "INVENTORY_TIMEOUT_MS", "inventory: DeadlineExceeded"),
+    ];
+    for (operation, variable, reason) in cases {
+        let desk = patient(&[(variable, "200")]).await;
+        desk.services.fault(Fault::any(operation, pause.clone()));
+        let ran = pay(&desk, &ids("r", 1)).await;
+        assert_eq!((ran.outcome("r0"), ran.reason("r0")), ("retried", reason));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_used() {
+    let proxy = Server::replying("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await;
+    let services = Services::start().await.unwrap();
+    let mut environment = BTreeMap::from([
+        ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
+        ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
+        ("METRICS_SINK".to_owned(), "none".to_owned()),
+    ]);
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        environment.insert(variable.to_owned(), proxy.base());
+    }
+    environment.extend(["NO_PROXY", "no_proxy"].map(|variable| (variable.to_owned(), String::new())));
+    let binary = Path::new(env!("CARGO_BIN_EXE_reservation-worker"));
+    let mut function = Function::start(binary, environment).await.unwrap();
+    let event = sqs([("m-1", Kind::Approved.event("nobody"))]);
+    function.invoke(&event, Duration::from_secs(300)).await.unwrap();
+    let calls = services.calls();
+    assert_eq!(calls.len(), 1, "{calls:#?}");
+    assert_eq!(calls[0].reply, "404 RESERVATION_NOT_FOUND");
+    assert_eq!(proxy.accepted(), 0);
+}

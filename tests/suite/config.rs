@@ -1,1 +1,242 @@
+//! Contract section 7: what each variable means, and how all that is wrong with them is told.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use reservation_worker::config::{Config, ConfigError, MetricsSink};
+use tracing::Level;
+
+mod addresses;
+mod numbers;
+mod secrets;
+
+const REQUIRED: [(&str, &str); 2] =
+    [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];
+
+/// Every variable that the function itself reads, with a value that is neither its default nor refused.
+const OTHERS: [(&str, &str); 18] = [
+    ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
+    ("RESERVATION_API_BASE", "https://api.example/v1"),
+    ("RESERVATION_API_TOKEN", "token"),
+    ("WORKER_CONCURRENCY", "21"),
+    ("MAX_RETRIES", "6"),
+    ("BACKOFF_BASE_MS", "1001"),
+    ("BACKOFF_MAX_MS", "900001"),
+    ("INVENTORY_TIMEOUT_MS", "251"),
+    ("RESERVATION_API_TIMEOUT_MS", "3001"),
+    ("BREAKER_FAILURES", "0"),
+    ("BREAKER_OPEN_MS", "5001"),
+    ("DEADLINE_RESERVE_MS", "0"),
+    ("SQS_QUEUE_URL", "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+    ("METRICS_SINK", "emf"),
+    ("METRICS_NAMESPACE", "Elsewhere"),
+    ("LOG_LEVEL", "debug"),
+    ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
+];
+
+/// Reads an environment of these variables and no others.
+fn read_only(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Config::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+/// Reads an environment of these variables and the required ones.
+fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    read_only(&[&REQUIRED, variables].concat())
+}
+
+/// The one problem of an environment of these variables and the required ones: its whole message.
+fn problem(variables: &[(&str, &str)]) -> String {
+    let error = read(variables).expect_err(&format!("{variables:?} is accepted"));
+    assert_eq!(error.problems.len(), 1, "{variables:?}: {error}");
+    error.problems[0].to_string()
+}
+
+#[test]
+fn with_only_the_required_variables_every_other_has_its_default() {
+    let config = read(&[]).unwrap();
+
+    assert_eq!(config.inventory.as_str(), "http://inventory:50051/");
+    assert_eq!(config.reservation_api.as_str(), "http://reservation-api:8080/");
+    assert_eq!(config.worker_concurrency, 20);
+    assert_eq!(config.max_retries, 5);
+    assert_eq!(config.backoff_base, Duration::from_millis(1_000));
+    assert_eq!(config.backoff_max, Duration::from_millis(900_000));
+    assert_eq!(config.inventory_timeout, Duration::from_millis(250));
+    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_000));
+    assert_eq!(config.breaker_failures, 20);
+    assert_eq!(config.breaker_open, Duration::from_millis(5_000));
+    assert_eq!(config.deadline_reserve, Duration::from_millis(1_000));
+    assert_eq!(config.sqs_queue_url, None);
+    assert_eq!(config.reservation_api_token, None);
+    assert_eq!(config.otlp_endpoint, None);
+    assert_eq!(config.metrics_sink, MetricsSink::CloudWatch);
+    assert_eq!(config.metrics_namespace, "TrafficTacos/ReservationWorker");
+    assert_eq!(config.log_level, Level::INFO);
+}
+
+#[test]
+fn every_variable_is_read() {
+    let config = read_only(&OTHERS).unwrap();
+
+    assert_eq!(config.inventory.as_str(), "https://inventory.example/");
+    assert_eq!(config.reservation_api.as_str(), "https://api.example/v1");
+    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
+    assert_eq!(config.worker_concurrency, 21);
+    assert_eq!(config.max_retries, 6);
+    assert_eq!(config.backoff_base, Duration::from_millis(1_001));
+    assert_eq!(config.backoff_max, Duration::from_millis(900_001));
+    assert_eq!(config.inventory_timeout, Duration::from_millis(251));
+    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_001));
+    assert_eq!(config.breaker_failures, 0);
+    assert_eq!(config.breaker_open, Duration::from_millis(5_001));
+    assert_eq!(config.deadline_reserve, Duration::ZERO);
+    let queue = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
+    assert_eq!(config.sqs_queue_url.unwrap().as_str(), queue);
+    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://localhost:4318/");
+    assert_eq!(config.metrics_sink, MetricsSink::Emf);
+    assert_eq!(config.metrics_namespace, "Elsewhere");
+    assert_eq!(config.log_level, Level::DEBUG);
+}
+
+#[test]
+fn no_variable_is_read_that_operators_are_not_told_of() {
+    let asked = RefCell::new(BTreeSet::new());
+    let environment: BTreeMap<_, _> = REQUIRED.into_iter().collect();
+    Config::from_lookup(|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        environment.get(name).map(|value| (*value).to_owned())
+    })
+    .unwrap();
+
+    let told = OTHERS.map(|(name, _)| name.to_owned()).into();
+    let later = ["USE_SECRET_MANAGER", "SECRET_NAME", "AWS_XRAY_DAEMON_ADDRESS"].map(str::to_owned).into();
+    let asked = asked.into_inner();
+    assert_eq!(asked.difference(&later).cloned().collect::<BTreeSet<_>>(), told);
+}
+
+#[test]
+fn an_empty_or_blank_variable_takes_its_default() {
+    let defaults = format!("{:?}", read(&[]).unwrap());
+    for blank in ["", " ", "\t \r\n"] {
+        let optional = OTHERS.iter().skip(REQUIRED.len()).map(|(name, _)| (*name, blank));
+        let config = read(&optional.collect::<Vec<_>>()).unwrap();
+        assert_eq!(format!("{config:?}"), defaults, "{blank:?}");
+    }
+}
+
+#[test]
+fn space_around_a_value_does_not_count() {
+    let spaced = OTHERS.map(|(name, value)| (name, format!(" {value}\n")));
+    let spaced = spaced.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let config = read_only(&spaced).unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", read_only(&OTHERS).unwrap()));
+    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
+}
+
+#[test]
+fn a_required_variable_that_is_missing_or_blank_is_a_problem() {
+    for missing in REQUIRED.map(|(name, _)| name) {
+        let present = REQUIRED.into_iter().filter(|(name, _)| *name != missing);
+        for blank in [None, Some(""), Some("  ")] {
+            let environment: Vec<_> = present.clone().chain(blank.map(|blank| (missing, blank))).collect();
+            let error = read_only(&environment).unwrap_err();
+            assert_eq!(error.problems.len(), 1, "{error}");
+            assert!(error.to_string().contains(&format!("{missing}=(unset): is required")), "{error}");
+        }
+    }
+    assert_eq!(read_only(&[]).unwrap_err().problems.len(), 2);
+}
+
+#[test]
+fn all_that_is_wrong_is_told_in_one_message_with_variable_value_and_reason() {
+    let wrong: Vec<_> = OTHERS.iter().map(|(name, _)| (*name, "not/a good:value")).collect();
+    let mut expected: BTreeSet<_> = wrong.iter().map(|(name, _)| *name).collect();
+
+    let error = read_only(&wrong).unwrap_err();
+
+    let message = error.to_string();
+    assert!(!message.contains('\n'), "{message}");
+    // Odd as it is, CloudWatch takes it for a namespace.
+    expected.remove("METRICS_NAMESPACE");
+    let told: BTreeSet<_> = error.problems.iter().map(|problem| problem.variable).collect();
+    assert_eq!(told, expected);
+    for problem in &error.problems {
+        let secret = problem.variable == "RESERVATION_API_TOKEN";
+        assert_eq!(problem.value, if secret { "(hidden)" } else { "not/a good:value" });
+        assert!(problem.reason.len() > 10, "{problem:?}");
+        assert!(message.contains(&problem.to_string()), "{problem:?} is not in {message}");
+    }
+}
+
+#[test]
+fn a_missing_required_variable_hides_no_other_problem() {
+    let error = read_only(&[
+        ("RESERVATION_API_BASE", "http://api"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("BACKOFF_BASE_MS", "1000000"),
+        ("METRICS_SINK", "stdout"),
+    ])
+    .unwrap_err();
+    let told: Vec<_> = error.problems.iter().map(|problem| problem.variable).collect();
+    assert_eq!(told, ["INVENTORY_GRPC_ADDR", "BACKOFF_MAX_MS", "WORKER_CONCURRENCY", "METRICS_SINK"]);
+}
+
+#[test]
+fn the_metrics_sink_is_one_of_three() {
+    for (value, sink) in
+        [("cloudwatch", MetricsSink::CloudWatch), ("emf", MetricsSink::Emf), ("none", MetricsSink::None)]
+    {
+        assert_eq!(read(&[("METRICS_SINK", value)]).unwrap().metrics_sink, sink);
+    }
+    for value in ["prometheus", "statsd", "true", "0", "cloudwatch,emf"] {
+        let problem = problem(&[("METRICS_SINK", value)]);
+        assert_eq!(problem, format!("METRICS_SINK={value}: is not one of cloudwatch, emf, none"));
+    }
+}
+
+#[test]
+fn the_metrics_namespace_is_one_that_cloudwatch_takes() {
+    let longest = "n".repeat(255);
+    for value in ["A", "Traffic Tacos/worker_1.2-3#4:5", &longest] {
+        assert_eq!(read(&[("METRICS_NAMESPACE", value)]).unwrap().metrics_namespace, value);
+    }
+    for value in ["AWS/Lambda", &"n".repeat(256), "a;b", "좌석", "a\u{7}b", "a\"b"] {
+        let problem = problem(&[("METRICS_NAMESPACE", value)]);
+        assert!(problem.starts_with(&format!("METRICS_NAMESPACE={value}: ")), "{problem}");
+    }
+}
+
+#[test]
+fn the_operators_log_level_goes_before_lambdas() {
+    let levels = [
+        ("", "", Level::INFO),
+        ("debug", "", Level::DEBUG),
+        ("info", "", Level::INFO),
+        ("warn", "", Level::WARN),
+        ("error", "", Level::ERROR),
+        ("DEBUG", "", Level::DEBUG),
+        ("Warn", "", Level::WARN),
+        ("", "DEBUG", Level::DEBUG),
+        ("", "INFO", Level::INFO),
+        ("", "WARN", Level::WARN),
+        ("", "ERROR", Level::ERROR),
+        ("", "TRACE", Level::DEBUG), // Lambda has two levels more
+        ("", "FATAL", Level::ERROR),
+        ("debug", "ERROR", Level::DEBUG),
+        ("error", "DEBUG", Level::ERROR),
+        (" ", "WARN", Level::WARN),
+    ];
+    for (operators, lambdas, level) in levels {
+        let config = read(&[("LOG_LEVEL", operators), ("AWS_LAMBDA_LOG_LEVEL", lambdas)]).unwrap();
+        assert_eq!(config.log_level, level, "{operators:?} {lambdas:?}");
+    }
+    for variable in ["LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"] {
+        for value in ["verbose", "warning", "3", "info,hyper=debug", "off"] {
+            let problem = problem(&[(variable, value)]);
+            assert_eq!(problem, format!("{variable}={value}: is not one of debug, info, warn, error"));
+        }
+    }
+}

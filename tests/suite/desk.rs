@@ -45,7 +45,9 @@ impl Desk {
         let seat_ids = ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec();
         let user_id = Some("user_1".to_owned());
         let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
-        self.services.create_hold(Hold { reservation_id, event_id, user_id, seat_ids, quantity: None }).unwrap();
+        self.services
+            .create_hold(Hold { reservation_id, event_id, user_id, seat_ids, quantity: None })
+            .unwrap();
     }
 
     /// Runs a batch with all the time that Lambda can give.
@@ -75,7 +77,7 @@ pub async fn run<H: Handler>(
     let log = Log::default();
     let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
     let response = batch.handle(event).with_subscriber(logs::subscriber(level, log.clone())).await?;
-    Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines() })
+    Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 
 /// The function's configuration for these services.
@@ -100,6 +102,8 @@ pub fn context(deadline: Duration) -> Context {
 pub struct Ran {
     pub response: Value,
     pub log: Vec<Value>,
+    /// The log as it was written.
+    pub text: String,
 }
 
 impl Ran {
@@ -111,7 +115,8 @@ impl Ran {
 
     /// The one summary line of a record.
     pub fn line(&self, message_id: &str) -> &Value {
-        let mut lines = self.log.iter().filter(|line| line["message_id"] == message_id && !line["outcome"].is_null());
+        let mut lines =
+            self.log.iter().filter(|line| line["message_id"] == message_id && !line["outcome"].is_null());
         let line = lines.next().unwrap_or_else(|| panic!("no summary line of {message_id}: {:#?}", self.log));
         assert!(lines.next().is_none(), "two summary lines of {message_id}");
         line
@@ -171,7 +176,11 @@ pub fn approved(reservation_id: &str) -> Value {
 
 /// `payment.failed` of a hold made by [`Desk::hold`].
 pub fn failed(reservation_id: &str) -> Value {
-    event("payment.failed", reservation_id, json!({ "payment_intent_id": "pay_1", "error_code": "CARD_DECLINED" }))
+    event(
+        "payment.failed",
+        reservation_id,
+        json!({ "payment_intent_id": "pay_1", "error_code": "CARD_DECLINED" }),
+    )
 }
 
 fn event(event_type: &str, reservation_id: &str, more: Value) -> Value {
@@ -189,9 +198,12 @@ fn event(event_type: &str, reservation_id: &str, more: Value) -> Value {
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     pub fn lines(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

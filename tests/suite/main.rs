@@ -1,6 +1,10 @@
 //! Whole batches in, responses out, against real servers on loopback.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod desk;
+mod table;
+mod wire;
 
 mod batch;
 mod clients;

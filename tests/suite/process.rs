@@ -30,41 +30,23 @@ fn environment(services: &Services, more: &[(&str, &str)]) -> BTreeMap<String, S
         ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
         ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
     ]);
-    variables.extend(
-        more.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    );
+    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     variables
 }
 
 async fn start(artifact: &str, services: &Services, more: &[(&str, &str)]) -> Function {
-    Function::start(&release(artifact), environment(services, more))
-        .await
-        .unwrap()
+    Function::start(&release(artifact), environment(services, more)).await.unwrap()
 }
 
 fn hold(services: &Services, reservation_id: &str) {
     let seat_ids = vec![format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")];
     let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
-    services
-        .create_hold(Hold {
-            reservation_id,
-            event_id,
-            user_id: None,
-            seat_ids,
-            quantity: None,
-        })
-        .unwrap();
+    services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
 }
 
 fn returned(invoked: &Invoked) -> Vec<&str> {
-    let failures = invoked.response.as_ref().unwrap()["batchItemFailures"]
-        .as_array()
-        .unwrap();
-    failures
-        .iter()
-        .map(|failure| failure["itemIdentifier"].as_str().unwrap())
-        .collect()
+    let failures = invoked.response.as_ref().unwrap()["batchItemFailures"].as_array().unwrap();
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -87,17 +69,12 @@ async fn every_sample_event_ends_as_it_is_expected_to() {
 async fn a_batch_with_hanging_records_is_answered_before_the_function_time_out() {
     for operation in [Operation::UpdateStatus, Operation::ReleaseHold] {
         let services = Services::start().await.unwrap();
-        let variables = [
-            ("INVENTORY_TIMEOUT_MS", "60000"),
-            ("RESERVATION_API_TIMEOUT_MS", "60000"),
-        ];
+        let variables = [("INVENTORY_TIMEOUT_MS", "60000"), ("RESERVATION_API_TIMEOUT_MS", "60000")];
         let mut function = start("reservation-worker", &services, &variables).await;
         let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
         ids.iter().for_each(|id| hold(&services, id));
         let hanging: Vec<_> = ids.iter().map(String::as_str).step_by(3).collect();
-        hanging
-            .iter()
-            .for_each(|id| services.fault(Fault::on(operation, id, Effect::Hang)));
+        hanging.iter().for_each(|id| services.fault(Fault::on(operation, id, Effect::Hang)));
 
         let event = sqs(ids.iter().map(|id| (id.as_str(), expired(id))));
         let limit = Duration::from_secs(4);
@@ -117,9 +94,7 @@ async fn with_the_default_time_outs_the_same_holds() {
     let mut function = start("reservation-worker", &services, &[]).await;
     let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| hold(&services, id));
-    ids[..10]
-        .iter()
-        .for_each(|id| services.fault(Fault::on(Operation::UpdateStatus, id, Effect::Hang)));
+    ids[..10].iter().for_each(|id| services.fault(Fault::on(Operation::UpdateStatus, id, Effect::Hang)));
 
     let event = sqs(ids.iter().map(|id| (id.as_str(), approved(id))));
     let invoked = function.invoke(&event, Duration::from_secs(4)).await.unwrap();
@@ -132,11 +107,7 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     let services = Services::start().await.unwrap();
     let mut function = start("panicking_handler", &services, &[]).await;
 
-    let event = sqs([
-        ("m1", json!("fine")),
-        ("m2", json!("panic")),
-        ("m3", json!("fine")),
-    ]);
+    let event = sqs([("m1", json!("fine")), ("m2", json!("panic")), ("m3", json!("fine"))]);
     for _ in 0..2 {
         let invoked = function.invoke(&event, LONG).await.unwrap();
         assert_eq!(returned(&invoked), ["m2"]);
@@ -150,12 +121,9 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
         function.raw_log()
     );
     let panics = log.iter().filter(|line| line["message"] == "panicked");
-    assert!(panics.clone().all(|line| {
-        line["location"]
-            .as_str()
-            .unwrap()
-            .contains("panicking_handler.rs")
-    }));
+    assert!(
+        panics.clone().all(|line| { line["location"].as_str().unwrap().contains("panicking_handler.rs") })
+    );
     assert_eq!(panics.count(), 2);
 }
 
@@ -168,35 +136,19 @@ async fn a_payload_that_is_no_sqs_event_is_an_error_and_the_next_one_is_served()
     without_id["Records"][0]["messageId"] = Value::Null;
     let s3 = json!({ "Records": [{ "eventSource": "aws:s3", "s3": { "bucket": { "name": "SECRET" } } }] });
 
-    for payload in [
-        json!({}),
-        json!([]),
-        json!({ "Records": null }),
-        json!({ "detail": "SECRET" }),
-        s3,
-        without_id,
-    ] {
+    for payload in
+        [json!({}), json!([]), json!({ "Records": null }), json!({ "detail": "SECRET" }), s3, without_id]
+    {
         let invoked = function.invoke(&payload, LONG).await.unwrap();
-        assert!(
-            invoked.response.unwrap_err()["errorMessage"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
+        assert!(invoked.response.unwrap_err()["errorMessage"].as_str().is_some_and(|text| !text.is_empty()));
     }
     let invoked = function.invoke_raw("{\"Records\":", LONG).await.unwrap();
     assert!(invoked.response.is_err());
     assert_eq!(services.calls(), []);
 
-    let invoked = function
-        .invoke(&sqs([("m1", expired("r1"))]), LONG)
-        .await
-        .unwrap();
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(returned(&invoked), [""; 0]);
-    assert!(
-        !function.raw_log().concat().contains("SECRET"),
-        "{:?}",
-        function.raw_log()
-    );
+    assert!(!function.raw_log().concat().contains("SECRET"), "{:?}", function.raw_log());
 }
 
 #[tokio::test]
@@ -208,9 +160,7 @@ async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message()
         ("RESERVATION_API_TOKEN", "SECRET\u{7f}"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut function = Function::start(&release("reservation-worker"), variables)
-        .await
-        .unwrap();
+    let mut function = Function::start(&release("reservation-worker"), variables).await.unwrap();
 
     let exit = function.exit(LONG).await.unwrap();
 
@@ -224,10 +174,7 @@ async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message()
     assert_eq!(exit.init_error.unwrap()["errorMessage"], message);
     let log = function.take_log();
     assert_eq!(log.len(), 1, "{log:?}");
-    assert_eq!(
-        (&log[0]["level"], &log[0]["message"]),
-        (&json!("ERROR"), &json!(message))
-    );
+    assert_eq!((&log[0]["level"], &log[0]["message"]), (&json!("ERROR"), &json!(message)));
 }
 
 #[tokio::test]
@@ -244,12 +191,7 @@ async fn every_line_that_the_process_writes_is_a_json_object_with_its_request() 
     assert!(log.len() >= 4, "two summaries and two calls: {log:?}");
     for line in log {
         assert_eq!(line["request_id"], invoked.request_id, "{line}");
-        assert!(
-            ["timestamp", "level", "message"]
-                .iter()
-                .all(|key| line[key].is_string()),
-            "{line}"
-        );
+        assert!(["timestamp", "level", "message"].iter().all(|key| line[key].is_string()), "{line}");
     }
 }
 
@@ -258,12 +200,7 @@ async fn a_killed_function_leaves_nothing_behind_that_a_new_one_minds() {
     let services = Services::start().await.unwrap();
     hold(&services, "r1");
     services.fault(Fault::on(Operation::CommitReservation, "r1", Effect::Hang).times(1));
-    let mut first = start(
-        "reservation-worker",
-        &services,
-        &[("INVENTORY_TIMEOUT_MS", "60000")],
-    )
-    .await;
+    let mut first = start("reservation-worker", &services, &[("INVENTORY_TIMEOUT_MS", "60000")]).await;
     let event = sqs([("m1", approved("r1"))]);
 
     {

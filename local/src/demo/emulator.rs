@@ -65,12 +65,7 @@ impl Emulator {
             .stdout(output.stdio()?)
             .stderr(output.stdio()?);
         let watch = Family::start(&mut watch)?;
-        let mut emulator = Emulator {
-            root: root.to_owned(),
-            port,
-            watch,
-            output,
-        };
+        let mut emulator = Emulator { root: root.to_owned(), port, watch, output };
         emulator.answers().await?;
         Ok(emulator)
     }

@@ -4,15 +4,7 @@ use std::fmt::Write;
 
 use reservation_worker_local::expectations::{Case, Checked, Row};
 
-const HEADS: [&str; 7] = [
-    "file",
-    "record",
-    "event",
-    "outcome",
-    "calls",
-    "reservation",
-    "seats",
-];
+const HEADS: [&str; 7] = ["file", "record", "event", "outcome", "calls", "reservation", "seats"];
 /// Of the columns after the first, whose width is that of the longest name; the last needs none.
 const WIDTHS: [usize; 5] = [8, 22, 15, 44, 14];
 const GAP: &str = "  ";
@@ -25,15 +17,8 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn of(cases: &[Case], in_colour: bool) -> Self {
-        let name_width = cases
-            .iter()
-            .map(|case| case.name().len())
-            .max()
-            .unwrap_or_default();
-        Table {
-            name_width,
-            in_colour,
-        }
+        let name_width = cases.iter().map(|case| case.name().len()).max().unwrap_or_default();
+        Table { name_width, in_colour }
     }
 
     pub(super) fn head(&self) -> String {
@@ -52,11 +37,7 @@ impl Table {
             text += &self.lines(&[vec![name], vec!["(none)".to_owned()]]);
         }
         for difference in &checked.differences {
-            let (red, plain) = if self.in_colour {
-                ("\x1b[31m", "\x1b[0m")
-            } else {
-                ("", "")
-            };
+            let (red, plain) = if self.in_colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
             // Writing to a string cannot fail.
             _ = writeln!(text, "{red}  DIFFERS: {difference}{plain}");
         }

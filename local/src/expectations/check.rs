@@ -70,9 +70,7 @@ impl Case {
         }
         for (place, record) in self.records.iter().enumerate() {
             let later = &self.records[place + 1..];
-            let is_last = later
-                .iter()
-                .all(|later| later.reservation_id != record.reservation_id);
+            let is_last = later.iter().all(|later| later.reservation_id != record.reservation_id);
             let about = record.reservation_id.as_ref().and_then(|id| calls.get_mut(id));
             let calls = about.map_or_else(Vec::new, |about| {
                 let share = if is_last { about.len() } else { record.calls.len() };
@@ -83,16 +81,11 @@ impl Case {
         calls.retain(|_, about| !about.is_empty());
         checked.expect("calls about other reservations", &BTreeMap::new(), &calls);
         let ids: BTreeSet<_> = self.records.iter().map(|record| &record.message_id).collect();
-        let strays = summaries
-            .iter()
-            .filter(|summary| !ids.contains(&summary.message_id));
+        let strays = summaries.iter().filter(|summary| !ids.contains(&summary.message_id));
         checked.expect("summary lines of other records", &0, &strays.count());
         for (reservation_id, after) in &self.after {
             let seats = services.seats(reservation_id);
-            let now = services.reservation(reservation_id).map(|now| After {
-                status: now.status,
-                seats,
-            });
+            let now = services.reservation(reservation_id).map(|now| After { status: now.status, seats });
             checked.expect(reservation_id, &Some(after), &now.as_ref());
         }
         checked
@@ -113,8 +106,7 @@ impl Checked {
     fn expect<T: Serialize>(&mut self, what: &str, expected: &T, was: &T) {
         let (expected, was) = (json!(expected), json!(was));
         if expected != was {
-            self.differences
-                .push(format!("{what}: expected {expected}, was {was}"));
+            self.differences.push(format!("{what}: expected {expected}, was {was}"));
         }
     }
 
@@ -141,17 +133,13 @@ impl Checked {
 }
 
 fn reservation(services: &Services, id: &str) -> Vec<String> {
-    let status = services
-        .reservation(id)
-        .map(|reservation| word(reservation.status));
+    let status = services.reservation(id).map(|reservation| word(reservation.status));
     vec![id.to_owned(), status.unwrap_or_else(|| "(unknown)".to_owned())]
 }
 
 fn seats(services: &Services, id: &str) -> Vec<String> {
     let seats = services.seats(id).into_iter();
-    seats
-        .map(|(seat_id, state)| format!("{seat_id} {}", word(state)))
-        .collect()
+    seats.map(|(seat_id, state)| format!("{seat_id} {}", word(state))).collect()
 }
 
 /// A call as expectations spell it, such as `ReleaseHold EXPIRED A-12 A-13 -> SUCCESS`.
@@ -159,11 +147,9 @@ fn spelled(call: &Call) -> String {
     let asked = match call.operation {
         Operation::UpdateStatus => format!("PATCH {}", word(&call.body["status"])),
         Operation::ReadReservation => "GET".to_owned(),
-        Operation::ReleaseHold => format!(
-            "ReleaseHold {} {}",
-            word(&call.body["reason"]),
-            places(&call.body)
-        ),
+        Operation::ReleaseHold => {
+            format!("ReleaseHold {} {}", word(&call.body["reason"]), places(&call.body))
+        }
         Operation::CommitReservation => format!("CommitReservation {}", places(&call.body)),
         Operation::CheckAvailability => format!("CheckAvailability {}", places(&call.body)),
     };

@@ -42,20 +42,10 @@ impl Ask for CheckAvailabilityRequest {
     }
 
     fn reply(_: i32, error: Option<Error>) -> Self::Reply {
-        Self::Reply {
-            error,
-            ..Self::Reply::default()
-        }
+        Self::Reply { error, ..Self::Reply::default() }
     }
 
     fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
-        (
-            if reply.available {
-                "AVAILABLE"
-            } else {
-                "UNAVAILABLE"
-            },
-            reply.error.as_ref(),
-        )
+        (if reply.available { "AVAILABLE" } else { "UNAVAILABLE" }, reply.error.as_ref())
     }
 }

@@ -26,17 +26,10 @@ impl Ask for CommitReservationRequest {
             Ok(Some(earlier)) => return Ok(earlier),
             Err(bad) => return reply(CommitStatus::Unspecified, key_error(bad)),
         }
-        let held = inventory.seats.named(
-            &self.reservation_id,
-            &self.event_id,
-            &self.seat_ids,
-            self.quantity,
-        )?;
+        let held =
+            inventory.seats.named(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
         let Some(held) = held else {
-            return reply(
-                CommitStatus::Unspecified,
-                error(ErrorCode::NotFound, "no such hold"),
-            );
+            return reply(CommitStatus::Unspecified, error(ErrorCode::NotFound, "no such hold"));
         };
         if held.state == SeatState::Available {
             let error = error(ErrorCode::ReservationExpired, "the hold was released");
@@ -50,24 +43,15 @@ impl Ask for CommitReservationRequest {
             committed_at: Some(SystemTime::now().into()),
             error: None,
         };
-        inventory
-            .replies
-            .keep(&self.idempotency_key, self.clone(), reply.clone());
+        inventory.replies.keep(&self.idempotency_key, self.clone(), reply.clone());
         Ok(reply)
     }
 
     fn reply(status: i32, error: Option<Error>) -> Self::Reply {
-        Self::Reply {
-            status,
-            error,
-            ..Self::Reply::default()
-        }
+        Self::Reply { status, error, ..Self::Reply::default() }
     }
 
     fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
-        (
-            reply.status().as_str_name().trim_start_matches("COMMIT_STATUS_"),
-            reply.error.as_ref(),
-        )
+        (reply.status().as_str_name().trim_start_matches("COMMIT_STATUS_"), reply.error.as_ref())
     }
 }

@@ -26,12 +26,8 @@ impl Ask for ReleaseHoldRequest {
             Ok(Some(earlier)) => return Ok(earlier),
             Err(bad) => return reply(ReleaseStatus::Unspecified, Some(key_error(bad))),
         }
-        let held = inventory.seats.named(
-            &self.reservation_id,
-            &self.event_id,
-            &self.seat_ids,
-            self.quantity,
-        )?;
+        let held =
+            inventory.seats.named(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
         let Some(held) = held else {
             return reply(ReleaseStatus::NotFound, None);
         };
@@ -49,26 +45,17 @@ impl Ask for ReleaseHoldRequest {
                     released_at: Some(SystemTime::now().into()),
                     error: None,
                 };
-                inventory
-                    .replies
-                    .keep(&self.idempotency_key, self.clone(), reply.clone());
+                inventory.replies.keep(&self.idempotency_key, self.clone(), reply.clone());
                 Ok(reply)
             }
         }
     }
 
     fn reply(status: i32, error: Option<Error>) -> Self::Reply {
-        Self::Reply {
-            status,
-            error,
-            ..Self::Reply::default()
-        }
+        Self::Reply { status, error, ..Self::Reply::default() }
     }
 
     fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
-        (
-            reply.status().as_str_name().trim_start_matches("RELEASE_STATUS_"),
-            reply.error.as_ref(),
-        )
+        (reply.status().as_str_name().trim_start_matches("RELEASE_STATUS_"), reply.error.as_ref())
     }
 }

@@ -18,10 +18,7 @@ const ARN: &str = "arn:aws:lambda:ap-northeast-2:123456789012:function:reservati
 /// What a function says to the Runtime API.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Next {
-        at: Instant,
-        invoke: oneshot::Sender<Invocation>,
-    },
+    Next { at: Instant, invoke: oneshot::Sender<Invocation> },
     Answer(Answer),
     InitError(Bytes),
 }
@@ -62,17 +59,12 @@ pub(super) fn routes(asks: Asks) -> Router {
         .route("/invocation/{request_id}/error", post(error))
         .route("/init/error", post(init_error))
         .layer(DefaultBodyLimit::max(RESPONSE_LIMIT));
-    Router::new()
-        .nest("/2018-06-01/runtime", runtime)
-        .with_state(asks)
+    Router::new().nest("/2018-06-01/runtime", runtime).with_state(asks)
 }
 
 async fn next(State(asks): State<Asks>) -> Response {
     let (invoke, invoked) = oneshot::channel();
-    _ = asks.send(Ask::Next {
-        at: Instant::now(),
-        invoke,
-    });
+    _ = asks.send(Ask::Next { at: Instant::now(), invoke });
     match invoked.await {
         Ok(invocation) => invocation.into_response(),
         Err(_dropped) => StatusCode::GONE.into_response(),
@@ -80,23 +72,11 @@ async fn next(State(asks): State<Asks>) -> Response {
 }
 
 async fn response(State(asks): State<Asks>, Path(request_id): Path<String>, body: Bytes) -> StatusCode {
-    tell(
-        &asks,
-        Ask::Answer(Answer {
-            request_id,
-            response: Ok(body),
-        }),
-    )
+    tell(&asks, Ask::Answer(Answer { request_id, response: Ok(body) }))
 }
 
 async fn error(State(asks): State<Asks>, Path(request_id): Path<String>, body: Bytes) -> StatusCode {
-    tell(
-        &asks,
-        Ask::Answer(Answer {
-            request_id,
-            response: Err(body),
-        }),
-    )
+    tell(&asks, Ask::Answer(Answer { request_id, response: Err(body) }))
 }
 
 async fn init_error(State(asks): State<Asks>, body: Bytes) -> StatusCode {

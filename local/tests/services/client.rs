@@ -25,11 +25,7 @@ impl Desk {
     pub(crate) async fn open() -> Self {
         let services = Services::start().await.unwrap();
         let grpc = Endpoint::from_shared(format!("http://{}", services.inventory_addr())).unwrap();
-        Self {
-            services,
-            http: reqwest::Client::new(),
-            channel: grpc.connect_lazy(),
-        }
+        Self { services, http: reqwest::Client::new(), channel: grpc.connect_lazy() }
     }
 
     /// Seats `A-1` and `A-2` of `concert`, held by `r1`.
@@ -52,10 +48,7 @@ impl Desk {
     }
 
     pub(crate) fn patch(&self, id: &str, key: &str, body: Value) -> reqwest::RequestBuilder {
-        let url = format!(
-            "{}/internal/reservations/{id}",
-            self.services.reservation_api_base()
-        );
+        let url = format!("{}/internal/reservations/{id}", self.services.reservation_api_base());
         self.http.patch(url).header("Idempotency-Key", key).json(&body)
     }
 
@@ -64,10 +57,7 @@ impl Desk {
         let response = self.patch(id, key, body).send().await.unwrap();
         let status = response.status().as_u16();
         let body: Value = response.json().await.unwrap_or_default();
-        (
-            status,
-            body["error"]["code"].as_str().unwrap_or_default().to_owned(),
-        )
+        (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
     }
 
     pub(crate) async fn release(&self, request: ReleaseHoldRequest) -> Result<ReleaseHoldResponse, Status> {
@@ -83,12 +73,8 @@ impl Desk {
 
     pub(crate) async fn check(&self, seat_ids: &[&str], quantity: i32) -> CheckAvailabilityResponse {
         let (event_id, seat_ids) = ("concert".to_owned(), owned(seat_ids));
-        let request = CheckAvailabilityRequest {
-            event_id,
-            seat_ids,
-            quantity,
-            ..CheckAvailabilityRequest::default()
-        };
+        let request =
+            CheckAvailabilityRequest { event_id, seat_ids, quantity, ..CheckAvailabilityRequest::default() };
         unary(&self.channel, "CheckAvailability", request).await.unwrap()
     }
 }
@@ -99,18 +85,11 @@ where
     R: prost::Message + Default + Send + Sync + 'static,
 {
     let mut grpc = Grpc::new(channel.clone());
-    grpc.ready()
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::try_from(format!("/reservation.v1.InventoryService/{method}")).unwrap();
     let mut request = Request::new(message);
-    request
-        .metadata_mut()
-        .insert("x-trace-id", "t-1".parse().unwrap());
-    Ok(grpc
-        .unary(request, path, ProstCodec::<Q, R>::default())
-        .await?
-        .into_inner())
+    request.metadata_mut().insert("x-trace-id", "t-1".parse().unwrap());
+    Ok(grpc.unary(request, path, ProstCodec::<Q, R>::default()).await?.into_inner())
 }
 
 pub(crate) fn hold(id: &str, seat_ids: &[&str]) -> Hold {
@@ -160,9 +139,7 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), patience)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), patience).await.unwrap();
 }
 
 fn owned(seat_ids: &[&str]) -> Vec<String> {

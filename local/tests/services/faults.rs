@@ -23,8 +23,7 @@ async fn a_fault_strikes_what_it_was_asked_for_as_often_as_asked_in_the_order_as
     let desk = Desk::with_hold().await;
     desk.services.create_hold(hold("r2", &["B-1"])).unwrap();
     desk.services.fault(update(Effect::http(503)).times(2));
-    desk.services
-        .fault(Fault::any(Operation::UpdateStatus, Effect::http_code(429, "RATE_LIMITED")).times(2));
+    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http_code(429, "RATE_LIMITED")).times(2));
     assert_eq!(desk.services.unused_faults(), 2);
     let limited = (429, "RATE_LIMITED".to_owned());
     assert_eq!(desk.update("r1", "k", expired()).await.0, 503);
@@ -33,42 +32,19 @@ async fn a_fault_strikes_what_it_was_asked_for_as_often_as_asked_in_the_order_as
     assert_eq!(desk.services.unused_faults(), 1);
     assert_eq!(desk.update("r1", "k", expired()).await, limited);
     assert_eq!(desk.services.unused_faults(), 0);
-    assert_eq!(
-        desk.services.reservation("r1").unwrap().status,
-        Status::Hold,
-        "no work under a fault"
-    );
+    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold, "no work under a fault");
     assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
 
     desk.services.fault(releasing(Effect::grpc(14)));
     for _ in 0..3 {
-        assert_eq!(
-            desk.release(release("r1", &SEATS)).await.unwrap_err().code(),
-            Code::Unavailable
-        );
+        assert_eq!(desk.release(release("r1", &SEATS)).await.unwrap_err().code(), Code::Unavailable);
     }
     assert_eq!(desk.services.unused_faults(), 0, "it has no count to use up");
     desk.services.clear_faults();
-    assert_eq!(
-        desk.release(release("r1", &SEATS)).await.unwrap().status(),
-        ReleaseStatus::Success
-    );
-    let replies: Vec<_> = desk
-        .services
-        .calls_for("r1")
-        .into_iter()
-        .map(|call| call.reply)
-        .collect();
-    let expected = [
-        "503",
-        "503",
-        "429 RATE_LIMITED",
-        "200",
-        "UNAVAILABLE",
-        "UNAVAILABLE",
-        "UNAVAILABLE",
-        "SUCCESS",
-    ];
+    assert_eq!(desk.release(release("r1", &SEATS)).await.unwrap().status(), ReleaseStatus::Success);
+    let replies: Vec<_> = desk.services.calls_for("r1").into_iter().map(|call| call.reply).collect();
+    let expected =
+        ["503", "503", "429 RATE_LIMITED", "200", "UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE", "SUCCESS"];
     assert_eq!(replies, expected);
 }
 
@@ -88,20 +64,14 @@ async fn an_effect_strikes_only_the_service_that_speaks_its_protocol() {
 #[tokio::test]
 async fn http_replies_of_any_kind() {
     let desk = Desk::with_hold().await;
-    let busy = Effect::http_code(503, "BUSY")
-        .with_retry_after("7")
-        .with_location("/elsewhere");
+    let busy = Effect::http_code(503, "BUSY").with_retry_after("7").with_location("/elsewhere");
     desk.services.fault(update(busy).times(1));
     let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!(reply.status(), 503);
     assert_eq!(reply.headers()["retry-after"], "7");
     assert_eq!(reply.headers()["location"], "/elsewhere");
 
-    let page = Effect::HttpBody {
-        status: 502,
-        content_type: "text/html".into(),
-        body: "<html>".into(),
-    };
+    let page = Effect::HttpBody { status: 502, content_type: "text/html".into(), body: "<html>".into() };
     desk.services.fault(update(page).times(1));
     let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!(
@@ -113,44 +83,23 @@ async fn http_replies_of_any_kind() {
 
     desk.services.fault(update(Effect::EmptyBody).times(1));
     let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
-    assert_eq!(
-        (reply.status().as_u16(), reply.text().await.unwrap().as_str()),
-        (200, "")
-    );
-    assert_eq!(
-        desk.services.reservation("r1").unwrap().status,
-        Status::Expired,
-        "the work was done"
-    );
+    assert_eq!((reply.status().as_u16(), reply.text().await.unwrap().as_str()), (200, ""));
+    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Expired, "the work was done");
 
-    let odd = Effect::Body {
-        content_type: "text/plain".into(),
-        body: "done".into(),
-    };
+    let odd = Effect::Body { content_type: "text/plain".into(), body: "done".into() };
     desk.services.fault(update(odd).times(2));
     let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
-    assert_eq!(
-        (reply.status().as_u16(), reply.text().await.unwrap().as_str()),
-        (200, "done")
-    );
+    assert_eq!((reply.status().as_u16(), reply.text().await.unwrap().as_str()), (200, "done"));
     let refused = desk.update("r1", "k2", confirmed()).await;
-    assert_eq!(
-        refused,
-        (409, "RESERVATION_EXPIRED".to_owned()),
-        "a refusal is not turned into a success"
-    );
+    assert_eq!(refused, (409, "RESERVATION_EXPIRED".to_owned()), "a refusal is not turned into a success");
 }
 
 #[tokio::test]
 async fn a_grpc_reply_can_be_ok_and_a_failure() {
     let desk = Desk::with_hold().await;
-    desk.services
-        .fault(releasing(Effect::reply(4, Some(17))).times(1));
+    desk.services.fault(releasing(Effect::reply(4, Some(17))).times(1));
     let reply = desk.release(release("r1", &SEATS)).await.unwrap();
-    assert_eq!(
-        (reply.status(), reply.error.unwrap().code),
-        (ReleaseStatus::Failed, 17)
-    );
+    assert_eq!((reply.status(), reply.error.unwrap().code), (ReleaseStatus::Failed, 17));
     desk.services.fault(releasing(Effect::reply(0, None)).times(1));
     let reply = desk.release(release("r1", &SEATS)).await.unwrap();
     assert_eq!((reply.status, reply.error), (0, None));
@@ -180,11 +129,7 @@ async fn a_lost_reply_leaves_the_work_done() {
         let reply = desk.patch("r1", "k", expired()).send().await;
         assert!(reply.is_err() || reply.unwrap().status() == 503);
         assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Expired);
-        assert_eq!(
-            desk.update("r1", "k", expired()).await.0,
-            200,
-            "the key replays it"
-        );
+        assert_eq!(desk.update("r1", "k", expired()).await.0, 200, "the key replays it");
     }
     for lost in [Effect::grpc(14), Effect::Reset, Effect::reply(0, Some(17))] {
         let desk = Desk::with_hold().await;
@@ -202,25 +147,14 @@ async fn a_hanging_call_has_no_reply() {
     let desk = Desk::with_hold().await;
     desk.services.fault(update(Effect::Hang));
     desk.services.fault(releasing(Effect::done_then(Effect::Hang)));
-    let hung = || {
-        desk.services
-            .calls()
-            .iter()
-            .filter(|call| call.reply == "hang")
-            .count()
-            == 2
-    };
+    let hung = || desk.services.calls().iter().filter(|call| call.reply == "hang").count() == 2;
     tokio::select! {
         _ = desk.update("r1", "k", expired()) => panic!("a reply"),
         _ = desk.release(release("r1", &SEATS)) => panic!("a reply"),
         () = until(hung) => {}
     }
     assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold);
-    assert_eq!(
-        desk.services.seat_state("r1"),
-        Some(SeatState::Available),
-        "done, then hung"
-    );
+    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Available), "done, then hung");
 }
 
 #[tokio::test]

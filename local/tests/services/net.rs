@@ -30,23 +30,14 @@ fn io_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 #[tokio::test]
 async fn a_reset_is_a_tcp_reset_for_rest_and_grpc() {
     let desk = Desk::with_hold().await;
-    let reset = Fault {
-        operation: None,
-        reservation_id: None,
-        times: Some(2),
-        effect: Effect::Reset,
-    };
+    let reset = Fault { operation: None, reservation_id: None, times: Some(2), effect: Effect::Reset };
     desk.services.fault(reset);
     let error = desk.patch("r1", "k", expired()).send().await.unwrap_err();
     assert_eq!(io_error(&error), Some(ErrorKind::ConnectionReset));
     let status = desk.release(release("r1", &SEATS)).await.unwrap_err();
     assert_eq!(io_error(&status), Some(ErrorKind::ConnectionReset), "{status:?}");
 
-    assert_eq!(
-        desk.update("r1", "k", expired()).await.0,
-        200,
-        "the service is still there"
-    );
+    assert_eq!(desk.update("r1", "k", expired()).await.0, 200, "the service is still there");
     desk.release(release("r1", &SEATS)).await.unwrap();
     let replies: Vec<_> = desk.services.calls().into_iter().map(|call| call.reply).collect();
     assert_eq!(replies, ["reset", "reset", "200", "SUCCESS"]);
@@ -55,12 +46,8 @@ async fn a_reset_is_a_tcp_reset_for_rest_and_grpc() {
 #[tokio::test]
 async fn a_stopped_service_drops_its_connections_and_refuses_new_ones() {
     let desk = Desk::with_hold().await;
-    desk.services
-        .fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
-    let (base, addr) = (
-        desk.services.reservation_api_base(),
-        desk.services.inventory_addr(),
-    );
+    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
+    let (base, addr) = (desk.services.reservation_api_base(), desk.services.inventory_addr());
     let hanging = tokio::spawn(desk.patch("r1", "k", expired()).send());
     until(|| desk.services.calls().iter().any(|call| call.reply == "hang")).await;
 
@@ -70,26 +57,16 @@ async fn a_stopped_service_drops_its_connections_and_refuses_new_ones() {
     let refused = desk.patch("r1", "k", expired()).send().await.unwrap_err();
     assert!(refused.is_connect());
     assert_eq!(io_error(&refused), Some(ErrorKind::ConnectionRefused));
-    desk.release(release("r1", &SEATS))
-        .await
-        .expect("the other service goes on");
+    desk.release(release("r1", &SEATS)).await.expect("the other service goes on");
 
     desk.services.stop(Service::Inventory).await;
-    desk.release(release("r1", &SEATS))
-        .await
-        .expect_err("its connection is gone");
+    desk.release(release("r1", &SEATS)).await.expect_err("its connection is gone");
     let down = desk.release(release("r1", &SEATS)).await.unwrap_err();
     assert_eq!(down.code(), Code::Unavailable);
     for service in [Service::ReservationApi, Service::Inventory, Service::Inventory] {
         desk.services.restart(service).await.unwrap();
     }
-    assert_eq!(
-        (
-            desk.services.reservation_api_base(),
-            desk.services.inventory_addr()
-        ),
-        (base, addr)
-    );
+    assert_eq!((desk.services.reservation_api_base(), desk.services.inventory_addr()), (base, addr));
     assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
     let reply = desk.release(release("r1", &SEATS)).await.unwrap();
     assert_eq!(reply.status(), ReleaseStatus::Success, "state is kept");
@@ -121,14 +98,8 @@ async fn both_services_speak_tls() {
     let addr = services.inventory_addr();
     assert!(addr.starts_with("https://localhost:"));
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(issued.cert.pem()));
-    let channel = Endpoint::from_shared(addr)
-        .unwrap()
-        .tls_config(tls)
-        .unwrap()
-        .connect_lazy();
-    let reply: ReleaseHoldResponse = unary(&channel, "ReleaseHold", release("r1", &SEATS))
-        .await
-        .unwrap();
+    let channel = Endpoint::from_shared(addr).unwrap().tls_config(tls).unwrap().connect_lazy();
+    let reply: ReleaseHoldResponse = unary(&channel, "ReleaseHold", release("r1", &SEATS)).await.unwrap();
     assert_eq!(reply.status(), ReleaseStatus::Success);
 
     let mut roots = RootCertStore::empty();
@@ -144,10 +115,7 @@ async fn both_services_speak_tls() {
     let connect = || async {
         let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(client.clone()))
-            .connect(name, tcp)
-            .await
-            .unwrap()
+        TlsConnector::from(Arc::new(client.clone())).connect(name, tcp).await.unwrap()
     };
     let request = "GET /internal/reservations/r1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 

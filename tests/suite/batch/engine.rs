@@ -78,7 +78,12 @@ fn config(variables: &'static [(&str, &str)]) -> Config {
 }
 
 /// Runs the script with so many seconds until Lambda's deadline.
-async fn play(script: &Script, variables: &'static [(&str, &str)], seconds: u64, event: serde_json::Value) -> Ran {
+async fn play(
+    script: &Script,
+    variables: &'static [(&str, &str)],
+    seconds: u64,
+    event: serde_json::Value,
+) -> Ran {
     let batch = Batch::new(&config(variables), script);
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
     run(&batch, Level::INFO, event, context(ends)).await.unwrap()
@@ -121,7 +126,8 @@ async fn no_record_starts_without_time_for_one_try_of_each_call() {
 #[tokio::test(start_paused = true)]
 async fn a_function_time_out_shorter_than_the_calls_still_starts_work() {
     let script = Script::default();
-    let ran = play(&script, &[("RESERVATION_API_TIMEOUT_MS", "60000")], 4, sqs([("m1", json!("- 500"))])).await;
+    let ran =
+        play(&script, &[("RESERVATION_API_TIMEOUT_MS", "60000")], 4, sqs([("m1", json!("- 500"))])).await;
     assert_eq!(ran.returned(), [""; 0]);
 }
 
@@ -149,7 +155,8 @@ async fn permits_are_reached_and_never_exceeded_with_lanes_and_groups() {
             3 => &[("WORKER_CONCURRENCY", "3")],
             _ => &[("WORKER_CONCURRENCY", "7")],
         };
-        let ids: Vec<_> = (0..100).map(|number| (format!("m{number}"), format!("g{}", number % 10))).collect();
+        let ids: Vec<_> =
+            (0..100).map(|number| (format!("m{number}"), format!("g{}", number % 10))).collect();
         let script = Script::default();
         let event = fifo(ids.iter().map(|(id, group)| (id.as_str(), group.as_str(), json!("- 10"))));
 

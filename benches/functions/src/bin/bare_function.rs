@@ -32,11 +32,7 @@ struct Services {
 
 impl Services {
     async fn release(&self, body: &str) -> Result<(), Error> {
-        let Detail {
-            reservation_id,
-            event_id,
-            seat_ids,
-        } = serde_json::from_str::<Body>(body)?.detail;
+        let Detail { reservation_id, event_id, seat_ids } = serde_json::from_str::<Body>(body)?.detail;
         self.http
             .patch(format!("{}/internal/reservations/{reservation_id}", self.base))
             .header("idempotency-key", format!("{reservation_id}:EXPIRED"))
@@ -75,11 +71,7 @@ async fn main() -> Result<(), Error> {
         inventory: InventoryServiceClient::new(Endpoint::from_shared(address)?.connect_lazy()),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let bodies = event
-            .payload
-            .records
-            .iter()
-            .filter_map(|record| record.body.as_deref());
+        let bodies = event.payload.records.iter().filter_map(|record| record.body.as_deref());
         try_join_all(bodies.map(|body| services.release(body))).await?;
         Ok::<_, Error>(SqsBatchResponse::default())
     }))

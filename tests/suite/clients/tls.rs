@@ -1,0 +1,152 @@
+//! `https://` for both services, checked against the roots that the process is given.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use reservation_worker_local::{SeatState, Services, Status};
+use rustls::pki_types::CertificateDer;
+use rustls::{RootCertStore, ServerConfig};
+
+use crate::desk::{Desk, Ran, sqs};
+use crate::table::{Kind, PATCH, PATIENT, operations};
+
+/// A certificate authority of the test's own.
+struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        roots
+    }
+
+    /// Services with a certificate of this authority.
+    async fn services(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Services {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let provider = rustls::crypto::ring::default_provider();
+        let server = ServerConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
+            .unwrap();
+        Services::start_tls(Arc::new(server)).await.unwrap()
+    }
+}
+
+async fn pay(desk: &Desk) -> Ran {
+    desk.run(sqs([("m-1", Kind::Approved.event("r1"))])).await
+}
+
+/// The reasons, where the reservation API and where the inventory alone is one of those over TLS.
+async fn reasons(secure: Services, roots: &RootCertStore) -> [String; 2] {
+    let (base, addr) = (secure.reservation_api_base(), secure.inventory_addr());
+    let mut reasons = Vec::new();
+    for (variable, address) in [("RESERVATION_API_BASE", base), ("INVENTORY_GRPC_ADDR", addr)] {
+        assert!(address.starts_with("https://localhost:"), "{address}");
+        let services = Services::start().await.unwrap();
+        let variables = [&PATIENT[..], &[(variable, address.as_str())]].concat();
+        let desk = Desk::of(services, &variables, roots.clone());
+        desk.hold("r1");
+        let ran = pay(&desk).await;
+        assert_eq!(ran.outcome("m-1"), "retried", "{variable}");
+        assert_eq!(ran.returned(), ["m-1"]);
+        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+        reasons.push(ran.reason("m-1").to_owned());
+    }
+    assert_eq!(secure.calls(), [], "a request went to a service that was not trusted");
+    reasons.try_into().unwrap()
+}
+
+fn assert_names(reason: &str, words: &str) {
+    assert!(reason.contains("certificate") && reason.contains(words), "{reason}");
+}
+
+#[tokio::test]
+async fn both_services_are_spoken_to_over_tls() {
+    let authority = Authority::new();
+    let services = authority.services("localhost", |_| {}).await;
+    let desk = Desk::of(services, &PATIENT, authority.roots());
+    desk.hold("r1");
+    assert_eq!(pay(&desk).await.outcome("m-1"), "success");
+    assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Confirmed);
+    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
+}
+
+#[tokio::test]
+async fn a_certificate_is_refused_when_no_root_is_trusted() {
+    let services = Authority::new().services("localhost", |_| {}).await;
+    let [rest, _] = reasons(services, &RootCertStore::empty()).await;
+    assert_names(&rest, "UnknownIssuer");
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused() {
+    let services = Authority::new().services("localhost", |_| {}).await;
+    let [rest, _] = reasons(services, &Authority::new().roots()).await;
+    assert_names(&rest, "");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    let authority = Authority::new();
+    let services = authority.services("inventory.example", |_| {}).await;
+    let [rest, _] = reasons(services, &authority.roots()).await;
+    assert_names(&rest, "name");
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused() {
+    let authority = Authority::new();
+    let services =
+        authority.services("localhost", |params| params.not_after = date_time_ymd(2020, 1, 1)).await;
+    let [rest, _] = reasons(services, &authority.roots()).await;
+    assert_names(&rest, "expired");
+}
+
+#[tokio::test]
+async fn the_reason_says_why_the_inventorys_certificate_is_refused() {
+    let services = Authority::new().services("localhost", |_| {}).await;
+    let [_, grpc] = reasons(services, &RootCertStore::empty()).await;
+    assert_names(&grpc, "UnknownIssuer");
+}
+
+#[tokio::test]
+async fn plain_text_where_tls_is_spoken_and_tls_where_it_is_not_come_again() {
+    let authority = Authority::new();
+    for secure in [true, false] {
+        let asked = match secure {
+            true => authority.services("localhost", |_| {}).await,
+            false => Services::start().await.unwrap(),
+        };
+        let swap = |address: String| match secure {
+            true => address.replace("https://", "http://"),
+            false => format!("https://{}", address.replace("http://", "")),
+        };
+        let (base, addr) = (swap(asked.reservation_api_base()), swap(asked.inventory_addr()));
+        for (variable, address) in [("RESERVATION_API_BASE", &base), ("INVENTORY_GRPC_ADDR", &addr)] {
+            let services = Services::start().await.unwrap();
+            let variables = [&PATIENT[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
+            let desk = Desk::of(services, &variables, authority.roots());
+            desk.hold("r1");
+            let ran = pay(&desk).await;
+            assert_eq!(ran.outcome("m-1"), "retried", "{address}: {}", ran.reason("m-1"));
+        }
+        assert_eq!(asked.calls(), []);
+    }
+}

@@ -1,0 +1,182 @@
+//! Where the services are: which addresses are accepted, and that they are what is called.
+
+use reservation_worker_local::Services;
+use rustls::RootCertStore;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+
+use super::{problem, read, read_only};
+use crate::desk::{Desk, expired, sqs};
+
+#[test]
+fn the_inventory_is_addressed_as_host_and_port_or_as_a_url() {
+    let accepted = [
+        ("inventory:50051", "http://inventory:50051/"),
+        ("inventory.shop.svc.cluster.local:1", "http://inventory.shop.svc.cluster.local:1/"),
+        ("10.0.0.7:65535", "http://10.0.0.7:65535/"),
+        ("localhost:80", "http://localhost/"),
+        ("[::1]:50051", "http://[::1]:50051/"),
+        ("http://inventory:50051", "http://inventory:50051/"),
+        ("http://inventory:50051/", "http://inventory:50051/"),
+        ("http://inventory", "http://inventory/"),
+        ("http://[::1]:50051", "http://[::1]:50051/"),
+        ("https://inventory:50051", "https://inventory:50051/"),
+        ("https://inventory.example", "https://inventory.example/"),
+    ];
+    for (address, url) in accepted {
+        let config = read(&[("INVENTORY_GRPC_ADDR", address)]).unwrap();
+        assert_eq!(config.inventory.as_str(), url, "{address}");
+    }
+}
+
+#[test]
+fn other_addresses_of_the_inventory_are_refused() {
+    let refused = [
+        "inventory",
+        "inventory:",
+        ":50051",
+        "inventory:0",
+        "inventory:65536",
+        "inventory:-1",
+        "inventory:grpc",
+        "inventory:50051/path",
+        "::1:50051",
+        "[::1]",
+        "[::1:50051",
+        "two words:50051",
+        "50051",
+        "grpc://inventory:50051",
+        "tcp://inventory:50051",
+        "dns:///inventory:50051",
+        "unix:/run/inventory.sock",
+        "http://",
+        "http://:50051",
+        "http://inventory:0",
+        "http://inventory:65536",
+        "http://inventory:50051/path",
+        "http://inventory:50051?a=b",
+        "http://inventory:50051#a",
+        "https://inventory:port",
+        "inventory:50051,inventory:50052",
+    ];
+    for address in refused {
+        let problem = problem(&[("INVENTORY_GRPC_ADDR", address)]);
+        assert!(problem.starts_with(&format!("INVENTORY_GRPC_ADDR={}: ", shown(address))), "{problem}");
+    }
+}
+
+/// A query may hold a token.
+fn shown(address: &str) -> &str {
+    if address.contains('?') { "(hidden)" } else { address.trim() }
+}
+
+#[test]
+fn the_reservation_api_is_addressed_by_a_url_with_or_without_a_path() {
+    for base in [
+        "http://reservation-api",
+        "http://reservation-api:8080",
+        "http://10.0.0.7:8080",
+        "http://[::1]:8080",
+        "https://api.example",
+        "https://api.example/v1",
+        "https://api.example/v1/",
+        "https://api.example/a/b%20c",
+    ] {
+        let config = read(&[("RESERVATION_API_BASE", base)]).unwrap();
+        let url = config.reservation_api.as_str();
+        assert!(url == base || url == format!("{base}/"), "{base} became {url}");
+    }
+}
+
+#[test]
+fn other_urls_are_refused() {
+    let refused = [
+        "reservation-api",
+        "reservation-api:8080",
+        "//reservation-api",
+        "/internal",
+        "http://",
+        "http:// ",
+        "http://two words",
+        "http://reservation-api:99999",
+        "http://[::1",
+        "ftp://reservation-api",
+        "file:///tmp",
+        "grpc://reservation-api",
+        "http://reservation-api?a=b",
+        "http://reservation-api/#a",
+    ];
+    for variable in ["RESERVATION_API_BASE", "SQS_QUEUE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        for url in refused {
+            let problem = problem(&[(variable, url)]);
+            assert!(problem.starts_with(&format!("{variable}={}: ", shown(url))), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn both_addresses_may_be_wrong_at_once() {
+    let wrong = [("INVENTORY_GRPC_ADDR", "inventory"), ("RESERVATION_API_BASE", "api")];
+    assert_eq!(read_only(&wrong).unwrap_err().problems.len(), 2);
+}
+
+#[tokio::test]
+async fn the_inventory_is_called_at_either_form_of_its_address() {
+    for scheme in ["", "http://"] {
+        let services = Services::start().await.unwrap();
+        let address = format!("{scheme}{}", services.inventory_addr());
+        let desk = Desk::of(services, &[("INVENTORY_GRPC_ADDR", &address)], RootCertStore::empty());
+        desk.hold("r1");
+        let ran = desk.run(sqs([("m1", expired("r1"))])).await;
+        assert_eq!(ran.outcome("m1"), "success", "{address}");
+    }
+}
+
+#[tokio::test]
+async fn the_path_of_the_base_goes_before_the_path_of_the_reservation() {
+    let expected = [
+        ("", "/internal/reservations/r.1:a-b_c"),
+        ("/", "/internal/reservations/r.1:a-b_c"),
+        ("/v1", "/v1/internal/reservations/r.1:a-b_c"),
+        ("/v1/", "/v1/internal/reservations/r.1:a-b_c"),
+        ("/a/b%20c", "/a/b%20c/internal/reservations/r.1:a-b_c"),
+        ("/internal", "/internal/internal/reservations/r.1:a-b_c"),
+    ];
+    for (prefix, path) in expected {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}{prefix}", listener.local_addr().unwrap());
+        let services = Services::start().await.unwrap();
+        let desk = Desk::of(services, &[("RESERVATION_API_BASE", &base)], RootCertStore::empty());
+
+        let event = sqs([("m1", expired("r.1:a-b_c"))]);
+        let (ran, request_line) = tokio::join!(desk.run(event), refuse_one_request(listener));
+
+        assert_eq!(request_line, format!("PATCH {path} HTTP/1.1"));
+        assert_eq!(ran.outcome("m1"), "failed");
+        assert_eq!(desk.services.calls(), []);
+    }
+}
+
+/// Answers one request with 404 and returns its first line.
+async fn refuse_one_request(listener: TcpListener) -> String {
+    let (connection, _) = listener.accept().await.unwrap();
+    let mut connection = BufStream::new(connection);
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).await.unwrap();
+        let line = line.trim_end().to_owned();
+        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+            length = bytes.parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+        head.push(line);
+    }
+    connection.read_exact(&mut vec![0; length]).await.unwrap();
+    let refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    connection.write_all(refusal).await.unwrap();
+    connection.flush().await.unwrap();
+    head.swap_remove(0)
+}

@@ -1,0 +1,92 @@
+//! Counts and times: their bounds, and what is none.
+
+use reservation_worker::config::Config;
+
+use super::{problem, read};
+
+/// A variable that is a number: where it ends up, and the least and the greatest value.
+type Number = (&'static str, fn(&Config) -> u128, u128, u128);
+
+const NUMBERS: [Number; 9] = [
+    ("WORKER_CONCURRENCY", |config| config.worker_concurrency as u128, 1, 1_000),
+    ("MAX_RETRIES", |config| config.max_retries.into(), 1, 1_000),
+    ("BACKOFF_BASE_MS", |config| config.backoff_base.as_millis(), 1, TWELVE_HOURS),
+    ("BACKOFF_MAX_MS", |config| config.backoff_max.as_millis(), 1, TWELVE_HOURS),
+    ("INVENTORY_TIMEOUT_MS", |config| config.inventory_timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("RESERVATION_API_TIMEOUT_MS", |config| config.reservation_api_timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("BREAKER_FAILURES", |config| config.breaker_failures.into(), 0, 1_000_000),
+    ("BREAKER_OPEN_MS", |config| config.breaker_open.as_millis(), 0, FIFTEEN_MINUTES),
+    ("DEADLINE_RESERVE_MS", |config| config.deadline_reserve.as_millis(), 0, FIFTEEN_MINUTES),
+];
+
+/// SQS keeps no message invisible for longer.
+const TWELVE_HOURS: u128 = 12 * 3_600_000;
+/// No invocation lasts longer.
+const FIFTEEN_MINUTES: u128 = 900_000;
+
+#[test]
+fn a_number_is_accepted_up_to_its_bounds_and_no_further() {
+    for (variable, get, least, greatest) in NUMBERS {
+        // A base at its bound needs a maximum that is not below it, and the reverse.
+        let beside = match variable {
+            "BACKOFF_BASE_MS" => ("BACKOFF_MAX_MS", "43200000"),
+            "BACKOFF_MAX_MS" => ("BACKOFF_BASE_MS", "1"),
+            _ => ("LOG_LEVEL", "info"),
+        };
+        for accepted in [least, least + 1, greatest - 1, greatest] {
+            let config = read(&[beside, (variable, &accepted.to_string())]).unwrap();
+            assert_eq!(get(&config), accepted, "{variable}");
+        }
+        let below = least.checked_sub(1).map_or("-1".to_owned(), |below| below.to_string());
+        for refused in [below, (greatest + 1).to_string()] {
+            let problem = problem(&[beside, (variable, &refused)]);
+            let says = format!("{variable}={refused}: is not a whole number from {least} to {greatest}");
+            assert_eq!(problem, says);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused() {
+    let garbage = [
+        "x",
+        "-1",
+        "1.5",
+        "1.0",
+        "1e3",
+        "0x10",
+        "1_000",
+        "1 000",
+        "1,000",
+        "10s",
+        "10ms",
+        "NaN",
+        "inf",
+        "true",
+        "null",
+        "\"20\"",
+        "５",
+        "½",
+        "99999999999999999999999999999999999999999",
+        "--5",
+        "5-",
+        "$(nproc)",
+    ];
+    for (variable, ..) in NUMBERS {
+        for value in garbage {
+            let problem = problem(&[(variable, value)]);
+            assert!(problem.starts_with(&format!("{variable}={value}: is not a whole number")), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn the_longest_back_off_is_not_below_the_first() {
+    assert!(read(&[("BACKOFF_BASE_MS", "5000"), ("BACKOFF_MAX_MS", "5000")]).is_ok());
+    assert!(read(&[("BACKOFF_BASE_MS", "900000")]).is_ok());
+    for (base, longest) in [("5000", "4999"), ("900001", ""), ("", "999")] {
+        let problem = problem(&[("BACKOFF_BASE_MS", base), ("BACKOFF_MAX_MS", longest)]);
+        assert!(problem.contains("BACKOFF_MAX_MS="), "{problem}");
+        assert!(problem.contains("BACKOFF_BASE_MS"), "{problem}");
+    }
+}

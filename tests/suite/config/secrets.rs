@@ -1,0 +1,85 @@
+//! What must not be shown: the token, and URLs that hold credentials.
+
+use reservation_worker::worker::Worker;
+use reservation_worker_local::Operation;
+use rustls::RootCertStore;
+
+use super::{OTHERS, REQUIRED, problem, read, read_only};
+use crate::desk::{Desk, approved, sqs};
+
+#[test]
+fn the_token_is_never_shown() {
+    for token in ["SECRET", "SECRET.with-all_kinds~of+graphic/characters=="] {
+        let config = read(&[("RESERVATION_API_TOKEN", token)]).unwrap();
+        assert_eq!(config.reservation_api_token.as_ref().unwrap().expose(), token);
+        assert!(!format!("{config:?}").contains("SECRET"));
+        assert!(!format!("{config:#?}").contains("SECRET"));
+    }
+}
+
+#[tokio::test]
+async fn the_client_that_holds_the_token_does_not_show_it_either() {
+    let config = read(&[("RESERVATION_API_TOKEN", "SECRET")]).unwrap();
+    let worker = Worker::new(&config, RootCertStore::empty()).unwrap();
+    assert!(!format!("{worker:?}").contains("SECRET"), "{worker:?}");
+}
+
+#[test]
+fn a_token_that_no_header_can_carry_is_refused_and_not_shown() {
+    for token in
+        ["SECRET SECRET", "SECRET\nSECRET", "SECRET\r\nx-a: b", "SECRET\0", "SECRET\u{7f}", "SECRÉT SECRET"]
+    {
+        let problem = problem(&[("RESERVATION_API_TOKEN", token)]);
+        assert!(problem.starts_with("RESERVATION_API_TOKEN=(hidden): "), "{problem}");
+        assert!(!problem.contains("SEC"), "{problem}");
+        let error = read(&[("RESERVATION_API_TOKEN", token)]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("SEC"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_good_token_is_not_shown_among_the_problems_of_others() {
+    let error = read_only(&[("RESERVATION_API_TOKEN", "SECRET"), ("MAX_RETRIES", "SECRET?")]).unwrap_err();
+    assert_eq!(error.problems.len(), 1 + REQUIRED.len());
+    assert_eq!(error.to_string().matches("SECRET").count(), 1, "{error}");
+}
+
+#[test]
+fn a_url_with_credentials_is_refused_and_not_shown() {
+    let urls = OTHERS.iter().filter(|(_, value)| value.starts_with("http")).map(|(name, _)| *name);
+    let urls: Vec<_> = urls.collect();
+    assert_eq!(urls.len(), 4, "{urls:?}");
+    for variable in urls {
+        for url in [
+            "http://user:SECRET@host:80",
+            "https://SECRET@host",
+            "https://:SECRET@host",
+            "https://user:SECRET@host/path?x=1",
+            "ftp://user:SECRET@host",
+            "http://user:SECRET@",
+            "user:SECRET@host:80",
+        ] {
+            let problem = problem(&[(variable, url)]);
+            assert!(problem.starts_with(&format!("{variable}=")), "{problem}");
+            assert!(!problem.contains("SECRET"), "{problem}");
+            let error = read(&[(variable, url)]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_reservation_api_and_to_nobody_else() {
+    for (token, sent) in [("SECRET", Some("Bearer SECRET")), ("", None)] {
+        let desk = Desk::with(&[("RESERVATION_API_TOKEN", token)]).await;
+        desk.hold("r1");
+        desk.run(sqs([("m1", approved("r1"))])).await;
+        let calls = desk.services.calls();
+        assert_eq!(calls.len(), 2);
+        for call in calls {
+            let expected = sent.filter(|_| call.operation == Operation::UpdateStatus);
+            let found = call.headers.get("authorization").map(String::as_str);
+            assert_eq!(found, expected, "{:?}", call.operation);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `reservation_id` and `event_id`: 1 to 128 of `A-Z a-z 0-9 . _ : -`, the first alphanumeric.
+
+use reservation_worker_local::Hold;
+use serde_json::{Value, json};
+
+use super::{assert_refused, body, raw_body, told};
+use crate::desk::Desk;
+
+const TYPES: [&str; 3] = ["reservation.expired", "payment.approved", "payment.failed"];
+
+fn allowed() -> Vec<String> {
+    let mut ids = ["7", "Z", "z", "a.", "a_", "a:", "a-", "0..", "a.b_c:d-E9", "r1", "rsv_01JCN4T7Q2"]
+        .map(str::to_owned)
+        .to_vec();
+    ids.push("x".repeat(127));
+    ids.push("9".repeat(128));
+    ids.push(format!("r{}", "-".repeat(127)));
+    ids
+}
+
+/// Values that are no identifier.
+fn refused() -> Vec<Value> {
+    let mut values: Vec<_> = [
+        ".",
+        "..",
+        "_SECRET",
+        ":SECRET",
+        "-SECRET",
+        ".SECRET", // the first character
+        "../SECRET",
+        "SECRET/../x",
+        "a/SECRET",
+        "/SECRET",
+        "SECRET/",
+        "a\\SECRET", // paths
+        "a?SECRET",
+        "a#SECRET",
+        "a%2FSECRET",
+        "a%",
+        "a;SECRET",
+        "a&SECRET=1",
+        "a@SECRET", // URLs
+        " SECRET",
+        "SECRET ",
+        "a SECRET",
+        "a\tSECRET",
+        "a\nSECRET",
+        "a\r\nSECRET",
+        "SECRET\n", // spaces
+        "a\0SECRET",
+        "a\u{1b}[31mSECRET",
+        "a\u{7f}SECRET",
+        "a\u{85}SECRET", // control characters
+        "räuberSECRET",
+        "ａSECRET",
+        "좌석SECRET",
+        "a\u{202e}SECRET",
+        "a\u{200b}SECRET",
+        "😀SECRET", // Unicode
+        "a\"SECRET",
+        "a'SECRET",
+        "a<SECRET>",
+        "a,SECRET",
+        "a+SECRET",
+        "a=SECRET",
+        "a*SECRET",
+        "a|SECRET",
+    ]
+    .map(Value::from)
+    .to_vec();
+    values.push("SECRET".repeat(22)[..129].into());
+    values.push("SECRET".repeat(10_000).into());
+    values.extend([json!(7), json!(7.5), json!(true), json!(["SECRET"]), json!({ "SECRET": "SECRET" })]);
+    values
+}
+
+#[tokio::test]
+async fn a_reservation_id_of_the_alphabet_is_passed_on_as_it_is() {
+    let desk = Desk::new().await;
+    for id in allowed() {
+        desk.hold(&id);
+        let event = body("reservation.expired", json!({ "reservation_id": id }));
+        assert_eq!(told(&desk, &event).await, super::calls_of("reservation.expired", &id));
+    }
+}
+
+#[tokio::test]
+async fn an_event_id_of_the_alphabet_is_passed_on_as_it_is() {
+    let desk = Desk::new().await;
+    for (number, event_id) in allowed().into_iter().enumerate() {
+        let reservation_id = format!("r{number}");
+        let hold = Hold {
+            reservation_id: reservation_id.clone(),
+            event_id: event_id.clone(),
+            user_id: None,
+            seat_ids: vec!["A-1".to_owned()],
+            quantity: None,
+        };
+        desk.services.create_hold(hold).unwrap();
+        let facts = json!({ "reservation_id": reservation_id, "event_id": event_id, "seat_ids": ["A-1"] });
+        let calls = told(&desk, &body("reservation.expired", facts)).await;
+        assert_eq!(calls[1]["body"]["event_id"], event_id);
+    }
+}
+
+#[tokio::test]
+async fn any_other_reservation_id_is_refused() {
+    let refused = refused();
+    let cases = TYPES.iter().flat_map(|event_type| {
+        let bodies = refused.iter().map(|id| body(event_type, json!({ "reservation_id": id })));
+        bodies.map(|body| ("detail.reservation_id", body))
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn any_other_event_id_is_refused() {
+    let refused = refused();
+    let cases = TYPES.iter().flat_map(|event_type| {
+        let bodies = refused.iter().map(|id| body(event_type, json!({ "event_id": id })));
+        bodies.map(|body| ("detail.event_id", body))
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn control_characters_are_refused_however_they_are_written() {
+    let written = [r#""a\u0000SECRET""#, r#""a\u000d\u000aSECRET""#, r#""a\/SECRET""#, r#""\u002e\u002e""#];
+    let cases = written.iter().flat_map(|json| {
+        let body = |field| raw_body("reservation.expired", field, json);
+        [("detail.reservation_id", body("reservation_id")), ("detail.event_id", body("event_id"))]
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn a_missing_or_empty_reservation_id_is_refused() {
+    let cases = TYPES.iter().flat_map(|event_type| {
+        let mut absent = body(event_type, json!({}));
+        absent["detail"].as_object_mut().unwrap().remove("reservation_id");
+        let bodies = [
+            absent,
+            body(event_type, json!({ "reservation_id": null })),
+            body(event_type, json!({ "reservation_id": "" })),
+        ];
+        bodies.map(|body| ("detail.reservation_id", body))
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn only_a_payment_event_may_lack_the_event_id() {
+    let mut absent = body("reservation.expired", json!({}));
+    absent["detail"].as_object_mut().unwrap().remove("event_id");
+    assert_refused([
+        ("detail.event_id", absent),
+        ("detail.event_id", body("reservation.expired", json!({ "event_id": null }))),
+        ("detail.event_id", body("reservation.expired", json!({ "event_id": "" }))),
+    ])
+    .await;
+
+    let desk = Desk::new().await;
+    for event_type in ["payment.approved", "payment.failed"] {
+        desk.hold(event_type);
+        let facts = json!({
+            "reservation_id": event_type,
+            "event_id": null,
+            "user_id": "user_1",
+            "payment_intent_id": "pay_1",
+            "error_code": "CARD_DECLINED",
+        });
+        let calls = told(&desk, &body(event_type, facts)).await;
+        assert_eq!(calls, super::calls_of(event_type, event_type));
+    }
+}

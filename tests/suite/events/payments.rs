@@ -1,0 +1,201 @@
+//! Payments: the simulator's shape with its statuses, and the payment's own facts.
+
+use serde_json::{Value, json};
+
+use super::{assert_refused, body, call, commit, release, run, seats_of, status_update, told, with};
+use crate::desk::Desk;
+
+/// The payment simulator's event, field by field.
+fn simulator(reservation_id: &str, status: &str) -> Value {
+    json!({
+        "version": "0",
+        "id": "2fb60d2d-37a3-4d2b-9a5f-5b8f5a2c1d00",
+        "detail-type": "Payment Status Updated",
+        "source": "payment.service",
+        "account": "123456789012",
+        "time": "2026-11-14T11:04:25Z",
+        "region": "ap-northeast-2",
+        "resources": [],
+        "detail": {
+            "event_type": "payment.status_updated",
+            "payment_id": "pay_1",
+            "reservation_id": reservation_id,
+            "user_id": "user_1",
+            "status": status,
+            "amount": 264_000,
+            "currency": "KRW",
+            "timestamp": "2026-11-14T11:04:25.715Z",
+        },
+    })
+}
+
+/// The simulator's event with other facts.
+fn simulator_with(facts: Value) -> Value {
+    let mut body = simulator("r1", "PAYMENT_STATUS_COMPLETED");
+    body["detail"] = with(body["detail"].take(), facts);
+    body
+}
+
+#[tokio::test]
+async fn a_completed_or_approved_payment_confirms() {
+    let desk = Desk::new().await;
+    for status in ["PAYMENT_STATUS_COMPLETED", "PAYMENT_STATUS_APPROVED"] {
+        desk.hold(status);
+        let expected = [
+            status_update(status, "CONFIRMED", json!({ "payment_intent_id": "pay_1" })),
+            commit(status, &seats_of(status)),
+        ];
+        assert_eq!(told(&desk, &simulator(status, status)).await, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_cancelled_or_expired_payment_cancels() {
+    let desk = Desk::new().await;
+    for status in ["PAYMENT_STATUS_FAILED", "PAYMENT_STATUS_CANCELLED", "PAYMENT_STATUS_EXPIRED"] {
+        desk.hold(status);
+        let expected = [
+            status_update(status, "CANCELLED", json!({ "reason": "payment_failed" })),
+            release(status, "FAILED_PAYMENT", &seats_of(status), 2),
+        ];
+        assert_eq!(told(&desk, &simulator(status, status)).await, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_under_way_or_refunded_is_acknowledged_and_changes_nothing() {
+    let desk = Desk::new().await;
+    for status in ["PAYMENT_STATUS_PENDING", "PAYMENT_STATUS_PROCESSING", "PAYMENT_STATUS_REFUNDED"] {
+        desk.hold(status);
+        let ran = run(&desk, &simulator(status, status)).await;
+        assert_eq!(ran.outcome("m1"), "ignored", "{status}");
+        assert_eq!(ran.returned(), [""; 0], "{status}");
+    }
+    assert_eq!(desk.services.calls(), []);
+}
+
+#[tokio::test]
+async fn the_simulators_event_may_come_as_a_json_string() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+    let body = Value::String(Value::String(simulator("r1", "PAYMENT_STATUS_FAILED").to_string()).to_string());
+    let expected = [
+        status_update("r1", "CANCELLED", json!({ "reason": "payment_failed" })),
+        release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
+    ];
+    assert_eq!(told(&desk, &body).await, expected);
+}
+
+#[tokio::test]
+async fn an_unknown_payment_status_is_refused() {
+    let unknown = [
+        json!("PAYMENT_STATUS_SECRET"),
+        json!("PAYMENT_STATUS_UNSPECIFIED"),
+        json!("PAYMENT_STATUS_"),
+        json!("payment_status_completed"),
+        json!("COMPLETED"),
+        json!("APPROVED"),
+        json!(""),
+        json!(2),
+        json!(["SECRET"]),
+        Value::Null,
+    ];
+    assert_refused(unknown.map(|status| ("detail.status", simulator_with(json!({ "status": status })))))
+        .await;
+}
+
+#[tokio::test]
+async fn the_simulators_own_type_is_checked_too() {
+    let unknown = [
+        json!("payment.SECRET"),
+        json!("payment.approved"),
+        json!("Payment Status Updated"),
+        json!(7),
+        Value::Null,
+    ];
+    assert_refused(
+        unknown.map(|event_type| ("detail.event_type", simulator_with(json!({ "event_type": event_type })))),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_simulators_facts_obey_the_rules_of_facts() {
+    assert_refused([
+        ("detail.reservation_id", simulator_with(json!({ "reservation_id": "a/SECRET" }))),
+        ("detail.reservation_id", simulator_with(json!({ "reservation_id": null }))),
+        (
+            "detail.reservation_id",
+            simulator_with(json!({ "reservation_id": null, "status": "PAYMENT_STATUS_PENDING" })),
+        ),
+        ("detail.payment_id", simulator_with(json!({ "payment_id": 7 }))),
+        ("detail.event_id", simulator_with(json!({ "event_id": "SECRET SECRET" }))),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_is_named_by_payment_intent_id_or_payment_id() {
+    let named = [
+        (json!({ "payment_intent_id": "pi/1 ü\"\\" }), "pi/1 ü\"\\"),
+        (json!({ "payment_intent_id": null, "payment_id": "pay_2" }), "pay_2"),
+        (json!({ "payment_intent_id": "pi_3", "payment_id": "pay_3" }), "pi_3"),
+    ];
+    let desk = Desk::new().await;
+    for (number, (facts, expected)) in named.into_iter().enumerate() {
+        let id = format!("r{number}");
+        desk.hold(&id);
+        let body = body("payment.approved", with(facts, json!({ "reservation_id": id })));
+        let calls = told(&desk, &body).await;
+        let payments = calls.iter().map(|call| &call["body"]["payment_intent_id"]);
+        assert_eq!(payments.collect::<Vec<_>>(), [expected, expected], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_approval_without_a_payment_is_refused() {
+    let approval = |facts| body("payment.approved", with(json!({ "payment_intent_id": null }), facts));
+    assert_refused([
+        ("detail.payment_intent_id", approval(json!({}))),
+        ("detail.payment_intent_id", approval(json!({ "payment_intent_id": "" }))),
+        ("detail.payment_intent_id", approval(json!({ "payment_intent_id": 7 }))),
+        ("detail.payment_intent_id", approval(json!({ "payment_intent_id": ["SECRET"] }))),
+        ("detail.payment_id", approval(json!({ "payment_id": { "SECRET": 1 } }))),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_needs_neither_payment_nor_error_code() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+    let expected = [
+        status_update("r1", "CANCELLED", json!({ "reason": "payment_failed" })),
+        release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
+    ];
+    let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
+    assert_eq!(told(&desk, &body).await, expected);
+}
+
+#[tokio::test]
+async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+    let facts = json!({
+        "reservation_id": "r1",
+        "event_id": "evt_2",
+        "seat_ids": ["B-1"],
+        "payment_intent_id": "pay_1",
+        "user_id": "user_2",
+    });
+    // The inventory refuses it, for these are not the hold's: what counts here is what it was told.
+    run(&desk, &json!({ "detail-type": "payment.approved", "detail": facts })).await;
+    let told = call(desk.services.take_calls().last().unwrap());
+    let expected = json!({
+        "event_id": "evt_2",
+        "seat_ids": ["B-1"],
+        "quantity": 1,
+        "user_id": "user_2",
+    });
+    assert_eq!(with(told["body"].clone(), expected), told["body"]);
+}

@@ -1,0 +1,102 @@
+//! How a refusal names what is wrong, and types that nobody knows.
+
+use serde_json::{Value, json};
+
+use super::shapes::{SHAPES, all_facts, envelope, fewest_facts};
+use super::{assert_refused, body, with};
+
+#[tokio::test]
+async fn a_refusal_names_the_field_by_its_path_in_every_shape() {
+    let mut cases = Vec::new();
+    for shape in &SHAPES {
+        let refused = [
+            (shape.ids, "reservation_id", json!("a/SECRET")),
+            (shape.ids, "reservation_id", Value::Null),
+            (shape.ids, "event_id", json!("a/SECRET")),
+            (shape.facts, "seat_ids", json!("SECRET")),
+            (shape.facts, "seat_ids", json!(["A-1", 7])),
+            (shape.facts, "qty", json!(0)),
+            (shape.facts, "quantity", json!("SECRET")),
+            (shape.facts, "payment_intent_id", json!(["SECRET"])),
+            (shape.facts, "payment_intent_id", Value::Null),
+            (shape.facts, "payment_id", json!(7)),
+        ];
+        for (prefix, field, value) in refused {
+            let place = if value == json!(["A-1", 7]) { "[1]" } else { "" };
+            let mut facts = fewest_facts("payment.approved", "r1");
+            if field == "payment_id" {
+                facts.as_object_mut().unwrap().remove("payment_intent_id");
+            }
+            let body = (shape.body)("payment.approved", with(facts, json!({ field: value })));
+            cases.push((format!("{prefix}{field}{place}"), body));
+        }
+    }
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_refused_in_every_shape() {
+    let unknown = [
+        json!("reservation.SECRET"),
+        json!("reservation.created"),
+        json!("reservation.expired "),
+        json!("Reservation.Expired"),
+        json!("RESERVATION_EXPIRED"),
+        json!("payment.status_updated"),
+        json!("payment.refunded"),
+        json!("payment"),
+        json!(""),
+        json!(7),
+        json!(["SECRET"]),
+        json!({ "SECRET": "reservation.expired" }),
+        json!(true),
+        Value::Null,
+    ];
+    for shape in &SHAPES {
+        let cases = unknown.iter().map(|event_type| {
+            let body = (shape.body)("", all_facts("r1"));
+            let path = if event_type.is_null() { "type" } else { shape.type_path };
+            (path, with(body, json!({ shape.type_path: event_type })))
+        });
+        assert_refused(cases).await;
+    }
+    // The simulator's name for its type is EventBridge's only.
+    let simulators = envelope("Payment Status Updated", all_facts("r1"));
+    assert_refused([("type", simulators)]).await;
+}
+
+#[tokio::test]
+async fn a_body_without_a_type_is_refused() {
+    assert_refused([
+        ("type", json!({})),
+        ("type", json!({ "detail": { "type": "reservation.expired", "reservation_id": "r1" } })),
+        ("type", json!({ "reservation_id": "SECRET", "event_id": "evt_1" })),
+        ("type", json!({ "Type": "reservation.expired", "reservation_id": "SECRET" })),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn detail_and_payload_are_objects() {
+    let mut cases = vec![
+        ("detail", json!({ "detail-type": "payment.failed", "reservation_id": "r1" })),
+        ("detail", with(body("payment.failed", json!({})), json!({ "detail": null }))),
+    ];
+    for not_an_object in [
+        json!("SECRET"),
+        json!("{\"reservation_id\":\"SECRET\"}"),
+        json!(7),
+        json!(true),
+        json!([{ "reservation_id": "SECRET" }]),
+    ] {
+        cases.extend([
+            ("detail", json!({ "detail-type": "payment.failed", "detail": not_an_object })),
+            ("detail", json!({ "type": "payment.failed", "detail": not_an_object })),
+            (
+                "payload",
+                json!({ "type": "payment.failed", "reservation_id": "r1", "payload": not_an_object }),
+            ),
+        ]);
+    }
+    assert_refused(cases).await;
+}

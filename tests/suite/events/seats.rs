@@ -1,0 +1,153 @@
+//! `seat_ids` and `qty` (`quantity`).
+
+use serde_json::{Value, json};
+
+use super::{assert_refused, body, hold, raw_body, release, run, status_update, told, with};
+use crate::desk::Desk;
+
+fn expired(facts: Value) -> Value {
+    body("reservation.expired", facts)
+}
+
+fn strings<const N: usize>(strings: [&str; N]) -> Vec<String> {
+    strings.map(str::to_owned).to_vec()
+}
+
+#[tokio::test]
+async fn seat_ids_are_passed_on_as_they_are() {
+    let lists = [
+        strings(["A-1"]),
+        strings(["B-2", "A-1", "A-10"]),
+        vec!["x".repeat(64)],
+        vec!["席".repeat(64), "😀".repeat(64)],
+        strings([" ", "a/b?c", "\"'\\", "좌석 12", "\u{202e}21", "x\ny"]),
+        (0..10_000).map(|number| number.to_string()).collect(),
+    ];
+    let desk = Desk::new().await;
+    for (number, seat_ids) in lists.into_iter().enumerate() {
+        let id = format!("r{number}");
+        hold(&desk, &id, &seat_ids, None);
+        let calls = told(&desk, &expired(json!({ "reservation_id": id, "seat_ids": seat_ids }))).await;
+        let expected =
+            [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &seat_ids, seat_ids.len())];
+        assert_eq!(calls, expected);
+    }
+}
+
+#[tokio::test]
+async fn other_seat_ids_are_refused() {
+    let refused = [
+        ("detail.seat_ids[0]", json!([""])),
+        ("detail.seat_ids[1]", json!(["SECRET", ""])),
+        ("detail.seat_ids[0]", json!(["x".repeat(65)])),
+        ("detail.seat_ids[2]", json!(["SECRET", "b", "席".repeat(65)])),
+        ("detail.seat_ids[1]", json!(["SECRET", "SECRET".repeat(20)])),
+        ("detail.seat_ids[0]", json!([7])),
+        ("detail.seat_ids[1]", json!(["SECRET", null])),
+        ("detail.seat_ids[1]", json!(["SECRET", ["SECRET"]])),
+        ("detail.seat_ids[0]", json!([{ "SECRET": "SECRET" }])),
+        ("detail.seat_ids[0]", json!([true])),
+        ("detail.seat_ids", json!("SECRET")),
+        ("detail.seat_ids", json!("SECRET,SECRET")),
+        ("detail.seat_ids", json!({ "0": "SECRET" })),
+        ("detail.seat_ids", json!(7)),
+        ("detail.seat_ids", json!(false)),
+    ];
+    let cases = refused.iter().flat_map(|(path, seat_ids)| {
+        let types = ["reservation.expired", "payment.approved", "payment.failed"];
+        types.map(|event_type| (path, body(event_type, json!({ "seat_ids": seat_ids }))))
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn a_hold_without_seats_is_released_by_quantity() {
+    let desk = Desk::new().await;
+    let quantities = [
+        (1, json!({ "qty": 1 })),
+        (2, json!({ "quantity": 2 })),
+        (3, json!({ "qty": 3, "seat_ids": [] })),
+        (4, json!({ "quantity": 4, "qty": null, "seat_ids": null })),
+        (9_999, json!({ "qty": 9_999 })),
+        (10_000, json!({ "qty": 10_000 })),
+        (10_000, json!({ "quantity": 10_000 })),
+    ];
+    for (number, (quantity, facts)) in quantities.into_iter().enumerate() {
+        let id = format!("r{number}");
+        hold(&desk, &id, &[], Some(quantity));
+        let calls = told(&desk, &expired(with(facts, json!({ "reservation_id": id })))).await;
+        let expected =
+            [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &[], quantity as usize)];
+        assert_eq!(calls, expected);
+    }
+}
+
+#[tokio::test]
+async fn any_other_quantity_is_refused() {
+    let refused = [
+        "0",
+        "-1",
+        "-0",
+        "10001",
+        "2147483647",
+        "2147483648",
+        "4294967297", // 1 in 32 bits
+        "-2147483649",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551617",
+        "1000000000000000000000000000000",
+        "2.0",
+        "2.5",
+        "1e3",
+        "\"2\"",
+        "\"SECRET\"",
+        "\"\"",
+        "true",
+        "[2]",
+        "{\"SECRET\":2}",
+    ];
+    let cases = refused.iter().flat_map(|json| {
+        let qty = raw_body("reservation.expired", "qty", json);
+        let quantity = raw_body("reservation.expired", "quantity", json);
+        // Seats beside it do not excuse it.
+        let seats = r#""seat_ids":["A-1"],"qty""#;
+        let beside_seats = qty.as_str().unwrap().replacen(r#""qty""#, seats, 1);
+        [("detail.qty", qty), ("detail.quantity", quantity), ("detail.qty", Value::String(beside_seats))]
+    });
+    assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn where_the_quantity_disagrees_the_seats_win_with_a_warning() {
+    let seat_ids = ["A-1", "A-2", "A-3"];
+    let quantities = [
+        (json!({}), false),
+        (json!({ "qty": 3 }), false),
+        (json!({ "quantity": 3 }), false),
+        (json!({ "qty": 1 }), true),
+        (json!({ "qty": 10_000 }), true),
+        (json!({ "quantity": 4 }), true),
+    ];
+    let desk = Desk::new().await;
+    for (number, (facts, warned)) in quantities.into_iter().enumerate() {
+        let id = format!("r{number}");
+        let seat_ids = seat_ids.map(|seat| format!("{id}/{seat}"));
+        hold(&desk, &id, &seat_ids, None);
+        let facts = with(facts, json!({ "reservation_id": id, "seat_ids": seat_ids }));
+
+        let ran = run(&desk, &expired(facts)).await;
+
+        assert_eq!(ran.outcome("m1"), "success");
+        let calls = desk.services.take_calls();
+        assert_eq!(super::call(&calls[1]), release(&id, "EXPIRED", &seat_ids, 3));
+        let warnings: Vec<_> = ran.log.iter().filter(|line| line["level"] == "WARN").collect();
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:#?}");
+        for warning in warnings {
+            assert_eq!(warning["message_id"], "m1");
+            assert_eq!(warning["reservation_id"], id);
+            assert!(warning["message"].as_str().unwrap().contains("quantity"), "{warning}");
+            assert_eq!(warning["outcome"], Value::Null, "the summary is another line");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The five shapes: where type and facts stand in each.
+
+use serde_json::{Value, json};
+
+use super::{assert_refused, calls_of, told, with};
+use crate::desk::Desk;
+
+/// A shape that names the worker's own types.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    /// Path of the type.
+    pub(super) type_path: &'static str,
+    /// What stands before the ids in their path.
+    pub(super) ids: &'static str,
+    /// What stands before the other facts in theirs.
+    pub(super) facts: &'static str,
+    /// Puts a type and its facts in place, with every other field of the shape.
+    pub(super) body: fn(&str, Value) -> Value,
+}
+
+pub(super) const SHAPES: [Shape; 4] = [
+    Shape {
+        name: "eventbridge",
+        type_path: "detail-type",
+        ids: "detail.",
+        facts: "detail.",
+        body: eventbridge,
+    },
+    Shape { name: "envelope", type_path: "type", ids: "detail.", facts: "detail.", body: envelope },
+    Shape { name: "flat", type_path: "type", ids: "", facts: "payload.", body: flat },
+    Shape { name: "bare", type_path: "type", ids: "", facts: "", body: bare },
+];
+
+const TYPES: [&str; 4] =
+    ["reservation.expired", "reservation.hold.expired", "payment.approved", "payment.failed"];
+
+fn eventbridge(event_type: &str, facts: Value) -> Value {
+    json!({
+        "version": "0",
+        "id": "2fb60d2d-37a3-4d2b-9a5f-5b8f5a2c1d00",
+        "detail-type": event_type,
+        "source": "reservation-service",
+        "account": "123456789012",
+        "time": "2026-11-14T11:02:50Z",
+        "region": "ap-northeast-2",
+        "resources": [],
+        "detail": facts,
+    })
+}
+
+pub(super) fn envelope(event_type: &str, facts: Value) -> Value {
+    json!({
+        "id": "2fb60d2d-37a3-4d2b-9a5f-5b8f5a2c1d00",
+        "type": event_type,
+        "source": "reservation-service",
+        "detail": facts,
+        "time": "2026-11-14T11:02:50.652Z",
+        "trace_id": "930eb9a790c7cb0c3a3c48f5434819ba",
+        "version": "1.0",
+        "region": "ap-northeast-2",
+        "account": "123456789012",
+    })
+}
+
+fn flat(event_type: &str, mut facts: Value) -> Value {
+    let mut flat = json!({
+        "id": "2fb60d2d-37a3-4d2b-9a5f-5b8f5a2c1d00",
+        "type": event_type,
+        "ts": "2026-11-14T11:02:50.652Z",
+    });
+    for id in ["reservation_id", "event_id"] {
+        if let Some(value) = facts.as_object_mut().unwrap().remove(id) {
+            flat[id] = value;
+        }
+    }
+    flat["payload"] = facts;
+    flat
+}
+
+fn bare(event_type: &str, facts: Value) -> Value {
+    with(facts, json!({ "type": event_type }))
+}
+
+/// All facts that the contract knows, of a hold made by [`Desk::hold`].
+pub(super) fn all_facts(reservation_id: &str) -> Value {
+    json!({
+        "reservation_id": reservation_id,
+        "event_id": "evt_1",
+        "seat_ids": super::seats_of(reservation_id),
+        "qty": 2,
+        "payment_intent_id": "pay_1",
+        "amount": 264_000,
+        "currency": "KRW",
+        "user_id": "user_1",
+        "error_code": "CARD_DECLINED",
+        "error_message": "The card was declined.",
+        "expires_at": "2026-11-14T11:02:50.652Z",
+    })
+}
+
+/// The facts that a type cannot do without, and the error code that [`calls_of`] a failure has.
+pub(super) fn fewest_facts(event_type: &str, reservation_id: &str) -> Value {
+    let more = match event_type {
+        "payment.approved" => json!({ "payment_intent_id": "pay_1" }),
+        "payment.failed" => json!({ "error_code": "CARD_DECLINED" }),
+        _ => json!({ "event_id": "evt_1" }),
+    };
+    with(json!({ "reservation_id": reservation_id }), more)
+}
+
+#[tokio::test]
+async fn every_type_is_understood_in_every_shape() {
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        for event_type in TYPES {
+            let id = format!("{}.{event_type}", shape.name);
+            desk.hold(&id);
+            let body = (shape.body)(event_type, all_facts(&id));
+            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_be_a_json_string_that_holds_the_object() {
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        for (number, space) in ["", " \r\n\t"].into_iter().enumerate() {
+            let id = format!("{}.{number}", shape.name);
+            desk.hold(&id);
+            let object = (shape.body)("payment.approved", all_facts(&id)).to_string();
+            let quoted = Value::String(format!("{space}{object}{space}")).to_string();
+            let body = Value::String(format!("{space}{quoted}{space}"));
+            assert_eq!(told(&desk, &body).await, calls_of("payment.approved", &id), "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_fewest_fields_of_a_shape_suffice() {
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        for event_type in TYPES {
+            let id = format!("{}.{event_type}", shape.name);
+            desk.hold(&id);
+            let mut body = (shape.body)(event_type, fewest_facts(event_type, &id));
+            for unneeded in
+                ["id", "version", "source", "account", "time", "ts", "region", "resources", "trace_id"]
+            {
+                body.as_object_mut().unwrap().remove(unneeded);
+            }
+            // Event and seats come with the reply to the status update, so that nothing is read.
+            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored_wherever_they_stand() {
+    let unknown = json!({
+        "": 0,
+        "detailType": 1,
+        "event_type": ["of", "no", "shape", "but", "the", "simulator's"],
+        "status": 200,
+        "metadata": { "reservation_id": "../other", "seat_ids": 1 },
+        "seatIds": [1, 2, 3],
+        "nothing": null,
+        "precise": 1.5e300,
+    });
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        for event_type in TYPES {
+            let id = format!("{}.{event_type}", shape.name);
+            desk.hold(&id);
+            let facts = with(unknown.clone(), all_facts(&id));
+            let body = with(unknown.clone(), (shape.body)(event_type, facts));
+            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn facts_outside_their_place_are_unknown_fields() {
+    let desk = Desk::new().await;
+    for shape in &SHAPES[..2] {
+        desk.hold(shape.name);
+        let stray = json!({ "reservation_id": "other", "event_id": 7, "seat_ids": ["x"], "qty": "many" });
+        let body = with((shape.body)("reservation.expired", all_facts(shape.name)), stray.clone());
+        let body = with(body, json!({ "payload": stray }));
+        assert_eq!(told(&desk, &body).await, calls_of("reservation.expired", shape.name));
+    }
+}
+
+#[tokio::test]
+async fn null_is_absent() {
+    let nulls = json!({
+        "event_id": null,
+        "seat_ids": null,
+        "qty": null,
+        "quantity": null,
+        "payment_id": null,
+        "user_id": null,
+        "error_code": null,
+        "error_message": null,
+        "amount": null,
+        "currency": null,
+        "expires_at": null,
+    });
+    let envelope_nulls = json!({ "id": null, "time": null, "ts": null, "trace_id": null });
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        desk.hold(shape.name);
+        let facts = with(nulls.clone(), fewest_facts("payment.approved", shape.name));
+        let mut body = with((shape.body)("payment.approved", facts), envelope_nulls.clone());
+        for of_other_shapes in ["detail-type", "type", "detail", "payload"] {
+            let members = body.as_object_mut().unwrap();
+            members.entry(of_other_shapes).or_insert(Value::Null);
+        }
+        assert_eq!(told(&desk, &body).await, calls_of("payment.approved", shape.name), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn the_ticketed_event_is_never_the_envelopes_id() {
+    let desk = Desk::new().await;
+    for shape in &SHAPES {
+        desk.hold(shape.name);
+        let facts = fewest_facts("payment.approved", shape.name);
+        let body = with((shape.body)("payment.approved", facts), json!({ "id": "evt_of_the_envelope" }));
+        assert_eq!(told(&desk, &body).await[1]["body"]["event_id"], "evt_1", "{body}");
+    }
+    let without_event = SHAPES.iter().map(|shape| {
+        let mut facts = all_facts("r1");
+        facts.as_object_mut().unwrap().remove("event_id");
+        let body = with((shape.body)("reservation.expired", facts), json!({ "id": "evt_1" }));
+        (format!("{}event_id", shape.ids), body)
+    });
+    assert_refused(without_event).await;
+}

@@ -1,0 +1,173 @@
+//! What the log never holds: a body, a token, a card, a user's name, a line that somebody else wrote.
+
+use std::time::Duration;
+
+use reservation_worker::telemetry::logs;
+use reservation_worker_local::{Effect, Fault, Hold, Operation};
+use serde_json::{Value, json};
+use tracing::Level;
+
+use crate::desk::{Desk, Log, approved, context, expired, record, sqs};
+
+fn secret_facts(reservation_id: &str) -> Value {
+    json!({
+        "reservation_id": reservation_id,
+        "event_id": "evt_1",
+        "seat_ids": [format!("{reservation_id} SECRET seat")],
+        "payment_intent_id": "SECRET payment",
+        "user_id": "SECRET user",
+        "error_code": "SECRET_CODE",
+        "error_message": "SECRET message",
+        "currency": "SECRET",
+        "card": { "number": "4242 4242 4242 4242", "holder": "SECRET holder" },
+        "SECRET": "SECRET",
+    })
+}
+
+fn html(status: u16) -> Effect {
+    Effect::HttpBody {
+        status,
+        content_type: "text/html".to_owned(),
+        body: "<html>SECRET page</html>".to_owned(),
+    }
+}
+
+fn error_body(status: u16, code: &str) -> Effect {
+    let body = json!({ "error": { "code": code, "message": "SECRET text", "trace_id": "SECRET of it all" } });
+    Effect::HttpBody { status, content_type: "application/json".to_owned(), body: body.to_string() }
+}
+
+fn redirect() -> Effect {
+    Effect::Http {
+        status: 302,
+        code: None,
+        retry_after: Some("SECRET".to_owned()),
+        location: Some("http://SECRET:SECRET@127.0.0.1:9/SECRET".to_owned()),
+        trace_id: None,
+    }
+}
+
+#[tokio::test]
+async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
+    let endings: [(&str, Option<(Operation, Effect)>); 12] = [
+        ("success", None),
+        ("failed", Some((Operation::UpdateStatus, error_body(422, "NOT_SO")))),
+        ("failed", Some((Operation::UpdateStatus, error_body(400, "SECRET\r\n{\"level\":\"ERROR\"}")))),
+        ("failed", Some((Operation::UpdateStatus, html(404)))),
+        ("retried", Some((Operation::UpdateStatus, html(500)))),
+        ("retried", Some((Operation::UpdateStatus, html(409)))),
+        ("success", Some((Operation::UpdateStatus, html(200)))),
+        ("retried", Some((Operation::UpdateStatus, redirect()))),
+        ("retried", Some((Operation::UpdateStatus, Effect::Reset))),
+        ("retried", Some((Operation::CommitReservation, Effect::grpc(14)))),
+        ("failed", Some((Operation::CommitReservation, Effect::reply(2, Some(15))))),
+        ("failed", Some((Operation::CommitReservation, Effect::grpc(3)))),
+    ];
+    for level in ["debug", "info"] {
+        let desk = Desk::with(&[("RESERVATION_API_TOKEN", "SECRET-TOKEN"), ("LOG_LEVEL", level)]).await;
+        // Also what the connections' own tasks log, which stand outside of any record.
+        let elsewhere = Log::default();
+        let _guard = tracing::subscriber::set_default(logs::subscriber(Level::DEBUG, elsewhere.clone()));
+        for (number, (outcome, fault)) in endings.iter().enumerate() {
+            let id = format!("r{number}");
+            let hold = Hold {
+                reservation_id: id.clone(),
+                event_id: "evt_1".to_owned(),
+                user_id: Some("SECRET user".to_owned()),
+                seat_ids: vec![format!("{id} SECRET seat")],
+                quantity: None,
+            };
+            desk.services.create_hold(hold).unwrap();
+            if let Some((operation, effect)) = fault {
+                desk.services.fault(Fault::on(*operation, &id, effect.clone()));
+            }
+            if matches!(fault, Some((_, Effect::HttpBody { status: 409, .. }))) {
+                desk.services.fault(Fault::on(Operation::ReadReservation, &id, html(200)));
+            }
+            let body = json!({ "detail-type": "payment.approved", "detail": secret_facts(&id) });
+            let ran = desk.run(sqs([("m1", body)])).await;
+
+            assert_eq!(ran.outcome("m1"), *outcome, "{fault:?}: {}", ran.reason("m1"));
+            for hidden in ["SECRET", "4242", "asked for by a fault", "Bearer", "<html>"] {
+                assert!(!ran.text.contains(hidden), "{hidden} of {fault:?} shows in {}", ran.text);
+            }
+        }
+        let calls = desk.services.calls();
+        assert!(calls.iter().any(|call| call.headers.contains_key("authorization")), "the token was sent");
+        assert!(!elsewhere.text().contains("SECRET"), "{}", elsewhere.text());
+    }
+}
+
+#[tokio::test]
+async fn debug_lines_show_each_call_and_whose_it_is() {
+    let desk = Desk::with(&[("LOG_LEVEL", "debug")]).await;
+    desk.hold("r1");
+    desk.hold("r2");
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(503)).times(2));
+    let ran = desk.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
+
+    for (message_id, reservation_id) in [("m1", "r1"), ("m2", "r2")] {
+        let calls = desk.services.calls_for(reservation_id).len();
+        let lines =
+            ran.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines.len(), calls, "{lines:#?}");
+        for line in lines {
+            assert_eq!(line["request_id"], "request-1");
+            assert_eq!(line["reservation_id"], reservation_id);
+        }
+    }
+    let statuses = ran.log.iter().filter_map(|line| line["status"].as_u64());
+    let mut statuses: Vec<_> = statuses.collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 503, 503]);
+}
+
+#[tokio::test]
+async fn nothing_that_comes_from_outside_can_forge_a_line() {
+    let forged = [
+        "a\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}",
+        "a\n",
+        "a\rb",
+        "a\",\"outcome\":\"success",
+        "a\\",
+        "a\\\"",
+        "a\u{0}\u{1b}[2Jb",
+        "a\u{202e}b\u{2028}c\u{2029}d\u{85}e",
+        "}{",
+    ];
+    let desk = Desk::new().await;
+    for text in forged {
+        // Where the text is as it is, and where it is in a part that is understood.
+        let bodies = [
+            Value::String(text.to_owned()),
+            json!({ "type": text }),
+            json!({ "type": "payment.failed", "reservation_id": text, "trace_id": text }),
+            json!({ "type": "payment.failed", "reservation_id": "r1", "error_code": text, "user_id": text }),
+        ];
+        let mut records = Vec::new();
+        for (number, body) in bodies.into_iter().enumerate() {
+            let mut record = record(&format!("{number}{text}"), body);
+            record["attributes"]["AWSTraceHeader"] = json!(text);
+            record["attributes"]["ApproximateReceiveCount"] = json!(text);
+            record["messageAttributes"]["traceparent"] = json!({ "stringValue": text, "dataType": "String" });
+            records.push(record);
+        }
+        let mut context = context(Duration::ZERO);
+        context.request_id = text.to_owned();
+        context.xray_trace_id = Some(text.to_owned());
+
+        let ran = desk.run_in(json!({ "Records": records }), context).await.unwrap();
+
+        assert_eq!(ran.text.matches('\n').count(), 4, "{}", ran.text);
+        assert_eq!(ran.log.len(), 4, "{}", ran.text);
+        assert!(!ran.text.contains(['\r', '\0', '\u{1b}']), "{:?}", ran.text);
+        for (number, outcome) in
+            ["invalid_payload", "invalid_payload", "invalid_payload", "failed"].iter().enumerate()
+        {
+            let line = ran.line(&format!("{number}{text}"));
+            assert_eq!(line["outcome"], *outcome);
+            assert_eq!(line["request_id"], text);
+        }
+    }
+}

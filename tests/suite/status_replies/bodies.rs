@@ -1,0 +1,117 @@
+//! What of an error's body is told, and what never is.
+
+use serde_json::json;
+
+use super::each_kind;
+use crate::table::{GET, Kind, PATCH, Row, check, never_logged, patient, reply};
+
+#[tokio::test]
+async fn the_code_and_the_trace_id_of_a_refusal_are_told_in_either_spelling() {
+    let rows = ["trace_id", "traceId"].into_iter().flat_map(|name| {
+        each_kind(move |kind| {
+            let error =
+                json!({"error": {"code": "INVALID_ARGUMENT", "message": "m", name: "0af7651916cd43dd"}});
+            Row::new(kind, name)
+                .fault(PATCH, reply(400, error))
+                .gives("failed", [PATCH])
+                .because("400 INVALID_ARGUMENT")
+                .because("0af7651916cd43dd")
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_error_leaves_the_status_to_decide() {
+    let bodies = [
+        "",
+        " ",
+        "not JSON",
+        "<html>404</html>",
+        "{}",
+        "[]",
+        "null",
+        "17",
+        r#""RESERVATION_EXPIRED""#,
+        r#"{"error": null}"#,
+        r#"{"error": "text"}"#,
+        r#"{"error": {}}"#,
+        r#"{"error": {"code": 17}}"#,
+        r#"{"error": {"code": null}}"#,
+        r#"{"error": {"code": "RESERVATION_EXP"#,
+    ];
+    let rows = bodies.into_iter().flat_map(|body| {
+        [(404, "failed", 1), (503, "retried", 3)].map(|(status, outcome, tries)| {
+            Row::new(Kind::Expired, format!("{status} {body}"))
+                .fault(PATCH, reply(status, body))
+                .gives(outcome, vec![PATCH; tries])
+                .because(status)
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn free_text_of_a_reply_never_reaches_the_log() {
+    let long = "X".repeat(65);
+    let odd = [
+        "Jane Roe",
+        "Jane\nRoe",
+        "<b>Jane</b>",
+        "Jane\u{1b}[31m",
+        "{\"Jane\":1}",
+        "Jané",
+        "Jane=4111111111111111;",
+        &long,
+    ];
+    let rows = odd.into_iter().flat_map(|text| {
+        [409, 404, 503, 302, 412].map(|status| {
+            let error =
+                json!({"error": {"code": text, "message": "Jane", "trace_id": text, "details": "Jane"}});
+            let (outcome, calls) = match status {
+                // On hold after all.
+                409 => ("retried", [PATCH, GET].repeat(3)),
+                404 => ("failed", vec![PATCH]),
+                _ => ("retried", vec![PATCH; 3]),
+            };
+            Row::new(Kind::Approved, format!("{status} {text:?}"))
+                .fault(PATCH, reply(status, error))
+                .gives(outcome, calls)
+        })
+    });
+    let ran = check(&patient(&[]).await, rows).await;
+    for secret in ["Jan", "4111", &long] {
+        never_logged(&ran, secret);
+    }
+}
+
+#[tokio::test]
+async fn a_message_never_reaches_the_log_beside_a_code_that_does() {
+    let statuses = [(400, "failed", 1), (503, "retried", 3), (403, "retried", 3)];
+    let rows = statuses.into_iter().flat_map(|(status, outcome, tries)| {
+        each_kind(move |kind| {
+            let error = json!({"error": {"code": "SOME_CODE", "message": "JaneRoe", "trace_id": "t-1"}});
+            Row::new(kind, status)
+                .fault(PATCH, reply(status, error))
+                .gives(outcome, vec![PATCH; tries])
+                .because("SOME_CODE")
+        })
+    });
+    let ran = check(&patient(&[]).await, rows).await;
+    never_logged(&ran, "JaneRoe");
+}
+
+#[tokio::test]
+async fn what_is_not_json_never_reaches_the_log() {
+    let rows = [200, 400, 500].map(|status| {
+        let (outcome, calls) = match status {
+            200 => ("success", vec![PATCH, Kind::Expired.seat_call()]),
+            400 => ("failed", vec![PATCH]),
+            _ => ("retried", vec![PATCH; 3]),
+        };
+        let html = "<html>JaneRoe at /srv/app.rb:17</html>";
+        Row::new(Kind::Expired, status).fault(PATCH, reply(status, html)).gives(outcome, calls)
+    });
+    let ran = check(&patient(&[]).await, rows).await;
+    never_logged(&ran, "JaneRoe");
+}

@@ -1,0 +1,197 @@
+//! The second table: replies that say nothing of the reservation, and no reply at all.
+
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime};
+
+use reservation_worker_local::{Effect, Fault, Service, Services};
+
+use super::each_kind;
+use crate::desk::sqs;
+use crate::table::{Kind, PATCH, Row, check, operations, patient};
+
+#[tokio::test]
+async fn transient_statuses_are_tried_three_times_and_come_again() {
+    let statuses = [401, 403, 408, 412, 425, 429, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599];
+    let rows = statuses.into_iter().flat_map(|status| {
+        each_kind(move |kind| {
+            Row::new(kind, status)
+                .fault(PATCH, Effect::http(status))
+                .gives("retried", [PATCH; 3])
+                .because(status)
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn a_transient_status_is_transient_whatever_its_code() {
+    let replies = [
+        (412, "PAYMENT_NOT_APPROVED"),
+        (401, "UNAUTHENTICATED"),
+        (403, "FORBIDDEN"),
+        (429, "RATE_LIMITED"),
+        (503, "RESERVATION_EXPIRED"),
+        (500, "RESERVATION_ALREADY_CONFIRMED"),
+    ];
+    let rows = replies.into_iter().flat_map(|(status, code)| {
+        each_kind(move |kind| {
+            Row::new(kind, format!("{status} {code}"))
+                .fault(PATCH, Effect::http_code(status, code))
+                .gives("retried", [PATCH; 3])
+                .because(status)
+                .because(code)
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn any_other_4xx_fails_the_record_after_one_try() {
+    let statuses = [
+        400, 402, 404, 405, 406, 407, 410, 411, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 426, 428,
+        431, 451, 499,
+    ];
+    let plain = statuses.map(|status| (status, Effect::http(status), String::new()));
+    let with_code =
+        [(400, "INVALID_ARGUMENT"), (400, "IDEMPOTENCY_REQUIRED"), (404, "RESERVATION_NOT_FOUND")];
+    let with_code =
+        with_code.map(|(status, code)| (status, Effect::http_code(status, code), code.to_owned()));
+    let rows = plain.into_iter().chain(with_code).flat_map(|(status, effect, code)| {
+        each_kind(move |kind| {
+            Row::new(kind, format!("{status} {code}"))
+                .fault(PATCH, effect.clone())
+                .gives("failed", [PATCH])
+                .because(status)
+                .because(&code)
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn an_unknown_reservation_fails_the_record() {
+    for kind in Kind::ALL {
+        let desk = patient(&[]).await;
+        let ran = desk.run(sqs([("m-1", kind.event("nobody"))])).await;
+        assert_eq!(ran.outcome("m-1"), "failed");
+        assert_eq!(ran.reason("m-1"), "reservation API: 404 RESERVATION_NOT_FOUND");
+        assert_eq!(ran.returned(), ["m-1"]);
+        assert_eq!(operations(&desk, "nobody"), [PATCH]);
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_never_followed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let elsewhere = format!("http://{}/internal/reservations/x", listener.local_addr().unwrap());
+    let other = Services::start().await.unwrap();
+    let other_api = format!("{}/internal/reservations/x", other.reservation_api_base());
+    let rows = [300, 301, 302, 303, 304, 305, 307, 308].into_iter().flat_map(|status| {
+        [elsewhere.clone(), other_api.clone(), "/internal/reservations/other".to_owned()]
+            .into_iter()
+            .flat_map(move |location| {
+                each_kind(move |kind| {
+                    Row::new(kind, format!("{status} to {location}"))
+                        .fault(PATCH, Effect::http(status).with_location(&location))
+                        .gives("retried", [PATCH; 3])
+                        .because(status)
+                })
+            })
+    });
+    let desk = patient(&[]).await;
+    check(&desk, rows).await;
+    assert!(listener.accept().is_err(), "somebody called");
+    assert_eq!(other.calls(), []);
+    assert_eq!(desk.services.calls_for("other"), []);
+}
+
+#[tokio::test]
+async fn a_reply_that_asks_for_a_longer_wait_is_not_tried_again_within_the_invocation() {
+    let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3_600));
+    let waits = ["1", "3600", "18446744073709551615", &in_an_hour];
+    check(&patient(&[]).await, tried_once(&waits)).await;
+}
+
+#[tokio::test]
+async fn a_wait_beyond_all_numbers_is_a_longer_wait() {
+    check(&patient(&[]).await, tried_once(&["99999999999999999999999999"])).await;
+}
+
+/// Transient replies that ask for these waits.
+fn tried_once(waits: &[&str]) -> Vec<Row> {
+    let rows = waits.iter().flat_map(|wait| {
+        let wait = (*wait).to_owned();
+        [429, 503, 412, 403].into_iter().flat_map(move |status| {
+            let wait = wait.clone();
+            each_kind(move |kind| {
+                Row::new(kind, format!("{status}, Retry-After: {wait}"))
+                    .fault(PATCH, Effect::http(status).with_retry_after(&wait))
+                    .gives("retried", [PATCH])
+                    .because(status)
+            })
+        })
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn a_reply_that_asks_for_no_wait_or_nonsense_is_tried_again_at_once() {
+    let waits = ["0", "", "-1", "soon", "1.5", "Sun, 06 Nov 1994 08:49:37 GMT", "1 second"];
+    let rows = waits.into_iter().flat_map(|wait| {
+        each_kind(move |kind| {
+            Row::new(kind, format!("Retry-After: {wait}"))
+                .fault(PATCH, Effect::http(503).with_retry_after(wait))
+                .gives("retried", [PATCH; 3])
+        })
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn no_reply_in_time_is_tried_three_times_and_comes_again() {
+    let rows = each_kind(|kind| {
+        Row::new(kind, "hang")
+            .fault(PATCH, Effect::Hang)
+            .gives("retried", [PATCH; 3])
+            .because("no reply in time")
+    });
+    check(&patient(&[("RESERVATION_API_TIMEOUT_MS", "300")]).await, rows).await;
+}
+
+#[tokio::test]
+async fn a_reset_connection_is_tried_three_times_and_comes_again() {
+    let rows = each_kind(|kind| {
+        Row::new(kind, "reset").fault(PATCH, Effect::Reset).gives("retried", [PATCH; 3]).because("reset")
+    });
+    check(&patient(&[]).await, rows).await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_comes_again() {
+    let desk = patient(&[]).await;
+    desk.services.stop(Service::ReservationApi).await;
+    let rows = each_kind(|kind| Row::new(kind, "stopped").gives("retried", []).because("refused"));
+    check(&desk, rows).await;
+}
+
+#[tokio::test]
+async fn one_transient_fault_among_three_tries_costs_nothing() {
+    for effect in [Effect::http(503), Effect::Reset, Effect::http(401)] {
+        let desk = patient(&[]).await;
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            let (id, struck) = (format!("r{number}"), u32::try_from(number % 2).unwrap() + 1);
+            desk.hold(&id);
+            desk.services.fault(Fault::on(PATCH, &id, effect.clone()).times(struck));
+            let ran = desk.run(sqs([(id.as_str(), kind.event(&id))])).await;
+            assert_eq!(ran.outcome(&id), "success", "{kind:?} {effect:?}");
+            let tries = struck as usize + 1;
+            assert_eq!(operations(&desk, &id), [vec![PATCH; tries], vec![kind.seat_call()]].concat());
+            let calls = desk.services.calls_for(&id);
+            for again in &calls[1..tries] {
+                assert_eq!(again.body, calls[0].body);
+                assert_eq!(again.headers["idempotency-key"], calls[0].headers["idempotency-key"]);
+            }
+        }
+    }
+}

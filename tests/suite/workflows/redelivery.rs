@@ -1,0 +1,205 @@
+//! Nothing is rolled back: a step that fails, or whose reply is lost, leaves the event on the queue, and the
+//! next delivery resumes.
+
+use std::time::Duration;
+
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
+use rustls::RootCertStore;
+
+use super::deliver;
+use crate::desk::{Desk, sqs};
+use crate::table::{Kind, PATCH, assert_agreement, operations, patient, seat_requests};
+
+/// The ways to lose a reply, each with the variables under which it is quickly lost and disturbs no other.
+fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]); 3] {
+    let unavailable = match service {
+        Service::ReservationApi => Effect::http(503),
+        Service::Inventory => Effect::grpc(14),
+    };
+    let variable = match service {
+        Service::ReservationApi => &[("RESERVATION_API_TIMEOUT_MS", "400")],
+        Service::Inventory => &[("INVENTORY_TIMEOUT_MS", "400")],
+    };
+    [(unavailable, &[]), (Effect::Hang, variable), (Effect::Reset, &[("WORKER_CONCURRENCY", "1")])]
+}
+
+/// Delivers each event about its own hold under a message id of this delivery, and expects the outcome.
+async fn deliver_all(desk: &Desk, delivery: &str, outcome: &str) {
+    let messages = Kind::ALL.map(|kind| (format!("{delivery}-{kind:?}"), kind.event(&format!("{kind:?}"))));
+    let ran = desk.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    for (message_id, _) in &messages {
+        assert_eq!(ran.outcome(message_id), outcome, "{}", ran.reason(message_id));
+    }
+    assert_eq!(ran.returned().is_empty(), outcome == "success");
+}
+
+/// Loses the reply to a step, done or not, of each event `times` times.
+fn lose(desk: &Desk, step: Service, effect: &Effect, times: u32) {
+    for kind in Kind::ALL {
+        let id = format!("{kind:?}");
+        let operation = match step {
+            Service::ReservationApi => PATCH,
+            Service::Inventory => kind.seat_call(),
+        };
+        desk.services.fault(Fault::on(operation, &id, effect.clone()).times(times));
+    }
+}
+
+fn assert_done(desk: &Desk, calls: impl Fn(Kind) -> Vec<Operation>) {
+    for kind in Kind::ALL {
+        let id = format!("{kind:?}");
+        assert_eq!(desk.services.reservation(&id).unwrap().status, kind.target());
+        assert_eq!(desk.services.seat_state(&id), Some(kind.seats()));
+        assert_eq!(operations(desk, &id), calls(kind));
+        let requests = seat_requests(desk, &id);
+        assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
+    }
+    assert_eq!(desk.services.unused_faults(), 0);
+}
+
+async fn desk_with_holds(variables: &[(&str, &str)]) -> Desk {
+    let desk = patient(variables).await;
+    Kind::ALL.iter().for_each(|kind| desk.hold(&format!("{kind:?}")));
+    desk
+}
+
+#[tokio::test]
+async fn one_lost_reply_is_made_up_for_within_the_invocation() {
+    for step in [Service::ReservationApi, Service::Inventory] {
+        for (effect, variables) in losses(step) {
+            for effect in [effect.clone(), Effect::done_then(effect)] {
+                let desk = desk_with_holds(variables).await;
+                lose(&desk, step, &effect, 1);
+                deliver_all(&desk, "first", "success").await;
+                assert_done(&desk, |kind| match step {
+                    Service::ReservationApi => vec![PATCH, PATCH, kind.seat_call()],
+                    Service::Inventory => vec![PATCH, kind.seat_call(), kind.seat_call()],
+                });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() {
+    for step in [Service::ReservationApi, Service::Inventory] {
+        for (effect, variables) in losses(step) {
+            for effect in [effect.clone(), Effect::done_then(effect)] {
+                let desk = desk_with_holds(variables).await;
+                lose(&desk, step, &effect, 3);
+                deliver_all(&desk, "first", "retried").await;
+                deliver_all(&desk, "second", "success").await;
+                assert_done(&desk, |kind| match step {
+                    Service::ReservationApi => [vec![PATCH; 4], vec![kind.seat_call()]].concat(),
+                    Service::Inventory => {
+                        let seats = kind.seat_call();
+                        [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
+    // As above, but the API has forgotten the idempotency key and answers what it finds.
+    for effect in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
+        let desk = desk_with_holds(&[]).await;
+        lose(&desk, Service::Inventory, &effect, 3);
+        deliver_all(&desk, "first", "retried").await;
+        for kind in Kind::ALL {
+            desk.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already()).times(1));
+        }
+        deliver_all(&desk, "second", "success").await;
+        assert_done(&desk, |kind| {
+            let seats = kind.seat_call();
+            [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_settled_is_followed_by_the_seats() {
+    let desk = desk_with_holds(&[]).await;
+    for kind in Kind::ALL {
+        desk.services.set_reservation_status(&format!("{kind:?}"), kind.target());
+    }
+    deliver_all(&desk, "first", "success").await;
+    assert_done(&desk, |kind| vec![PATCH, kind.seat_call()]);
+}
+
+#[tokio::test]
+async fn a_seat_step_that_is_done_already_is_done() {
+    // Released or sold under another request's key: the replies are the seats' own.
+    for kind in [Kind::Expired, Kind::Failed] {
+        let desk = patient(&[]).await;
+        desk.hold("r1");
+        assert_eq!(deliver(&desk, "m-1", kind.event("r1")).await.0, "success");
+        desk.services.fault(Fault::on(kind.seat_call(), "r1", Effect::reply(2, None)).times(1));
+        assert_eq!(deliver(&desk, "m-2", kind.event("r1")).await.0, "success");
+        assert_agreement(&desk, "r1");
+    }
+    let desk = patient(&[]).await;
+    desk.hold("r1");
+    assert_eq!(deliver(&desk, "m-1", Kind::Approved.event("r1")).await.0, "success");
+    desk.services.fault(Fault::on(Kind::Approved.seat_call(), "r1", Effect::grpc(6)).times(1));
+    assert_eq!(deliver(&desk, "m-2", Kind::Approved.event("r1")).await.0, "success");
+    assert_agreement(&desk, "r1");
+}
+
+#[tokio::test]
+async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one() {
+    let abandoned = [
+        (Service::ReservationApi, Effect::Hang),
+        (Service::ReservationApi, Effect::done_then(Effect::Hang)),
+        (Service::Inventory, Effect::Hang),
+        (Service::Inventory, Effect::done_then(Effect::Hang)),
+    ];
+    for (step, effect) in abandoned {
+        let desk = desk_with_holds(&[("DEADLINE_RESERVE_MS", "500")]).await;
+        lose(&desk, step, &effect, 1);
+        let events = Kind::ALL.map(|kind| (format!("{kind:?}"), kind.event(&format!("{kind:?}"))));
+        let events = sqs(events.iter().map(|(id, event)| (id.as_str(), event.clone())));
+        let ran = desk.run_within(events, Duration::from_millis(1_000)).await;
+        for kind in Kind::ALL {
+            assert_eq!(ran.outcome(&format!("{kind:?}")), "deferred");
+        }
+        assert_eq!(ran.returned().len(), 3);
+
+        let another = Desk::of(desk.services, &crate::table::PATIENT, RootCertStore::empty());
+        another.services.clear_faults();
+        deliver_all(&another, "second", "success").await;
+        for kind in Kind::ALL {
+            assert_agreement(&another, &format!("{kind:?}"));
+            assert_eq!(another.services.seat_state(&format!("{kind:?}")), Some(kind.seats()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn services_that_come_back_are_used_again_until_all_is_done() {
+    for kind in Kind::ALL {
+        let desk = patient(&[]).await;
+        desk.hold("r1");
+        desk.services.stop(Service::ReservationApi).await;
+        assert_eq!(deliver(&desk, "m-1", kind.event("r1")).await.0, "retried");
+        assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold);
+
+        desk.services.stop(Service::Inventory).await;
+        desk.services.restart(Service::ReservationApi).await.unwrap();
+        assert_eq!(deliver(&desk, "m-2", kind.event("r1")).await.0, "retried");
+        assert_eq!(desk.services.reservation("r1").unwrap().status, kind.target());
+        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+
+        desk.services.stop(Service::ReservationApi).await;
+        desk.services.restart(Service::Inventory).await.unwrap();
+        assert_eq!(deliver(&desk, "m-3", kind.event("r1")).await.0, "retried");
+        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+
+        desk.services.restart(Service::ReservationApi).await.unwrap();
+        assert_eq!(deliver(&desk, "m-4", kind.event("r1")).await.0, "success");
+        assert_agreement(&desk, "r1");
+        assert_eq!(desk.services.seat_state("r1"), Some(kind.seats()));
+    }
+}
