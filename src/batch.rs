@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, LambdaEvent};
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, error_span};
@@ -16,6 +18,9 @@ use crate::outcome::Outcome;
 use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
+
+/// Less is not enough to write the log lines and the answer of a large batch.
+const LEAST_RESERVE: Duration = Duration::from_millis(100);
 
 /// Turns records into outcomes. The batch knows nothing else of the work.
 pub trait Handler {
@@ -50,6 +55,28 @@ pub struct Batch<H> {
     time_for_work: Duration,
 }
 
+/// Why a batch could not even be begun. Holds nothing of the payload.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotSqs {
+    /// The payload is not JSON of that shape.
+    #[error("the payload is not an SQS event, at line {line} column {column}")]
+    Event {
+        /// Where reading ended.
+        line: usize,
+        /// Where reading ended.
+        column: usize,
+    },
+    /// A record could not be returned to the queue.
+    #[error(transparent)]
+    Record(#[from] UnusableRecord),
+}
+
+impl From<serde_json::Error> for NotSqs {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Event { line: error.line(), column: error.column() }
+    }
+}
+
 /// A record that is being worked on, or was.
 struct Begun {
     span: Span,
@@ -62,7 +89,7 @@ impl<H: Handler> Batch<H> {
         Self {
             handler,
             permits: Semaphore::new(config.worker_concurrency),
-            reserve: config.deadline_reserve,
+            reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
         }
     }
@@ -71,12 +98,13 @@ impl<H: Handler> Batch<H> {
     ///
     /// # Errors
     ///
-    /// [`UnusableRecord`], before any work is done, when the event is not one of SQS records with ids.
-    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, UnusableRecord> {
+    /// [`NotSqs`], before any work is done, when the event is not one of SQS records with ids.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
         let deadline = Deadline::at(context.deadline(), self.reserve);
+        let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
         let records =
-            payload.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
+            event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         // Of the level that no filter takes away, so that every line says whose it is.
         let span = error_span!("invocation", request_id = context.request_id);
@@ -85,7 +113,13 @@ impl<H: Handler> Batch<H> {
     }
 
     async fn work(&self, records: &[Record], context: &Context, deadline: Deadline) -> Vec<Outcome> {
-        let jobs: Vec<_> = records.iter().map(|record| self.handler.read(record, context)).collect();
+        // None where reading panicked, which is that record's affair alone.
+        let read = |record| catch_unwind(AssertUnwindSafe(|| self.handler.read(record, context))).ok();
+        let jobs: Vec<_> = records.iter().map(read).collect();
+        if deadline.left().is_zero() {
+            let reserve_ms = self.reserve.as_millis() as u64;
+            tracing::error!(reserve_ms, "the function's time-out leaves no time beside DEADLINE_RESERVE_MS");
+        }
         let turns = turns(records, &jobs);
         let limits = Limits {
             permits: &self.permits,
@@ -95,9 +129,22 @@ impl<H: Handler> Batch<H> {
         };
         let begun: Vec<OnceLock<Begun>> = records.iter().map(|_| OnceLock::new()).collect();
         let begin = |place: usize| {
-            begun[place].get_or_init(|| Begun { span: jobs[place].span(&records[place]), at: Instant::now() })
+            begun[place].get_or_init(|| {
+                let unread = || error_span!("record", message_id = records[place].message_id);
+                let span = jobs[place].as_ref().map_or_else(unread, |job| job.span(&records[place]));
+                Begun { span, at: Instant::now() }
+            })
         };
-        let work = |place| self.handler.work(&jobs[place], deadline).instrument(begin(place).span.clone());
+        let (handler, jobs) = (&self.handler, &jobs);
+        let work = |place: usize| {
+            let work = async move {
+                match &jobs[place] {
+                    Some(job) => handler.work(job, deadline).await,
+                    None => Outcome::panicked(),
+                }
+            };
+            work.instrument(begin(place).span.clone())
+        };
         schedule::run(&turns, limits, work, |place, outcome| {
             let Begun { span, at } = begin(place);
             span.in_scope(|| outcome.log(at.elapsed()));
@@ -106,16 +153,15 @@ impl<H: Handler> Batch<H> {
     }
 }
 
-fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [J]) -> Vec<Turn<'a>> {
-    let mut first = HashMap::new();
+fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [Option<J>]) -> Vec<Turn<'a>> {
+    let mut last = HashMap::new();
     let places = jobs.iter().enumerate();
     let turns = places.map(|(place, job)| {
-        let lane = job.lane();
-        let earlier = lane.map(|work| *first.entry(work).or_insert(place));
+        let lane = job.as_ref().and_then(J::lane);
         Turn {
             lane: lane.map(|(name, _)| name),
             group: records[place].fifo_group.as_deref(),
-            same_as: earlier.filter(|earlier| *earlier < place),
+            same_as: lane.and_then(|work| last.insert(work, place)),
         }
     });
     turns.collect()

@@ -40,7 +40,7 @@ pub struct Config {
     pub breaker_failures: u32,
     /// `BREAKER_OPEN_MS`, default 5 s: how long a breaker stays open; 0 is no breaker.
     pub breaker_open: Duration,
-    /// `DEADLINE_RESERVE_MS`, default 1 s: kept back of the invocation's time for the answer.
+    /// `DEADLINE_RESERVE_MS`, default 1 s: kept back of the invocation's time for the answer; 100 ms are in any case.
     pub deadline_reserve: Duration,
     /// `SQS_QUEUE_URL`: else made from the records' queue ARN.
     pub sqs_queue_url: Option<Url>,
@@ -133,17 +133,12 @@ impl Config {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let inventory = read.required("INVENTORY_GRPC_ADDR", read::inventory_address);
         let reservation_api = read.required("RESERVATION_API_BASE", read::http_url);
-        let backoff_base = read.or("BACKOFF_BASE_MS", Duration::from_secs(1), read::millis(VISIBILITY_MS));
-        let backoff_max = read.or("BACKOFF_MAX_MS", Duration::from_secs(900), read::millis(VISIBILITY_MS));
-        if backoff_max < backoff_base {
-            read.problem("BACKOFF_MAX_MS", "is below BACKOFF_BASE_MS");
-        }
         Some(Self {
             reservation_api_token: read.secret("RESERVATION_API_TOKEN", read::bearer_token).map(Secret),
             worker_concurrency: read.or("WORKER_CONCURRENCY", 20, read::number(1..=1000)),
             max_retries: read.or("MAX_RETRIES", 5, read::number(1..=1000)),
-            backoff_base,
-            backoff_max,
+            backoff_base: read.or("BACKOFF_BASE_MS", Duration::from_secs(1), read::millis(VISIBILITY_MS)),
+            backoff_max: read.or("BACKOFF_MAX_MS", Duration::from_secs(900), read::millis(VISIBILITY_MS)),
             inventory_timeout: read.or(
                 "INVENTORY_TIMEOUT_MS",
                 Duration::from_millis(250),

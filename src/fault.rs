@@ -1,6 +1,7 @@
 //! What a failed call means for its event: every client error answers this one question.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 /// What to do about a failure (contract section 3, reply tables).
@@ -26,7 +27,13 @@ pub trait Faulty {
     fn fault(&self) -> Fault;
 }
 
-/// The cause at the bottom: the layers above it say "error sending request", it says why.
-pub fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    error.source().map_or(error, innermost)
+/// Why there is no connection or no more of one, as far as it is ours or the machine's to say: what the
+/// other side wrote may be anything.
+pub fn cause(error: &(dyn Error + 'static)) -> Option<String> {
+    let Some(io) = error.downcast_ref::<io::Error>() else { return cause(error.source()?) };
+    Some(match io.get_ref() {
+        None => io.to_string(),
+        Some(inner) if inner.is::<rustls::Error>() => inner.to_string(),
+        Some(inner) => cause(inner).unwrap_or_else(|| io.kind().to_string()),
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
@@ -46,7 +47,7 @@ pub struct Held<'a> {
     /// The reservation that holds them.
     pub reservation_id: &'a Id,
     /// The ticketed event that they belong to.
-    pub event_id: &'a str,
+    pub event_id: &'a Id,
     /// Which, or how many.
     pub seats: &'a Seats,
 }
@@ -69,18 +70,24 @@ impl Inventory {
     pub fn new(config: &Config, roots: RootCertStore) -> Result<Self, tonic::transport::Error> {
         let timeout = config.inventory_timeout;
         let mut endpoint = Endpoint::from_shared(config.inventory.to_string())?
-            .connect_timeout(timeout)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Some(KEEP_ALIVE))
-            // Asked of a connection that was silent for so long, when a call goes out on it: a peer that
-            // vanished while the function was frozen costs one try. Never asked of an idle connection,
-            // which servers answer with GOAWAY.
-            .http2_keep_alive_interval(KEEP_ALIVE)
+            // A peer that vanished while the function was frozen costs one try: a connection that was
+            // silent for so long is pinged when a call goes out on it. One that is idle never is, for
+            // servers answer that with GOAWAY.
+            .http2_keep_alive_interval(SILENCE)
             .keep_alive_timeout(timeout);
         if config.inventory.scheme() == "https" {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))?;
+            let tls = ClientTlsConfig::new().trust_anchors(roots.roots).timeout(HANDSHAKE);
+            endpoint = endpoint.tls_config(tls)?;
         }
-        Ok(Self { client: InventoryServiceClient::new(endpoint.connect_lazy()), timeout })
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(SILENCE));
+        connector.set_connect_timeout(Some(timeout));
+        // The same for one that vanishes between two calls.
+        connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
+        let channel = endpoint.connect_with_connector_lazy(connector);
+        Ok(Self { client: InventoryServiceClient::new(channel), timeout })
     }
 
     /// Gives the seats of a hold back.
@@ -96,7 +103,7 @@ impl Inventory {
     ) -> Result<(), Error> {
         let message = ReleaseHoldRequest {
             reservation_id: held.reservation_id.to_string(),
-            event_id: held.event_id.to_owned(),
+            event_id: held.event_id.to_string(),
             seat_ids: held.seats.ids().to_vec(),
             quantity: held.seats.quantity(),
             reason: match reason {
@@ -127,7 +134,7 @@ impl Inventory {
     ) -> Result<(), Error> {
         let message = CommitReservationRequest {
             reservation_id: held.reservation_id.to_string(),
-            event_id: held.event_id.to_owned(),
+            event_id: held.event_id.to_string(),
             seat_ids: held.seats.ids().to_vec(),
             quantity: held.seats.quantity(),
             payment_intent_id: payment_intent_id.to_owned(),
@@ -160,4 +167,8 @@ impl Inventory {
     }
 }
 
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(10);
+/// Longer than a call may take, so that a slow first handshake is finished for the calls after it.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+/// A second without any acknowledgement is no lost packet any more.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);

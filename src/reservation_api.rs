@@ -128,7 +128,7 @@ impl ReservationApi {
             .json(&update);
         let reply = self.send(request).await?;
         if reply.status.is_success() {
-            return Ok(Answer::Done(reply.reservation()));
+            return Ok(Answer::Done(reply.reservation(reservation_id)));
         }
         match reply.ended() {
             Some(ending) => Ok(Answer::AlreadyEnded(ending)),
@@ -141,14 +141,14 @@ impl ReservationApi {
     async fn after_conflict(&self, reservation_id: &Id) -> Result<Answer, Error> {
         match self.try_read(reservation_id).await?.ending {
             Some(ending) => Ok(Answer::AlreadyEnded(ending)),
-            None => Err(Error::StillOnHold),
+            None => Err(Error::NotEnded),
         }
     }
 
     async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
         let reply = self.send(self.http.get(self.url(reservation_id))).await?;
         if reply.status.is_success() {
-            reply.reservation().ok_or(Error::Unreadable)
+            reply.reservation(reservation_id).ok_or(Error::Unreadable)
         } else {
             Err(reply.refused())
         }

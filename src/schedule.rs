@@ -25,7 +25,7 @@ pub struct Turn<'a> {
     pub lane: Option<&'a str>,
     /// Work of the same group does too, and after the first that is not acknowledged the rest is returned.
     pub group: Option<&'a str>,
-    /// The place of an earlier piece of work of the same lane that does the same: its outcome is shared.
+    /// The place of the last piece of work before it in its lane that does the same: its outcome is shared.
     pub same_as: Option<usize>,
 }
 

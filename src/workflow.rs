@@ -109,7 +109,7 @@ impl Workflow {
         step: &SeatStep<'_>,
         deadline: Deadline,
     ) -> Result<(), Outcome> {
-        let known = self.complete(hold, reservation, deadline).await?;
+        let known = self.complete(hold, reservation, step, deadline).await?;
         let (Some(event_id), Some(seats)) = (&known.event_id, &known.seats) else {
             return Err(Outcome::Failed(
                 "neither the event nor the reservation names event and seats".to_owned(),
@@ -127,27 +127,31 @@ impl Workflow {
     }
 
     /// What the inventory must be told: from the event, else from the reservation in the reply to the
-    /// status update, else from the reservation itself. A redelivery finds no reservation in that reply, and
-    /// must ask the inventory for the same: so what the event knows is never taken from elsewhere.
+    /// status update, else from the reservation itself.
+    ///
+    /// A redelivery finds no reservation in that reply, and must ask the inventory for the same. So what the
+    /// event knows is never taken from elsewhere, and what it lacks never from half a reservation.
     async fn complete(
         &self,
         hold: &Hold,
         reservation: Option<Reservation>,
+        step: &SeatStep<'_>,
         deadline: Deadline,
     ) -> Result<Reservation, Outcome> {
         let mut known = Reservation {
             ending: None,
-            event_id: hold.event_id.as_ref().map(ToString::to_string),
+            event_id: hold.event_id.clone(),
             user_id: None,
             seats: hold.seats.clone(),
         };
-        let lacks_facts = |known: &Reservation| known.event_id.is_none() || known.seats.is_none();
-        if lacks_facts(&known) {
-            known = known.or(reservation.unwrap_or_default());
+        if known.event_id.is_some() && known.seats.is_some() {
+            return Ok(known);
         }
-        if lacks_facts(&known) {
-            known =
-                known.or(self.reservation_api.read(&hold.reservation_id, deadline).await.map_err(outcome)?);
+        known = known.or(reservation.unwrap_or_default());
+        let needs_user = matches!(step, SeatStep::Commit { user_id: None, .. });
+        if known.event_id.is_none() || known.seats.is_none() || (needs_user && known.user_id.is_none()) {
+            let read = self.reservation_api.read(&hold.reservation_id, deadline).await;
+            known = known.or(read.map_err(outcome)?);
         }
         Ok(known)
     }

@@ -47,11 +47,11 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
-        Ok(self.text("user_id", |fields| fields.user_id)?.map(|(_, text)| text))
+        self.text_or_number("user_id", |fields| fields.user_id)
     }
 
     pub(super) fn error_code(&self) -> Result<Option<String>, ParseError> {
-        Ok(self.text("error_code", |fields| fields.error_code)?.map(|(_, text)| text))
+        self.text_or_number("error_code", |fields| fields.error_code)
     }
 
     /// Whatever it is: telemetry never costs an event.
@@ -145,6 +145,15 @@ impl<'a> Facts<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Of optional facts that some producers write as numbers.
+    fn text_or_number(&self, name: &str, pick: Pick) -> Result<Option<String>, ParseError> {
+        let number = self.find(pick).and_then(|(_, raw)| read::<serde_json::Number>(raw));
+        match number {
+            Some(number) => Ok(Some(number.to_string())),
+            None => Ok(self.text(name, pick)?.map(|(_, text)| text)),
+        }
     }
 
     fn find(&self, pick: Pick) -> Option<(&'static str, &'a RawValue)> {

@@ -9,7 +9,7 @@ use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use crate::fault::{Fault, Faulty, innermost};
+use crate::fault::{Fault, Faulty, cause};
 
 /// A call to the inventory that was not done: what it said, without any message of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,8 +119,8 @@ pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
 
 /// The code, and why there was no reply where the fault is on our side of the wire.
 fn said(status: &Status) -> String {
-    match status.source() {
-        Some(cause) => format!("{:?}, {}", status.code(), innermost(cause)),
+    match status.source().and_then(cause) {
+        Some(cause) => format!("{:?}, {cause}", status.code()),
         None => format!("{:?}", status.code()),
     }
 }

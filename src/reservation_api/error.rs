@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::fault::{Fault, Faulty, innermost};
+use crate::fault::{Fault, Faulty, cause};
 
 /// A call to the reservation API that led to nothing. Holds no body and no message of the service.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub enum Error {
     /// A reply that refuses.
     #[error("reservation API: {0}")]
     Refused(Refusal),
-    /// A conflict with a reservation that is still on hold.
-    #[error("reservation API: conflict, and the reservation is still on HOLD")]
-    StillOnHold,
+    /// A conflict with a reservation that is still on hold, or in a status that the worker does not know.
+    #[error("reservation API: conflict, and the reservation has not ended")]
+    NotEnded,
     /// A reservation was asked for and something else came.
     #[error("reservation API: the reply is not a reservation")]
     Unreadable,
@@ -59,7 +59,7 @@ impl fmt::Display for Refusal {
 impl Faulty for Error {
     fn fault(&self) -> Fault {
         match self {
-            Self::TimedOut | Self::Unreachable(_) | Self::StillOnHold | Self::Unreadable => Fault::TRANSIENT,
+            Self::TimedOut | Self::Unreachable(_) | Self::NotEnded | Self::Unreadable => Fault::TRANSIENT,
             Self::Refused(refusal)
                 if Refusal::is_transient(refusal.status) || refusal.status == StatusCode::CONFLICT =>
             {
@@ -72,6 +72,10 @@ impl Faulty for Error {
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() { Self::TimedOut } else { Self::Unreachable(innermost(&error).to_string()) }
+        if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Unreachable(cause(&error).unwrap_or_else(|| "connection broken".to_owned()))
+        }
     }
 }

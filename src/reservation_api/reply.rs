@@ -3,11 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Response, StatusCode, header};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{Error, Refusal};
-use crate::reservation::{Ending, Seats};
+use crate::reservation::{Ending, Id, Seats};
 
 /// A longer body is not read on: no reply of the API is.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -18,7 +17,7 @@ pub struct Reservation {
     /// How it ended; `None` while it is on `HOLD` or in a status that the worker does not know.
     pub ending: Option<Ending>,
     /// The ticketed event.
-    pub event_id: Option<String>,
+    pub event_id: Option<Id>,
     /// The customer.
     pub user_id: Option<String>,
     /// The seats.
@@ -35,15 +34,6 @@ impl Reservation {
             seats: self.seats.or(other.seats),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct ReservationBody {
-    event_id: Option<String>,
-    user_id: Option<String>,
-    status: Option<String>,
-    seat_ids: Option<Vec<String>>,
-    quantity: Option<i32>,
 }
 
 pub(super) struct Reply {
@@ -67,14 +57,20 @@ impl Reply {
         Self { status: response.status(), retry_after, body }
     }
 
-    /// The reservation in the body, if it holds one.
-    pub(super) fn reservation(&self) -> Option<Reservation> {
-        let body: ReservationBody = serde_json::from_slice(&self.body).ok()?;
+    /// The reservation in the body, if it is the one asked for. What cannot be read of it is unknown.
+    pub(super) fn reservation(&self, asked_for: &Id) -> Option<Reservation> {
+        let body: Map<String, Value> = serde_json::from_slice(&self.body).ok()?;
+        let text = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if text("reservation_id").is_some_and(|id| id != asked_for.as_str()) {
+            return None;
+        }
+        let quantity =
+            body.get("quantity").and_then(Value::as_i64).and_then(|value| i32::try_from(value).ok());
         Some(Reservation {
-            ending: body.status.as_deref().and_then(ending),
-            event_id: body.event_id.filter(|id| !id.is_empty()),
-            user_id: body.user_id.filter(|id| !id.is_empty()),
-            seats: Seats::new(body.seat_ids.unwrap_or_default(), body.quantity),
+            ending: text("status").and_then(ending),
+            event_id: text("event_id").and_then(|id| Id::new(id).ok()),
+            user_id: text("user_id").map(str::to_owned),
+            seats: seat_ids(body.get("seat_ids")).and_then(|ids| Seats::new(ids, quantity)),
         })
     }
 
@@ -107,6 +103,13 @@ impl Reply {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body.get_mut("error").map(Value::take).unwrap_or_default()
     }
+}
+
+/// The seats, none if there is no list of them; nothing if the list cannot be understood.
+fn seat_ids(listed: Option<&Value>) -> Option<Vec<String>> {
+    let Some(listed) = listed.filter(|value| !value.is_null()) else { return Some(Vec::new()) };
+    let ids = listed.as_array()?.iter().map(|id| id.as_str().filter(|id| !id.is_empty()).map(str::to_owned));
+    ids.collect()
 }
 
 fn ending(status: &str) -> Option<Ending> {

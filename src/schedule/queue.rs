@@ -107,9 +107,10 @@ impl<'a, S: FnMut(usize, &Outcome)> Queue<'a, S> {
         finished.collect()
     }
 
-    /// The outcome of the same work earlier in the batch, unless that was not done either.
+    /// The outcome of the same work earlier in the batch, if it was worked on.
     fn shared(&self, turn: &Turn<'_>) -> Option<Outcome> {
-        let outcome = self.outcomes[turn.same_as?].clone();
-        outcome.filter(|outcome| !matches!(outcome, Outcome::Deferred(_)))
+        let earlier = std::iter::successors(turn.same_as, |place| self.turns[*place].same_as);
+        let mut outcomes = earlier.filter_map(|place| self.outcomes[place].as_ref());
+        outcomes.find(|outcome| !matches!(outcome, Outcome::Deferred(_))).cloned()
     }
 }

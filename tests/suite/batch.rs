@@ -217,6 +217,25 @@ async fn in_a_fifo_group_a_duplicate_after_a_failure_is_returned_even_if_its_fir
 }
 
 #[tokio::test]
+async fn the_same_event_in_several_fifo_groups_is_worked_once_where_it_is_not_blocked() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+
+    let ran = desk
+        .run(fifo([
+            ("a1", "a", json!("poison")),
+            ("a2", "a", expired("r1")),
+            ("b1", "b", expired("r1")),
+            ("c1", "c", expired("r1")),
+            ("d1", "d", expired("r1")),
+        ]))
+        .await;
+
+    assert_eq!(ran.returned(), ["a1", "a2"]);
+    assert_eq!(statuses(&desk, "r1"), ["EXPIRED"]);
+}
+
+#[tokio::test]
 async fn fifo_groups_run_side_by_side_and_a_reservation_in_two_groups_in_order() {
     let desk = Desk::new().await;
     ["slow", "r1", "other"].into_iter().for_each(|id| desk.hold(id));
@@ -345,4 +364,6 @@ async fn within_the_reserve_nothing_is_started() {
     assert_eq!(ran.returned(), ["m1", "m2"]);
     assert_eq!((ran.outcome("m1"), ran.outcome("m2")), ("deferred", "deferred"));
     assert_eq!(desk.services.calls(), []);
+    let told = ran.log.iter().find(|line| line["reserve_ms"] == 1_000).unwrap();
+    assert_eq!(told["level"], "ERROR");
 }

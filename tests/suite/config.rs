@@ -176,12 +176,11 @@ fn a_missing_required_variable_hides_no_other_problem() {
     let error = read_only(&[
         ("RESERVATION_API_BASE", "http://api"),
         ("WORKER_CONCURRENCY", "0"),
-        ("BACKOFF_BASE_MS", "1000000"),
         ("METRICS_SINK", "stdout"),
     ])
     .unwrap_err();
     let told: Vec<_> = error.problems.iter().map(|problem| problem.variable).collect();
-    assert_eq!(told, ["INVENTORY_GRPC_ADDR", "BACKOFF_MAX_MS", "WORKER_CONCURRENCY", "METRICS_SINK"]);
+    assert_eq!(told, ["INVENTORY_GRPC_ADDR", "WORKER_CONCURRENCY", "METRICS_SINK"]);
 }
 
 #[test]

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{Context, LambdaEvent};
-use reservation_worker::batch::{Batch, Handler};
+use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
-use reservation_worker::record::UnusableRecord;
 use reservation_worker::telemetry::logs;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
@@ -62,7 +61,7 @@ impl Desk {
     }
 
     /// Runs a batch in any context.
-    pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, UnusableRecord> {
+    pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
         run(&self.batch, self.level, event, context).await
     }
 }
@@ -73,9 +72,9 @@ pub async fn run<H: Handler>(
     level: tracing::Level,
     event: Value,
     context: Context,
-) -> Result<Ran, UnusableRecord> {
+) -> Result<Ran, NotSqs> {
     let log = Log::default();
-    let event = LambdaEvent::new(serde_json::from_value(event).unwrap(), context);
+    let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
     let response = batch.handle(event).with_subscriber(logs::subscriber(level, log.clone())).await?;
     Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }

@@ -148,7 +148,6 @@ async fn a_conflict_with_a_reservation_still_on_hold_is_tried_three_times_and_co
                 .fault(PATCH, conflict.clone())
                 .gives("retried", [PATCH, GET].repeat(3))
                 .because("conflict")
-                .because("HOLD")
         })
     });
     check(&patient(&[]).await, rows).await;

@@ -34,6 +34,7 @@ impl Handler for &Script {
 
     fn read(&self, record: &Record, _: &Context) -> Line {
         let (lane, work) = record.body.as_deref().unwrap().split_once(' ').unwrap();
+        assert_ne!(work, "unreadable");
         Line { message_id: record.message_id.clone(), lane: lane.to_owned(), work: work.to_owned() }
     }
 
@@ -45,6 +46,7 @@ impl Handler for &Script {
             "ok" => Outcome::Success,
             "fail" => Outcome::Failed("scripted".to_owned()),
             "panic" => panic!("scripted"),
+            "unreadable" => unreachable!("read() has panicked"),
             "hang" => std::future::pending().await,
             milliseconds => {
                 sleep(Duration::from_millis(milliseconds.parse().unwrap())).await;
@@ -182,6 +184,17 @@ async fn a_panic_returns_its_record_and_no_other() {
     assert_eq!(ran.returned(), ["m2"]);
     assert_eq!((ran.outcome("m2"), ran.reason("m2")), ("retried", "the worker panicked"));
     assert_eq!(*script.started.borrow(), ["m1", "m2", "m4", "m3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_record_is_read_returns_it_and_no_other() {
+    let script = Script::default();
+    let event = sqs([("m1", json!("- ok")), ("m2", json!("- unreadable")), ("m3", json!("- ok"))]);
+
+    let ran = play(&script, &[], 60, event).await;
+
+    assert_eq!(ran.returned(), ["m2"]);
+    assert_eq!((ran.outcome("m2"), ran.reason("m2")), ("retried", "the worker panicked"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,8 +66,9 @@ async fn a_read_without_a_reply_is_tried_three_times_and_comes_again() {
 
 #[tokio::test]
 async fn a_read_that_brings_no_reservation_comes_again() {
-    let bodies =
-        ["", "not JSON", "[]", "null", r#"{"status": "#, r#"{"seat_ids": "JaneRoe", "event_id": "evt_1"}"#];
+    let another =
+        r#"{"reservation_id": "another", "status": "EXPIRED", "event_id": "evt_1", "seat_ids": ["A-1"]}"#;
+    let bodies = ["", "JaneRoe", "[]", "null", "17", r#"{"status": "#, r#"["JaneRoe"]"#, another];
     let rows = bodies.into_iter().flat_map(|body| {
         each_read(move |row, _, thrice| {
             row.fault(GET, reply(200, body)).gives("retried", thrice).because("not a reservation")

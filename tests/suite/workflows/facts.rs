@@ -87,6 +87,10 @@ async fn the_reservation_is_read_when_the_reply_to_the_status_update_holds_none(
         ("HTML", done_with("<html>OK</html>")),
         ("no object", done_with("true")),
         ("an object of nothing", done_with("{}")),
+        (
+            "another reservation",
+            done_with(r#"{"reservation_id": "r2", "event_id": "evt_2", "seat_ids": ["A-1"]}"#),
+        ),
         ("half of one", done_with(r#"{"event_id": "evt_1", "seat_ids": ["r1/A"#)),
         ("without seats", done_with(r#"{"event_id": "evt_1", "seat_ids": [], "quantity": 0}"#)),
         ("too long", done_with(reservation(LONGEST_BODY + 1))),
@@ -202,6 +206,53 @@ async fn the_reply_and_the_read_reservation_complete_each_other() {
     assert_eq!(operations(&desk, "r1"), [PATCH, GET, Kind::Approved.seat_call()]);
     // The seats win over a quantity that disagrees with them.
     assert_eq!(seat_requests(&desk, "r1"), [full_request(Kind::Approved).await]);
+}
+
+#[tokio::test]
+async fn a_payer_whom_neither_event_nor_reply_names_is_read_with_the_rest() {
+    // A redelivery, which reads the reservation, must ask the inventory for the same.
+    let desk = patient(&[]).await;
+    desk.hold("r1");
+    let of_reply = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"]});
+    desk.services.fault(Fault::any(PATCH, done_with(of_reply)).times(1));
+    desk.services.fault(Fault::any(PATCH, Kind::Approved.already()));
+    desk.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::done_then(Effect::grpc(14))).times(3));
+    let event = Kind::Approved.event_without_facts("r1");
+    assert_eq!(deliver(&desk, "m-1", event.clone()).await.0, "retried");
+    assert_eq!(deliver(&desk, "m-2", event).await.0, "success");
+    let requests = seat_requests(&desk, "r1");
+    assert_eq!(requests.len(), 4);
+    assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
+    assert_eq!(requests[0]["user_id"], "user_1");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_a_reservation_does_not_cost_the_rest() {
+    let desk = patient(&[]).await;
+    desk.hold("r1");
+    let odd = json!({
+        "reservation_id": "r1", "event_id": "evt_1", "user_id": 17, "status": null, "quantity": "two",
+        "seat_ids": ["r1/A-1", "r1/A-2"], "order_id": {"no": "text"},
+    });
+    desk.services.fault(Fault::any(PATCH, done_with(odd)));
+    assert_eq!(deliver(&desk, "m-1", Kind::Failed.event_without_facts("r1")).await.0, "success");
+    assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Failed.seat_call()]);
+    assert_eq!(seat_requests(&desk, "r1"), [full_request(Kind::Failed).await]);
+}
+
+#[tokio::test]
+async fn seats_that_cannot_be_read_are_never_settled_by_number() {
+    let seats = [json!("A-1"), json!([17]), json!(["A-1", ""]), json!({"A-1": true}), json!([["A-1"]])];
+    let rows = seats.into_iter().flat_map(|seats| {
+        Kind::ALL.map(|kind| {
+            let body = json!({"event_id": "evt_1", "seat_ids": seats, "quantity": 2, "user_id": "user_1"});
+            Row::of(format!("{kind:?} {seats}"), move |id| kind.event_without_facts(id))
+                .fault(PATCH, done_with(&body))
+                .fault(GET, reply(200, body))
+                .gives("failed", [PATCH, GET])
+        })
+    });
+    check(&patient(&[]).await, rows).await;
 }
 
 /// A hold of three places of any kind.
