@@ -118,7 +118,8 @@ fn print(rounds: &[Vec<Figures>; 2]) {
     println!("batch of {RECORDS}, {BATCHES} batches a round, medians of {ROUNDS} rounds\n");
     println!("| | reservation worker | bare function | ratio (median of the rounds) |");
     println!("|---|--:|--:|--:|");
-    let rows: [(&str, fn(&Figures) -> Duration); 3] = [
+    type Row = (&'static str, fn(&Figures) -> Duration);
+    let rows: [Row; 3] = [
         ("CPU a batch", |figures| figures.cpu),
         ("time a batch, p50", |figures| figures.batch),
         ("init", |figures| figures.init),

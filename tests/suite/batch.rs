@@ -314,7 +314,8 @@ async fn an_empty_batch_answers_an_empty_list() {
 
 #[tokio::test]
 async fn an_event_that_cannot_be_returned_record_by_record_fails_before_any_work() {
-    let cases: [(&str, fn(&mut Value), &str); 4] = [
+    type Case = (&'static str, fn(&mut Value), &'static str);
+    let cases: [Case; 4] = [
         ("null id", |record| record["messageId"] = Value::Null, "Records[1].messageId: is missing or empty"),
         ("empty id", |record| record["messageId"] = json!(""), "Records[1].messageId: is missing or empty"),
         (
