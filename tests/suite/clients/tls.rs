@@ -1,14 +1,19 @@
 //! `https://` for both services, checked against the roots that the process is given.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use reservation_worker_local::{SeatState, Services, Status};
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
 
 use crate::desk::{Desk, Ran, sqs};
 use crate::table::{Kind, PATCH, PATIENT, operations};
+use crate::wire::Server;
 
 /// A certificate authority of the test's own.
 struct Authority {
@@ -149,4 +154,35 @@ async fn plain_text_where_tls_is_spoken_and_tls_where_it_is_not_come_again() {
         }
         assert_eq!(asked.calls(), []);
     }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_is_given_up_and_the_next_one_is_made() {
+    let authority = Authority::new();
+    let services = authority.services("localhost", |_| {}).await;
+    let inventory = services.inventory_addr().replace("https://localhost", "127.0.0.1");
+    let accepted = AtomicUsize::new(0);
+    let behind = Server::start(move |mut stream| {
+        let hangs = accepted.fetch_add(1, Ordering::Relaxed) == 0;
+        let inventory = inventory.clone();
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            let mut through = TcpStream::connect(inventory).await.unwrap();
+            _ = copy_bidirectional(&mut stream, &mut through).await;
+        }
+    });
+    let behind = behind.await;
+    let address = behind.base().replace("http://127.0.0.1", "https://localhost");
+    let desk = Desk::of(services, &[("INVENTORY_GRPC_ADDR", &address)], authority.roots());
+    desk.hold("r1");
+
+    let until = Instant::now() + Duration::from_secs(60);
+    while pay(&desk).await.outcome("m-1") != "success" {
+        assert!(Instant::now() < until, "{} connections", behind.accepted());
+    }
+
+    assert_eq!(behind.accepted(), 2);
+    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
 }
