@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use crate::breaker::Open;
+
 /// What to do about a failure (contract section 3, reply tables).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -14,6 +16,8 @@ pub enum Fault {
     },
     /// Trying again cannot help: a person must look.
     Rejected,
+    /// The service was not called, because it was down a moment ago.
+    NotCalled(Open),
 }
 
 impl Fault {

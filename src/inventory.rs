@@ -7,6 +7,7 @@ use rustls::RootCertStore;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
@@ -14,7 +15,7 @@ use crate::retry::{Deadline, retry};
 mod verdict;
 
 pub use verdict::Error;
-use verdict::judge;
+use verdict::{Reply, judge};
 
 /// The messages and the client that `build.rs` makes of `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in proto/")]
@@ -35,9 +36,10 @@ use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 /// The client: one channel for the life of the process, connected when first needed and again when lost.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Inventory {
     client: InventoryServiceClient<Channel>,
+    breaker: Breaker,
     timeout: Duration,
 }
 
@@ -87,7 +89,11 @@ impl Inventory {
         // The same for one that vanishes between two calls.
         connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
         let channel = endpoint.connect_with_connector_lazy(connector);
-        Ok(Self { client: InventoryServiceClient::new(channel), timeout })
+        Ok(Self {
+            client: InventoryServiceClient::new(channel),
+            breaker: Breaker::new("inventory", config.breaker_failures, config.breaker_open),
+            timeout,
+        })
     }
 
     /// Gives the seats of a hold back.
@@ -115,7 +121,7 @@ impl Inventory {
         };
         retry(deadline, async || {
             let mut client = self.client.clone();
-            judge(self.in_time(client.release_hold(self.request(&message))).await)
+            self.once(client.release_hold(self.request(&message))).await
         })
         .await
     }
@@ -143,7 +149,7 @@ impl Inventory {
         };
         retry(deadline, async || {
             let mut client = self.client.clone();
-            judge(self.in_time(client.commit_reservation(self.request(&message))).await)
+            self.once(client.commit_reservation(self.request(&message))).await
         })
         .await
     }
@@ -156,14 +162,25 @@ impl Inventory {
     }
 
     /// One try. Our clock is looked at first: when the channel's own ends a call, it says `CANCELLED`.
-    async fn in_time<R>(&self, call: impl Future<Output = Result<Response<R>, Status>>) -> Result<R, Status> {
-        let reply = tokio::select! {
-            biased;
-            () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
-            reply = call => reply.map(Response::into_inner),
+    async fn once<R: Reply>(
+        &self,
+        call: impl Future<Output = Result<Response<R>, Status>>,
+    ) -> Result<(), Error> {
+        let in_time = async {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
+                reply = call => reply.map(Response::into_inner),
+            }
         };
+        let unavailable = |reply: &Result<R, Status>| {
+            reply
+                .as_ref()
+                .is_err_and(|status| matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded))
+        };
+        let reply = self.breaker.call(in_time, unavailable).await?;
         tracing::debug!(code = ?reply.as_ref().map_or_else(Status::code, |_| Code::Ok), "inventory answered");
-        reply
+        judge(reply)
     }
 }
 

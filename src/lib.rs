@@ -17,6 +17,7 @@ pub mod workflow;
 pub mod inventory;
 pub mod reservation_api;
 
+pub mod breaker;
 pub mod fault;
 pub mod retry;
 

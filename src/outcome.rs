@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::breaker::Open;
+
 /// The end of one record's work in one invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -35,6 +37,8 @@ pub enum Deferral {
     Abandoned,
     /// An earlier record of its FIFO message group was returned.
     GroupBlocked,
+    /// A service it needs was down a moment ago.
+    BreakerOpen(Open),
 }
 
 impl Outcome {
@@ -70,6 +74,7 @@ impl Outcome {
             Self::Retried { reason, .. } => reason,
             Self::Deferred(Deferral::NotStarted) => "no time left to start it",
             Self::Deferred(Deferral::Abandoned) => "no time left to finish it",
+            Self::Deferred(Deferral::BreakerOpen(_)) => "a service was unavailable and its breaker is open",
             Self::Deferred(Deferral::GroupBlocked) => "an earlier record of its message group was returned",
         }
     }

@@ -7,6 +7,7 @@ use rustls::RootCertStore;
 use serde::Serialize;
 use url::Url;
 
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
@@ -19,10 +20,11 @@ use reply::Reply;
 pub use reply::Reservation;
 
 /// The client: one connection pool for the life of the process, connected when first needed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ReservationApi {
     http: Client,
     base: Url,
+    breaker: Breaker,
     longest_retry_after: Duration,
 }
 
@@ -97,7 +99,12 @@ impl ReservationApi {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(config.worker_concurrency)
             .build()?;
-        Ok(Self { http, base: config.reservation_api.clone(), longest_retry_after: config.backoff_max })
+        Ok(Self {
+            http,
+            base: config.reservation_api.clone(),
+            breaker: Breaker::new("reservation-api", config.breaker_failures, config.breaker_open),
+            longest_retry_after: config.backoff_max,
+        })
     }
 
     /// Ends a reservation, or learns how it ended before.
@@ -154,10 +161,17 @@ impl ReservationApi {
         }
     }
 
+    /// A successful reply, or one that refuses and may say how the reservation ended.
     async fn send(&self, request: RequestBuilder) -> Result<Reply, Error> {
-        let reply = Reply::read(request.send().await?, self.longest_retry_after).await;
-        tracing::debug!(status = reply.status.as_u16(), "reservation API answered");
-        Ok(reply)
+        let sent = async {
+            let reply = Reply::read(request.send().await?, self.longest_retry_after).await;
+            tracing::debug!(status = reply.status.as_u16(), "reservation API answered");
+            Ok(reply)
+        };
+        let unavailable = |sent: &Result<Reply, Error>| {
+            sent.as_ref().map_or(true, |reply| matches!(reply.status.as_u16(), 502..=504))
+        };
+        self.breaker.call(sent, unavailable).await?
     }
 
     fn url(&self, reservation_id: &Id) -> Url {

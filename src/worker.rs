@@ -17,7 +17,7 @@ use crate::telemetry::traces;
 use crate::workflow::Workflow;
 
 /// The handler of the deployed function.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Worker {
     workflow: Workflow,
 }

@@ -6,13 +6,13 @@
 use crate::event::{Event, Hold};
 use crate::fault::{Fault, Faulty};
 use crate::inventory::{Held, Inventory, ReleaseReason};
-use crate::outcome::Outcome;
+use crate::outcome::{Deferral, Outcome};
 use crate::reservation::Ending;
 use crate::reservation_api::{Answer, Reservation, ReservationApi, Transition};
 use crate::retry::Deadline;
 
 /// Brings the two services into agreement.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Workflow {
     /// Owner of the status.
     pub reservation_api: ReservationApi,
@@ -162,5 +162,6 @@ fn outcome(error: impl Faulty + ToString) -> Outcome {
     match error.fault() {
         Fault::Transient { retry_after } => Outcome::Retried { reason, retry_after },
         Fault::Rejected => Outcome::Failed(reason),
+        Fault::NotCalled(open) => Outcome::Deferred(Deferral::BreakerOpen(open)),
     }
 }

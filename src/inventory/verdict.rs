@@ -9,19 +9,26 @@ use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
+use crate::breaker::Open;
 use crate::fault::{Fault, Faulty, cause};
 
-/// A call to the inventory that was not done: what it said, without any message of the service.
+/// A call to the inventory that was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("inventory: {said}")]
-pub struct Error {
-    said: String,
-    fault: Fault,
+pub enum Error {
+    /// Not called at all.
+    #[error("inventory: {0}")]
+    NotCalled(#[from] Open),
+    /// What it said, without any message of the service, and what that means.
+    #[error("inventory: {0}")]
+    Said(String, Fault),
 }
 
 impl Faulty for Error {
     fn fault(&self) -> Fault {
-        self.fault
+        match self {
+            Self::NotCalled(open) => Fault::NotCalled(*open),
+            Self::Said(_, fault) => *fault,
+        }
     }
 }
 
@@ -114,7 +121,7 @@ pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
         Verdict::Transient => Fault::TRANSIENT,
         Verdict::Rejected => Fault::Rejected,
     };
-    Err(Error { said: said.trim_end().to_owned(), fault })
+    Err(Error::Said(said.trim_end().to_owned(), fault))
 }
 
 /// The code, and why there was no reply where the fault is on our side of the wire.

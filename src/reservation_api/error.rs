@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use crate::breaker::Open;
 use crate::fault::{Fault, Faulty, cause};
 
 /// A call to the reservation API that led to nothing. Holds no body and no message of the service.
@@ -19,6 +20,9 @@ pub enum Error {
     /// A reply that refuses.
     #[error("reservation API: {0}")]
     Refused(Refusal),
+    /// Not called at all.
+    #[error("reservation API: {0}")]
+    NotCalled(#[from] Open),
     /// A conflict with a reservation that is still on hold, or in a status that the worker does not know.
     #[error("reservation API: conflict, and the reservation has not ended")]
     NotEnded,
@@ -66,6 +70,7 @@ impl Faulty for Error {
                 Fault::Transient { retry_after: refusal.retry_after }
             }
             Self::Refused(_) => Fault::Rejected,
+            Self::NotCalled(open) => Fault::NotCalled(*open),
         }
     }
 }

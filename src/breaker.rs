@@ -1,0 +1,120 @@
+//! One breaker a service: a service that is down is left alone, but for one probe at a time (contract section 6).
+//!
+//! With partial responses Lambda does not slow its polling when a service is down, so the worker must.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Opens after so many calls in a row that found the service unavailable, for so long.
+#[derive(Debug)]
+pub struct Breaker {
+    service: &'static str,
+    failures: u32,
+    open_for: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    Probing,
+}
+
+/// The breaker is open: the service was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not called: its breaker is open")]
+pub struct Open {
+    /// What is left of its time; zero while a probe is under way.
+    pub left: Duration,
+}
+
+impl Breaker {
+    /// `failures` of 0 is no breaker.
+    pub fn new(service: &'static str, failures: u32, open_for: Duration) -> Self {
+        Self { service, failures, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+    }
+
+    /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Open`], and then the call was not made.
+    pub async fn call<R>(
+        &self,
+        call: impl Future<Output = R>,
+        unavailable: impl FnOnce(&R) -> bool,
+    ) -> Result<R, Open> {
+        if self.failures == 0 {
+            return Ok(call.await);
+        }
+        let mut permit = self.admit()?;
+        let result = call.await;
+        permit.settle(unavailable(&result));
+        Ok(result)
+    }
+
+    fn admit(&self) -> Result<Permit<'_>, Open> {
+        let mut state = self.state();
+        let is_probe = match *state {
+            State::Closed { .. } => false,
+            State::Open { until } => {
+                let left = until.saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    return Err(Open { left });
+                }
+                *state = State::Probing;
+                true
+            }
+            State::Probing => return Err(Open { left: Duration::ZERO }),
+        };
+        Ok(Permit { breaker: self, is_probe })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, state: &mut State) {
+        *state = State::Open { until: Instant::now() + self.open_for };
+        let open_ms = self.open_for.as_millis() as u64;
+        tracing::warn!(service = self.service, open_ms, "breaker open");
+    }
+}
+
+/// A call that was admitted. A probe that is dropped before it is settled leaves its place to the next.
+struct Permit<'a> {
+    breaker: &'a Breaker,
+    is_probe: bool,
+}
+
+impl Permit<'_> {
+    fn settle(&mut self, unavailable: bool) {
+        let mut state = self.breaker.state();
+        match *state {
+            State::Closed { failures } if unavailable && failures + 1 < self.breaker.failures => {
+                *state = State::Closed { failures: failures + 1 };
+            }
+            State::Closed { .. } if unavailable => self.breaker.open(&mut state),
+            State::Closed { .. } => *state = State::Closed { failures: 0 },
+            State::Probing if self.is_probe && unavailable => self.breaker.open(&mut state),
+            State::Probing if self.is_probe => {
+                *state = State::Closed { failures: 0 };
+                tracing::info!(service = self.breaker.service, "breaker closed");
+            }
+            // A call from before it opened says nothing new.
+            State::Open { .. } | State::Probing => {}
+        }
+        self.is_probe = false;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            *self.breaker.state() = State::Open { until: Instant::now() };
+        }
+    }
+}
