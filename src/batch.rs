@@ -18,6 +18,7 @@ use crate::outcome::Outcome;
 use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
+use crate::visibility::Visibility;
 
 /// Less is not enough to write the log lines and the answer of a large batch.
 const LEAST_RESERVE: Duration = Duration::from_millis(100);
@@ -50,6 +51,7 @@ pub trait Job {
 #[derive(Debug)]
 pub struct Batch<H> {
     handler: H,
+    visibility: Visibility,
     permits: Semaphore,
     reserve: Duration,
     time_for_work: Duration,
@@ -85,9 +87,10 @@ struct Begun {
 
 impl<H: Handler> Batch<H> {
     /// Takes from the configuration how much is worked on at once, and how much time is kept back.
-    pub fn new(config: &Config, handler: H) -> Self {
+    pub fn new(config: &Config, handler: H, visibility: Visibility) -> Self {
         Self {
             handler,
+            visibility,
             permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
@@ -108,7 +111,10 @@ impl<H: Handler> Batch<H> {
         let records = records.collect::<Result<Vec<_>, _>>()?;
         // Of the level that no filter takes away, so that every line says whose it is.
         let span = error_span!("invocation", request_id = context.request_id);
-        let outcomes = self.work(&records, &context, deadline).instrument(span).await;
+        let outcomes = self.work(&records, &context, deadline).instrument(span.clone()).await;
+        // The other half of the reserve is for the way of the answer.
+        let answer_due = Deadline::at(context.deadline(), self.reserve / 2);
+        self.visibility.keep(&records, &outcomes, answer_due).instrument(span).await;
         Ok(response(&records, &outcomes))
     }
 

@@ -32,7 +32,7 @@ pub struct Open {
 }
 
 impl Breaker {
-    /// `failures` of 0 is no breaker.
+    /// Either at 0 is no breaker.
     pub fn new(service: &'static str, failures: u32, open_for: Duration) -> Self {
         Self { service, failures, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
     }
@@ -47,7 +47,7 @@ impl Breaker {
         call: impl Future<Output = R>,
         unavailable: impl FnOnce(&R) -> bool,
     ) -> Result<R, Open> {
-        if self.failures == 0 {
+        if self.failures == 0 || self.open_for.is_zero() {
             return Ok(call.await);
         }
         let mut permit = self.admit()?;

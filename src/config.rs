@@ -12,8 +12,10 @@ use tracing::Level;
 use url::Url;
 
 mod read;
+mod secret;
 
 use read::Reader;
+pub use secret::SecretError;
 
 /// The function's configuration. Each field names the variable it is read from.
 #[derive(Debug, Clone)]
@@ -90,6 +92,17 @@ pub struct ConfigError {
     pub problems: Vec<Problem>,
 }
 
+/// There is no configuration.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LoadError {
+    /// It cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The secret that is part of it cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
 /// What is wrong with one variable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{variable}={value}: {reason}")]
@@ -108,17 +121,37 @@ pub fn runtime_api() -> Option<String> {
 }
 
 impl Config {
-    /// Reads the configuration from the environment of the process.
+    /// Reads the configuration from the environment of the process, and from Secrets Manager if
+    /// `USE_SECRET_MANAGER` says so.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with every variable that is missing or cannot be used.
-    pub fn from_env() -> Result<Self, ConfigError> {
+    /// [`LoadError`] with all that is wrong.
+    pub async fn load() -> Result<Self, LoadError> {
         let lossy = |value: OsString| value.to_string_lossy().into_owned();
-        Self::from_lookup(|variable| std::env::var_os(variable).map(lossy))
+        Self::from_sources(|variable| std::env::var_os(variable).map(lossy), secret::fetch).await
     }
 
-    /// Reads the configuration through `lookup`.
+    /// Reads the configuration through `lookup`, and the secret that it may name through `fetch`, which
+    /// returns its text or the reason why there is none. The secret goes before the variables.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] with all that is wrong.
+    pub async fn from_sources(
+        lookup: impl Fn(&str) -> Option<String>,
+        fetch: impl AsyncFnOnce(String) -> Result<String, String>,
+    ) -> Result<Self, LoadError> {
+        let mut reader = Reader::new(&lookup);
+        if let Some(name) = reader.secret_name() {
+            let read = fetch(name.clone()).await.and_then(|text| secret::variables(&text));
+            reader.use_secret(read.map_err(|reason| SecretError { name, reason })?);
+        }
+        let config = Self::read(&mut reader);
+        Ok(reader.finish(config)?)
+    }
+
+    /// Reads the configuration through `lookup` alone.
     ///
     /// # Errors
     ///

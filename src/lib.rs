@@ -21,5 +21,7 @@ pub mod breaker;
 pub mod fault;
 pub mod retry;
 
+pub mod aws;
 pub mod outcome;
 pub mod telemetry;
+pub mod visibility;

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 
 use lambda_runtime::{Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
-use reservation_worker::config::{Config, ConfigError};
+use reservation_worker::config::{Config, LoadError};
 use reservation_worker::telemetry::{init_error, logs};
+use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
 use tracing::Level;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let config = Config::from_env();
+    let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
     let batch = match batch(config) {
         Ok(batch) => batch,
@@ -31,8 +32,8 @@ async fn main() -> ExitCode {
     }
 }
 
-fn batch(config: Result<Config, ConfigError>) -> Result<Batch<Worker>, Error> {
+fn batch(config: Result<Config, LoadError>) -> Result<Batch<Worker>, Error> {
     let config = config?;
     let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    Ok(Batch::new(&config, Worker::new(&config, web_roots)?))
+    Ok(Batch::new(&config, Worker::new(&config, web_roots)?, Visibility::new(&config)))
 }

@@ -7,6 +7,10 @@ use aws_lambda_events::sqs::SqsMessage;
 pub struct Record {
     /// The message's id, never empty: it is what a batch item failure names.
     pub message_id: String,
+    /// What the queue knows this receive of the message by.
+    pub receipt_handle: Option<String>,
+    /// The queue's ARN.
+    pub queue_arn: Option<String>,
     /// The body, a plain string; absent if the event had none.
     pub body: Option<String>,
     /// How often the message was received, this time included; 1 if the queue did not say.
@@ -43,12 +47,14 @@ impl Record {
             .message_id
             .filter(|id| !id.is_empty())
             .ok_or_else(|| unusable("messageId", "is missing or empty"))?;
-        let is_fifo = message.event_source_arn.is_some_and(|arn| arn.ends_with(".fifo"));
+        let is_fifo = message.event_source_arn.as_ref().is_some_and(|arn| arn.ends_with(".fifo"));
         let group = message.attributes.remove("MessageGroupId");
         let receive_count =
             message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         Ok(Self {
             message_id,
+            receipt_handle: message.receipt_handle,
+            queue_arn: message.event_source_arn,
             body: message.body,
             receive_count: receive_count.unwrap_or(1),
             fifo_group: is_fifo.then(|| group.unwrap_or_default()),

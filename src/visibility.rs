@@ -1,34 +1,35 @@
-//! When a returned record comes again: the queue does the waiting, the function does not sleep while it is
-//! billed (contract section 6, "in the queue").
+//! When a returned record comes again: the queue does the waiting, for the function does not sleep while it
+//! is billed (contract section 6).
 //!
-//! Best effort: whatever goes wrong here, the queue's own visibility time-out applies and the response is
-//! the same.
+//! Best effort: whatever goes wrong here is logged, the queue's own visibility time-out applies, and the
+//! response is the same.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Entry;
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
+use crate::aws;
 use crate::config::Config;
-use crate::outcome::{Deferral, Outcome};
+use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::retry::Deadline;
 
+mod backoff;
 mod queue;
 
-pub use queue::connect;
+use backoff::Backoff;
 use queue::Queue;
 
 /// SQS takes so many entries a call.
 const ENTRIES: usize = 10;
 /// Calls side by side, for the batches of thousands that a wide window can make.
 const CALLS: usize = 10;
-/// SQS keeps a message invisible for 12 hours at most.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+/// Without a deadline, no answer is waited for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Asks the queue to keep returned records for a while.
 #[derive(Debug)]
@@ -36,36 +37,81 @@ pub struct Visibility {
     backoff: Backoff,
     queue_url: Option<String>,
     client: OnceCell<Client>,
-    connect: queue::Connect,
 }
 
-/// How long a record stays invisible after which receive.
-#[derive(Debug, Clone, Copy)]
-pub struct Backoff {
-    base: Duration,
-    max: Duration,
-    max_receives: u32,
-}
-
-impl Backoff {
-    /// `BACKOFF_BASE_MS` × 2^(n−1) up to `BACKOFF_MAX_MS`, n the receive count.
-    fn after(&self, receive_count: u32) -> Duration {
-        let doublings = 2_u32.saturating_pow(receive_count.saturating_sub(1));
-        self.base.saturating_mul(doublings).min(self.max)
+impl Visibility {
+    /// The SQS client is made as the environment describes it, when the first record is returned.
+    pub fn new(config: &Config) -> Self {
+        Self::with(config, OnceCell::new())
     }
 
-    /// The time for one record: none for what is bound for the dead-letter queue, so that the alarm is not
-    /// late; else the back-off, and never less than the service or its breaker asked for. `jitter`, from 0
-    /// to 1, adds up to a fifth.
-    fn of(&self, receive_count: u32, outcome: &Outcome, jitter: f64) -> Duration {
-        let at_least = match outcome {
-            Outcome::Failed(_) | Outcome::InvalidPayload(_) => return Duration::ZERO,
-            _ if receive_count >= self.max_receives => return Duration::ZERO,
-            Outcome::Retried { retry_after, .. } => retry_after.unwrap_or_default(),
-            Outcome::Deferred(Deferral::BreakerOpen(open)) => open.left,
-            _ => Duration::ZERO,
+    /// Uses the SQS client that is given, if one is.
+    pub fn with(config: &Config, client: OnceCell<Client>) -> Self {
+        let queue_url = config.sqs_queue_url.as_ref().map(ToString::to_string);
+        Self { backoff: Backoff::new(config), queue_url, client }
+    }
+
+    /// Gives each returned record its visibility time-out, until the deadline at the latest.
+    pub async fn keep(&self, records: &[Record], outcomes: &[Outcome], deadline: Deadline) {
+        let entries = self.entries(records, outcomes);
+        let Some(first) = records.first().filter(|_| !entries.is_empty()) else { return };
+        let Some(queue) = Queue::of(self.queue_url.as_deref(), first.queue_arn.as_deref()) else {
+            tracing::warn!(records = entries.len(), "no queue to ask for visibility time-outs");
+            return;
         };
-        let whole = self.after(receive_count).max(at_least).as_secs_f64().ceil();
-        Duration::from_secs_f64((whole * (1.0 + jitter / 5.0)).ceil()).min(LONGEST)
+        let wanted = entries.len();
+        let asked = tokio::time::timeout(deadline.left().min(LONGEST_WAIT), self.ask(&queue, entries)).await;
+        match asked {
+            Ok(failures) if failures.is_empty() => {}
+            Ok(failures) => {
+                let failed: usize = failures.iter().map(|failure| failure.entries).sum();
+                let reason = failures.first().map(|failure| failure.reason.as_str());
+                tracing::warn!(failed, wanted, reason, "visibility time-outs not changed");
+            }
+            Err(_) => {
+                tracing::warn!(wanted, reason = "no answer in time", "visibility time-outs not changed")
+            }
+        }
     }
+
+    /// In a FIFO queue the whole returned part of a group gets what its first record gets.
+    fn entries(&self, records: &[Record], outcomes: &[Outcome]) -> Vec<Entry> {
+        let mut groups = HashMap::new();
+        let returned = records.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_acknowledged());
+        let entries = returned.enumerate().filter_map(|(place, (record, outcome))| {
+            let own = || self.backoff.visibility(record.receive_count, outcome, fastrand::f64());
+            let visibility = match record.fifo_group.as_deref() {
+                Some(group) => *groups.entry(group).or_insert_with(own),
+                None => own(),
+            };
+            let entry =
+                Entry::builder().id(place.to_string()).receipt_handle(record.receipt_handle.as_deref()?);
+            entry.visibility_timeout(visibility).build().ok()
+        });
+        entries.collect()
+    }
+
+    async fn ask(&self, queue: &Queue, entries: Vec<Entry>) -> Vec<Failure> {
+        let connect = async || Client::new(&aws::config(Some(queue.region.clone())).await);
+        let client = self.client.get_or_init(connect).await;
+        let calls = entries.chunks(ENTRIES).map(|chunk| {
+            let call = client.change_message_visibility_batch().queue_url(&queue.url);
+            let call = call.set_entries(Some(chunk.to_vec())).send();
+            async move {
+                match call.await {
+                    Ok(reply) => reply
+                        .failed
+                        .first()
+                        .map(|first| Failure { entries: reply.failed.len(), reason: first.code.clone() }),
+                    Err(error) => Some(Failure { entries: chunk.len(), reason: aws::reason(&error) }),
+                }
+            }
+        });
+        stream::iter(calls).buffer_unordered(CALLS).filter_map(std::future::ready).collect().await
+    }
+}
+
+struct Failure {
+    entries: usize,
+    reason: String,
 }

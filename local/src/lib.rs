@@ -21,6 +21,7 @@ mod reservations;
 pub mod runtime_api;
 mod seats;
 mod services;
+pub mod visibility;
 
 pub use calls::{Call, Operation, Service};
 pub use faults::{Effect, Fault};

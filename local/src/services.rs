@@ -14,6 +14,7 @@ use crate::inventory::{self, Inventory};
 use crate::net::Endpoint;
 use crate::reservations::{Reservation, Reservations, Status};
 use crate::seats::SeatState;
+use crate::visibility::VisibilityChanges;
 use crate::{desk, reservation_api};
 
 /// A hold to start from: what the reservation API would have created when seats were chosen.
@@ -70,6 +71,7 @@ pub struct Services {
     shared: Arc<Shared>,
     reservation_api: Endpoint,
     inventory: Endpoint,
+    queue: VisibilityChanges,
 }
 
 impl Services {
@@ -94,7 +96,7 @@ impl Services {
         let rest = reservation_api::routes(shared.clone()).merge(desk::routes(shared.clone()));
         let reservation_api = Endpoint::open(rest, speaking("http/1.1")).await?;
         let inventory = Endpoint::open(inventory::routes(shared.clone()), speaking("h2")).await?;
-        Ok(Self { shared, reservation_api, inventory })
+        Ok(Self { shared, reservation_api, inventory, queue: VisibilityChanges::start().await? })
     }
 
     /// Value for `RESERVATION_API_BASE`.
@@ -111,6 +113,24 @@ impl Services {
             true => format!("https://localhost:{}", self.inventory.addr().port()),
             false => self.inventory.addr().to_string(),
         }
+    }
+
+    /// Where visibility changes go, and what they were.
+    pub fn queue(&self) -> &VisibilityChanges {
+        &self.queue
+    }
+
+    /// The variables that a function needs to reach all this, and nobody's AWS account.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let variables = [
+            ("INVENTORY_GRPC_ADDR", self.inventory_addr()),
+            ("RESERVATION_API_BASE", self.reservation_api_base()),
+            ("AWS_ENDPOINT_URL", self.queue.endpoint().to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", "ap-northeast-2".to_owned()),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     /// Creates a reservation in `HOLD` and puts its seats in `HOLD`.

@@ -1,5 +1,6 @@
 //! Reads one variable at a time and gathers what is wrong.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -14,12 +15,25 @@ type Parsed<T> = Result<T, String>;
 
 pub(super) struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
+    secret: BTreeMap<&'static str, String>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self { lookup, secret: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    /// The secret to read, if one is to be read.
+    pub(super) fn secret_name(&mut self) -> Option<String> {
+        let name =
+            self.or("SECRET_NAME", "traffictacos/reservation-worker".to_owned(), |name| Ok(name.to_owned()));
+        self.or("USE_SECRET_MANAGER", false, flag).then_some(name)
+    }
+
+    /// Takes these before the variables of the same name, and shows none of them.
+    pub(super) fn use_secret(&mut self, variables: BTreeMap<&'static str, String>) {
+        self.secret = variables;
     }
 
     pub(super) fn finish<T>(self, config: Option<T>) -> Result<T, ConfigError> {
@@ -27,7 +41,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn problem(&mut self, variable: &'static str, reason: impl Into<String>) {
-        let value = self.value(variable).map_or_else(|| "(unset)".to_owned(), |value| shown(&value));
+        let value = match self.value(variable) {
+            None => "(unset)".to_owned(),
+            Some(_) if self.secret.contains_key(variable) => "(in the secret)".to_owned(),
+            Some(value) => shown(&value),
+        };
         self.problems.push(Problem { variable, value, reason: reason.into() });
     }
 
@@ -76,7 +94,17 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        let values = [self.secret.get(variable).cloned(), (self.lookup)(variable)];
+        let mut set = values.into_iter().flatten().map(|value| value.trim().to_owned());
+        set.find(|value| !value.is_empty())
+    }
+}
+
+fn flag(value: &str) -> Parsed<bool> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ use reservation_worker::config::{Config, ConfigError, MetricsSink};
 use tracing::Level;
 
 mod addresses;
+mod manager;
 mod numbers;
 mod secrets;
 

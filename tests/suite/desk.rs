@@ -5,14 +5,18 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::logs;
+use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
 use rustls::RootCertStore;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
 /// The services and the function, in one process.
@@ -35,7 +39,9 @@ impl Desk {
 
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
-        let batch = Batch::new(&config, Worker::new(&config, roots).unwrap());
+        let visibility =
+            Visibility::with(&config, OnceCell::new_with(Some(sqs_client(services.queue().endpoint()))));
+        let batch = Batch::new(&config, Worker::new(&config, roots).unwrap(), visibility);
         Self { services, batch, level: config.log_level }
     }
 
@@ -64,6 +70,16 @@ impl Desk {
     pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
         run(&self.batch, self.level, event, context).await
     }
+}
+
+fn sqs_client(endpoint: &str) -> Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("ap-northeast-2"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(endpoint);
+    Client::from_conf(config.build())
 }
 
 /// Runs a batch on any handler.

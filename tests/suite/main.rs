@@ -7,6 +7,7 @@ mod table;
 mod wire;
 
 mod batch;
+mod breakers;
 mod clients;
 mod config;
 mod events;
@@ -15,4 +16,5 @@ mod process;
 mod rules;
 mod seat_replies;
 mod status_replies;
+mod visibility;
 mod workflows;

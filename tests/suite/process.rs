@@ -26,10 +26,7 @@ fn release(artifact: &str) -> PathBuf {
 }
 
 fn environment(services: &Services, more: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::from([
-        ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
-        ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
-    ]);
+    let mut variables = services.environment();
     variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     variables
 }

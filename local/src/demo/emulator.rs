@@ -57,8 +57,7 @@ impl Emulator {
         watch
             .args(format!("lambda watch --ignore-changes --locked --package {FUNCTION}").split(' '))
             .args(at(port))
-            .env("RESERVATION_API_BASE", services.reservation_api_base())
-            .env("INVENTORY_GRPC_ADDR", services.inventory_addr())
+            .envs(services.environment())
             .env("LOG_LEVEL", "info")
             // What is expected leaves no room for the second try of a call that a busy desk was slow with.
             .env("INVENTORY_TIMEOUT_MS", "3000")

@@ -9,6 +9,7 @@ use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
+use reservation_worker::visibility::Visibility;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::{Level, Span, error_span};
@@ -84,9 +85,13 @@ async fn play(
     script: &Script,
     variables: &'static [(&str, &str)],
     seconds: u64,
-    event: serde_json::Value,
+    mut event: serde_json::Value,
 ) -> Ran {
-    let batch = Batch::new(&config(variables), script);
+    let config = config(variables);
+    let batch = Batch::new(&config, script, Visibility::new(&config));
+    for record in event["Records"].as_array_mut().unwrap() {
+        record["receiptHandle"] = json!(null); // so that no queue is asked for anything
+    }
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
     run(&batch, Level::INFO, event, context(ends)).await.unwrap()
 }

@@ -8,6 +8,7 @@ use reservation_worker::outcome::Outcome;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
 use reservation_worker::telemetry::logs;
+use reservation_worker::visibility::Visibility;
 use tracing::{Span, error_span};
 
 struct Panicking;
@@ -41,9 +42,9 @@ impl Job for Body {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env()?;
+    let config = Config::load().await?;
     logs::init(config.log_level);
-    let batch = Batch::new(&config, Panicking);
+    let batch = Batch::new(&config, Panicking, Visibility::new(&config));
     lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
         batch.handle(event).await.map_err(Error::from)
     }))
