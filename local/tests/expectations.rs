@@ -64,6 +64,8 @@ async fn what_nobody_expected_differs() {
     let case = repository_case("empty-batch");
     case.given.apply(&services).unwrap();
     let base = services.reservation_api_base();
+    // The workspace's reqwest has no TLS provider of its own.
+    _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     reqwest::get(format!("{base}/internal/reservations/rsv_other")).await.unwrap();
     let line = json!({ "message_id": "m", "event_type": "unknown", "outcome": "invalid_payload" });
 

@@ -25,7 +25,10 @@ impl Desk {
     pub(crate) async fn open() -> Self {
         let services = Services::start().await.unwrap();
         let grpc = Endpoint::from_shared(format!("http://{}", services.inventory_addr())).unwrap();
-        Self { services, http: reqwest::Client::new(), channel: grpc.connect_lazy() }
+        // The workspace's reqwest has no TLS provider of its own.
+        _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::new();
+        Self { services, http, channel: grpc.connect_lazy() }
     }
 
     /// Seats `A-1` and `A-2` of `concert`, held by `r1`.
