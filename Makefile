@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt bench clean-tools
+.PHONY: help tools demo test fmt bench clean-tools
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -10,12 +10,14 @@ require_cargo = $(call require,cargo,https://rustup.rs)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+tools: $(TOOLS) ## install cargo-lambda and moto into .tools/
+
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check what comes of it
 	$(require_cargo)
 	cargo run --locked -p reservation-worker-local -- demo
 
-test: ## check format, lints and documentation, run all tests, then the demo
+test: $(TOOLS) ## check format, lints and documentation, run all tests, then the demo
 	$(require_cargo)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -33,7 +35,7 @@ bench: ## measure what a batch costs
 	$(require_cargo)
 	cargo bench --locked
 
-clean-tools: ## remove what the demo has installed
+clean-tools: ## remove what make tools has installed
 	rm -rf .tools
 
 # Without dependencies: tools.txt names, with its version, everything that is needed.

@@ -4,12 +4,13 @@
 //! What a call to a service meets, in this order: `net` accepts its connection, `reservation_api` or
 //! `inventory` reads it, `calls` records it, `faults` may strike it, `reservations` or `seats` decide it.
 //! [`Services`] holds that together, `desk` shows it to a person. [`runtime_api`] runs a function process
-//! as Lambda does, and [`expectations`] says what is to come of the events in `events/`. [`cargo`] builds
-//! the function.
+//! as Lambda does, [`event_source`] feeds it from a queue, and [`expectations`] says what is to come of the
+//! events in `events/`. [`cargo`] builds the function.
 
 mod calls;
 pub mod cargo;
 mod desk;
+pub mod event_source;
 pub mod expectations;
 mod faults;
 mod idempotency;

@@ -23,6 +23,11 @@ impl Output {
         Ok(Output { file: tempfile::tempfile()?, taken: 0 })
     }
 
+    /// The same file; what is taken here is not taken there.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Output { file: self.file.try_clone()?, taken: self.taken })
+    }
+
     /// For `Command::stdout` or `Command::stderr`.
     pub fn stdio(&self) -> io::Result<Stdio> {
         Ok(self.file.try_clone()?.into())

@@ -200,6 +200,15 @@ impl Function {
         self.pid
     }
 
+    /// What it prints from now on can be read there too, also after its end.
+    ///
+    /// # Errors
+    ///
+    /// There are too many open files.
+    pub fn output(&self) -> io::Result<Output> {
+        self.output.try_clone()
+    }
+
     /// Every whole line of stdout and stderr since the last [`Self::take_log`].
     pub fn raw_log(&self) -> Vec<String> {
         self.output.lines()
@@ -265,7 +274,11 @@ impl Drop for Function {
     }
 }
 
+/// A body of no bytes is a response, too: to the event source mapping, it is an empty one.
 fn json(body: &[u8]) -> io::Result<Value> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
     Ok(serde_json::from_slice(body)?)
 }
 

@@ -1,0 +1,71 @@
+//! The SQS client of what runs outside the function: the mapping, and whoever fills the queue.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::{Client, Config};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// The variables by which a function finds the queue at `endpoint`. AWS's own endpoints take the caller's keys
+/// from the environment; any other gets keys that open nothing.
+pub(super) fn environment(
+    endpoint: &str,
+    caller: impl Fn(&str) -> Option<String>,
+) -> io::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), endpoint.to_owned())]);
+    let names = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    if is_aws(endpoint) {
+        // Not for every service: this one is the queue's.
+        variables = BTreeMap::from([("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint.to_owned())]);
+        for name in names {
+            let value = caller(name)
+                .ok_or_else(|| io::Error::other(format!("{endpoint} is AWS itself: {name} must be set")))?;
+            variables.insert(name.to_owned(), value);
+        }
+        variables.extend(caller("AWS_SESSION_TOKEN").map(|token| ("AWS_SESSION_TOKEN".to_owned(), token)));
+    } else {
+        for (name, value) in names.into_iter().zip(["ap-northeast-2", "test", "test"]) {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    Ok(variables)
+}
+
+fn is_aws(endpoint: &str) -> bool {
+    let host = endpoint.split("://").last().unwrap_or_default();
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"]
+        .iter()
+        .any(|suffix| host.ends_with(suffix))
+}
+
+/// A client for `endpoint`, with region and keys from `environment`.
+pub(super) fn client(endpoint: &str, environment: &BTreeMap<String, String>) -> Client {
+    let variable = |name: &str| environment.get(name).cloned().unwrap_or_default();
+    let credentials = Credentials::new(
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+        environment.get("AWS_SESSION_TOKEN").cloned(),
+        None,
+        "local",
+    );
+    let http = match endpoint.starts_with("https://") {
+        true => Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        false => Builder::new().build_http(),
+    };
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new(variable("AWS_REGION")))
+        .credentials_provider(credentials)
+        .http_client(http);
+    Client::from_conf(config.build())
+}
+
+/// An error of the SDK with its causes; `Display` alone says "service error".
+pub(super) fn failed(error: impl std::error::Error) -> io::Error {
+    io::Error::other(DisplayErrorContext(error).to_string())
+}

@@ -1,0 +1,149 @@
+//! The event that Lambda makes of received messages.
+
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value, json};
+
+/// Lambda's limit for a synchronous invocation.
+pub(super) const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
+/// Of `{"Records":[…]}`.
+const FRAME: usize = r#"{"Records":[]}"#.len();
+
+/// A message in flight.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) message_id: String,
+    pub(super) receipt_handle: String,
+    /// Milliseconds since the epoch, as the queue has it.
+    pub(super) sent: Option<u64>,
+    /// The record as JSON.
+    record: String,
+}
+
+impl Received {
+    pub(super) fn new(message: Message, queue_arn: &str) -> Self {
+        let record = record(&message, queue_arn).to_string();
+        let attributes = message.attributes.unwrap_or_default();
+        let sent = attributes.get(&MessageSystemAttributeName::SentTimestamp);
+        Self {
+            sent: sent.and_then(|sent| sent.parse().ok()),
+            message_id: message.message_id.unwrap_or_default(),
+            receipt_handle: message.receipt_handle.unwrap_or_default(),
+            record,
+        }
+    }
+
+    /// Bytes it takes in an event, with the comma after it.
+    fn size(&self) -> usize {
+        self.record.len() + 1
+    }
+}
+
+/// Batches of at most `most` messages and 6 MB, in the order given. A message is never larger than that.
+pub(super) fn batches(messages: Vec<Received>, most: usize) -> Vec<Vec<Received>> {
+    let mut batches = Vec::<Vec<Received>>::new();
+    let mut room = 0;
+    for message in messages {
+        let size = message.size();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < most && size <= room => batch.push(message),
+            _ => {
+                room = PAYLOAD_LIMIT - FRAME;
+                batches.push(vec![message]);
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    batches
+}
+
+/// Bytes of the event that these messages would make.
+pub(super) fn size(messages: &[Received]) -> usize {
+    FRAME + messages.iter().map(Received::size).sum::<usize>()
+}
+
+/// The event, as JSON.
+pub(super) fn payload(messages: &[Received]) -> String {
+    let records: Vec<_> = messages.iter().map(|message| message.record.as_str()).collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(","))
+}
+
+fn record(message: &Message, queue_arn: &str) -> Value {
+    let attributes: Map<_, _> = message
+        .attributes
+        .iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
+        .collect();
+    let message_attributes: Map<_, _> = message
+        .message_attributes
+        .iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), message_attribute(value)))
+        .collect();
+    let mut record = json!({
+        "messageId": message.message_id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body.as_deref().unwrap_or_default(),
+        "attributes": attributes,
+        "messageAttributes": message_attributes,
+        "md5OfBody": message.md5_of_body,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": queue_arn.split(':').nth(3),
+    });
+    if let Some(md5) = &message.md5_of_message_attributes {
+        record["md5OfMessageAttributes"] = json!(md5);
+    }
+    record
+}
+
+fn message_attribute(value: &MessageAttributeValue) -> Value {
+    let binaries = value.binary_list_values().iter().map(|blob| BASE64.encode(blob));
+    let mut attribute = json!({
+        "stringListValues": value.string_list_values(),
+        "binaryListValues": binaries.collect::<Vec<_>>(),
+        "dataType": value.data_type,
+    });
+    if let Some(text) = value.string_value() {
+        attribute["stringValue"] = json!(text);
+    }
+    if let Some(blob) = value.binary_value() {
+        attribute["binaryValue"] = json!(BASE64.encode(blob));
+    }
+    attribute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: usize) -> Received {
+        Received {
+            message_id: String::new(),
+            receipt_handle: String::new(),
+            sent: None,
+            record: "x".repeat(bytes),
+        }
+    }
+
+    fn sizes(batches: &[Vec<Received>]) -> Vec<usize> {
+        batches.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_at_its_size() {
+        let messages = (0..25).map(|_| received(1)).collect();
+        assert_eq!(sizes(&batches(messages, 10)), [10, 10, 5]);
+    }
+
+    #[test]
+    fn a_batch_ends_at_six_megabytes() {
+        let messages = (0..13).map(|_| received(1024 * 1024 - 4)).collect();
+        let batches = batches(messages, 100);
+        assert_eq!(sizes(&batches), [6, 6, 1]);
+        assert!(batches.iter().all(|batch| size(batch) <= PAYLOAD_LIMIT));
+        assert!(batches.iter().all(|batch| payload(batch).len() <= size(batch)));
+    }
+}

@@ -1,0 +1,51 @@
+//! moto, as a child process.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::output::Output;
+
+/// Its imports take a second; on a busy machine, several.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running moto; killed when this is dropped, and it ends by itself when this process is killed.
+#[derive(Debug)]
+pub(super) struct Moto {
+    port: u16,
+    _child: Child,
+}
+
+impl Moto {
+    pub(super) async fn start(tools: &Path) -> io::Result<Self> {
+        let places = ["bin/python", "venv/bin/python"].map(|python| tools.join(python));
+        let Some(python) = places.iter().find(|python| python.exists()) else {
+            let tools = tools.display();
+            return Err(io::Error::other(format!("no Python in {tools}; `make tools` installs it")));
+        };
+        let log = Output::new()?;
+        let mut command = Command::new(python);
+        command.arg("-c").arg(include_str!("moto.py"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stdio()?).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let mut port = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut port))
+                .await
+                .map_err(io::Error::other)??;
+        }
+        match port.trim().parse() {
+            Ok(port) => Ok(Self { port, _child: child }),
+            Err(_) => Err(io::Error::other(format!("moto did not start: {}", log.lines().join("\n")))),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}

@@ -1,0 +1,11 @@
+//! The function behind a queue that speaks SQS's protocol: no event is lost, no seat oversold (contract
+//! section 1), whatever fails in between.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod stage;
+
+mod dead_letters;
+mod faults;
+mod order;
+mod races;
