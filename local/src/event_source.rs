@@ -18,13 +18,15 @@ use tokio::time::interval;
 mod client;
 mod event;
 mod moto;
+mod outgoing;
 mod pollers;
 mod processes;
 mod queues;
 mod rules;
 mod shared;
 
-pub use queues::{Outgoing, Queue, Sqs};
+pub use outgoing::Outgoing;
+pub use queues::{Queue, Sqs};
 pub use rules::{Verdict, delivered};
 
 use pollers::Source;

@@ -46,8 +46,9 @@ async fn command() -> Result<ExitCode, Failure> {
 
 async fn services() -> Result<ExitCode, Failure> {
     let services = Services::start().await?;
-    println!("RESERVATION_API_BASE={}", services.reservation_api_base());
-    println!("INVENTORY_GRPC_ADDR={}", services.inventory_addr());
+    for (name, value) in services.environment() {
+        println!("export {name}={value}");
+    }
     std::future::pending().await
 }
 

@@ -12,10 +12,11 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::{self, failed};
 use super::moto::Moto;
+use super::outgoing::Outgoing;
 use crate::services::locked;
 
 /// SQS takes so many entries a call.
@@ -119,40 +120,6 @@ impl Sqs {
         let arn = answered.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
         let arn = arn.ok_or_else(|| io::Error::other(format!("the queue {name} has no ARN")))?;
         Ok((url, arn))
-    }
-}
-
-/// A message to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Its body.
-    pub body: String,
-    /// Its message group, for a FIFO queue; one for all when there is none.
-    pub group: Option<String>,
-}
-
-impl From<String> for Outgoing {
-    fn from(body: String) -> Self {
-        Self { body, group: None }
-    }
-}
-
-impl From<&str> for Outgoing {
-    fn from(body: &str) -> Self {
-        body.to_owned().into()
-    }
-}
-
-impl From<&Value> for Outgoing {
-    fn from(body: &Value) -> Self {
-        body.to_string().into()
-    }
-}
-
-/// Group and body.
-impl<G: Into<String>, B: Into<String>> From<(G, B)> for Outgoing {
-    fn from((group, body): (G, B)) -> Self {
-        Self { body: body.into(), group: Some(group.into()) }
     }
 }
 
