@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo test fmt bench clean-tools
+.PHONY: help tools demo local load test fmt bench clean-tools
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -16,6 +16,18 @@ demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check what comes of it
 	$(require_cargo)
 	cargo run --locked -p reservation-worker-local -- demo
+
+# Another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
+SQS = $(if $(ENDPOINT),--endpoint $(ENDPOINT))
+N := 1000
+
+local: $(TOOLS) ## start queue, services and function on this machine, until Ctrl-C
+	$(require_cargo)
+	cargo run --locked -p reservation-worker-local -- local $(SQS)
+
+load: $(TOOLS) ## send N=1000 events through the queue at once, measure, and check what comes of them
+	$(require_cargo)
+	cargo run --locked -p reservation-worker-local -- load $(N) $(SQS)
 
 test: $(TOOLS) ## check format, lints and documentation, run all tests, then the demo
 	$(require_cargo)

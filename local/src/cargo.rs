@@ -27,14 +27,26 @@ pub fn command(workspace: &Path) -> Command {
 ///
 /// The build fails.
 pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    release(workspace, target, &["reservation-worker", "reservation-worker-functions"])
+}
+
+/// Builds what is deployed and nothing else. Returns the function's binary.
+///
+/// # Errors
+///
+/// The build fails.
+pub fn build_worker(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    Ok(release(workspace, target, &["reservation-worker"])?.join("reservation-worker"))
+}
+
+/// Not the whole workspace: its tests' features would come along.
+fn release(workspace: &Path, target: &Path, packages: &[&str]) -> io::Result<PathBuf> {
     let mut build = command(workspace);
-    build.args(RELEASE.split(' ')).arg("--target-dir").arg(target);
+    build.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(target);
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
     if build.status()?.success() {
         Ok(target.join("release"))
     } else {
         Err(io::Error::other("the release build failed"))
     }
 }
-
-/// Not the whole workspace: its tests' features would come along.
-const RELEASE: &str = "build --release --locked --bins -p reservation-worker -p reservation-worker-functions";

@@ -1,4 +1,4 @@
-//! The desk's command line: the demo, and the two services by themselves.
+//! The desk's command line: the demo, the queue with all around it, a burst of events, the services.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a person, not a function")]
 
@@ -9,6 +9,9 @@ use reservation_worker_local::Services;
 use tokio::signal::unix::{SignalKind, signal};
 
 mod demo;
+mod live;
+mod load;
+mod stand;
 
 /// What a person is told when something cannot be done.
 type Failure = Box<dyn std::error::Error>;
@@ -16,8 +19,10 @@ type Failure = Box<dyn std::error::Error>;
 const USAGE: &str = "\
 usage: reservation-worker-local <command>
 
-  demo      run every event of events/ through the function under `cargo lambda`
-  services  start the reservation API and the inventory service, until Ctrl-C";
+  demo                     run every event of events/ through the function under `cargo lambda`
+  local [--endpoint URL]   start queue, services and function, until Ctrl-C
+  load N [--endpoint URL]  send N events at once, measure, and check what comes of them
+  services                 start the reservation API and the inventory service, until Ctrl-C";
 
 /// Exit status of a command that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -39,9 +44,17 @@ async fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::run().await,
+        ["local"] => live::run(None).await,
+        ["local", "--endpoint", endpoint] => live::run(Some(endpoint)).await,
+        ["load", events] => load::run(number(events)?, None).await,
+        ["load", events, "--endpoint", endpoint] => load::run(number(events)?, Some(endpoint)).await,
         ["services"] => services().await,
         _ => Err(USAGE.into()),
     }
+}
+
+fn number(text: &str) -> Result<usize, Failure> {
+    text.parse().map_err(|_| format!("`{text}` is not a number of events").into())
 }
 
 async fn services() -> Result<ExitCode, Failure> {

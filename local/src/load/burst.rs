@@ -1,0 +1,96 @@
+//! Events of all types and shapes, a fifth of them duplicates, in random order.
+
+use std::collections::HashMap;
+
+use reservation_worker_local::{Hold, Status};
+use serde_json::{Value, json};
+
+const DUPLICATES_PERCENT: usize = 20;
+
+pub(super) struct Burst {
+    pub(super) holds: Vec<Hold>,
+    pub(super) bodies: Vec<String>,
+    /// How each reservation is to end.
+    pub(super) expected: HashMap<String, Status>,
+}
+
+impl Burst {
+    pub(super) fn of(events: usize) -> Self {
+        let duplicates = events * DUPLICATES_PERCENT / 100;
+        let mut burst = Burst { holds: Vec::new(), bodies: Vec::new(), expected: HashMap::new() };
+        for number in 0..events - duplicates {
+            let hold = hold(number);
+            let (body, status) = event(number, &hold);
+            burst.bodies.push(body.to_string());
+            burst.expected.insert(hold.reservation_id.clone(), status);
+            burst.holds.push(hold);
+        }
+        for _ in 0..duplicates {
+            burst.bodies.push(burst.bodies[fastrand::usize(..burst.holds.len())].clone());
+        }
+        fastrand::shuffle(&mut burst.bodies);
+        burst
+    }
+}
+
+/// Every tenth has no seats but a quantity.
+fn hold(number: usize) -> Hold {
+    let seats = if number % 10 == 9 { 0 } else { 1 + number % 4 };
+    Hold {
+        reservation_id: format!("rsv_{number:06}"),
+        event_id: format!("evt_{}", number % 3),
+        user_id: Some(format!("usr_{number}")),
+        seat_ids: (0..seats).map(|seat| format!("S-{number}-{seat}")).collect(),
+        quantity: (seats == 0).then_some(2),
+    }
+}
+
+fn event(number: usize, hold: &Hold) -> (Value, Status) {
+    let id = format!("{:032x}", fastrand::u128(..));
+    let payment = format!("pay_{number}");
+    let seats = u32::try_from(hold.seat_ids.len()).unwrap_or(u32::MAX);
+    let detail = json!({
+        "reservation_id": hold.reservation_id,
+        "event_id": hold.event_id,
+        "seat_ids": hold.seat_ids,
+        "qty": hold.quantity.unwrap_or(seats),
+        "payment_intent_id": payment,
+    });
+    let shaped = |event_type| shaped(number / 6, event_type, &id, &detail);
+    let simulated = |status| {
+        json!({
+            "version": "0", "id": id, "detail-type": "Payment Status Updated", "source": "payment-sim-api",
+            "detail": {
+                "event_type": "payment.status_updated", "payment_id": payment,
+                "reservation_id": hold.reservation_id, "status": status,
+            },
+        })
+    };
+    match number % 6 {
+        0 => (shaped("reservation.expired"), Status::Expired),
+        1 => (shaped("reservation.hold.expired"), Status::Expired),
+        2 => (shaped("payment.approved"), Status::Confirmed),
+        3 => (shaped("payment.failed"), Status::Cancelled),
+        4 => (simulated("PAYMENT_STATUS_COMPLETED"), Status::Confirmed),
+        _ => (simulated("PAYMENT_STATUS_FAILED"), Status::Cancelled),
+    }
+}
+
+/// The other four shapes of contract section 2, by turns.
+fn shaped(turn: usize, event_type: &str, id: &str, detail: &Value) -> Value {
+    match turn % 4 {
+        0 => json!({
+            "version": "0", "id": id, "detail-type": event_type, "source": "reservation-api", "detail": detail,
+        }),
+        1 => json!({ "id": id, "type": event_type, "source": "reservation-api", "detail": detail }),
+        2 => json!({
+            "id": id, "type": event_type, "payload": detail,
+            "reservation_id": detail["reservation_id"], "event_id": detail["event_id"],
+        }),
+        _ => {
+            let mut bare = detail.clone();
+            bare["type"] = json!(event_type);
+            bare
+        }
+    }
+}
