@@ -25,7 +25,7 @@ const LEAST_RESERVE: Duration = Duration::from_millis(100);
 
 /// Turns records into outcomes. The batch knows nothing else of the work.
 pub trait Handler {
-    /// What a record turned out to ask for, were it that it cannot be understood.
+    /// What a record asks for, or that it could not be understood.
     type Job: Job;
 
     /// Reads a record.
