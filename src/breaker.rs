@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::telemetry::call::Service;
+
 /// Opens after so many calls in a row that found the service unavailable, for so long.
 #[derive(Debug)]
 pub struct Breaker {
-    service: &'static str,
+    service: Service,
     failures: u32,
     open_for: Duration,
     state: Mutex<State>,
@@ -33,7 +35,7 @@ pub struct Open {
 
 impl Breaker {
     /// Either at 0 is no breaker.
-    pub fn new(service: &'static str, failures: u32, open_for: Duration) -> Self {
+    pub fn new(service: Service, failures: u32, open_for: Duration) -> Self {
         Self { service, failures, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
@@ -80,7 +82,7 @@ impl Breaker {
     fn open(&self, state: &mut State) {
         *state = State::Open { until: Instant::now() + self.open_for };
         let open_ms = self.open_for.as_millis() as u64;
-        tracing::warn!(service = self.service, open_ms, "breaker open");
+        tracing::warn!(service = self.service.as_str(), open_ms, "breaker open");
     }
 }
 
@@ -102,7 +104,7 @@ impl Permit<'_> {
             State::Probing if self.is_probe && unavailable => self.breaker.open(&mut state),
             State::Probing if self.is_probe => {
                 *state = State::Closed { failures: 0 };
-                tracing::info!(service = self.breaker.service, "breaker closed");
+                tracing::info!(service = self.breaker.service.as_str(), "breaker closed");
             }
             // A call from before it opened says nothing new.
             State::Open { .. } | State::Probing => {}

@@ -11,6 +11,7 @@ use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
+use crate::telemetry::call::{Call, CallOutcome, Service};
 
 mod verdict;
 
@@ -35,10 +36,12 @@ pub mod proto {
 use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
+type Client = InventoryServiceClient<Channel>;
+
 /// The client: one channel for the life of the process, connected when first needed and again when lost.
 #[derive(Debug)]
 pub struct Inventory {
-    client: InventoryServiceClient<Channel>,
+    client: Client,
     breaker: Breaker,
     timeout: Duration,
 }
@@ -90,8 +93,8 @@ impl Inventory {
         connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
         let channel = endpoint.connect_with_connector_lazy(connector);
         Ok(Self {
-            client: InventoryServiceClient::new(channel),
-            breaker: Breaker::new("inventory", config.breaker_failures, config.breaker_open),
+            client: Client::new(channel),
+            breaker: Breaker::new(Service::Inventory, config.breaker_failures, config.breaker_open),
             timeout,
         })
     }
@@ -119,11 +122,8 @@ impl Inventory {
             .to_owned(),
             idempotency_key: format!("{}:RELEASE", held.reservation_id),
         };
-        retry(deadline, async || {
-            let mut client = self.client.clone();
-            self.once(client.release_hold(self.request(&message))).await
-        })
-        .await
+        let call = async |mut client: Client, request| client.release_hold(request).await;
+        retry(deadline, async || self.once("ReleaseHold", &message, call).await).await
     }
 
     /// Sells the seats of a hold.
@@ -147,40 +147,34 @@ impl Inventory {
             user_id: user_id.unwrap_or_default().to_owned(),
             idempotency_key: format!("{}:COMMIT", held.reservation_id),
         };
-        retry(deadline, async || {
-            let mut client = self.client.clone();
-            self.once(client.commit_reservation(self.request(&message))).await
-        })
-        .await
-    }
-
-    /// A message with the time that the service has for it.
-    fn request<M: Clone>(&self, message: &M) -> Request<M> {
-        let mut request = Request::new(message.clone());
-        request.set_timeout(self.timeout);
-        request
+        let call = async |mut client: Client, request| client.commit_reservation(request).await;
+        retry(deadline, async || self.once("CommitReservation", &message, call).await).await
     }
 
     /// One try. Our clock is looked at first: when the channel's own ends a call, it says `CANCELLED`.
-    async fn once<R: Reply>(
+    async fn once<M: Clone, R: Reply>(
         &self,
-        call: impl Future<Output = Result<Response<R>, Status>>,
+        method: &'static str,
+        message: &M,
+        call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
-        let in_time = async {
-            tokio::select! {
+        let tried = async {
+            let told = Call::begin(Service::Inventory, method);
+            let mut request = Request::new(message.clone());
+            request.set_timeout(self.timeout);
+            let reply = tokio::select! {
                 biased;
                 () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
-                reply = call => reply.map(Response::into_inner),
-            }
+                reply = call(self.client.clone(), request) => reply.map(Response::into_inner),
+            };
+            let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
+            let done = judge(reply);
+            let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
+            told.end(format_args!("{code:?}"), outcome);
+            (done, matches!(code, Code::Unavailable | Code::DeadlineExceeded))
         };
-        let unavailable = |reply: &Result<R, Status>| {
-            reply
-                .as_ref()
-                .is_err_and(|status| matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded))
-        };
-        let reply = self.breaker.call(in_time, unavailable).await?;
-        tracing::debug!(code = ?reply.as_ref().map_or_else(Status::code, |_| Code::Ok), "inventory answered");
-        judge(reply)
+        let (done, _) = self.breaker.call(tried, |(_, unavailable)| *unavailable).await?;
+        done
     }
 }
 

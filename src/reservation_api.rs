@@ -11,6 +11,7 @@ use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
+use crate::telemetry::call::{Call, CallOutcome, Service};
 
 mod error;
 mod reply;
@@ -102,7 +103,7 @@ impl ReservationApi {
         Ok(Self {
             http,
             base: config.reservation_api.clone(),
-            breaker: Breaker::new("reservation-api", config.breaker_failures, config.breaker_open),
+            breaker: Breaker::new(Service::ReservationApi, config.breaker_failures, config.breaker_open),
             longest_retry_after: config.backoff_max,
         })
     }
@@ -133,7 +134,7 @@ impl ReservationApi {
             .patch(self.url(reservation_id))
             .header("idempotency-key", format!("{reservation_id}:{to}"))
             .json(&update);
-        let reply = self.send(request).await?;
+        let reply = self.send("PATCH", request).await?;
         if reply.status.is_success() {
             return Ok(Answer::Done(reply.reservation(reservation_id)));
         }
@@ -153,7 +154,7 @@ impl ReservationApi {
     }
 
     async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
-        let reply = self.send(self.http.get(self.url(reservation_id))).await?;
+        let reply = self.send("GET", self.http.get(self.url(reservation_id))).await?;
         if reply.status.is_success() {
             reply.reservation(reservation_id).ok_or(Error::Unreadable)
         } else {
@@ -162,11 +163,20 @@ impl ReservationApi {
     }
 
     /// A successful reply, or one that refuses and may say how the reservation ended.
-    async fn send(&self, request: RequestBuilder) -> Result<Reply, Error> {
+    async fn send(&self, method: &'static str, request: RequestBuilder) -> Result<Reply, Error> {
         let sent = async {
-            let reply = Reply::read(request.send().await?, self.longest_retry_after).await;
-            tracing::debug!(status = reply.status.as_u16(), "reservation API answered");
-            Ok(reply)
+            let told = Call::begin(Service::ReservationApi, method);
+            match request.send().await.map_err(Error::from) {
+                Ok(response) => {
+                    let reply = Reply::read(response, self.longest_retry_after).await;
+                    told.end(reply.status.as_u16(), reply.outcome());
+                    Ok(reply)
+                }
+                Err(error) => {
+                    told.end("none", CallOutcome::of(&error));
+                    Err(error)
+                }
+            }
         };
         let unavailable = |sent: &Result<Reply, Error>| {
             sent.as_ref().map_or(true, |reply| matches!(reply.status.as_u16(), 502..=504))

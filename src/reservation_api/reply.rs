@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, Refusal};
 use crate::reservation::{Ending, Id, Seats};
+use crate::telemetry::call::CallOutcome;
 
 /// A longer body is not read on: no reply of the API is.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -84,6 +85,19 @@ impl Reply {
             "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
             "RESERVATION_EXPIRED" => Some(Ending::Expired),
             _ => None,
+        }
+    }
+
+    /// What the reply says by itself.
+    pub(super) fn outcome(&self) -> CallOutcome {
+        if self.status.is_success() {
+            CallOutcome::Success
+        } else if self.status == StatusCode::CONFLICT || self.ended().is_some() {
+            CallOutcome::Conflict
+        } else if Refusal::is_transient(self.status) {
+            CallOutcome::Transient
+        } else {
+            CallOutcome::Rejected
         }
     }
 

@@ -117,10 +117,25 @@ async fn debug_lines_show_each_call_and_whose_it_is() {
             assert_eq!(line["reservation_id"], reservation_id);
         }
     }
-    let statuses = ran.log.iter().filter_map(|line| line["status"].as_u64());
-    let mut statuses: Vec<_> = statuses.collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 503, 503]);
+    let calls = ran.log.iter().filter(|line| line["message"] == "service called");
+    let said = |line: &Value| {
+        ["service", "method", "status", "result"]
+            .map(|field| line[field].as_str().unwrap().to_owned())
+            .join(" ")
+    };
+    let mut calls: Vec<_> = calls.map(said).collect();
+    calls.sort_unstable();
+    assert_eq!(
+        calls,
+        [
+            "inventory CommitReservation Ok success",
+            "inventory ReleaseHold Ok success",
+            "reservation-api PATCH 200 success",
+            "reservation-api PATCH 200 success",
+            "reservation-api PATCH 503 transient",
+            "reservation-api PATCH 503 transient",
+        ]
+    );
 }
 
 #[tokio::test]
