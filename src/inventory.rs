@@ -15,8 +15,8 @@ use crate::telemetry::call::{Call, CallOutcome, Service};
 
 mod verdict;
 
-pub use verdict::Error;
-use verdict::{Reply, judge};
+use verdict::Reply;
+pub use verdict::{Error, judge};
 
 /// The messages and the client that `build.rs` makes of `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in proto/")]
