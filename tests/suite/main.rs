@@ -13,6 +13,7 @@ mod config;
 mod events;
 mod logs;
 mod process;
+mod properties;
 mod rules;
 mod seat_replies;
 mod status_replies;
