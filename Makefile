@@ -43,9 +43,9 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
-bench: ## measure what a batch costs
+bench: ## measure what the function costs beside a bare one, into docs/performance/
 	$(require_cargo)
-	cargo bench --locked
+	cargo bench --locked --bench performance
 
 clean-tools: ## remove what make tools has installed
 	rm -rf .tools

@@ -128,6 +128,16 @@ impl Function {
         Ok(self.ready_after.unwrap_or_default())
     }
 
+    /// Waits until the function asks for its next invocation: what it does after a response is done.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or did not ask within 10 s.
+    pub async fn idle(&mut self) -> Result<(), InvokeError> {
+        self.waiting = Some(self.next_waiting().await?);
+        Ok(())
+    }
+
     /// Invokes the function as Lambda does, with a deadline `limit` from now.
     ///
     /// # Errors
