@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::serve::ListenerExt;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -187,6 +188,19 @@ impl Function {
             InvokeError::Exited(status) => Ok(Exit { status, init_error: self.init_error.take() }),
             error => Err(error),
         }
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// It still runs after `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<Exit, InvokeError> {
+        // A process that has been waited for has no id any more: the number may be another's.
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            _ = kill_process(pid, Signal::TERM);
+        }
+        self.exit(limit).await
     }
 
     /// Kills the process at once.
