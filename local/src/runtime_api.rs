@@ -290,10 +290,7 @@ impl Drop for Function {
 
 /// A body of no bytes is a response, too: to the event source mapping, it is an empty one.
 fn json(body: &[u8]) -> io::Result<Value> {
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    Ok(serde_json::from_slice(body)?)
+    Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? })
 }
 
 fn since_epoch() -> Duration {
