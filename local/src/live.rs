@@ -57,10 +57,10 @@ inventory        {inventory}
 
 Held: {RESERVATION}, seats A-12 and A-13. Send an event with the AWS CLI:
 
-  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=ap-northeast-2
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2 # not on AWS itself
   aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
 
-or, without AWS's own SQS, with curl:
+or, but not on AWS itself, with curl:
 
   curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
 
