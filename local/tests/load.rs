@@ -1,5 +1,7 @@
 //! The burst of `make load`, in small: its exit status says whether the invariants hold.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
