@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reservation_worker_local::{SeatState, Status};
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
 
 use crate::stage::{LONG, Stage, approved, expired, failed};
 
@@ -41,6 +41,26 @@ async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_de
         let asked = changes.iter().filter(|(message_id, _)| *message_id == id).map(|(_, seconds)| *seconds);
         assert_eq!(asked.collect::<Vec<_>>(), [0; 5], "{id}");
     }
+}
+
+#[tokio::test]
+async fn an_event_that_always_fails_is_kept_back_longer_each_time_and_not_at_all_after_its_last_receive() {
+    let stage = Stage::new(false, 5, LONG).await;
+    stage.hold("r1");
+    stage.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)));
+    // The back-off that is deployed.
+    let variables = [("BACKOFF_BASE_MS", "1000"), ("BACKOFF_MAX_MS", "900000"), ("MAX_RETRIES", "5")];
+    let running = stage.mapping(&variables).start().await.unwrap();
+    stage.queue.send([approved("r1")]).await.unwrap();
+    stage.drained(&running).await;
+    running.stop().await;
+
+    let seconds: Vec<_> = stage.sqs.visibility_changes().iter().map(|(_, seconds)| *seconds).collect();
+    let expected = [1..=1, 2..=2, 4..=5, 8..=10, 0..=0];
+    assert_eq!(seconds.len(), expected.len(), "{seconds:?}");
+    assert!(expected.iter().zip(&seconds).all(|(range, seconds)| range.contains(seconds)), "{seconds:?}");
+    let dead = stage.queue.dead().await.unwrap();
+    assert_eq!(dead.iter().map(|(_, _, receives)| *receives).collect::<Vec<_>>(), [5]);
 }
 
 #[tokio::test]
