@@ -1,5 +1,6 @@
 //! The inventory service: gRPC, owner of the seats (contract section 3).
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -173,10 +174,12 @@ impl Inventory {
                 reply = call => reply.map(Response::into_inner),
             }
         };
+        // A connection that breaks is `UNKNOWN` with a cause, or `CANCELLED` for the calls that waited for it.
         let unavailable = |reply: &Result<R, Status>| {
-            reply
-                .as_ref()
-                .is_err_and(|status| matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded))
+            reply.as_ref().is_err_and(|status| match status.code() {
+                Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => true,
+                _ => status.source().is_some(),
+            })
         };
         let reply = self.breaker.call(in_time, unavailable).await?;
         tracing::debug!(code = ?reply.as_ref().map_or_else(Status::code, |_| Code::Ok), "inventory answered");

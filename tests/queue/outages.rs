@@ -1,11 +1,15 @@
 //! The inventory is down for a while, and back again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reservation_worker_local::event_source::Running;
 use reservation_worker_local::{Effect, Fault, Operation, Service, Status};
 use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::stage::{LONG, Stage, approved};
@@ -25,6 +29,26 @@ async fn an_inventory_that_refuses_connections_is_probed_and_kills_no_event() {
     let refused = |line: &&Value| line["message"] == "inventory answered" && line["code"] == "Unavailable";
     outage.assert_no_storm(log.iter().filter(refused).count(), down);
     outage.stage.services.restart(Service::Inventory).await.unwrap();
+    outage.end().await;
+}
+
+#[tokio::test]
+async fn an_inventory_that_drops_connections_sees_single_probes() {
+    let mut outage = Outage::begin().await;
+    outage.stage.services.stop(Service::Inventory).await;
+    let listener = TcpListener::bind(outage.stage.services.inventory_addr()).await.unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = accepted.clone();
+    let mut dropping = JoinSet::new();
+    dropping.spawn(async move {
+        while listener.accept().await.is_ok() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let down = outage.last().await;
+    dropping.shutdown().await;
+    outage.stage.services.restart(Service::Inventory).await.unwrap();
+    outage.assert_no_storm(accepted.load(Ordering::Relaxed), down);
     outage.end().await;
 }
 
@@ -51,7 +75,7 @@ struct Outage {
 
 impl Outage {
     async fn begin() -> Self {
-        let stage = Stage::new(false, 8, LONG).await;
+        let stage = Stage::new(false, 5, LONG).await;
         let (failures, open_ms) = (FAILURES.to_string(), OPEN.as_millis().to_string());
         // The back-off that is deployed, so that the receives last.
         let mut mapping = stage.mapping(&[
@@ -59,7 +83,6 @@ impl Outage {
             ("BACKOFF_MAX_MS", "900000"),
             ("BREAKER_FAILURES", &failures),
             ("BREAKER_OPEN_MS", &open_ms),
-            ("MAX_RETRIES", "8"),
             ("LOG_LEVEL", "debug"),
         ]);
         mapping.idle = LONG; // a process that is ended cannot close its breaker
