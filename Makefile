@@ -18,16 +18,17 @@ demo: $(TOOLS) ## run every event of events/ through the function under cargo la
 	cargo run --locked -p reservation-worker-local -- demo
 
 # Another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
-SQS = $(if $(ENDPOINT),--endpoint $(ENDPOINT))
+# Services with a fault: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
+OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
 N := 1000
 
 local: $(TOOLS) ## start queue, services and function on this machine, until Ctrl-C
 	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- local $(SQS)
+	cargo run --locked -p reservation-worker-local -- local $(OPTIONS)
 
 load: $(TOOLS) ## send N=1000 events through the queue at once, measure, and check what comes of them
 	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- load $(N) $(SQS)
+	cargo run --locked -p reservation-worker-local -- load $(N) $(OPTIONS)
 
 test: $(TOOLS) ## check format, lints and documentation, run all tests, then the demo
 	$(require_cargo)
