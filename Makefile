@@ -3,6 +3,7 @@
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
+DEPLOY_TOOLS := $(VENV)/installed-deploy
 
 require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
 require_cargo = $(call require,cargo,https://rustup.rs)
@@ -55,4 +56,8 @@ $(TOOLS): tools.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	@touch $@
+
+$(DEPLOY_TOOLS): deploy-tools.txt $(TOOLS)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r deploy-tools.txt
 	@touch $@
