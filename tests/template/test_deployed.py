@@ -48,7 +48,7 @@ def carried(parameters):
 class Deployed:
     def setUp(self):
         warnings.simplefilter("ignore")
-        mock = mock_aws()
+        mock = mock_aws(config={"lambda": {"use_docker": False}})
         mock.start()
         self.addCleanup(mock.stop)
         self.meant = self.deploy(VARIANTS[self.variant])
@@ -96,8 +96,7 @@ class Deployed:
         return meant
 
     def stop_polling(self):
-        """moto would run the function in Docker."""
-        boto3.client("lambda").delete_event_source_mapping(UUID=self.made["WorkerQueue"])
+        boto3.client("lambda").update_event_source_mapping(UUID=self.made["WorkerQueue"], Enabled=False)
 
     def test_queues(self):
         sqs = boto3.client("sqs")
@@ -117,6 +116,21 @@ class Deployed:
                     )
                 else:
                     self.assertEqual(attributes[key].lower(), str(value).lower(), key)
+
+    def test_a_record_that_is_returned_too_often_is_a_dead_letter(self):
+        self.stop_polling()
+        sqs = boto3.client("sqs")
+        group = {"MessageGroupId": "rsv_1"} if "FifoQueue" in self.meant["EventQueue"] else {}
+
+        def receive(queue):
+            return sqs.receive_message(QueueUrl=self.made[queue], VisibilityTimeout=0).get("Messages", [])
+
+        sqs.send_message(QueueUrl=self.made["EventQueue"], MessageBody="{}", **group)
+        for _ in range(int(self.meant["EventQueue"]["RedrivePolicy"]["maxReceiveCount"])):
+            (message,) = receive("EventQueue")
+        self.assertEqual(receive("EventQueue"), [])
+        (dead,) = receive("DeadLetterQueue")
+        self.assertEqual(dead["MessageId"], message["MessageId"])
 
     def test_policies(self):
         iam, sqs = boto3.client("iam"), boto3.client("sqs")
