@@ -12,7 +12,10 @@ use yaml_rust2::{Yaml, YamlLoader};
 const NOT_SET: [(&str, &str); 3] = [
     ("AWS_LAMBDA_LOG_LEVEL", "Lambda sets it from LoggingConfig"),
     ("AWS_XRAY_DAEMON_ADDRESS", "Lambda sets it"),
-    ("RESERVATION_API_TOKEN", "a token in a template is read by all who may read the stack; the secret has it"),
+    (
+        "RESERVATION_API_TOKEN",
+        "a token in a template is read by all who may read the stack; the secret has it",
+    ),
 ];
 
 fn template() -> Yaml {
@@ -59,7 +62,8 @@ fn what_nobody_sets_is_as_without_a_template() {
     let mut deployed = services.clone();
     let variables = variables(&template);
     for (name, value) in &variables {
-        let default = value.as_str().and_then(|parameter| text(&template["Parameters"][parameter]["Default"]));
+        let default =
+            value.as_str().and_then(|parameter| text(&template["Parameters"][parameter]["Default"]));
         if let Some(default) = default.filter(|default| !default.is_empty()) {
             deployed.insert(name, default);
         }

@@ -252,6 +252,12 @@ class Permissions(unittest.TestCase):
             self.assertEqual(worker["Metrics"]["Condition"], namespace)
 
     @each_variant
+    def test_codedeploy_may_move_this_alias_alone(self, _, made):
+        alias, alarms = self.roles(made)["DeploymentRole"]
+        self.assertEqual(alias["Resource"], ["Worker.Arn", "Worker.Arn:live"])
+        self.assertEqual(alarms["Action"], "cloudwatch:DescribeAlarms")
+
+    @each_variant
     def test_only_schedules_of_the_group_take_on_the_expiry_role(self, _, made):
         (trust,) = made["HoldExpiryRole"]["AssumeRolePolicyDocument"]["Statement"]
         self.assertEqual(trust["Condition"]["ArnEquals"], {"aws:SourceArn": "HoldExpiries.Arn"})
