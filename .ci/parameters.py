@@ -11,6 +11,6 @@ import tomlkit
 environment, bootstrap = sys.argv[1:]
 config = tomlkit.parse(Path("samconfig.toml").read_text())
 parameters = config[environment]["deploy"]["parameters"]["parameter_overrides"]
-made_of = [Path(bootstrap).read_bytes(), Path("template.yaml").read_bytes(), *(p.encode() for p in parameters)]
-release = hashlib.sha256(b"\0".join(made_of)).hexdigest()
+files = [Path(bootstrap).read_bytes(), Path("template.yaml").read_bytes()]
+release = hashlib.sha256(b"\0".join(files + [parameter.encode() for parameter in parameters])).hexdigest()
 print(*parameters, f"Release={release}")

@@ -1,10 +1,16 @@
 """What a reviewer would look for, held for each variant of the stack."""
 
 import functools
+import subprocess
+import sys
+import tempfile
 import unittest
+from pathlib import Path
+
+from samcli.cli.types import CfnParameterOverridesType
 
 import stack
-from stack import ACCOUNT, KEY, REGION, SECRET, SERVICES, STACK, VARIANTS, Stack
+from stack import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, STACK, VARIANTS, Stack
 
 # Sids of the statements whose resource is * because AWS knows none for their actions.
 FORCED = {"Metrics", "Traces", "VpcLookup"}
@@ -264,6 +270,38 @@ class Permissions(unittest.TestCase):
         self.assertEqual(trust["Condition"]["StringEquals"], {"aws:SourceAccount": ACCOUNT})
         queues = ["EventQueue.Arn", "UndeliveredQueue.Arn"]
         self.assertEqual(self.roles(made)["HoldExpiryRole"][0]["Resource"], queues)
+
+
+class Environments(unittest.TestCase):
+    def parameters(self, environment, code=b"code"):
+        """What make deploy hands to sam, as sam reads it."""
+        with tempfile.TemporaryDirectory() as directory:
+            bootstrap = Path(directory, "bootstrap")
+            bootstrap.write_bytes(code)
+            command = [sys.executable, ".ci/parameters.py", environment, str(bootstrap)]
+            printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        return CfnParameterOverridesType().convert(printed.split(), None, None)
+
+    def test_each_can_be_deployed(self):
+        known = set(stack.source()["Parameters"])
+        for environment in ("default", "dev", "prod"):
+            parameters = self.parameters(environment)
+            self.assertLessEqual(set(parameters), known)
+            self.assertEqual(Stack(parameters).refused_by(), [])
+
+    def test_code_and_parameters_make_the_release(self):
+        releases = {
+            self.parameters(*deployed)["Release"] for deployed in (("dev",), ("prod",), ("dev", b"new"))
+        }
+        self.assertEqual(len(releases), 3)
+        self.assertEqual(self.parameters("dev"), self.parameters("dev"))
+
+    def test_dev_and_prod_can_stand_side_by_side(self):
+        dev, prod = Stack(self.parameters("dev")), Stack(self.parameters("prod"))
+        for resource, name in (("HoldExpiries", "Name"), ("ReservationEvents", "EventBusName")):
+            self.assertNotEqual(dev[resource][name], prod[resource][name])
+        namespaces = {made["Worker"]["Environment"]["Variables"]["METRICS_NAMESPACE"] for made in (dev, prod)}
+        self.assertEqual(len(namespaces), 2)
 
 
 class EventsIn(unittest.TestCase):
