@@ -1,6 +1,7 @@
 """The stack that template.yaml makes of given parameters: transformed offline as `sam deploy` has it done,
 with its intrinsic functions evaluated. What only AWS knows stays a symbol: `Queue.Arn`."""
 
+import functools
 import json
 import logging
 import os
@@ -166,3 +167,15 @@ class Stack:
         text, more = argument if isinstance(argument, list) else (argument, {})
         more = self.evaluate(more)
         return re.sub(r"\$\{([^}]+)\}", lambda m: str(more.get(m[1], self._values.get(m[1], m[1]))), text)
+
+
+def each_variant(test):
+    """Runs a test for every variant of the stack."""
+
+    @functools.wraps(test)
+    def run(self):
+        for name, parameters in VARIANTS.items():
+            with self.subTest(name):
+                test(self, name, Stack(parameters))
+
+    return run
