@@ -1,5 +1,7 @@
 //! What the AWS clients share: how they reach AWS, and what their errors say.
 
+use std::error::Error as _;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
@@ -24,5 +26,20 @@ where
     SdkError<E>: std::error::Error + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
-    code.or_else(|| cause(error)).unwrap_or_else(|| error.to_string())
+    code.or_else(|| cause(error)).or_else(|| not_sent(error)).unwrap_or_else(|| error.to_string())
+}
+
+/// Why a request never left: there are no credentials, or no region.
+fn not_sent<E>(error: &SdkError<E>) -> Option<String>
+where
+    SdkError<E>: std::error::Error,
+{
+    let why = match error {
+        SdkError::ConstructionFailure(_) => error.source(),
+        SdkError::DispatchFailure(failure) => {
+            failure.as_connector_error().filter(|connector| connector.is_other())?.source()
+        }
+        _ => None,
+    };
+    why.map(ToString::to_string)
 }
