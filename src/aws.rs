@@ -1,6 +1,7 @@
 //! What the AWS clients share: how they reach AWS, and what their errors say.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::iter::successors;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -23,23 +24,21 @@ pub async fn config(region: Option<Region>) -> SdkConfig {
 /// The service's error code, else why it could not be reached.
 pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String
 where
-    SdkError<E>: std::error::Error + 'static,
+    SdkError<E>: Error + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
     code.or_else(|| cause(error)).or_else(|| not_sent(error)).unwrap_or_else(|| error.to_string())
 }
 
-/// Why a request never left: there are no credentials, or no region.
+/// Why a request never left, in the SDK's own words: there are no credentials, or no region.
 fn not_sent<E>(error: &SdkError<E>) -> Option<String>
 where
-    SdkError<E>: std::error::Error,
+    SdkError<E>: Error,
 {
-    let why = match error {
-        SdkError::ConstructionFailure(_) => error.source(),
-        SdkError::DispatchFailure(failure) => {
-            failure.as_connector_error().filter(|connector| connector.is_other())?.source()
-        }
-        _ => None,
-    };
-    why.map(ToString::to_string)
+    match error {
+        SdkError::ConstructionFailure(_) => {}
+        SdkError::DispatchFailure(failure) if failure.is_other() => {}
+        _ => return None,
+    }
+    successors(error.source(), |cause| cause.source()).last().map(ToString::to_string)
 }

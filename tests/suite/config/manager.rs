@@ -153,8 +153,8 @@ async fn a_function_works_with_all_its_settings_from_secrets_manager() {
 async fn an_init_error_says_what_is_missing_to_ask_secrets_manager() {
     let manager = silent().await;
     let cases = [
-        ("AWS_ACCESS_KEY_ID", "the credential provider was not enabled"),
-        ("AWS_REGION", "Invalid Configuration: Missing Region"),
+        ("AWS_ACCESS_KEY_ID", "no providers in chain provided credentials"),
+        ("AWS_REGION", "invalid value for field: `region` - must be a valid host label"),
     ];
     for (missing, reason) in cases {
         let more = [(missing, ""), ("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nowhere")];
