@@ -40,5 +40,5 @@ where
         SdkError::DispatchFailure(failure) if failure.is_other() => {}
         _ => return None,
     }
-    successors(error.source(), |cause| cause.source()).last().map(ToString::to_string)
+    successors(error.source(), |cause: &&dyn Error| (*cause).source()).last().map(ToString::to_string)
 }
