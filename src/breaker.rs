@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::telemetry::call::Service;
+use crate::telemetry::metrics::Metrics;
 
 /// Opens after so many calls in a row that found the service unavailable, for so long.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub struct Breaker {
     service: Service,
     failures: u32,
     open_for: Duration,
+    metrics: Metrics,
     state: Mutex<State>,
 }
 
@@ -29,14 +32,17 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not called: its breaker is open")]
 pub struct Open {
+    /// Whose breaker it is.
+    pub service: Service,
     /// What is left of its time; zero while a probe is under way.
     pub left: Duration,
 }
 
 impl Breaker {
-    /// Either at 0 is no breaker.
-    pub fn new(service: Service, failures: u32, open_for: Duration) -> Self {
-        Self { service, failures, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+    /// `BREAKER_FAILURES` or `BREAKER_OPEN_MS` at 0 is no breaker.
+    pub fn new(service: Service, config: &Config, metrics: Metrics) -> Self {
+        let (failures, open_for) = (config.breaker_failures, config.breaker_open);
+        Self { service, failures, open_for, metrics, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
     /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
@@ -65,12 +71,12 @@ impl Breaker {
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
-                    return Err(Open { left });
+                    return Err(self.turned_away(left));
                 }
                 *state = State::Probing;
                 true
             }
-            State::Probing => return Err(Open { left: Duration::ZERO }),
+            State::Probing => return Err(self.turned_away(Duration::ZERO)),
         };
         Ok(Permit { breaker: self, is_probe })
     }
@@ -79,8 +85,14 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn turned_away(&self, left: Duration) -> Open {
+        self.metrics.breaker_open(self.service);
+        Open { service: self.service, left }
+    }
+
     fn open(&self, state: &mut State) {
         *state = State::Open { until: Instant::now() + self.open_for };
+        self.metrics.breaker_open(self.service);
         let open_ms = self.open_for.as_millis() as u64;
         tracing::warn!(service = self.service.as_str(), open_ms, "breaker open");
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::serve::ListenerExt;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -128,6 +129,16 @@ impl Function {
         Ok(self.ready_after.unwrap_or_default())
     }
 
+    /// Waits until the function asks for its next invocation, with all that follows its last answer done.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or does not ask in 10 s.
+    pub async fn next(&mut self) -> Result<(), InvokeError> {
+        self.waiting = Some(self.next_waiting().await?);
+        Ok(())
+    }
+
     /// Invokes the function as Lambda does, with a deadline `limit` from now.
     ///
     /// # Errors
@@ -187,6 +198,17 @@ impl Function {
             InvokeError::Exited(status) => Ok(Exit { status, init_error: self.init_error.take() }),
             error => Err(error),
         }
+    }
+
+    /// Tells the process to end, as Lambda does when it shuts an environment down.
+    ///
+    /// # Errors
+    ///
+    /// It has ended already.
+    pub fn terminate(&self) -> io::Result<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(pid.ok_or(io::ErrorKind::NotFound)?, Signal::TERM)?;
+        Ok(())
     }
 
     /// Kills the process at once.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
@@ -59,7 +59,21 @@ pub(super) fn routes(asks: Asks) -> Router {
         .route("/invocation/{request_id}/error", post(error))
         .route("/init/error", post(init_error))
         .layer(DefaultBodyLimit::max(RESPONSE_LIMIT));
-    Router::new().nest("/2018-06-01/runtime", runtime).with_state(asks)
+    let extensions = Router::new()
+        .route("/register", post(register))
+        .route("/event/next", get(std::future::pending::<()>));
+    Router::new()
+        .nest("/2018-06-01/runtime", runtime)
+        .nest("/2020-01-01/extension", extensions)
+        .with_state(asks)
+}
+
+/// An extension that asks for no events is told of none.
+async fn register(headers: HeaderMap) -> Response {
+    if !headers.contains_key("lambda-extension-name") {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    ([("lambda-extension-identifier", "00000000-0000-4000-8000-000000000000")], "{}").into_response()
 }
 
 async fn next(State(asks): State<Asks>) -> Response {
