@@ -172,7 +172,7 @@ impl Ended<'_> {
             event_type,
             outcome: outcome.label(),
             worked,
-            age: record.sent.and_then(|sent| SystemTime::now().duration_since(sent).ok()),
+            age: record.sent.map(|sent| SystemTime::now().duration_since(sent).unwrap_or_default()),
             dead_letter: code.filter(|_| is_dead_letter),
         });
         self.log(code, is_dead_letter);

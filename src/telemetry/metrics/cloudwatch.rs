@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::{Builder, retry::RetryConfig};
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
@@ -57,10 +58,10 @@ impl CloudWatch {
     }
 }
 
+/// By the code, which is written with and without `Exception`, as the protocol goes.
 fn is_final(error: &PutMetricDataError) -> bool {
-    error.is_invalid_parameter_value_exception()
-        || error.is_invalid_parameter_combination_exception()
-        || error.is_missing_required_parameter_exception()
+    let codes = ["InvalidParameter", "MissingParameter", "MissingRequiredParameter", "Validation"];
+    error.code().is_some_and(|code| codes.iter().any(|start| code.starts_with(start)))
 }
 
 fn data(series: &Series, began: SystemTime) -> Vec<MetricDatum> {

@@ -54,30 +54,21 @@ impl Recorder {
 
     /// Takes back what could not be sent.
     pub(super) fn put_back(&mut self, mut unsent: VecDeque<Period>) {
-        unsent.append(&mut self.periods);
+        for newer in self.periods.drain(..).filter(|period| !period.is_empty) {
+            match unsent.back_mut() {
+                Some(older) if minute(older.began) == minute(newer.began) => older.merge(&newer),
+                _ => unsent.push_back(newer),
+            }
+        }
         self.periods = unsent;
         self.bound();
     }
 
     fn bound(&mut self) {
-        let mut place = 1;
-        while place < self.periods.len() {
-            let [older, newer] = [place - 1, place].map(|place| minute(self.periods[place].began));
-            if older == newer || self.periods[place].is_empty {
-                self.join(place);
-            } else {
-                place += 1;
-            }
-        }
         while self.periods.len() > MINUTES {
-            self.join(1);
-        }
-    }
-
-    /// Adds the period at this place to the one before it.
-    fn join(&mut self, place: usize) {
-        if let Some(joined) = self.periods.remove(place) {
-            self.periods[place - 1].merge(&joined);
+            if let Some(newer) = self.periods.remove(1) {
+                self.periods[0].merge(&newer);
+            }
         }
     }
 }

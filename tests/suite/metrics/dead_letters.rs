@@ -1,6 +1,7 @@
 //! Why a message is in the dead-letter queue: on its line, and in a metric.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use reservation_worker::reason::Reason;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
@@ -97,21 +98,27 @@ async fn reasons_that_are_nobodys_fault_are_told_too() {
     let desk = Desk::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
     desk.hold("hangs");
     desk.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
-    let mut event = fifo([
-        ("poison", "a", json!("no JSON")),
-        ("blocked", "a", expired("blocked")),
-        ("hangs", "b", expired("hangs")),
-        ("waits", "c", approved("waits")),
-    ]);
-    receive_count(&mut event, 7);
-    let ran = desk.run_within(event, std::time::Duration::from_millis(500)).await;
-
-    for (id, code) in [("blocked", "group_blocked"), ("hangs", "no_time"), ("waits", "no_time")] {
-        assert_eq!(ran.line(id)["reason_code"], code);
-        assert!(ran.line(id)["advice"].is_string());
+    let group = fifo([("poison", "a", json!("no JSON")), ("blocked", "a", expired("blocked"))]);
+    let late = sqs([("hangs", expired("hangs")), ("waits", approved("waits"))]);
+    for (mut event, codes) in [
+        (group, [("poison", "invalid_payload"), ("blocked", "group_blocked")]),
+        (late, [("hangs", "no_time"), ("waits", "no_time")]),
+    ] {
+        receive_count(&mut event, 7);
+        let ran = desk.run_within(event, Duration::from_millis(500)).await;
+        for (id, code) in codes {
+            assert_eq!(ran.line(id)["reason_code"], code);
+            assert!(ran.line(id)["advice"].is_string());
+        }
     }
-    let sums = sent(&desk).await.sums("worker_dead_letters_total", &["reason"]);
-    assert_eq!(sums.len(), 0, "told apart by type as well");
+    let sums = sent(&desk).await.sums("worker_dead_letters_total", &["type", "reason"]);
+    let expected = [
+        (["payment.approved", "no_time"], 1.0),
+        (["reservation.expired", "group_blocked"], 1.0),
+        (["reservation.expired", "no_time"], 1.0),
+        (["unknown", "invalid_payload"], 1.0),
+    ];
+    assert_eq!(sums, expected.map(|(of, count)| (labels(of), count)).into());
 }
 
 #[tokio::test]

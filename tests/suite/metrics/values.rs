@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::Label;
 use reservation_worker::telemetry::call::{CallOutcome, Service};
-use reservation_worker::telemetry::metrics::RecordEnded;
+use reservation_worker::telemetry::metrics::{Moment, RecordEnded};
 
 use super::{Sent, sent};
 use crate::desk::Desk;
@@ -79,7 +79,9 @@ async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
         values += 28.0;
     }
 
-    desk.shutdown().await;
+    let since = std::time::Instant::now();
+    let log = desk.after_response(Moment::now()).await;
+    eprintln!("{:?} {log}", since.elapsed());
 
     // It would have refused any that is too large: bytes, data, or values of a datum.
     let puts = desk.services.cloudwatch().take();
