@@ -46,11 +46,7 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn measure(binary: &Path, services: &Services, series: &str) -> Result<Figures, Error> {
-    let environment = [
-        ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
-        ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
-    ];
-    let mut function = Function::start(binary, environment).await?;
+    let mut function = Function::start(binary, services.environment()).await?;
     let init = function.ready().await?;
     let mut batches = Vec::new();
     let mut cpu = Duration::ZERO;

@@ -59,10 +59,12 @@ impl Sent {
         data.collect()
     }
 
-    /// Values and how often each occurred.
+    /// Values in rising order, whichever minute they are of, and how often each occurred.
     pub fn values(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<(f64, f64)> {
         let data = self.data(name, dimensions).into_iter();
-        data.flat_map(|datum| datum.values.iter().copied()).collect()
+        let mut values: Vec<_> = data.flat_map(|datum| datum.values.iter().copied()).collect();
+        values.sort_by(|a, b| a.0.total_cmp(&b.0));
+        values
     }
 
     /// How many values there are.

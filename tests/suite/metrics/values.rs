@@ -49,8 +49,7 @@ async fn percentiles_of_10_000_latencies_survive() {
     let sent = sent(&desk).await;
 
     for dimensions in [&[][..], &[("type", "payment.approved")]] {
-        let mut arrived = sent.values("worker_latency_seconds", dimensions);
-        arrived.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let arrived = sent.values("worker_latency_seconds", dimensions);
         assert_eq!(sent.count("worker_latency_seconds", dimensions), 10_000.0);
         for part in [0.5, 0.95, 0.99] {
             let (was, is) = (percentile(&latencies, part), percentile(&arrived, part));
@@ -64,7 +63,7 @@ async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
     let desk = Desk::new().await;
     desk.metrics().batch_begun(10_000, SystemTime::now());
     let mut values = 0.0;
-    for micros in (1_000..1_000_000).step_by(250).chain((1_000_000..100_000_000).step_by(25_000)) {
+    for micros in (1_000..1_000_000).step_by(250).chain((1_000_000..10_000_000).step_by(25_000)) {
         let worked = Duration::from_micros(micros);
         for event_type in EventType::ALL {
             for outcome in Label::ALL {
@@ -79,9 +78,7 @@ async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
         values += 28.0;
     }
 
-    let since = std::time::Instant::now();
-    let log = desk.after_response(Moment::now()).await;
-    eprintln!("{:?} {log}", since.elapsed());
+    assert_eq!(desk.after_response(Moment::now()).await, "");
 
     // It would have refused any that is too large: bytes, data, or values of a datum.
     let puts = desk.services.cloudwatch().take();
