@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -19,6 +20,8 @@ pub struct Breaker {
     open_for: Duration,
     metrics: Metrics,
     state: Mutex<State>,
+    /// A probe has decided, or was given up.
+    probed: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +37,16 @@ enum State {
 pub struct Open {
     /// Whose breaker it is.
     pub service: Service,
-    /// What is left of its time; zero while a probe is under way.
+    /// What is left of its time.
     pub left: Duration,
 }
 
 impl Breaker {
     /// `BREAKER_FAILURES` or `BREAKER_OPEN_MS` at 0 is no breaker.
     pub fn new(service: Service, config: &Config, metrics: Metrics) -> Self {
+        let state = Mutex::new(State::Closed { failures: 0 });
         let (failures, open_for) = (config.breaker_failures, config.breaker_open);
-        Self { service, failures, open_for, metrics, state: Mutex::new(State::Closed { failures: 0 }) }
+        Self { service, failures, open_for, metrics, state, probed: Notify::new() }
     }
 
     /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
@@ -58,27 +62,40 @@ impl Breaker {
         if self.failures == 0 || self.open_for.is_zero() {
             return Ok(call.await);
         }
-        let mut permit = self.admit()?;
+        let mut permit = self.admit().await?;
         let result = call.await;
         permit.settle(unavailable(&result));
         Ok(result)
     }
 
-    fn admit(&self) -> Result<Permit<'_>, Open> {
+    /// While a probe is under way, waits for what it decides: a service that is well again is not to cost
+    /// the rest of a batch a receive, which may be its last.
+    async fn admit(&self) -> Result<Permit<'_>, Open> {
+        loop {
+            let probed = self.probed.notified();
+            if let Some(admitted) = self.try_admit() {
+                return admitted;
+            }
+            probed.await;
+        }
+    }
+
+    /// Nothing while a probe is under way.
+    fn try_admit(&self) -> Option<Result<Permit<'_>, Open>> {
         let mut state = self.state();
         let is_probe = match *state {
             State::Closed { .. } => false,
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
-                    return Err(self.turned_away(left));
+                    return Some(Err(self.turned_away(left)));
                 }
                 *state = State::Probing;
                 true
             }
-            State::Probing => return Err(self.turned_away(Duration::ZERO)),
+            State::Probing => return None,
         };
-        Ok(Permit { breaker: self, is_probe })
+        Some(Ok(Permit { breaker: self, is_probe }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,7 +138,9 @@ impl Permit<'_> {
             // A call from before it opened says nothing new.
             State::Open { .. } | State::Probing => {}
         }
-        self.is_probe = false;
+        if std::mem::take(&mut self.is_probe) {
+            self.breaker.probed.notify_waiters();
+        }
     }
 }
 
@@ -129,6 +148,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             *self.breaker.state() = State::Open { until: Instant::now() };
+            self.breaker.probed.notify_waiters();
         }
     }
 }

@@ -129,12 +129,12 @@ impl Function {
         Ok(self.ready_after.unwrap_or_default())
     }
 
-    /// Waits until the function asks for its next invocation, with all that follows its last answer done.
+    /// Waits until the function asks for its next invocation: what it does after a response is done.
     ///
     /// # Errors
     ///
-    /// It ended, or does not ask in 10 s.
-    pub async fn next(&mut self) -> Result<(), InvokeError> {
+    /// It ended, or did not ask within 10 s.
+    pub async fn idle(&mut self) -> Result<(), InvokeError> {
         self.waiting = Some(self.next_waiting().await?);
         Ok(())
     }
@@ -200,15 +200,17 @@ impl Function {
         }
     }
 
-    /// Tells the process to end, as Lambda does when it shuts an environment down.
+    /// Asks the process to end (SIGTERM) and waits for that.
     ///
     /// # Errors
     ///
-    /// It has ended already.
-    pub fn terminate(&self) -> io::Result<()> {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        kill_process(pid.ok_or(io::ErrorKind::NotFound)?, Signal::TERM)?;
-        Ok(())
+    /// It still runs after `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<Exit, InvokeError> {
+        // A process that has been waited for has no id any more: the number may be another's.
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            _ = kill_process(pid, Signal::TERM);
+        }
+        self.exit(limit).await
     }
 
     /// Kills the process at once.
@@ -298,10 +300,7 @@ impl Drop for Function {
 
 /// A body of no bytes is a response, too: to the event source mapping, it is an empty one.
 fn json(body: &[u8]) -> io::Result<Value> {
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    Ok(serde_json::from_slice(body)?)
+    Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? })
 }
 
 fn since_epoch() -> Duration {

@@ -44,7 +44,7 @@ impl Desk {
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
         let (metrics, emf) = (Metrics::new(&config), Log::default());
-        let sqs = aws_sdk_sqs::Client::new(&aws(services.queue().endpoint()));
+        let sqs = sqs_client(services.queue().endpoint());
         let visibility = Visibility::with(&config, metrics.clone(), OnceCell::new_with(Some(sqs)));
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
@@ -109,6 +109,10 @@ impl Desk {
     pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
         run(&self.batch, self.level, event, context).await
     }
+}
+
+pub fn sqs_client(endpoint: &str) -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(&aws(endpoint))
 }
 
 /// An AWS that is not there but at this endpoint.

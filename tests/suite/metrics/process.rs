@@ -39,8 +39,7 @@ async fn invoke(function: &mut Function, event: &Value) {
 
 /// Ends it as Lambda does, and waits until it has ended.
 async fn shut_down(function: &mut Function) {
-    function.terminate().unwrap();
-    assert!(function.exit(LONG).await.unwrap().status.success());
+    assert!(function.terminate(LONG).await.unwrap().status.success());
 }
 
 fn done(sent: &Sent) -> f64 {
@@ -62,7 +61,7 @@ async fn ten_invocations_make_one_call_and_shutdown_sends_the_rest() {
     for _ in 0..10 {
         invoke(&mut function, &event).await;
     }
-    function.next().await.unwrap();
+    function.idle().await.unwrap();
     let first = services.cloudwatch().take();
     assert_eq!((services.cloudwatch().calls(), done(&Sent::of(first))), (1, 3.0));
 
@@ -139,7 +138,7 @@ async fn with_another_sink_no_client_is_made() {
         let services = Services::start().await.unwrap();
         let mut function = start(&services, &[("METRICS_SINK", sink)]).await;
         invoke(&mut function, &batch(&services, 2)).await;
-        function.next().await.unwrap();
+        function.idle().await.unwrap();
         let log = function.log_lines();
         let emf = log.iter().filter(|line| line.get("_aws").is_some()).count();
         assert_eq!((services.cloudwatch().calls(), emf > 0), (0, sink == "emf"));
