@@ -82,13 +82,39 @@ async fn ten_invocations_make_one_call_and_shutdown_sends_the_rest() {
 #[tokio::test]
 async fn the_response_is_out_before_anything_is_sent() {
     let services = Services::start().await.unwrap();
+    let mut function = start(&services, &[]).await;
+    let event = batch(&services, 1);
+    invoke(&mut function, &event).await;
+    assert_eq!(services.cloudwatch().calls(), 0);
+    function.idle().await.unwrap();
+    assert_eq!(services.cloudwatch().calls(), 1);
+}
+
+#[tokio::test]
+async fn what_was_not_taken_before_the_shutdown_is_sent_then() {
+    let services = Services::start().await.unwrap();
     services.cloudwatch().answer(Answer::Hang);
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 1);
     invoke(&mut function, &event).await;
+    function.idle().await.unwrap();
+    assert_eq!(services.cloudwatch().calls(), 1);
     services.cloudwatch().answer(Answer::Normal);
     shut_down(&mut function).await;
     assert_eq!(done(&Sent::of(services.cloudwatch().take())), 1.0);
+}
+
+#[tokio::test]
+async fn a_shutdown_right_after_an_invocation_sends_its_metrics() {
+    let services = Services::start().await.unwrap();
+    let mut function = start(&services, &[]).await;
+    let event = batch(&services, 3);
+    invoke(&mut function, &event).await;
+    function.idle().await.unwrap();
+    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 3.0);
+    invoke(&mut function, &event).await;
+    shut_down(&mut function).await;
+    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 3.0);
 }
 
 #[tokio::test]
