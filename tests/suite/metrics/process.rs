@@ -37,9 +37,10 @@ async fn invoke(function: &mut Function, event: &Value) {
     assert_eq!(invoked.response.unwrap(), json!({ "batchItemFailures": [] }));
 }
 
-/// Ends it as Lambda does, and waits until it has ended.
+/// Ends it as Lambda does.
 async fn shut_down(function: &mut Function) {
     assert!(function.terminate(LONG).await.unwrap().status.success());
+    assert!(function.has_extension(), "Lambda would not have told it");
 }
 
 fn done(sent: &Sent) -> f64 {
@@ -168,6 +169,7 @@ async fn with_another_sink_no_client_is_made() {
         let log = function.log_lines();
         let emf = log.iter().filter(|line| line.get("_aws").is_some()).count();
         assert_eq!((services.cloudwatch().calls(), emf > 0), (0, sink == "emf"));
+        assert!(!function.has_extension(), "there is nothing to do at the end");
         assert_eq!(log.len(), function.raw_log().len());
     }
 }
