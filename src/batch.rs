@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Context, LambdaEvent};
@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, error_span};
 
 use crate::config::Config;
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
+use crate::telemetry::metrics::Metrics;
 use crate::visibility::Visibility;
 
 /// Less is not enough to write the log lines and the answer of a large batch.
@@ -45,6 +46,11 @@ pub trait Job {
 
     /// The span that says in the log which record it is.
     fn span(&self, record: &Record) -> Span;
+
+    /// Tells how its record ended, with what is known of it besides.
+    fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
+        ended.tell(None, metrics);
+    }
 }
 
 /// Works on batches with a [`Handler`].
@@ -52,6 +58,7 @@ pub trait Job {
 pub struct Batch<H> {
     handler: H,
     visibility: Visibility,
+    metrics: Metrics,
     permits: Semaphore,
     max_retries: u32,
     reserve: Duration,
@@ -88,12 +95,13 @@ struct Begun {
 
 impl<H: Handler> Batch<H> {
     /// Takes from the configuration how much is worked on at once, and how much time is kept back.
-    pub fn new(config: &Config, handler: H, visibility: Visibility) -> Self {
+    pub fn new(config: &Config, handler: H, visibility: Visibility, metrics: Metrics) -> Self {
         Self {
             handler,
             visibility,
-            permits: Semaphore::new(config.worker_concurrency),
+            metrics,
             max_retries: config.max_retries,
+            permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
         }
@@ -112,6 +120,7 @@ impl<H: Handler> Batch<H> {
         let records =
             event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
         let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.metrics.batch_begun(records.len(), SystemTime::now());
         // Of the level that no filter takes away, so that every line says whose it is.
         let span = error_span!("invocation", request_id = context.request_id);
         let outcomes = self.work(&records, &context, deadline).instrument(span.clone()).await;
@@ -154,11 +163,17 @@ impl<H: Handler> Batch<H> {
             };
             work.instrument(begin(place).span.clone())
         };
-        schedule::run(&turns, limits, work, |place, outcome| {
-            let Begun { span, at } = begin(place);
-            span.in_scope(|| outcome.log(at.elapsed()));
+        let (outcomes, peak) = schedule::run(&turns, limits, work, |place, outcome| {
+            let worked = begun[place].get().map(|begun| begun.at.elapsed());
+            let ended = Ended { record: &records[place], outcome, worked, max_retries: self.max_retries };
+            begin(place).span.in_scope(|| match &jobs[place] {
+                Some(job) => job.tell(ended, &self.metrics),
+                None => ended.tell(None, &self.metrics),
+            });
         })
-        .await
+        .await;
+        self.metrics.peak_in_flight(peak);
+        outcomes
     }
 
     fn turns<'a>(&self, records: &'a [Record], jobs: &'a [Option<H::Job>]) -> Vec<Turn<'a>> {
@@ -168,7 +183,7 @@ impl<H: Handler> Batch<H> {
             Turn {
                 lane: lane.map(|(name, _)| name),
                 group: record.fifo_group.as_deref(),
-                is_last_try: record.receive_count >= self.max_retries,
+                is_last_try: record.is_last_receive(self.max_retries),
                 same_as: lane.and_then(|work| last.insert(work, place)),
             }
         });

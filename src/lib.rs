@@ -23,5 +23,6 @@ pub mod retry;
 
 pub mod aws;
 pub mod outcome;
+pub mod reason;
 pub mod telemetry;
 pub mod visibility;

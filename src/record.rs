@@ -1,5 +1,7 @@
 //! One SQS record with a known identity (contract section 5).
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use aws_lambda_events::sqs::SqsMessage;
 
 /// What the worker knows of a message besides what its body says.
@@ -15,6 +17,8 @@ pub struct Record {
     pub body: Option<String>,
     /// How often the message was received, this time included; 1 if the queue did not say.
     pub receive_count: u32,
+    /// When it was sent to the queue, if the queue said.
+    pub sent: Option<SystemTime>,
     /// The message group on a FIFO queue. A group on a standard queue only makes it fair, and is `None` here.
     pub fifo_group: Option<String>,
     /// Message attribute `traceparent` (W3C).
@@ -51,12 +55,14 @@ impl Record {
         let group = message.attributes.remove("MessageGroupId");
         let receive_count =
             message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let sent_ms = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
         Ok(Self {
             message_id,
             receipt_handle: message.receipt_handle,
             queue_arn: message.event_source_arn,
             body: message.body,
             receive_count: receive_count.unwrap_or(1),
+            sent: sent_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
             fifo_group: is_fifo.then(|| group.unwrap_or_default()),
             traceparent: message
                 .message_attributes
@@ -64,5 +70,10 @@ impl Record {
                 .and_then(|value| value.string_value),
             xray_header: message.attributes.remove("AWSTraceHeader"),
         })
+    }
+
+    /// Whether it goes to the dead-letter queue if it is returned: SQS moves it after `max_retries` receives.
+    pub fn is_last_receive(&self, max_retries: u32) -> bool {
+        self.receive_count >= max_retries
     }
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{Call, CallOutcome, Service};
+use crate::telemetry::metrics::Metrics;
 
 mod error;
 mod reply;
@@ -26,6 +27,7 @@ pub struct ReservationApi {
     http: Client,
     base: Url,
     breaker: Breaker,
+    metrics: Metrics,
     longest_retry_after: Duration,
 }
 
@@ -73,6 +75,7 @@ impl ReservationApi {
     pub fn new(
         config: &Config,
         roots: RootCertStore,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut headers = header::HeaderMap::new();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
@@ -103,7 +106,8 @@ impl ReservationApi {
         Ok(Self {
             http,
             base: config.reservation_api.clone(),
-            breaker: Breaker::new(Service::ReservationApi, config.breaker_failures, config.breaker_open),
+            breaker: Breaker::new(Service::ReservationApi, config, metrics.clone()),
+            metrics,
             longest_retry_after: config.backoff_max,
         })
     }
@@ -165,7 +169,7 @@ impl ReservationApi {
     /// A successful reply, or one that refuses and may say how the reservation ended.
     async fn send(&self, method: &'static str, request: RequestBuilder) -> Result<Reply, Error> {
         let sent = async {
-            let told = Call::begin(Service::ReservationApi, method);
+            let told = Call::begin(&self.metrics, Service::ReservationApi, method);
             match request.send().await.map_err(Error::from) {
                 Ok(response) => {
                     let reply = Reply::read(response, self.longest_retry_after).await;

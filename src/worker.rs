@@ -7,12 +7,13 @@ use tracing::{Span, error_span};
 
 use crate::batch::{Handler, Job};
 use crate::config::Config;
-use crate::event::{self, Event, ParseError, Parsed};
+use crate::event::{self, Event, EventType, ParseError, Parsed};
 use crate::inventory::Inventory;
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::record::Record;
 use crate::reservation_api::ReservationApi;
 use crate::retry::Deadline;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces;
 use crate::workflow::Workflow;
 
@@ -39,9 +40,10 @@ impl Worker {
     pub fn new(
         config: &Config,
         roots: RootCertStore,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let inventory = Inventory::new(config, roots.clone())?;
-        let reservation_api = ReservationApi::new(config, roots)?;
+        let inventory = Inventory::new(config, roots.clone(), metrics.clone())?;
+        let reservation_api = ReservationApi::new(config, roots, metrics)?;
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 }
@@ -70,6 +72,12 @@ impl Handler for Worker {
     }
 }
 
+impl Reading {
+    fn event_type(&self) -> Option<EventType> {
+        self.parsed.as_ref().map_or_else(|error| error.event_type, |parsed| Some(parsed.event.event_type()))
+    }
+}
+
 impl Job for Reading {
     type Identity = Event;
 
@@ -81,16 +89,18 @@ impl Job for Reading {
     fn span(&self, record: &Record) -> Span {
         let event = self.parsed.as_ref().map(|parsed| &parsed.event);
         let hold = event.ok().map(Event::hold);
-        let event_type = event.map_or_else(|error| error.event_type, |event| Some(event.event_type()));
         // Of the level that no filter takes away, so that every line says whose it is.
         error_span!(
             "record",
             message_id = record.message_id,
             attempt = record.receive_count,
-            event_type = event_type.map_or("unknown", |event_type| event_type.as_str()),
+            event_type = self.event_type().map_or("unknown", |event_type| event_type.as_str()),
             reservation_id = hold.map(|hold| hold.reservation_id.as_str()),
             event_id = hold.and_then(|hold| hold.event_id.as_ref()).map(|id| id.as_str()),
             trace_id = self.trace_id.map(|id| id.to_string()),
         )
+    }
+    fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
+        ended.tell(self.event_type(), metrics);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use tokio::time::Instant;
 
 use crate::fault::{Fault, Faulty};
+use crate::telemetry::metrics::Metrics;
 
 /// A service that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +17,9 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them, in order.
+    pub const ALL: [Self; 2] = [Self::ReservationApi, Self::Inventory];
+
     /// As logs and metrics name it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +45,10 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Success, Self::Conflict, Self::Transient, Self::Rejected, Self::Abandoned];
+
     /// What an error makes of it.
     pub fn of(error: &impl Faulty) -> Self {
         match error.fault() {
@@ -63,17 +71,18 @@ impl CallOutcome {
 
 /// A try that is under way. One that is dropped was abandoned.
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<'a> {
+    metrics: &'a Metrics,
     service: Service,
     method: &'static str,
     since: Instant,
     ended: bool,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     /// Begins a try of `method`, in the service's own words.
-    pub fn begin(service: Service, method: &'static str) -> Self {
-        Self { service, method, since: Instant::now(), ended: false }
+    pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str) -> Self {
+        Self { metrics, service, method, since: Instant::now(), ended: false }
     }
 
     /// Tells how it ended; `status` is the protocol's word for it, and nothing that the service wrote.
@@ -83,18 +92,20 @@ impl Call {
 
     fn tell(&mut self, status: impl Display, outcome: CallOutcome) {
         self.ended = true;
+        let took = self.since.elapsed();
+        self.metrics.call_ended(self.service, outcome, took);
         tracing::debug!(
             service = self.service.as_str(),
             method = self.method,
             %status,
             result = outcome.as_str(), // `outcome` is the summary line's
-            duration_ms = self.since.elapsed().as_micros() as f64 / 1_000.0,
+            duration_ms = took.as_micros() as f64 / 1_000.0,
             "service called"
         );
     }
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.tell("none", CallOutcome::Abandoned);
