@@ -6,6 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
 import stack
@@ -27,6 +28,12 @@ class Function(unittest.TestCase):
         self.assertEqual(len(version()), 1)
         self.assertNotEqual(version(Release="a" * 64), version(Release="b" * 64))
         self.assertNotEqual(version(Release="a" * 64), version())
+
+    def test_a_new_release_is_a_change_of_the_function_without_which_lambda_makes_no_version(self):
+        releases = [{}, {"Release": "a" * 64}, {"Release": "b" * 64}]
+        said = {Stack({**SERVICES, **release})["Worker"]["Description"] for release in releases}
+        self.assertEqual(len(said), 3)
+        self.assertLessEqual(max(map(len, said)), 256)
 
     @each_variant
     def test_a_canary_listens_to_the_new_versions_alarms(self, name, made):
@@ -136,6 +143,13 @@ class Environments(unittest.TestCase):
             parameters = self.parameters(environment)
             self.assertLessEqual(set(parameters), known)
             self.assertEqual(Stack(parameters).refused_by(), [])
+
+    def test_a_bare_sam_deploy_does_not_keep_the_last_release(self):
+        config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
+        for environment in ("default", "dev", "prod"):
+            given = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+            self.assertEqual(CfnParameterOverridesType().convert(given, None, None)["Release"], "")
+            self.assertRegex(self.parameters(environment)["Release"], "^[0-9a-f]{64}$")
 
     def test_code_and_parameters_make_the_release(self):
         releases = {
