@@ -72,7 +72,6 @@ class Stack:
             "AWS::URLSuffix": "amazonaws.com",
         }
         defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
-        self._lists = {n for n, p in template["Parameters"].items() if p["Type"] == "CommaDelimitedList"}
         self._known = known or {}
         self._values = pseudo | defaults | parameters | self._known
         self._template = template
@@ -121,8 +120,7 @@ class Stack:
     def _ref(self, name):
         if name == "AWS::NoValue":
             raise Absent
-        value = self._values.get(name, name)
-        return value.split(",") if name in self._lists else value
+        return self._values.get(name, name)
 
     def _getatt(self, path):
         path = path if isinstance(path, str) else ".".join(path)

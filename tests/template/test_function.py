@@ -55,7 +55,8 @@ class Function(unittest.TestCase):
         self.assertEqual(worker["LoggingConfig"]["LogFormat"], "JSON")
         self.assertEqual(worker["LoggingConfig"]["LogGroup"], "WorkerLogs")
         self.assertEqual(worker["TracingConfig"], {"Mode": "Active"})
-        self.assertEqual("VpcConfig" in worker, name == "vpc")
+        vpc = {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]}
+        self.assertEqual(worker.get("VpcConfig"), vpc if name == "vpc" else None)
         self.assertEqual(worker.get("ReservedConcurrentExecutions"), "40" if name == "reserved" else None)
         self.assertEqual(stack.source()["Resources"]["Worker"]["Metadata"]["BuildMethod"], "rust-cargolambda")
 

@@ -190,7 +190,7 @@ class Dashboard(Telemetry):
 
 
 def searches(expression):
-    found = re.findall(r"SEARCH\('\{([^,}]+)((?:,\w+)*)\} MetricName=\"(\w+)\"'", expression)
+    found = re.findall(r"SEARCH\('\{\"([^\"]+)\"((?:,\w+)*)\} MetricName=\"(\w+)\"'", expression)
     return [(namespace, dimensions.split(",")[1:], name) for namespace, dimensions, name in found]
 
 
