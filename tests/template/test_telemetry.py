@@ -135,14 +135,27 @@ class Alarms(Telemetry):
         self.assertEqual(returned, ["result"])
 
     def test_concurrency_is_measured_against_the_limit_that_applies(self):
-        limits = {
-            "50": SERVICES,
-            "40": {**SERVICES, "ReservedConcurrency": "40"},
-            "(10 * 20)": {**SERVICES, "ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"},
-        }
-        for limit, parameters in limits.items():
-            expression = Stack(parameters)["ConcurrencyAlarm"]["Metrics"][0]["Expression"]
-            self.assertEqual(expression, f"100 * running / {limit}")
+        pollers = {"ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"}
+        for limit, shown, more in (
+            (50, [50], {}),
+            (40, [50, 40], {"ReservedConcurrency": "40"}),
+            (50, [50, 60], {"ReservedConcurrency": "60"}),
+            (200, [200], pollers),
+            (100, [200, 100], {**pollers, "ReservedConcurrency": "100"}),
+        ):
+            made = Stack({**SERVICES, **more})
+            metrics = {metric["Id"]: metric for metric in made["ConcurrencyAlarm"]["Metrics"]}
+            values = {"MAX": max, "running": limit}
+            for name in ("of_mapping", "of_function", "result"):
+                values[name] = eval(metrics[name]["Expression"], {}, values)
+            self.assertAlmostEqual(values["result"], 100)
+            widgets = json.loads(made["Dashboard"]["DashboardBody"])["widgets"]
+            (lines,) = [
+                widget["properties"]["annotations"]["horizontal"]
+                for widget in widgets
+                if widget["properties"]["title"] == "Concurrency and throttles"
+            ]
+            self.assertEqual([line["value"] for line in lines], shown)
 
     def test_the_runbook_has_each_alarm_and_no_other(self):
         runbook = (ROOT / "docs/operations.md").read_text()
