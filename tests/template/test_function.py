@@ -10,7 +10,7 @@ import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
 import stack
-from stack import ACCOUNT, ROOT, SECRET, SERVICES, Stack, each_variant
+from stack import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, Stack, each_variant
 
 # Sids of the statements whose resource is * because AWS knows none for their actions.
 FORCED = {"Metrics", "Traces", "VpcLookup"}
@@ -18,6 +18,46 @@ FORCED = {"Metrics", "Traces", "VpcLookup"}
 
 def as_list(value):
     return value if isinstance(value, list) else [value]
+
+
+def allowed(statement):
+    """What a statement allows: actions, resources and the condition."""
+    return set(as_list(statement["Action"])), as_list(statement["Resource"]), statement.get("Condition")
+
+
+def via(service):
+    return {"StringEquals": {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}}
+
+
+WORKER = {
+    "Queue": (
+        {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"},
+        ["EventQueue.Arn"],
+        None,
+    ),
+    "Logs": ({"logs:CreateLogStream", "logs:PutLogEvents"}, ["WorkerLogs.Arn"], None),
+    "Metrics": (
+        {"cloudwatch:PutMetricData"},
+        ["*"],
+        {"StringEquals": {"cloudwatch:namespace": "TrafficTacos/ReservationWorker"}},
+    ),
+    "Traces": ({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, ["*"], None),
+    "Secret": ({"secretsmanager:GetSecretValue"}, [SECRET], None),
+    "SecretKey": ({"kms:Decrypt"}, [KEY], via("secretsmanager")),
+    "QueueKey": ({"kms:Decrypt"}, [KEY], via("sqs")),
+    # What AWSLambdaVPCAccessExecutionRole allows, less the log.
+    "VpcInterfaces": (
+        {
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        },
+        [f"arn:aws:ec2:{REGION}:{ACCOUNT}:*/*"],
+        None,
+    ),
+    "VpcLookup": ({"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}, ["*"], None),
+}
 
 
 class Function(unittest.TestCase):
@@ -97,35 +137,41 @@ class Permissions(unittest.TestCase):
         expected |= {"Secret", "SecretKey"} if name == "secret" else set()
         expected |= {"QueueKey"} if name.endswith("key") else set()
         expected |= {"VpcInterfaces", "VpcLookup"} if name == "vpc" else set()
-        worker = {statement["Sid"]: statement for statement in self.roles(made)["WorkerRole"]}
-        self.assertEqual(set(worker), expected)
-        self.assertEqual(worker["Queue"]["Resource"], "EventQueue.Arn")
-        self.assertEqual(
-            set(worker["Queue"]["Action"]),
-            {
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
-                "sqs:GetQueueAttributes",
-            },
-        )
-        if name != "at once":
-            namespace = {"StringEquals": {"cloudwatch:namespace": "TrafficTacos/ReservationWorker"}}
-            self.assertEqual(worker["Metrics"]["Condition"], namespace)
+        worker = self.roles(made)["WorkerRole"]
+        self.assertEqual({statement["Sid"] for statement in worker}, expected)
+        self.assertEqual({s["Sid"]: allowed(s) for s in worker}, {sid: WORKER[sid] for sid in expected})
 
     @each_variant
     def test_codedeploy_may_move_this_alias_alone(self, _, made):
         alias, alarms = self.roles(made)["DeploymentRole"]
-        self.assertEqual(alias["Resource"], ["Worker.Arn", "Worker.Arn:live"])
-        self.assertEqual(alarms["Action"], "cloudwatch:DescribeAlarms")
+        moves = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
+        self.assertEqual(allowed(alias), (moves, ["Worker.Arn", "Worker.Arn:live"], None))
+        of_the_account = [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"]
+        self.assertEqual(allowed(alarms), ({"cloudwatch:DescribeAlarms"}, of_the_account, None))
 
     @each_variant
-    def test_only_schedules_of_the_group_take_on_the_expiry_role(self, _, made):
-        (trust,) = made["HoldExpiryRole"]["AssumeRolePolicyDocument"]["Statement"]
-        self.assertEqual(trust["Condition"]["ArnEquals"], {"aws:SourceArn": "HoldExpiries.Arn"})
-        self.assertEqual(trust["Condition"]["StringEquals"], {"aws:SourceAccount": ACCOUNT})
-        queues = ["EventQueue.Arn", "UndeliveredQueue.Arn"]
-        self.assertEqual(self.roles(made)["HoldExpiryRole"][0]["Resource"], queues)
+    def test_schedules_may_send_to_both_queues_and_no_more(self, name, made):
+        expected = [({"sqs:SendMessage"}, ["EventQueue.Arn", "UndeliveredQueue.Arn"], None)]
+        if name.endswith("key"):
+            expected.append(({"kms:Decrypt", "kms:GenerateDataKey"}, [KEY], via("sqs")))
+        self.assertEqual(list(map(allowed, self.roles(made)["HoldExpiryRole"])), expected)
+
+    @each_variant
+    def test_each_role_is_taken_on_by_its_service_alone(self, _, made):
+        expected = {
+            "WorkerRole": {"Principal": {"Service": "lambda.amazonaws.com"}},
+            "DeploymentRole": {"Principal": {"Service": "codedeploy.amazonaws.com"}},
+            "HoldExpiryRole": {
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                    "ArnEquals": {"aws:SourceArn": "HoldExpiries.Arn"},
+                },
+            },
+        }
+        for role, trust in expected.items():
+            statement = {"Effect": "Allow", "Action": "sts:AssumeRole", **trust}
+            self.assertEqual(made[role]["AssumeRolePolicyDocument"]["Statement"], [statement])
 
 
 class Environments(unittest.TestCase):
