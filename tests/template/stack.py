@@ -78,6 +78,7 @@ class Stack:
         made = template["Resources"].items()
         made = {name: entry for name, entry in made if self._condition(entry.get("Condition"))}
         self.resources = {name: self.evaluate(entry) for name, entry in made.items()}
+        self.outputs = {name: self.evaluate(output["Value"]) for name, output in template["Outputs"].items()}
 
     def __getitem__(self, name):
         return self.resources[name]["Properties"]

@@ -100,6 +100,44 @@ class Function(unittest.TestCase):
         self.assertEqual(worker.get("ReservedConcurrentExecutions"), "40" if name == "reserved" else None)
         self.assertEqual(stack.source()["Resources"]["Worker"]["Metadata"]["BuildMethod"], "rust-cargolambda")
 
+    def test_each_variable_is_its_parameter(self):
+        variables = Stack(SERVICES)["Worker"]["Environment"]["Variables"]
+        self.assertEqual(variables["SQS_QUEUE_URL"], "EventQueue")
+        for variable in set(variables) - {"SQS_QUEUE_URL", "USE_SECRET_MANAGER", "SECRET_NAME"}:
+            parameter = "".join(word.capitalize() for word in variable.split("_"))
+            parameter = {"OtelExporterOtlpEndpoint": "OtlpEndpoint"}.get(parameter, parameter)
+            made = Stack({**SERVICES, parameter: "given"})
+            self.assertEqual(made["Worker"]["Environment"]["Variables"][variable], "given")
+
+    def test_the_functions_settings_are_their_parameters(self):
+        settings = {"Architecture": "x86_64", "MemorySize": "512", "Timeout": "60", "LogLevel": "WARN"}
+        made = Stack({**SERVICES, **settings, "LogRetentionDays": "90", "BatchSize": "5"})
+        worker = made["Worker"]
+        said = [worker["Architectures"][0], worker["MemorySize"], worker["Timeout"]]
+        self.assertEqual([*said, worker["LoggingConfig"]["ApplicationLogLevel"]], list(settings.values()))
+        self.assertEqual((made["WorkerLogs"]["RetentionInDays"], made["WorkerQueue"]["BatchSize"]), ("90", "5"))
+
+    @each_variant
+    def test_outputs_name_what_was_made(self, _, made):
+        ids = {
+            "FunctionName": "Worker",
+            "AliasArn": "WorkerAliaslive",
+            "MappingId": "WorkerQueue",
+            "LogGroup": "WorkerLogs",
+            "AlarmTopicArn": "AlarmTopic",
+            "ScheduleGroup": "HoldExpiries",
+            "HoldExpiryRoleArn": "HoldExpiryRole.Arn",
+        }
+        for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
+            ids |= {f"{queue}Url": queue, f"{queue}Arn": f"{queue}.Arn"}
+        outputs = dict(made.outputs)
+        self.assertEqual(
+            outputs.pop("DashboardUrl"),
+            f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
+            "#dashboards/dashboard/Dashboard",
+        )
+        self.assertEqual(outputs, ids)
+
     @each_variant
     def test_the_token_is_in_the_secret_or_nowhere(self, name, made):
         variables = made["Worker"]["Environment"]["Variables"]

@@ -44,6 +44,7 @@ class Queues(unittest.TestCase):
         allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [arn]}
         self.assertEqual(dead["RedriveAllowPolicy"], allowed)
         self.assertEqual(dead["MessageRetentionPeriod"], 14 * 86400)
+        self.assertEqual(made["UndeliveredQueue"]["MessageRetentionPeriod"], 14 * 86400)
         # A message keeps its age when it is moved: it must not be too old to be kept.
         self.assertLess(queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"])
 
@@ -199,7 +200,11 @@ class EventsIn(unittest.TestCase):
             self.assertEqual(target["Arn"], "EventQueue.Arn")
             self.assertEqual(target["SqsParameters"], {"MessageGroupId": "$.detail.reservation_id"})
             self.assertEqual(target["DeadLetterConfig"], {"Arn": "UndeliveredQueue.Arn"})
-            self.assertGreater(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
+            longest = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+            self.assertEqual(target["RetryPolicy"], longest)
+            self.assertEqual(rule["State"], "ENABLED")
+        stopped = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
+        self.assertEqual({rule["State"] for rule in stopped}, {"DISABLED"})
         # EventBridge does not deliver to a FIFO queue when it gives up.
         self.assertEqual(made["UndeliveredQueue"]["QueueName"], f"{STACK}-undelivered")
         self.assertEqual(made["HoldExpiries"]["Name"], "reservation-expiry")
