@@ -193,6 +193,7 @@ class EventsIn(unittest.TestCase):
         types = [name for rule in rules for name in rule["EventPattern"]["detail-type"]]
         self.assertEqual((set(types), len(types)), (TYPES, len(TYPES)))
         for rule in rules:
+            self.assertEqual(set(rule["EventPattern"]), {"detail-type"}, "a source too few loses events")
             self.assertEqual(
                 rule["EventBusName"], "EventBus" if name == "own bus" else "ticket-reservation-events"
             )
