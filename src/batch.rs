@@ -104,7 +104,8 @@ impl<H: Handler> Batch<H> {
     /// [`NotSqs`], before any work is done, when the event is not one of SQS records with ids.
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
-        let deadline = Deadline::at(context.deadline(), self.reserve);
+        let ends = Deadline::at(context.deadline());
+        let deadline = ends.earlier(self.reserve);
         let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
         let records =
             event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
@@ -113,7 +114,7 @@ impl<H: Handler> Batch<H> {
         let span = error_span!("invocation", request_id = context.request_id);
         let outcomes = self.work(&records, &context, deadline).instrument(span.clone()).await;
         // The other half of the reserve is for the way of the answer.
-        let answer_due = Deadline::at(context.deadline(), self.reserve / 2);
+        let answer_due = ends.earlier(self.reserve / 2);
         self.visibility.keep(&records, &outcomes, answer_due).instrument(span).await;
         Ok(response(&records, &outcomes))
     }

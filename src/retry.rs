@@ -19,14 +19,20 @@ impl Deadline {
     /// The end of time, for an emulator that does not know deadlines.
     pub const NONE: Self = Self(None);
 
-    /// From the time at which Lambda will end the invocation, less `reserve`.
+    /// From the time at which Lambda will end the invocation. The clock on the wall is read here and no more:
+    /// it may be set meanwhile.
     ///
     /// A time in the past is not a deadline: `cargo lambda watch` sends a constant in 1970.
-    pub fn at(ends: SystemTime, reserve: Duration) -> Self {
+    pub fn at(ends: SystemTime) -> Self {
         match ends.duration_since(SystemTime::now()) {
-            Ok(left) if !left.is_zero() => Self::within(left.saturating_sub(reserve)),
+            Ok(left) if !left.is_zero() => Self::within(left),
             _ => Self::NONE,
         }
+    }
+
+    /// Earlier by so much, but not before now.
+    pub fn earlier(self, reserve: Duration) -> Self {
+        if self.0.is_none() { Self::NONE } else { Self::within(self.left().saturating_sub(reserve)) }
     }
 
     /// From now on, for so long.
