@@ -14,13 +14,21 @@ use crate::world::World;
 pub async fn poll(world: &World, mut rng: Rng) {
     loop {
         let function = Function::start(world);
-        while invocation(world, &function, &mut rng).await {}
+        loop {
+            let batch = receive(world).await;
+            world.at_work.update(|instances| instances + 1);
+            let survives = invoke(world, &function, &batch, &mut rng).await;
+            world.at_work.update(|instances| instances - 1);
+            world.queue.lock().unwrap().changed.notify_waiters();
+            if !survives {
+                break;
+            }
+        }
     }
 }
 
 /// Whether the instance has survived.
-async fn invocation(world: &World, function: &Function, rng: &mut Rng) -> bool {
-    let batch = receive(world).await;
+async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mut Rng) -> bool {
     let plan = &world.plan;
     let request_id = format!("{:08x}", rng.u32(..));
     let names: Vec<_> = batch.iter().map(Received::receipt).collect();
@@ -29,7 +37,7 @@ async fn invocation(world: &World, function: &Function, rng: &mut Rng) -> bool {
     // Mostly early: a batch takes milliseconds, or seconds when something is wrong.
     let longest = rng.choice([20, 200, 5_000]).unwrap();
     let life = if dies { rng.u64(0..=longest) } else { u64::MAX };
-    let event = event(world, &batch);
+    let event = event(world, batch);
     let working = timeout(plan.function_time, function.invoke(&request_id, &event, plan.function_time));
     tokio::select! {
         biased;
@@ -39,7 +47,7 @@ async fn invocation(world: &World, function: &Function, rng: &mut Rng) -> bool {
         }
         answer = working => {
             let answer = answer.expect("the response is out before the function's time is up");
-            for (received, line) in invariants::of_a_response(world, &batch, &answer) {
+            for (received, line) in invariants::of_a_response(world, batch, &answer) {
                 let (outcome, reason) = (&line["outcome"], &line["reason"]);
                 world.tell(format_args!("{request_id} {} {outcome} {reason}", received.receipt()));
             }

@@ -1,5 +1,6 @@
 //! Services, queue and customers, and what happens to them by plan.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,8 @@ pub struct World {
     pub services: Services,
     pub links: [Rc<Link>; LINKS],
     pub queue: Arc<Mutex<Queue>>,
+    /// Instances that work on a batch.
+    pub at_work: Cell<usize>,
     began: Instant,
 }
 
@@ -55,7 +58,7 @@ impl World {
             Link::open(address, clock.clone(), plan.rng.fork())
         });
         links.iter().zip(plan.delays).for_each(|(link, most)| link.delay(0..=most));
-        Self { plan, services, links, queue, began: Instant::now() }
+        Self { plan, services, links, queue, at_work: Cell::new(0), began: Instant::now() }
     }
 
     /// Writes down what happened, and when.
@@ -110,9 +113,10 @@ impl World {
         .await;
     }
 
-    async fn drained(&self) {
+    /// Nothing is in the queue, and nobody works any more.
+    async fn quiet(&self) {
         let changed = self.queue.lock().unwrap().changed.clone();
-        while !self.queue.lock().unwrap().is_drained() {
+        while self.at_work.get() > 0 || !self.queue.lock().unwrap().is_drained() {
             changed.notified().await;
         }
     }
@@ -128,7 +132,7 @@ pub async fn live(plan: Plan, clock: Clock) {
     let events = async {
         let spells = join_all(plan.spells.iter().map(|spell| world.weather(spell)));
         tokio::join!(biased; spells, join_all(plan.bookings.iter().map(|booking| world.book(booking))));
-        world.drained().await;
+        world.quiet().await;
     };
     tokio::select! {
         biased;
