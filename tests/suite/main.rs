@@ -17,5 +17,6 @@ mod properties;
 mod rules;
 mod seat_replies;
 mod status_replies;
+mod template;
 mod visibility;
 mod workflows;
