@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use reservation_worker_local::{Hold, SeatState, Status};
 use serde_json::Value;
 
-use crate::events::Kind;
+use crate::events::{Kind, Message};
 use crate::function::Answer;
 use crate::queue::{Entry, Place, Received};
 use crate::world::World;
 
-/// Acts on a response as Lambda does. Each record was told of once, truly, and named in the response if and
-/// only if it is to come again.
+/// Acts on a response as Lambda does. Each record was told of once, truly, in the order of its reservation and
+/// its group, and named in the response if and only if it is to come again.
 pub fn of_a_response<'a>(
     world: &World,
     batch: &'a [Received],
@@ -24,20 +24,26 @@ pub fn of_a_response<'a>(
     assert_eq!(named, in_order, "the response names records of its batch, once, in order");
 
     let mut queue = world.queue.lock().unwrap();
-    let mut stopped_groups = HashSet::new();
+    let (mut last_told, mut stopped_groups) = (HashMap::new(), HashSet::new());
     let told = batch.iter().map(|received| {
         let id = received.message_id();
-        let mut lines = answer.told.iter().filter(|line| line["message_id"] == *id);
-        let line = lines.next().unwrap_or_else(|| panic!("{id} is not told of"));
+        let mut lines = answer.told.iter().enumerate().filter(|(_, line)| line["message_id"] == *id);
+        let (turn, line) = lines.next().unwrap_or_else(|| panic!("{id} is not told of"));
         assert_eq!(lines.next(), None, "{id} is told of twice");
         let entry = &mut queue.entries[received.number];
+        let Message { kind, reservation_id, group, .. } = &entry.message;
+        let lane = (*kind != Kind::Poison).then(|| ("reservation", reservation_id.clone()));
+        let group = world.plan.is_fifo.then(|| ("group", group.clone()));
+        for name in lane.into_iter().chain(group.clone()) {
+            let is_next = last_told.insert(name.clone(), turn).is_none_or(|before| before < turn);
+            assert!(is_next, "{id} is told of before its turn in {name:?}");
+        }
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
         let (outcome, reason) = (text("outcome"), text("reason"));
         let acknowledged = !named.contains(&&*id);
         let may_be = may_be(world, entry, &outcome, &reason);
         assert_eq!(may_be, Some(acknowledged), "{id} {:?} is {outcome}, {reason}", entry.message);
-        if world.plan.is_fifo {
-            let group = entry.message.group.clone();
+        if let Some(group) = group {
             assert!(!acknowledged || !stopped_groups.contains(&group), "{id} overtakes in its group");
             stopped_groups.extend((!acknowledged).then_some(group));
         }

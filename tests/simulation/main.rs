@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "progress, and what happened")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod calls;
 mod clock;
 mod events;
 mod function;

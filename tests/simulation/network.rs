@@ -28,6 +28,7 @@ pub struct Link {
     loss: Cell<f64>,
     cut_until: Cell<Instant>,
     reset: Notify,
+    is_down: Cell<bool>,
 }
 
 impl Link {
@@ -44,6 +45,7 @@ impl Link {
             loss: Cell::new(0.0),
             cut_until: Cell::new(Instant::now()),
             reset: Notify::new(),
+            is_down: Cell::new(false),
         });
         spawn_local(link.clone().accept(listener));
         link
@@ -67,9 +69,18 @@ impl Link {
         self.reset.notify_waiters();
     }
 
+    /// Whether connections end as soon as they are made.
+    pub fn down(&self, is_down: bool) {
+        self.is_down.set(is_down);
+        self.reset();
+    }
+
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         while let Ok((caller, _)) = listener.accept().await {
             self.clock.moved();
+            if self.is_down.get() {
+                continue;
+            }
             spawn_local(self.clone().connect(caller));
         }
     }

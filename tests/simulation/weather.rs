@@ -27,6 +27,8 @@ pub enum Weather {
     Cut { link: usize },
     /// All connections end at once.
     Reset { link: usize },
+    /// So do all that are made.
+    Down { link: usize },
     /// The queue refuses to change visibility.
     Queue(Answer),
 }
@@ -46,7 +48,7 @@ impl Spell {
         let begins = Duration::from_millis(rng.u64(..storm.as_millis() as u64));
         let lasts = Duration::from_millis(rng.u64(10..10_000)).min(storm - begins);
         let link = rng.usize(..LINKS);
-        let what = match rng.u8(..10) {
+        let what = match rng.u8(..11) {
             0..5 => {
                 let operation = rng.choice(OPERATIONS).unwrap();
                 Weather::Fault(Fault {
@@ -60,6 +62,7 @@ impl Spell {
             6 => Weather::Lossy { link, chance: rng.choice([0.01, 0.1, 0.5]).unwrap() },
             7 => Weather::Cut { link },
             8 => Weather::Reset { link },
+            9 => Weather::Down { link },
             _ => Weather::Queue(match rng.u8(..3) {
                 0 => Answer::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError"),
                 1 => Answer::EntryFails("/1".to_owned(), "InternalError"),
@@ -91,9 +94,18 @@ fn effect(rng: &mut Rng, operation: Operation) -> Effect {
         3 => Effect::done_then(Effect::Reset),
         4 => Effect::done_then(Effect::Hang),
         5 => Effect::done_then(Effect::latency(rng.u64(1..5_000))),
-        6 | 7 => Effect::done_then(refusal(rng, operation)),
+        6 => Effect::done_then(refusal(rng, operation)),
+        // Done, but said as of something done before.
+        7 if !is_rest(operation) => Effect::done_then(already_done(rng, operation)),
         _ => refusal(rng, operation),
     }
+}
+
+fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
+    if operation == Operation::ReleaseHold && rng.bool() {
+        return Effect::reply(rng.choice([2, 3]).unwrap(), None);
+    }
+    if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
 }
 
 /// Mostly what may pass, now and then what will not.
@@ -112,6 +124,7 @@ fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
         Operation::ReleaseHold if is_final => {
             Effect::reply(rng.choice([0, 4]).unwrap(), rng.choice([4, 7, 10, 12, 14, 21]))
         }
+        Operation::ReleaseHold if rng.u8(..4) == 0 => Effect::reply(4, None),
         Operation::ReleaseHold => Effect::reply(rng.choice([0, 4, 99]).unwrap(), Some(transient_code(rng))),
         _ if is_final => Effect::reply(rng.choice([2, 3, 4]).unwrap(), rng.choice([5, 12, 14, 15])),
         _ => Effect::reply(rng.choice([0, 1, 99]).unwrap(), Some(transient_code(rng))),
@@ -121,13 +134,18 @@ fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
 fn rest_refusal(rng: &mut Rng) -> Effect {
     let body =
         |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
-    match rng.u8(..10) {
-        0 => Effect::http_code(409, "CONCURRENT_UPDATE"),
+    match rng.u8(..11) {
+        0 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
         1 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
         2 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
-        3 => Effect::http(307).with_location("/elsewhere"),
+        3 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
         4 => Effect::EmptyBody,
         5 => body(rng.choice(["{}", "null", "{", r#"{"reservation_id":"another"}"#]).unwrap()),
+        6 => Effect::HttpBody {
+            status: rng.choice([409, 502, 503]).unwrap(),
+            content_type: "text/html".to_owned(),
+            body: "<html><title>Bad Gateway</title>".to_owned(),
+        },
         _ => Effect::http(rng.choice([401, 403, 408, 425, 500, 501, 502, 503, 504]).unwrap()),
     }
 }

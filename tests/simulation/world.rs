@@ -16,7 +16,7 @@ use crate::network::Link;
 use crate::plan::{Booking, Plan};
 use crate::queue::Queue;
 use crate::weather::{LINKS, Spell, Weather};
-use crate::{invariants, mapping, trace};
+use crate::{calls, invariants, mapping, trace};
 
 /// Longer than any plan and all back-offs after it.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -79,6 +79,7 @@ impl World {
             Weather::Lossy { link, chance } => self.links[*link].lose(*chance),
             Weather::Cut { link } => self.links[*link].cut(spell.lasts),
             Weather::Reset { link } => self.links[*link].reset(),
+            Weather::Down { link } => self.links[*link].down(true),
             Weather::Queue(answer) => self.services.queue().answer(answer.clone()),
         }
         sleep(spell.lasts).await;
@@ -88,6 +89,7 @@ impl World {
             Weather::Slow { link, .. } => self.links[*link].delay(0..=self.plan.delays[*link]),
             Weather::Lossy { link, .. } => self.links[*link].lose(0.0),
             Weather::Cut { .. } | Weather::Reset { .. } => {}
+            Weather::Down { link } => self.links[*link].down(false),
             Weather::Queue(_) => self.services.queue().answer(Answer::Normal),
         }
     }
@@ -143,5 +145,7 @@ pub async fn live(plan: Plan, clock: Clock) {
     for call in world.services.calls() {
         trace::line(format!("{:?} {} {}", call.operation, call.reservation_id, call.reply));
     }
-    invariants::at_the_end(world).unwrap();
+    invariants::at_the_end(world)
+        .and_then(|()| calls::at_the_end(world))
+        .unwrap_or_else(|broken| panic!("{broken}"));
 }
