@@ -53,6 +53,7 @@ pub struct Batch<H> {
     handler: H,
     visibility: Visibility,
     permits: Semaphore,
+    max_retries: u32,
     reserve: Duration,
     time_for_work: Duration,
 }
@@ -92,6 +93,7 @@ impl<H: Handler> Batch<H> {
             handler,
             visibility,
             permits: Semaphore::new(config.worker_concurrency),
+            max_retries: config.max_retries,
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
         }
@@ -127,7 +129,7 @@ impl<H: Handler> Batch<H> {
             let reserve_ms = self.reserve.as_millis() as u64;
             tracing::error!(reserve_ms, "the function's time-out leaves no time beside DEADLINE_RESERVE_MS");
         }
-        let turns = turns(records, &jobs);
+        let turns = self.turns(records, &jobs);
         let limits = Limits {
             permits: &self.permits,
             deadline,
@@ -158,20 +160,20 @@ impl<H: Handler> Batch<H> {
         })
         .await
     }
-}
 
-fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [Option<J>]) -> Vec<Turn<'a>> {
-    let mut last = HashMap::new();
-    let places = jobs.iter().enumerate();
-    let turns = places.map(|(place, job)| {
-        let lane = job.as_ref().and_then(J::lane);
-        Turn {
-            lane: lane.map(|(name, _)| name),
-            group: records[place].fifo_group.as_deref(),
-            same_as: lane.and_then(|work| last.insert(work, place)),
-        }
-    });
-    turns.collect()
+    fn turns<'a>(&self, records: &'a [Record], jobs: &'a [Option<H::Job>]) -> Vec<Turn<'a>> {
+        let mut last = HashMap::new();
+        let turns = records.iter().zip(jobs).enumerate().map(|(place, (record, job))| {
+            let lane = job.as_ref().and_then(H::Job::lane);
+            Turn {
+                lane: lane.map(|(name, _)| name),
+                group: record.fifo_group.as_deref(),
+                is_last_try: record.receive_count >= self.max_retries,
+                same_as: lane.and_then(|work| last.insert(work, place)),
+            }
+        });
+        turns.collect()
+    }
 }
 
 /// Each returned message id once, in the order of the batch.

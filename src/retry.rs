@@ -11,7 +11,7 @@ use crate::fault::{Fault, Faulty};
 /// A call is tried three times at most; the waits between are drawn from zero to these, in full jitter.
 const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 
-/// When the work of an invocation must end; the reserve for the answer is already taken off.
+/// When work must have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
 
