@@ -45,7 +45,8 @@ pub fn of_a_response<'a>(
         assert_eq!(may_be, Some(acknowledged), "{id} {:?} is {outcome}, {reason}", entry.message);
         if let Some(group) = group {
             assert!(!acknowledged || !stopped_groups.contains(&group), "{id} overtakes in its group");
-            stopped_groups.extend((!acknowledged).then_some(group));
+            let comes_again = !acknowledged && received.receives < world.plan.max_receives;
+            stopped_groups.extend(comes_again.then_some(group));
         }
         queue.entries[received.number].told = Some((outcome, reason));
         if acknowledged {

@@ -36,10 +36,14 @@ pub enum Weather {
 /// The reservation API, the inventory, the queue.
 pub const LINKS: usize = 3;
 
-const OPERATIONS: [Operation; 4] = [
-    Operation::UpdateStatus,
+/// What is called more often fails more often.
+const OPERATIONS: [Operation; 7] = [
     Operation::ReadReservation,
+    Operation::UpdateStatus,
+    Operation::UpdateStatus,
     Operation::ReleaseHold,
+    Operation::ReleaseHold,
+    Operation::CommitReservation,
     Operation::CommitReservation,
 ];
 
@@ -134,11 +138,11 @@ fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
 fn rest_refusal(rng: &mut Rng) -> Effect {
     let body =
         |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
-    match rng.u8(..11) {
-        0 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
-        1 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
-        2 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
-        3 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
+    match rng.u8(..14) {
+        0..4 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
+        7 | 8 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
+        9 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
+        10 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
         4 => Effect::EmptyBody,
         5 => body(rng.choice(["{}", "null", "{", r#"{"reservation_id":"another"}"#]).unwrap()),
         6 => Effect::HttpBody {
