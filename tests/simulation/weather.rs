@@ -81,7 +81,11 @@ impl Spell {
 pub fn drop(rng: &mut Rng, reservation_id: &str) -> Fault {
     let operation = rng.choice(OPERATIONS).unwrap();
     // Not counted by the breaker, which is no affair of one event.
-    let fault = if is_rest(operation) { Effect::http(500) } else { Effect::grpc(10) };
+    let fault = match operation {
+        _ if is_rest(operation) => Effect::http(500),
+        _ if rng.bool() => Effect::grpc(10),
+        _ => Effect::reply(0, Some(22)),
+    };
     let effect = if rng.bool() { fault } else { Effect::done_then(fault) };
     Fault::on(operation, reservation_id, effect).times(1)
 }
@@ -120,7 +124,7 @@ fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
             Effect::http(rng.choice([400, 404, 405, 410, 422]).unwrap())
         }
         Operation::UpdateStatus | Operation::ReadReservation => rest_refusal(rng),
-        _ if rng.bool() => Effect::grpc(if is_final {
+        _ if rng.u8(..3) == 0 => Effect::grpc(if is_final {
             rng.choice([3, 5, 9, 11, 12, 15]).unwrap()
         } else {
             rng.choice([0, 1, 2, 4, 7, 8, 10, 13, 14, 16]).unwrap()
