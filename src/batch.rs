@@ -4,10 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::LambdaEvent;
+use opentelemetry::trace::{FutureExt, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -18,6 +21,7 @@ use crate::outcome::Outcome;
 use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
+use crate::telemetry::traces::{self, Parent, Traces};
 use crate::visibility::Visibility;
 
 /// Less is not enough to write the log lines and the answer of a large batch.
@@ -29,7 +33,7 @@ pub trait Handler {
     type Job: Job;
 
     /// Reads a record.
-    fn read(&self, record: &Record, context: &Context) -> Self::Job;
+    fn read(&self, record: &Record) -> Self::Job;
 
     /// Does what it asks for.
     fn work(&self, job: &Self::Job, deadline: Deadline) -> impl Future<Output = Outcome>;
@@ -45,6 +49,16 @@ pub trait Job {
 
     /// The span that says in the log which record it is.
     fn span(&self, record: &Record) -> Span;
+
+    /// The span of another program that it comes from.
+    fn producer(&self) -> Option<&Parent> {
+        None
+    }
+
+    /// What its own trace span says, besides what is known of any record.
+    fn attributes(&self) -> Vec<KeyValue> {
+        Vec::new()
+    }
 }
 
 /// Works on batches with a [`Handler`].
@@ -55,6 +69,8 @@ pub struct Batch<H> {
     permits: Semaphore,
     reserve: Duration,
     time_for_work: Duration,
+    traces: Traces,
+    is_warm: AtomicBool,
 }
 
 /// Why a batch could not even be begun. Holds nothing of the payload.
@@ -82,6 +98,7 @@ impl From<serde_json::Error> for NotSqs {
 /// A record that is being worked on, or was.
 struct Begun {
     span: Span,
+    trace: Context,
     at: Instant,
 }
 
@@ -94,7 +111,14 @@ impl<H: Handler> Batch<H> {
             permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
+            traces: Traces::default(),
+            is_warm: AtomicBool::new(false),
         }
+    }
+
+    /// Records spans; without this it passes those of the producers on.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Works on a batch and says which records SQS must keep.
@@ -104,23 +128,38 @@ impl<H: Handler> Batch<H> {
     /// [`NotSqs`], before any work is done, when the event is not one of SQS records with ids.
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
+        let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
         let deadline = Deadline::at(context.deadline(), self.reserve);
         let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
         let records =
             event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         // Of the level that no filter takes away, so that every line says whose it is.
-        let span = error_span!("invocation", request_id = context.request_id);
-        let outcomes = self.work(&records, &context, deadline).instrument(span.clone()).await;
+        let span = error_span!(
+            "invocation",
+            request_id = context.request_id,
+            xray_trace_id = Parent::xray(context.xray_trace_id.as_deref()).map(|own| own.xray_trace_id()),
+            function_version =
+                Some(context.env_config.version.as_str()).filter(|version| !version.is_empty()),
+            cold_start,
+        );
+        let trace = self.traces.invocation(&context, &records, cold_start);
         // The other half of the reserve is for the way of the answer.
         let answer_due = Deadline::at(context.deadline(), self.reserve / 2);
-        self.visibility.keep(&records, &outcomes, answer_due).instrument(span).await;
+        let worked = async {
+            let outcomes = self.work(&records, deadline).await;
+            self.visibility.keep(&records, &outcomes, answer_due).await;
+            outcomes
+        };
+        let outcomes = worked.instrument(span).with_context(trace.clone()).await;
+        trace.span().end();
         Ok(response(&records, &outcomes))
     }
 
-    async fn work(&self, records: &[Record], context: &Context, deadline: Deadline) -> Vec<Outcome> {
+    async fn work(&self, records: &[Record], deadline: Deadline) -> Vec<Outcome> {
+        let invocation = Context::current();
         // None where reading panicked, which is that record's affair alone.
-        let read = |record| catch_unwind(AssertUnwindSafe(|| self.handler.read(record, context))).ok();
+        let read = |record| catch_unwind(AssertUnwindSafe(|| self.handler.read(record))).ok();
         let jobs: Vec<_> = records.iter().map(read).collect();
         if deadline.left().is_zero() {
             let reserve_ms = self.reserve.as_millis() as u64;
@@ -136,9 +175,14 @@ impl<H: Handler> Batch<H> {
         let begun: Vec<OnceLock<Begun>> = records.iter().map(|_| OnceLock::new()).collect();
         let begin = |place: usize| {
             begun[place].get_or_init(|| {
-                let unread = || error_span!("record", message_id = records[place].message_id);
-                let span = jobs[place].as_ref().map_or_else(unread, |job| job.span(&records[place]));
-                Begun { span, at: Instant::now() }
+                let (record, job) = (&records[place], jobs[place].as_ref());
+                let unread = || error_span!("record", message_id = record.message_id);
+                let more = || job.map(Job::attributes).unwrap_or_default();
+                Begun {
+                    span: job.map_or_else(unread, |job| job.span(record)),
+                    trace: traces::record(record, job.and_then(Job::producer), &invocation, more),
+                    at: Instant::now(),
+                }
             })
         };
         let (handler, jobs) = (&self.handler, &jobs);
@@ -149,11 +193,14 @@ impl<H: Handler> Batch<H> {
                     None => Outcome::panicked(),
                 }
             };
-            work.instrument(begin(place).span.clone())
+            let Begun { span, trace, .. } = begin(place);
+            work.instrument(span.clone()).with_context(trace.clone())
         };
         schedule::run(&turns, limits, work, |place, outcome| {
-            let Begun { span, at } = begin(place);
+            let Begun { span, trace, at } = begin(place);
+            let _attached = trace.clone().attach();
             span.in_scope(|| outcome.log(at.elapsed()));
+            traces::describe::end_record(trace, outcome);
         })
         .await
     }

@@ -1,17 +1,20 @@
 //! The inventory service: gRPC, owner of the seats (contract section 3).
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
+use url::Url;
 
 use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
-use crate::telemetry::call::{Call, CallOutcome, Service};
+use crate::telemetry::call::{self, Call, CallOutcome, Service};
 
 mod verdict;
 
@@ -44,6 +47,7 @@ pub struct Inventory {
     client: Client,
     breaker: Breaker,
     timeout: Duration,
+    address: Url,
 }
 
 /// The seats of a reservation, as the inventory knows them.
@@ -96,6 +100,7 @@ impl Inventory {
             client: Client::new(channel),
             breaker: Breaker::new(Service::Inventory, config.breaker_failures, config.breaker_open),
             timeout,
+            address: config.inventory.clone(),
         })
     }
 
@@ -159,8 +164,9 @@ impl Inventory {
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
         let tried = async {
-            let told = Call::begin(Service::Inventory, method);
-            let mut request = Request::new(message.clone());
+            let told = Call::begin(Service::Inventory, method, &self.address);
+            let metadata = MetadataMap::from_headers(told.headers());
+            let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
             request.set_timeout(self.timeout);
             let reply = tokio::select! {
                 biased;
@@ -170,7 +176,8 @@ impl Inventory {
             let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
             let done = judge(reply);
             let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
-            told.end(format_args!("{code:?}"), outcome);
+            let reason = done.as_ref().err().map(|error| error as &dyn Display);
+            told.end(call::Status::Grpc(code), outcome, reason);
             (done, matches!(code, Code::Unavailable | Code::DeadlineExceeded))
         };
         let (done, _) = self.breaker.call(tried, |(_, unavailable)| *unavailable).await?;

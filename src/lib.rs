@@ -24,4 +24,5 @@ pub mod retry;
 pub mod aws;
 pub mod outcome;
 pub mod telemetry;
+pub mod tls;
 pub mod visibility;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use lambda_runtime::{Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::{Config, LoadError};
+use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::telemetry::{init_error, logs};
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
@@ -35,5 +36,7 @@ async fn main() -> ExitCode {
 fn batch(config: Result<Config, LoadError>) -> Result<Batch<Worker>, Error> {
     let config = config?;
     let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    Ok(Batch::new(&config, Worker::new(&config, web_roots)?, Visibility::new(&config)))
+    let traces = Traces::new(&config, &web_roots);
+    let worker = Worker::new(&config, web_roots)?;
+    Ok(Batch::new(&config, worker, Visibility::new(&config)).traced(traces))
 }

@@ -1,4 +1,4 @@
-//! What the function tells: logs, and the ids that join them to the producers' traces.
+//! What the function tells: logs and traces, joined by ids.
 
 pub mod call;
 pub mod init_error;

@@ -1,10 +1,17 @@
 //! One try of a call to a service: one fact, told in one place.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::{Span as _, TraceContextExt};
+use opentelemetry::{Context, TraceFlags};
+use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
+use tonic::Code;
+use url::Url;
 
 use crate::fault::{Fault, Faulty};
+use crate::telemetry::traces::{self, describe};
 
 /// A service that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +68,32 @@ impl CallOutcome {
     }
 }
 
+/// The protocol's word for how a try ended, and nothing that the service wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// No reply.
+    None,
+    /// Of an HTTP reply.
+    Http(u16),
+    /// Of a gRPC reply, or what the client made of its want.
+    Grpc(Code),
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Http(status) => status.fmt(f),
+            // As gRPC writes them: DEADLINE_EXCEEDED.
+            Self::Grpc(Code::Ok) => f.write_str("OK"),
+            Self::Grpc(code) => format!("{code:?}").char_indices().try_for_each(|(at, letter)| {
+                let word = if at > 0 && letter.is_ascii_uppercase() { "_" } else { "" };
+                write!(f, "{word}{}", letter.to_ascii_uppercase())
+            }),
+        }
+    }
+}
+
 /// A try that is under way. One that is dropped was abandoned.
 #[derive(Debug)]
 pub struct Call {
@@ -68,21 +101,48 @@ pub struct Call {
     method: &'static str,
     since: Instant,
     ended: bool,
+    /// The record's, for a future that is dropped is in no context.
+    context: Context,
+    span: Option<Span>,
 }
 
 impl Call {
-    /// Begins a try of `method`, in the service's own words.
-    pub fn begin(service: Service, method: &'static str) -> Self {
-        Self { service, method, since: Instant::now(), ended: false }
+    /// Begins a try of `method`, in the service's own words, at a server.
+    pub fn begin(service: Service, method: &'static str, server: &Url) -> Self {
+        let span = traces::call(|| describe::call(service, method, server));
+        Self { service, method, since: Instant::now(), ended: false, context: Context::current(), span }
     }
 
-    /// Tells how it ended; `status` is the protocol's word for it, and nothing that the service wrote.
-    pub fn end(mut self, status: impl Display, outcome: CallOutcome) {
-        self.tell(status, outcome);
+    /// What the service must be sent to go on with the trace: `traceparent`, `tracestate` and `x-trace-id`.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let context = self.context.span();
+        let span = self.span.as_ref().map_or(context.span_context(), |span| span.span_context());
+        if span.is_valid() {
+            let (trace_id, sampled) = (span.trace_id(), span.trace_flags() & TraceFlags::SAMPLED);
+            let mut put = |name, value: String| {
+                // Of a tracestate that cannot be a header nothing is sent.
+                headers.extend(
+                    HeaderValue::try_from(value).map(|value| (http::HeaderName::from_static(name), value)),
+                );
+            };
+            put("traceparent", format!("00-{trace_id}-{}-{sampled:02x}", span.span_id()));
+            put("tracestate", span.trace_state().header());
+            put("x-trace-id", trace_id.to_string());
+        }
+        headers
     }
 
-    fn tell(&mut self, status: impl Display, outcome: CallOutcome) {
+    /// Tells how it ended, and why that is no success; no word of the service is in the reason.
+    pub fn end(mut self, status: Status, outcome: CallOutcome, reason: Option<&dyn Display>) {
+        self.tell(status, outcome, reason);
+    }
+
+    fn tell(&mut self, status: Status, outcome: CallOutcome, reason: Option<&dyn Display>) {
         self.ended = true;
+        if let Some(span) = &mut self.span {
+            describe::end_call(span, status, outcome, reason);
+        }
         tracing::debug!(
             service = self.service.as_str(),
             method = self.method,
@@ -97,7 +157,8 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.ended {
-            self.tell("none", CallOutcome::Abandoned);
+            let _record = self.context.clone().attach();
+            self.tell(Status::None, CallOutcome::Abandoned, Some(&"no time left to wait for it"));
         }
     }
 }

@@ -11,6 +11,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::logs;
+use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
@@ -23,6 +24,7 @@ use tracing::instrument::WithSubscriber;
 pub struct Desk {
     pub services: Services,
     batch: Batch<Worker>,
+    traces: Traces,
     level: tracing::Level,
 }
 
@@ -41,8 +43,9 @@ impl Desk {
         let config = config(&services, variables);
         let visibility =
             Visibility::with(&config, OnceCell::new_with(Some(sqs_client(services.queue().endpoint()))));
+        let traces = Traces::new(&config, &roots);
         let batch = Batch::new(&config, Worker::new(&config, roots).unwrap(), visibility);
-        Self { services, batch, level: config.log_level }
+        Self { services, batch: batch.traced(traces.clone()), traces, level: config.log_level }
     }
 
     /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
@@ -64,6 +67,13 @@ impl Desk {
     pub async fn run_within(&self, event: Value, time: Duration) -> Ran {
         let ends = SystemTime::now() + time;
         self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
+    }
+
+    /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
+    pub async fn flush(&self, within: Duration) -> String {
+        let log = Log::default();
+        self.traces.flush(within).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        log.text()
     }
 
     /// Runs a batch in any context.

@@ -16,5 +16,6 @@ mod process;
 mod rules;
 mod seat_replies;
 mod status_replies;
+mod traces;
 mod visibility;
 mod workflows;
