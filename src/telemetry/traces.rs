@@ -50,6 +50,13 @@ struct Recording {
     rests_until: Mutex<Option<Instant>>,
 }
 
+/// In the context of an invocation whose spans are kept.
+#[derive(Debug)]
+struct Tracing {
+    tracer: SdkTracer,
+    request_id: String,
+}
+
 impl Traces {
     /// Spans go by OTLP if the configuration says where to, else to the X-Ray daemon if there is one, else
     /// nowhere. `https://` collectors are checked against `roots`.
@@ -66,7 +73,8 @@ impl Traces {
         let Some(Recording { tracer, .. }) = self.0.as_deref() else { return context };
         let describe = || describe::invocation(invocation, records, is_cold);
         let span = begin(tracer, SpanKind::Consumer, &context, describe);
-        context.with_span(span).with_value(tracer.clone())
+        let (tracer, request_id) = (tracer.clone(), invocation.request_id.clone());
+        context.with_span(span).with_value(Tracing { tracer, request_id })
     }
 
     /// Sends what has been kept, and gives up after `within`. To be called when the response is out.
@@ -101,9 +109,9 @@ pub fn record(
         }
         None => of.clone(),
     };
-    let Some(tracer) = of.get::<SdkTracer>() else { return context };
+    let Some(Tracing { tracer, request_id }) = of.get() else { return context };
     let describe = || {
-        let (name, mut attributes) = describe::record(record);
+        let (name, mut attributes) = describe::record(record, request_id);
         attributes.extend(more());
         (name, attributes)
     };
@@ -117,7 +125,7 @@ pub fn record(
 /// Begins a span below the current one, if there are spans.
 pub(super) fn call(describe: impl FnOnce() -> (String, Vec<KeyValue>)) -> Option<Span> {
     Context::map_current(|context| {
-        Some(begin(context.get::<SdkTracer>()?, SpanKind::Client, context, describe))
+        Some(begin(&context.get::<Tracing>()?.tracer, SpanKind::Client, context, describe))
     })
 }
 

@@ -71,9 +71,10 @@ pub(super) fn invocation(
     (name, attributes)
 }
 
-pub(super) fn record(record: &Record) -> (String, Vec<KeyValue>) {
+pub(super) fn record(record: &Record, request_id: &str) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = process(queue(record));
     attributes.extend([
+        KeyValue::new(key::FAAS_INVOCATION_ID, request_id.to_owned()),
         KeyValue::new(key::MESSAGING_MESSAGE_ID, record.message_id.clone()),
         KeyValue::new(own::ATTEMPT, i64::from(record.receive_count)),
     ]);

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use opentelemetry_aws::trace::xray_propagator::span_context_from_str;
@@ -78,7 +79,7 @@ fn w3c(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Parent> {
     let fields = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];
     let carrier: HashMap<_, _> =
         fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
-    let context = TraceContextPropagator::new().extract(&carrier);
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
     let context = context.span().span_context().clone();
     (well_formed && context.is_valid()).then(|| Parent {
         trace_id: context.trace_id(),

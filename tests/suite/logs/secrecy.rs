@@ -128,8 +128,8 @@ async fn debug_lines_show_each_call_and_whose_it_is() {
     assert_eq!(
         calls,
         [
-            "inventory CommitReservation Ok success",
-            "inventory ReleaseHold Ok success",
+            "inventory CommitReservation OK success",
+            "inventory ReleaseHold OK success",
             "reservation-api PATCH 200 success",
             "reservation-api PATCH 200 success",
             "reservation-api PATCH 503 transient",
