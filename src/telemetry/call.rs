@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{Span as _, TraceContextExt};
 use opentelemetry::{Context, TraceFlags};
 use opentelemetry_sdk::trace::Span;
@@ -118,17 +118,18 @@ impl Call {
         let mut headers = HeaderMap::new();
         let context = self.context.span();
         let span = self.span.as_ref().map_or(context.span_context(), |span| span.span_context());
-        if span.is_valid() {
-            let (trace_id, sampled) = (span.trace_id(), span.trace_flags() & TraceFlags::SAMPLED);
-            let mut put = |name, value: String| {
-                // Of a tracestate that cannot be a header nothing is sent.
-                headers.extend(
-                    HeaderValue::try_from(value).map(|value| (http::HeaderName::from_static(name), value)),
-                );
-            };
-            put("traceparent", format!("00-{trace_id}-{}-{sampled:02x}", span.span_id()));
-            put("tracestate", span.trace_state().header());
-            put("x-trace-id", trace_id.to_string());
+        if !span.is_valid() {
+            return headers;
+        }
+        let (trace_id, sampled) = (span.trace_id(), span.trace_flags() & TraceFlags::SAMPLED);
+        let fields = [
+            ("traceparent", format!("00-{trace_id}-{}-{sampled:02x}", span.span_id())),
+            ("tracestate", span.trace_state().header()),
+            ("x-trace-id", trace_id.to_string()),
+        ];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            // A tracestate may hold what no header can.
+            headers.extend(HeaderValue::try_from(value).map(|value| (HeaderName::from_static(name), value)));
         }
         headers
     }

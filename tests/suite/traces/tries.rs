@@ -38,7 +38,8 @@ async fn a_call_that_is_tried_again_has_a_span_for_each_try() {
 
     assert_eq!(ran.outcome("m1"), "success");
     let tries = tries(&spans);
-    assert_eq!(tries[0], (json!(503), json!("503"), Some("reservation API: 503 BUSY")));
+    let reason = format!("reservation API: 503 BUSY (its trace {W3C})");
+    assert_eq!(tries[0], (json!(503), json!("503"), Some(reason.as_str())));
     let (status, error_type, reason) = &tries[1];
     assert_eq!((status, error_type), (&Value::Null, &json!("transient")));
     assert!(reason.unwrap().starts_with("reservation API: "), "{reason:?}");
