@@ -31,11 +31,15 @@ async fn main() -> Result<(), Error> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
     let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target)?;
     let services = Services::start().await?;
-    let contenders = ["reservation-worker", "bare_function"].map(|name| release.join(name));
-    let mut rounds = [Vec::new(), Vec::new()];
+    let daemon = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let xray = daemon.local_addr()?.to_string();
+    std::thread::spawn(move || { let mut b = [0; 65536]; while daemon.recv(&mut b).is_ok() {} });
+    let collector = reservation_worker_local::trace_receivers::Collector::start().await?;
+    let contenders = [("reservation-worker", "", String::new()), ("bare_function", "", String::new()), ("reservation-worker", "AWS_XRAY_DAEMON_ADDRESS", xray.clone()), ("reservation-worker", "AWS_XRAY_DAEMON_ADDRESS", xray), ("reservation-worker", "OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())].map(|(name, k, v)| (release.join(name), k, v));
+    let mut rounds = [Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
         for (contender, (binary, figures)) in contenders.iter().zip(&mut rounds).enumerate() {
-            let measured = measure(binary, &services, &format!("{round}-{contender}")).await?;
+            let measured = measure(binary, &services, &format!("{round}-{contender}"), contender == 3).await?;
             if round > 0 {
                 figures.push(measured); // the first round warms the machine up
             }
@@ -45,11 +49,13 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn measure(binary: &Path, services: &Services, series: &str) -> Result<Figures, Error> {
+async fn measure(binary: &(std::path::PathBuf, &str, String), services: &Services, series: &str, unsampled: bool) -> Result<Figures, Error> {
     let environment = [
         ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
         ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
     ];
+    let environment = environment.into_iter().chain((!binary.1.is_empty()).then(|| (binary.1.to_owned(), binary.2.clone())));
+    let binary = &binary.0;
     let mut function = Function::start(binary, environment).await?;
     let init = function.ready().await?;
     let mut batches = Vec::new();
@@ -58,7 +64,8 @@ async fn measure(binary: &Path, services: &Services, series: &str) -> Result<Fig
         if number == 10 {
             cpu = cpu_time(function.pid())?; // connected, warm
         }
-        let event = batch(services, &format!("{series}-{number}"))?;
+        let mut event = batch(services, &format!("{series}-{number}"))?;
+        if unsampled { for r in event["Records"].as_array_mut().unwrap() { r["messageAttributes"]["traceparent"] = json!({"stringValue": format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"), "dataType": "String"}); } }
         let start = Instant::now();
         let answer = function.invoke(&event, Duration::from_secs(60)).await?.response;
         if number >= 10 {
@@ -114,21 +121,10 @@ fn cpu_time(pid: u32) -> Result<Duration, Error> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
-fn print(rounds: &[Vec<Figures>; 2]) {
-    println!("batch of {RECORDS}, {BATCHES} batches a round, medians of {ROUNDS} rounds\n");
-    println!("| | reservation worker | bare function | ratio (median of the rounds) |");
-    println!("|---|--:|--:|--:|");
-    type Row = (&'static str, fn(&Figures) -> Duration);
-    let rows: [Row; 3] = [
-        ("CPU a batch", |figures| figures.cpu),
-        ("time a batch, p50", |figures| figures.batch),
-        ("init", |figures| figures.init),
-    ];
-    for (name, figure) in rows {
-        let [ours, bare] = [0, 1].map(|contender| median(rounds[contender].iter().map(figure).collect()));
-        let pairs = rounds[0].iter().zip(&rounds[1]);
-        let ratio = median(pairs.map(|(ours, bare)| figure(ours).div_duration_f64(figure(bare))).collect());
-        println!("| {name} | {:.0} µs | {:.0} µs | {ratio:.2} |", micros(ours), micros(bare));
+fn print(rounds: &[Vec<Figures>; 5]) {
+    for (name, r) in ["off", "bare", "xray sampled", "xray records unsampled", "otlp http"].iter().zip(rounds) {
+        let f = |g: fn(&Figures) -> Duration| micros(median(r.iter().map(g).collect()));
+        println!("{name}: cpu {:.0} time {:.0} init {:.0}", f(|f| f.cpu), f(|f| f.batch), f(|f| f.init));
     }
 }
 
