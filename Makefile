@@ -1,14 +1,15 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo local load test fmt bench clean-tools
+.PHONY: help tools demo local load test lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
+DEPLOY_TOOLS := $(VENV)/installed-deploy
 
 require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
 require_cargo = $(call require,cargo,https://rustup.rs)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 tools: $(TOOLS) ## install cargo-lambda and moto into .tools/
 
@@ -18,16 +19,17 @@ demo: $(TOOLS) ## run every event of events/ through the function under cargo la
 	cargo run --locked -p reservation-worker-local -- demo
 
 # Another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
-SQS = $(if $(ENDPOINT),--endpoint $(ENDPOINT))
+# Services with a fault: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
+OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
 N := 1000
 
 local: $(TOOLS) ## start queue, services and function on this machine, until Ctrl-C
 	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- local $(SQS)
+	cargo run --locked -p reservation-worker-local -- local $(OPTIONS)
 
 load: $(TOOLS) ## send N=1000 events through the queue at once, measure, and check what comes of them
 	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- load $(N) $(SQS)
+	cargo run --locked -p reservation-worker-local -- load $(N) $(OPTIONS)
 
 test: $(TOOLS) ## check format, lints and documentation, run all tests, then the demo
 	$(require_cargo)
@@ -37,15 +39,55 @@ test: $(TOOLS) ## check format, lints and documentation, run all tests, then the
 # The tests start these; built here, their progress can be seen.
 	cargo build --release --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
-	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory lint-template test-template demo
+
+# The parameters that each take another road through the template.
+VARIANTS := QueueType=standard QueueType=fifo
+lint-template: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+lint-template: export SAM_CLI_TELEMETRY := 0
+lint-template: $(DEPLOY_TOOLS) ## lint template.yaml, for both types of queue
+	sam validate --lint --template template.yaml --region $(REGION)
+	$(foreach variant,$(VARIANTS),cfn-lint --regions $(REGION) --parameters $(variant) -- template.yaml &&) true
+
+test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, hold it to its rules, and deploy it into moto
+	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
+
+# The machine's own architecture, so that it can be run; the function's is arm64 by default.
+ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+REGION := ap-northeast-2
+SAM_BUILD := .aws-sam/build/Worker/bootstrap
+ZIP = $(or $(CARGO_TARGET_DIR),target)/lambda/reservation-worker/bootstrap.zip
+artifact: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+artifact: export SAM_CLI_TELEMETRY := 0
+artifact: $(DEPLOY_TOOLS) ## build what is deployed, with sam and with cargo lambda, and run the sample events through it
+	$(require_cargo)
+	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	ARTIFACT=$(CURDIR)/$(SAM_BUILD) cargo test --locked --test artifact
+	cargo lambda build --release --locked --bin reservation-worker --output-format zip
+	python3 -m zipfile --extract $(ZIP) .aws-sam/zip && chmod +x .aws-sam/zip/bootstrap
+	ARTIFACT=$(CURDIR)/.aws-sam/zip/bootstrap cargo test --locked --test artifact
+	@ls -l $(ZIP)
+
+ENV := dev
+build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
+build: $(DEPLOY_TOOLS) ## build what is deployed, for arm64
+	$(require_cargo)
+	sam build --config-env $(ENV)
+
+deploy: build ## build, and deploy the stack of samconfig.toml's ENV=dev or prod
+	@$(MAKE) --no-print-directory deploy-built
+
+deploy-built: $(DEPLOY_TOOLS) ## deploy what is built
+	sam deploy --config-env $(ENV) --parameter-overrides $$(python3 .ci/parameters.py $(ENV) $(SAM_BUILD))
 
 fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
-bench: ## measure what a batch costs
+bench: ## measure what the function costs beside a bare one, into docs/performance/
 	$(require_cargo)
-	cargo bench --locked
+	cargo bench --locked --bench performance
 
 clean-tools: ## remove what make tools has installed
 	rm -rf .tools
@@ -55,4 +97,8 @@ $(TOOLS): tools.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	@touch $@
+
+$(DEPLOY_TOOLS): deploy-tools.txt $(TOOLS)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r deploy-tools.txt
 	@touch $@

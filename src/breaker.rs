@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::telemetry::call::Service;
@@ -16,6 +17,8 @@ pub struct Breaker {
     failures: u32,
     open_for: Duration,
     state: Mutex<State>,
+    /// A probe has decided, or was given up.
+    probed: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +32,15 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not called: its breaker is open")]
 pub struct Open {
-    /// What is left of its time; zero while a probe is under way.
+    /// What is left of its time.
     pub left: Duration,
 }
 
 impl Breaker {
     /// Either at 0 is no breaker.
     pub fn new(service: Service, failures: u32, open_for: Duration) -> Self {
-        Self { service, failures, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+        let state = Mutex::new(State::Closed { failures: 0 });
+        Self { service, failures, open_for, state, probed: Notify::new() }
     }
 
     /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
@@ -52,27 +56,40 @@ impl Breaker {
         if self.failures == 0 || self.open_for.is_zero() {
             return Ok(call.await);
         }
-        let mut permit = self.admit()?;
+        let mut permit = self.admit().await?;
         let result = call.await;
         permit.settle(unavailable(&result));
         Ok(result)
     }
 
-    fn admit(&self) -> Result<Permit<'_>, Open> {
+    /// While a probe is under way, waits for what it decides: a service that is well again is not to cost
+    /// the rest of a batch a receive, which may be its last.
+    async fn admit(&self) -> Result<Permit<'_>, Open> {
+        loop {
+            let probed = self.probed.notified();
+            if let Some(admitted) = self.try_admit() {
+                return admitted;
+            }
+            probed.await;
+        }
+    }
+
+    /// Nothing while a probe is under way.
+    fn try_admit(&self) -> Option<Result<Permit<'_>, Open>> {
         let mut state = self.state();
         let is_probe = match *state {
             State::Closed { .. } => false,
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
-                    return Err(Open { left });
+                    return Some(Err(Open { left }));
                 }
                 *state = State::Probing;
                 true
             }
-            State::Probing => return Err(Open { left: Duration::ZERO }),
+            State::Probing => return None,
         };
-        Ok(Permit { breaker: self, is_probe })
+        Some(Ok(Permit { breaker: self, is_probe }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +126,9 @@ impl Permit<'_> {
             // A call from before it opened says nothing new.
             State::Open { .. } | State::Probing => {}
         }
-        self.is_probe = false;
+        if std::mem::take(&mut self.is_probe) {
+            self.breaker.probed.notify_waiters();
+        }
     }
 }
 
@@ -117,6 +136,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             *self.breaker.state() = State::Open { until: Instant::now() };
+            self.breaker.probed.notify_waiters();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The inventory service: gRPC, owner of the seats (contract section 3).
 
+use std::error::Error as _;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::telemetry::call::{self, Call, CallOutcome, Service};
 
 mod verdict;
 
-pub use verdict::Error;
-use verdict::{Reply, judge};
+use verdict::Reply;
+pub use verdict::{Error, judge};
 
 /// The messages and the client that `build.rs` makes of `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in proto/")]
@@ -174,15 +175,23 @@ impl Inventory {
                 reply = call(self.client.clone(), request) => reply.map(Response::into_inner),
             };
             let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
+            let unavailable = reply.as_ref().is_err_and(found_unavailable);
             let done = judge(reply);
             let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
             let reason = done.as_ref().err().map(|error| error as &dyn Display);
             told.end(call::Status::Grpc(code), outcome, reason);
-            (done, matches!(code, Code::Unavailable | Code::DeadlineExceeded))
+            (done, unavailable)
         };
         let (done, _) = self.breaker.call(tried, |(_, unavailable)| *unavailable).await?;
         done
     }
+}
+
+/// Whether there was no service: a connection that breaks is `UNKNOWN` with a cause, or `CANCELLED` for the
+/// calls that waited for it.
+fn found_unavailable(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+        || status.source().is_some()
 }
 
 const SILENCE: Duration = Duration::from_secs(10);

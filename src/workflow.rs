@@ -21,9 +21,45 @@ pub struct Workflow {
 }
 
 /// What happens to the seats once the status is settled.
-enum SeatStep<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeatStep<'a> {
+    /// They are given back.
     Release(ReleaseReason),
-    Commit { payment_intent_id: &'a str, user_id: Option<&'a str> },
+    /// They are sold.
+    Commit {
+        /// The payment that buys them.
+        payment_intent_id: &'a str,
+        /// The customer, if the event names one.
+        user_id: Option<&'a str>,
+    },
+}
+
+/// The two steps that an event asks for, in this order; `None` if it asks for nothing.
+pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
+    let transition = Transition {
+        reservation_id: &event.hold().reservation_id,
+        to: Ending::Expired,
+        payment_intent_id: None,
+        reason: None,
+        error_code: None,
+    };
+    Some(match event {
+        Event::PaymentUnderway(_) => return None,
+        Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
+        Event::PaymentApproved { payment_intent_id, user_id, .. } => (
+            Transition { to: Ending::Confirmed, payment_intent_id: Some(payment_intent_id), ..transition },
+            SeatStep::Commit { payment_intent_id, user_id: user_id.as_deref() },
+        ),
+        Event::PaymentFailed { error_code, .. } => (
+            Transition {
+                to: Ending::Cancelled,
+                reason: Some("payment_failed"),
+                error_code: error_code.as_deref(),
+                ..transition
+            },
+            SeatStep::Release(ReleaseReason::FailedPayment),
+        ),
+    })
 }
 
 /// What the way in which a reservation has ended means for an event that wanted it to end.
@@ -61,36 +97,10 @@ impl Workflow {
     }
 
     async fn settle(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
-        let hold = event.hold();
-        let transition = Transition {
-            reservation_id: &hold.reservation_id,
-            to: Ending::Expired,
-            payment_intent_id: None,
-            reason: None,
-            error_code: None,
+        let Some((transition, seat_step)) = steps(event) else {
+            return Ok(Outcome::Ignored("a payment status that needs no work"));
         };
-        let (transition, seat_step) = match event {
-            Event::PaymentUnderway(_) => return Ok(Outcome::Ignored("a payment status that needs no work")),
-            Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
-            Event::PaymentApproved { payment_intent_id, user_id, .. } => (
-                Transition {
-                    to: Ending::Confirmed,
-                    payment_intent_id: Some(payment_intent_id),
-                    ..transition
-                },
-                SeatStep::Commit { payment_intent_id, user_id: user_id.as_deref() },
-            ),
-            Event::PaymentFailed { error_code, .. } => (
-                Transition {
-                    to: Ending::Cancelled,
-                    reason: Some("payment_failed"),
-                    error_code: error_code.as_deref(),
-                    ..transition
-                },
-                SeatStep::Release(ReleaseReason::FailedPayment),
-            ),
-        };
-        let reservation = match self.reservation_api.end(&transition, deadline).await.map_err(outcome)? {
+        let reservation = match self.reservation_api.end(&transition, deadline).await.map_err(failed)? {
             Answer::Done(reservation) => reservation,
             Answer::AlreadyEnded(found) => match decide(transition.to, found) {
                 Verdict::Continue => None,
@@ -98,7 +108,7 @@ impl Workflow {
                 Verdict::Reject(reason) => return Ok(Outcome::Failed(reason.to_owned())),
             },
         };
-        self.settle_seats(hold, reservation, &seat_step, deadline).await?;
+        self.settle_seats(event.hold(), reservation, &seat_step, deadline).await?;
         Ok(Outcome::Success)
     }
 
@@ -123,7 +133,7 @@ impl Workflow {
                 self.inventory.commit_reservation(&held, payment_intent_id, user_id, deadline).await
             }
         }
-        .map_err(outcome)
+        .map_err(failed)
     }
 
     /// What the inventory must be told: from the event, else from the reservation in the reply to the
@@ -151,13 +161,14 @@ impl Workflow {
         let needs_user = matches!(step, SeatStep::Commit { user_id: None, .. });
         if known.event_id.is_none() || known.seats.is_none() || (needs_user && known.user_id.is_none()) {
             let read = self.reservation_api.read(&hold.reservation_id, deadline).await;
-            known = known.or(read.map_err(outcome)?);
+            known = known.or(read.map_err(failed)?);
         }
         Ok(known)
     }
 }
 
-fn outcome(error: impl Faulty + ToString) -> Outcome {
+/// How a record ends whose step failed.
+pub fn failed(error: impl Faulty + ToString) -> Outcome {
     let reason = error.to_string();
     match error.fault() {
         Fault::Transient { retry_after } => Outcome::Retried { reason, retry_after },

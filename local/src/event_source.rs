@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::sleep;
 
 mod client;
 mod event;
@@ -24,10 +25,12 @@ mod processes;
 mod queues;
 mod rules;
 mod shared;
+mod sqs;
 
 pub use outgoing::Outgoing;
-pub use queues::{Queue, Sqs};
+pub use queues::Queue;
 pub use rules::{Verdict, delivered};
+pub use sqs::Sqs;
 
 use pollers::Source;
 use processes::Processes;
@@ -61,7 +64,7 @@ pub struct Mapping {
     pub environment: BTreeMap<String, String>,
     /// The function's time-out; then its process is killed.
     pub function_timeout: Duration,
-    /// A process without work for so long is ended.
+    /// A process without work for so long is ended: SIGTERM, and SIGKILL if it still runs 2 s later.
     pub idle: Duration,
 }
 
@@ -106,23 +109,16 @@ impl Mapping {
                 shared: shared.clone(),
                 idle: Mutex::default(),
             },
-            shared: shared.clone(),
+            shared,
             free: Arc::new(Semaphore::new(self.maximum_concurrency)),
         });
         let (stop, stopped) = watch::channel(false);
-        let mut pollers = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for _ in 0..POLLERS.min(self.maximum_concurrency) {
-            pollers.spawn(source.clone().poll(stopped.clone()));
+            tasks.spawn(source.clone().poll(stopped.clone()));
         }
-        let mut rounds = JoinSet::new();
-        rounds.spawn(async move {
-            let mut round = interval(ROUND);
-            loop {
-                round.tick().await;
-                source.processes.end_idle(self.idle);
-            }
-        });
-        Ok(Running { shared, stop, pollers, _rounds: rounds })
+        tasks.spawn(rounds(source.clone(), self.idle, stopped));
+        Ok(Running { source, stop, tasks })
     }
 
     fn check(&self) -> io::Result<()> {
@@ -141,6 +137,17 @@ impl Mapping {
             _ => return Ok(()),
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    }
+}
+
+/// Scales down: the queue decides how many processes have no work.
+async fn rounds(source: Arc<Source>, idle: Duration, mut stop: watch::Receiver<bool>) {
+    loop {
+        source.processes.end_idle(idle).await;
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = sleep(ROUND) => {}
+        }
     }
 }
 
@@ -166,37 +173,43 @@ pub struct Stats {
 /// A running mapping. Dropped, it stops at once, as if the machine went away.
 #[derive(Debug)]
 pub struct Running {
-    shared: Arc<Shared>,
+    source: Arc<Source>,
     stop: watch::Sender<bool>,
-    pollers: JoinSet<()>,
-    _rounds: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Running {
     /// The counts now.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.source.shared.stats()
     }
 
     /// Kills (SIGKILL) a random process that is at work; `false` if there is none.
     pub fn kill_one(&self) -> bool {
-        self.shared.kill_one()
+        self.source.shared.signal_one(Signal::KILL)
+    }
+
+    /// Freezes (SIGSTOP) a random process that is at work, so that its invocation ends with the function's time;
+    /// `false` if there is none.
+    pub fn freeze_one(&self) -> bool {
+        self.source.shared.signal_one(Signal::STOP)
     }
 
     /// The JSON lines that all processes so far have printed, those of one process in order. The mapping's own
     /// are among them, with the target `event_source`.
     pub fn log_lines(&self) -> Vec<Value> {
-        self.shared.lines()
+        self.source.shared.lines()
     }
 
     /// From its sending to its deletion, of each message that was deleted.
     pub fn ages(&self) -> Vec<Duration> {
-        self.shared.ages()
+        self.source.shared.ages()
     }
 
     /// Receives nothing more, finishes what is in flight, and ends the processes.
     pub async fn stop(mut self) {
         _ = self.stop.send(true);
-        while self.pollers.join_next().await.is_some() {}
+        while self.tasks.join_next().await.is_some() {}
+        self.source.processes.end_idle(Duration::ZERO).await;
     }
 }

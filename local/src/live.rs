@@ -7,8 +7,8 @@ use std::time::Duration;
 use reservation_worker_local::Hold;
 use tokio::time::sleep;
 
-use crate::Failure;
 use crate::stand::Stand;
+use crate::{Failure, Options};
 
 const ROUND: Duration = Duration::from_millis(500);
 /// moto tells by the signature which service is meant.
@@ -16,8 +16,8 @@ const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
 
 /// Runs until Ctrl-C, which drops all.
-pub(crate) async fn run(endpoint: Option<&str>) -> Result<ExitCode, Failure> {
-    let stand = Stand::start(endpoint).await?;
+pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
+    let stand = Stand::start(options).await?;
     stand.services.create_hold(Hold {
         reservation_id: RESERVATION.to_owned(),
         event_id: "evt_example".to_owned(),
@@ -57,10 +57,10 @@ inventory        {inventory}
 
 Held: {RESERVATION}, seats A-12 and A-13. Send an event with the AWS CLI:
 
-  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=ap-northeast-2
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2 # not on AWS itself
   aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
 
-or, without AWS's own SQS, with curl:
+or, but not on AWS itself, with curl:
 
   curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
 

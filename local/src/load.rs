@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use reservation_worker_local::{SeatState, Status};
 use tokio::time::sleep;
 
-use crate::Failure;
 use crate::stand::Stand;
+use crate::{Failure, Options};
 
 mod burst;
 
@@ -23,11 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SHOWN: usize = 20;
 
 /// Plays the burst; fails when an invariant does not hold.
-pub(crate) async fn run(events: usize, endpoint: Option<&str>) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Failure> {
     if events == 0 {
         return Err("N is at least 1".into());
     }
-    let stand = Stand::start(endpoint).await?;
+    let stand = Stand::start(options).await?;
     let burst = Burst::of(events);
     for hold in &burst.holds {
         stand.services.create_hold(hold.clone())?;

@@ -5,7 +5,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use reservation_worker_local::Services;
+use reservation_worker_local::{Fault, Services};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod demo;
@@ -20,9 +20,12 @@ const USAGE: &str = "\
 usage: reservation-worker-local <command>
 
   demo                     run every event of events/ through the function under `cargo lambda`
-  local [--endpoint URL]   start queue, services and function, until Ctrl-C
-  load N [--endpoint URL]  send N events at once, measure, and check what comes of them
-  services                 start the reservation API and the inventory service, until Ctrl-C";
+  local [OPTION VALUE]...  start queue, services and function, until Ctrl-C
+  load N [OPTION VALUE]... send N events at once, measure, and check what comes of them
+  services                 start the reservation API and the inventory service, until Ctrl-C
+
+  --endpoint URL           use this SQS and not moto
+  --fault JSON             a fault of the services, as for POST /faults; may be given again";
 
 /// Exit status of a command that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -44,12 +47,34 @@ async fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::run().await,
-        ["local"] => live::run(None).await,
-        ["local", "--endpoint", endpoint] => live::run(Some(endpoint)).await,
-        ["load", events] => load::run(number(events)?, None).await,
-        ["load", events, "--endpoint", endpoint] => load::run(number(events)?, Some(endpoint)).await,
+        ["local", ref options @ ..] => live::run(Options::read(options)?).await,
+        ["load", events, ref options @ ..] => load::run(number(events)?, Options::read(options)?).await,
         ["services"] => services().await,
         _ => Err(USAGE.into()),
+    }
+}
+
+/// What can be added to `local` and `load`.
+#[derive(Default)]
+struct Options {
+    endpoint: Option<String>,
+    faults: Vec<Fault>,
+}
+
+impl Options {
+    fn read(arguments: &[&str]) -> Result<Self, Failure> {
+        let mut options = Self::default();
+        for option in arguments.chunks(2) {
+            match *option {
+                ["--endpoint", url] => options.endpoint = Some(url.to_owned()),
+                ["--fault", fault] => {
+                    let fault = serde_json::from_str(fault).map_err(|error| format!("{fault}: {error}"))?;
+                    options.faults.push(fault);
+                }
+                _ => return Err(USAGE.into()),
+            }
+        }
+        Ok(options)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::serve::ListenerExt;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -128,6 +129,16 @@ impl Function {
         Ok(self.ready_after.unwrap_or_default())
     }
 
+    /// Waits until the function asks for its next invocation: what it does after a response is done.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or did not ask within 10 s.
+    pub async fn idle(&mut self) -> Result<(), InvokeError> {
+        self.waiting = Some(self.next_waiting().await?);
+        Ok(())
+    }
+
     /// Invokes the function as Lambda does, with a deadline `limit` from now.
     ///
     /// # Errors
@@ -187,6 +198,19 @@ impl Function {
             InvokeError::Exited(status) => Ok(Exit { status, init_error: self.init_error.take() }),
             error => Err(error),
         }
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// It still runs after `limit`.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<Exit, InvokeError> {
+        // A process that has been waited for has no id any more: the number may be another's.
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            _ = kill_process(pid, Signal::TERM);
+        }
+        self.exit(limit).await
     }
 
     /// Kills the process at once.
@@ -276,10 +300,7 @@ impl Drop for Function {
 
 /// A body of no bytes is a response, too: to the event source mapping, it is an empty one.
 fn json(body: &[u8]) -> io::Result<Value> {
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    Ok(serde_json::from_slice(body)?)
+    Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? })
 }
 
 fn since_epoch() -> Duration {

@@ -8,7 +8,7 @@ use reservation_worker_local::Services;
 use reservation_worker_local::cargo::build_worker;
 use reservation_worker_local::event_source::{Mapping, Queue, Running, Sqs};
 
-use crate::Failure;
+use crate::{Failure, Options};
 
 /// The template's defaults (contract section 7).
 const MAX_RETRIES: u32 = 5;
@@ -22,20 +22,21 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    pub(super) async fn start(endpoint: Option<&str>) -> Result<Self, Failure> {
+    pub(super) async fn start(options: Options) -> Result<Self, Failure> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let function = build_worker(&root, &target)?;
-        let (sqs, name) = match endpoint {
+        let (sqs, name) = match options.endpoint {
             // There, other queues may be, and those of an earlier run.
             Some(endpoint) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-                (Sqs::at(endpoint).await?, format!("reservation-worker-{now}"))
+                (Sqs::at(&endpoint).await?, format!("reservation-worker-{now}"))
             }
             None => (Sqs::start_moto(&root.join(".tools")).await?, "reservation-worker".to_owned()),
         };
         let queue = sqs.create(&name, false, MAX_RETRIES, VISIBILITY).await?;
         let services = Services::start().await?;
+        options.faults.into_iter().for_each(|fault| services.fault(fault));
         let mut environment = services.environment();
         environment.remove("AWS_ENDPOINT_URL"); // the stand-in's for visibility changes
         environment.insert("SQS_QUEUE_URL".to_owned(), queue.url.clone());

@@ -34,14 +34,14 @@ impl Faulty for Error {
 
 /// In rising order of gravity: where status and error of one reply disagree, the graver counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub enum Verdict {
     Done,
     Transient,
     Rejected,
 }
 
 /// A reply that can be `OK` on the wire and still be a failure.
-pub(super) trait Reply {
+pub trait Reply {
     fn error(&self) -> Option<&BodyError>;
     /// The status in words, and what it says by itself: nothing where it is not set, or leaves it to `code`.
     fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>);
@@ -100,7 +100,11 @@ fn unknown(number: i32) -> (String, Option<Verdict>) {
 }
 
 /// Reads a reply whole.
-pub(super) fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
+///
+/// # Errors
+///
+/// [`Error::Said`], which says by its fault whether asking again can help.
+pub fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
     let (said, verdict) = match reply {
         Err(status) => (said(&status), of_grpc_code(status.code())),
         Ok(reply) => {

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reservation_worker_local::{SeatState, Status};
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
 
 use crate::stage::{LONG, Stage, approved, expired, failed};
 
-/// Events of all three types, a fifth of them twice, in any order; with poison among them.
+/// A thousand events of all three types in any order, a fifth of them duplicates, one in twenty poison.
 #[tokio::test]
 async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_dead_after_its_receives() {
-    let stage = Stage::new(false, 3, LONG).await;
-    let ids: Vec<_> = (0..1_000).map(|number| format!("r{number}")).collect();
+    let stage = Stage::new(false, 5, LONG).await;
+    let ids: Vec<_> = (0..750).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| stage.hold(id));
     let of = |number: usize| match number % 3 {
         0 => expired(&ids[number]),
@@ -19,10 +19,10 @@ async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_de
         _ => failed(&ids[number]),
     };
     let poison: BTreeSet<_> = (0..50).map(|number| format!("poison {number}")).collect();
-    let mut bodies: Vec<_> = (0..1_000).chain(0..200).map(of).chain(poison.iter().cloned()).collect();
+    let mut bodies: Vec<_> = (0..750).chain(0..200).map(of).chain(poison.iter().cloned()).collect();
     fastrand::shuffle(&mut bodies);
 
-    let running = stage.mapping(&[("MAX_RETRIES", "3")]).start().await.unwrap();
+    let running = stage.mapping(&[("MAX_RETRIES", "5")]).start().await.unwrap();
     stage.queue.send(bodies).await.unwrap();
     stage.drained(&running).await;
     running.stop().await;
@@ -31,10 +31,36 @@ async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_de
         let expected = [Status::Expired, Status::Confirmed, Status::Cancelled][number % 3];
         assert_eq!(stage.assert_settled(id), expected);
     }
+    let changes = stage.sqs.visibility_changes();
     let dead = stage.queue.dead().await.unwrap();
     assert_eq!(dead.iter().map(|(_, body, _)| body.clone()).collect::<BTreeSet<_>>(), poison);
     assert_eq!(dead.len(), 50);
-    assert!(dead.iter().all(|(_, _, receives)| *receives == 3), "{dead:?}");
+    // Nothing but receives lay between the poison and the DLQ: it was never kept back.
+    for (id, _, receives) in dead {
+        assert_eq!(receives, 5, "{id}");
+        let asked = changes.iter().filter(|(message_id, _)| *message_id == id).map(|(_, seconds)| *seconds);
+        assert_eq!(asked.collect::<Vec<_>>(), [0; 5], "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_always_fails_is_kept_back_longer_each_time_and_not_at_all_after_its_last_receive() {
+    let stage = Stage::new(false, 5, LONG).await;
+    stage.hold("r1");
+    stage.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)));
+    // The back-off that is deployed.
+    let variables = [("BACKOFF_BASE_MS", "1000"), ("BACKOFF_MAX_MS", "900000"), ("MAX_RETRIES", "5")];
+    let running = stage.mapping(&variables).start().await.unwrap();
+    stage.queue.send([approved("r1")]).await.unwrap();
+    stage.drained(&running).await;
+    running.stop().await;
+
+    let seconds: Vec<_> = stage.sqs.visibility_changes().iter().map(|(_, seconds)| *seconds).collect();
+    let expected = [1..=1, 2..=2, 4..=5, 8..=10, 0..=0];
+    assert_eq!(seconds.len(), expected.len(), "{seconds:?}");
+    assert!(expected.iter().zip(&seconds).all(|(range, seconds)| range.contains(seconds)), "{seconds:?}");
+    let dead = stage.queue.dead().await.unwrap();
+    assert_eq!(dead.iter().map(|(_, _, receives)| *receives).collect::<Vec<_>>(), [5]);
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod stage;
 mod dead_letters;
 mod faults;
 mod order;
+mod outages;
 mod races;

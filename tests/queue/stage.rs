@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Stage {
     pub services: Services,
     pub queue: Queue,
-    _sqs: Sqs,
+    pub sqs: Sqs,
 }
 
 fn release() -> PathBuf {
@@ -35,7 +35,7 @@ impl Stage {
     pub async fn new(fifo: bool, max_receives: u32, visibility: Duration) -> Self {
         let sqs = Sqs::start_moto(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools")).await.unwrap();
         let queue = sqs.create("reservation-events", fifo, max_receives, visibility).await.unwrap();
-        Self { services: Services::start().await.unwrap(), queue, _sqs: sqs }
+        Self { services: Services::start().await.unwrap(), queue, sqs }
     }
 
     /// A mapping of up to four processes; the back-off is short, so that no test waits for it.
@@ -57,14 +57,22 @@ impl Stage {
         self.services.create_hold(hold).unwrap();
     }
 
-    /// Waits until the queue is empty, and says how long that took.
-    pub async fn drained(&self, running: &Running) -> Duration {
+    /// Waits until the queue is empty.
+    pub async fn drained(&self, running: &Running) {
         let started = Instant::now();
         while self.queue.depth().await.unwrap() != (0, 0) || running.stats().in_flight > 0 {
             assert!(started.elapsed() < PATIENCE, "{:?} {:?}", self.queue.depth().await, running.stats());
             sleep(Duration::from_millis(50)).await;
         }
-        started.elapsed()
+    }
+
+    /// Waits until it is so.
+    pub async fn until(&self, it_is_so: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !it_is_so() {
+            assert!(started.elapsed() < PATIENCE, "{:?}", self.queue.depth().await);
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Status and seats agree (invariant 3), and the reservation has ended.

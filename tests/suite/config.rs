@@ -12,11 +12,11 @@ mod manager;
 mod numbers;
 mod secrets;
 
-const REQUIRED: [(&str, &str); 2] =
+pub const REQUIRED: [(&str, &str); 2] =
     [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];
 
 /// Every variable that the function itself reads, with a value that is neither its default nor refused.
-const OTHERS: [(&str, &str); 20] = [
+pub const OTHERS: [(&str, &str); 20] = [
     ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
     ("RESERVATION_API_BASE", "https://api.example/v1"),
     ("RESERVATION_API_TOKEN", "token"),

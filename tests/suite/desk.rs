@@ -82,7 +82,7 @@ impl Desk {
     }
 }
 
-fn sqs_client(endpoint: &str) -> Client {
+pub fn sqs_client(endpoint: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("ap-northeast-2"))

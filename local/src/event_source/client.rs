@@ -1,10 +1,11 @@
 //! The SQS client of what runs outside the function: the mapping, and whoever fills the queue.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
+use std::iter::successors;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::{Client, Config};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -66,6 +67,7 @@ pub(super) fn client(endpoint: &str, environment: &BTreeMap<String, String>) -> 
 }
 
 /// An error of the SDK with its causes; `Display` alone says "service error".
-pub(super) fn failed(error: impl std::error::Error) -> io::Error {
-    io::Error::other(DisplayErrorContext(error).to_string())
+pub(super) fn failed(error: impl Error) -> io::Error {
+    let causes = successors(Some(&error as &dyn Error), |&error| error.source());
+    io::Error::other(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }

@@ -8,9 +8,12 @@ Two things are set right that SQS guarantees and moto (5.2) does not:
   gives them out in the wrong order. Messages that are visible again are therefore no longer pending here.
 
 And a long poll sees a message at once, not at the next full second.
+
+Visibility time-outs and deletions that were asked for are noted on stderr, a JSON object each.
 """
 
 import functools
+import json
 import os
 import sys
 import threading
@@ -33,6 +36,14 @@ def one_at_a_time(operation):
     return locked
 
 
+def around(own, operation):
+    @functools.wraps(operation)
+    def call(*args, **kwargs):
+        return own(operation, *args, **kwargs)
+
+    return call
+
+
 def receive_message(receive, self, queue_name, count, wait_seconds_timeout, *args, **kwargs):
     end = time.monotonic() + (wait_seconds_timeout or 0)
     while True:
@@ -45,13 +56,29 @@ def receive_message(receive, self, queue_name, count, wait_seconds_timeout, *arg
         time.sleep(LOOK_AGAIN)
 
 
-for name in ["send_message", "send_message_batch", "delete_message", "delete_message_batch", "purge_queue",
-             "change_message_visibility", "change_message_visibility_batch", "get_queue_attributes"]:
+def note(**what):
+    sys.stderr.write(json.dumps(what) + "\n")
+
+
+def change_message_visibility(change, self, queue_name, receipt_handle, visibility_timeout):
+    with LOCK:
+        change(self, queue_name, receipt_handle, visibility_timeout)
+        messages = self.get_queue(queue_name)._messages
+        message = next(message for message in messages if message.had_receipt_handle(receipt_handle))
+        note(message_id=message.id, seconds=int(visibility_timeout))
+
+
+def delete_message_batch(delete, self, queue_name, receipts):
+    note(deletes=len(receipts))
+    with LOCK:
+        return delete(self, queue_name, receipts)
+
+
+for name in ["send_message", "send_message_batch", "delete_message", "purge_queue",
+             "change_message_visibility_batch", "get_queue_attributes"]:
     setattr(SQSBackend, name, one_at_a_time(getattr(SQSBackend, name)))
-SQSBackend.receive_message = functools.partialmethod(
-    lambda self, receive, *args, **kwargs: receive_message(receive, self, *args, **kwargs),
-    SQSBackend.receive_message,
-)
+for own in [receive_message, delete_message_batch, change_message_visibility]:
+    setattr(SQSBackend, own.__name__, around(own, getattr(SQSBackend, own.__name__)))
 
 
 def end_with_parent():

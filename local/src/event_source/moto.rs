@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Moto {
     port: u16,
+    log: Output,
     _child: Child,
 }
 
@@ -40,12 +42,17 @@ impl Moto {
                 .map_err(io::Error::other)??;
         }
         match port.trim().parse() {
-            Ok(port) => Ok(Self { port, _child: child }),
+            Ok(port) => Ok(Self { port, log, _child: child }),
             Err(_) => Err(io::Error::other(format!("moto did not start: {}", log.lines().join("\n")))),
         }
     }
 
     pub(super) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What was asked of it, as far as `moto.py` notes it.
+    pub(super) fn asked(&self) -> Vec<Value> {
+        self.log.json_lines()
     }
 }

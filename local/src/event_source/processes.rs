@@ -7,10 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::shared::Shared;
 use crate::runtime_api::{Function, InvokeError};
 use crate::services::locked;
+
+/// Lambda's shutdown phase, for a function with an extension.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Processes {
@@ -33,6 +37,14 @@ pub(super) struct Idle {
 struct Process {
     function: Function,
     shared: Arc<Shared>,
+}
+
+impl Process {
+    async fn end(mut self) {
+        if self.function.terminate(SHUTDOWN).await.is_err() {
+            self.shared.warn("the function did not end when it was told to, and is killed");
+        }
+    }
 }
 
 impl Drop for Process {
@@ -66,12 +78,12 @@ impl Processes {
     }
 
     /// Ends the processes without work for so long.
-    pub(super) fn end_idle(&self, limit: Duration) {
-        let old: Vec<_> = {
+    pub(super) async fn end_idle(&self, limit: Duration) {
+        let old: JoinSet<_> = {
             let mut idle = locked(&self.idle);
             let young = idle.iter().position(|idle| idle.since.elapsed() < limit).unwrap_or(idle.len());
-            idle.drain(..young).collect()
+            idle.drain(..young).map(|idle| idle.process.end()).collect()
         };
-        drop(old);
+        old.join_all().await;
     }
 }

@@ -90,11 +90,11 @@ impl Shared {
         Working { shared: self, pid }
     }
 
-    pub(super) fn kill_one(&self) -> bool {
+    pub(super) fn signal_one(&self, signal: Signal) -> bool {
         // Under the lock: a process that is in the list has not been reaped by anyone but its own poller.
         let working = locked(&self.working);
         let pid = fastrand::choice(working.iter()).and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
-        pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     /// Messages sent at these times are deleted now.

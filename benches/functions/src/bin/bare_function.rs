@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reservation_worker::inventory::proto::reservation::v1::ReleaseHoldRequest;
 use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
@@ -70,9 +70,11 @@ async fn main() -> Result<(), Error> {
         base: std::env::var("RESERVATION_API_BASE")?,
         inventory: InventoryServiceClient::new(Endpoint::from_shared(address)?.connect_lazy()),
     };
+    let concurrency = std::env::var("WORKER_CONCURRENCY")?.parse()?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let bodies = event.payload.records.iter().filter_map(|record| record.body.as_deref());
-        try_join_all(bodies.map(|body| services.release(body))).await?;
+        let releases = stream::iter(bodies.map(|body| services.release(body)));
+        releases.buffer_unordered(concurrency).try_collect::<()>().await?;
         Ok::<_, Error>(SqsBatchResponse::default())
     }))
     .await

@@ -3,6 +3,8 @@
 use reservation_worker_local::event_source::delivered;
 use serde_json::{Value, json};
 
+use crate::{mapping, moto, queue, until};
+
 const BATCH: [&str; 3] = ["a", "b", "c"];
 
 fn failures(identifiers: &Value) -> Value {
@@ -57,5 +59,38 @@ fn an_error_a_wrong_shape_and_a_bad_identifier_delete_nothing() {
         assert_eq!(verdict.deleted, [""; 0], "{response:?}");
         assert_eq!(verdict.returned, BATCH, "{response:?}");
         assert!(verdict.failure.is_some(), "{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_running_function_answers_is_done_to_the_queue() {
+    let sqs = moto().await;
+    let item = |identifier| format!(r#"{{"batchItemFailures":[{{"itemIdentifier":{identifier}}}]}}"#);
+    let one = item(r#""{first}""#);
+    let with_unknown = r#"{"batchItemFailures":[{"itemIdentifier":"{first}"},{"itemIdentifier":"unknown"}]}"#;
+    let cases = [
+        ("ANSWER", "".to_owned(), 0),
+        ("ANSWER", "null".to_owned(), 0),
+        ("ANSWER", "{}".to_owned(), 0),
+        ("ANSWER", r#"{"batchItemFailures":null}"#.to_owned(), 0),
+        ("ANSWER", r#"{"batchItemFailures":[]}"#.to_owned(), 0),
+        ("ANSWER", one, 1),
+        ("ANSWER", with_unknown.to_owned(), 3),
+        ("ANSWER", item(r#""""#), 3),
+        ("ANSWER", item("null"), 3),
+        ("ANSWER", r#"{"batchItemFailures":[{}]}"#.to_owned(), 3),
+        ("ANSWER", r#"{"batchItemFailures":["#.to_owned(), 3),
+        ("ANSWER", "done".to_owned(), 3),
+        ("ERROR", r#"{"errorMessage":"boom"}"#.to_owned(), 3),
+    ];
+    for (number, (kind, answer, returned)) in cases.into_iter().enumerate() {
+        let queue = queue(&sqs, &format!("q{number}")).await;
+        queue.send(["a", "b", "c"]).await.unwrap();
+        let running = mapping(&queue, &[("ANSWER", &answer), (kind, &answer)]).start().await.unwrap();
+
+        let stats = until(&running, |stats| stats.invocations == 1 && stats.in_flight == 0).await;
+
+        assert_eq!(queue.depth().await.unwrap(), (0, returned), "{kind} {answer}");
+        assert_eq!((stats.done, stats.returned), (3 - returned as u64, returned as u64), "{kind} {answer}");
     }
 }

@@ -1,0 +1,69 @@
+//! Processes come with the queue and go without it.
+
+use std::fs::File;
+use std::time::Duration;
+
+use reservation_worker_local::event_source::{Mapping, Stats};
+use serde_json::json;
+
+use crate::{mapping, moto, queue, until};
+
+/// As soon as the mapping looks.
+const AT_ONCE: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn processes_grow_with_the_queue_up_to_the_limit_and_end_without_it() {
+    let sqs = moto().await;
+    let queue = queue(&sqs, "q").await;
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    let few = mapping(&queue, &[("GATE", gate.to_str().unwrap())]);
+    let running = Mapping { maximum_concurrency: 3, idle: AT_ONCE, ..few }.start().await.unwrap();
+    assert_eq!(running.stats(), Stats::default());
+
+    queue.send(["one"]).await.unwrap();
+    until(&running, |stats| stats.processes == 1 && stats.in_flight == 1).await;
+    queue.send((0..100).map(|number| number.to_string())).await.unwrap();
+    let full = until(&running, |stats| stats.processes == 3 && stats.in_flight == 21).await;
+    assert_eq!(full.invocations, 3);
+    assert_eq!(queue.depth().await.unwrap(), (80, 21));
+
+    File::create(&gate).unwrap();
+    until(&running, |stats| stats.done == 101 && stats.processes == 0).await;
+
+    queue.send(["again"]).await.unwrap();
+    let end = until(&running, |stats| stats.done == 102 && stats.processes == 0).await;
+    assert_eq!((end.returned, end.timeouts, end.crashes), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_process_is_told_to_end_and_killed_if_it_does_not() {
+    let sqs = moto().await;
+    for (stubborn, killed) in [(&[][..], 0), (&[("STUBBORN", "1")][..], 1)] {
+        let queue = queue(&sqs, &format!("q{killed}")).await;
+        queue.send(["one"]).await.unwrap();
+        let running = Mapping { idle: AT_ONCE, ..mapping(&queue, stubborn) }.start().await.unwrap();
+
+        until(&running, |stats| stats.done == 1 && stats.processes == 0).await;
+
+        let log = running.log_lines();
+        assert_eq!(log.iter().filter(|line| **line == json!({ "signal": "SIGTERM" })).count(), 1, "{log:?}");
+        let kills = log.iter().filter(|line| line["target"] == "event_source").count();
+        assert_eq!(kills, killed, "{log:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_does_not_answer_in_time_is_killed_and_nothing_is_deleted() {
+    let sqs = moto().await;
+    let queue = queue(&sqs, "q").await;
+    queue.send(["one", "two"]).await.unwrap();
+    let hanging = mapping(&queue, &[("GATE", "/no/such/gate")]);
+    let function_timeout = Duration::from_secs(1);
+    let running = Mapping { function_timeout, ..hanging }.start().await.unwrap();
+
+    let stats = until(&running, |stats| stats.timeouts == 1 && stats.in_flight == 0).await;
+
+    assert_eq!((stats.processes, stats.done, stats.returned), (0, 0, 2));
+    assert_eq!(queue.depth().await.unwrap(), (0, 2));
+}

@@ -1,0 +1,41 @@
+//! The burst of `make load`, in small: its exit status says whether the invariants hold.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn load(options: &[&str]) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let mut load = Command::new(env!("CARGO_BIN_EXE_reservation-worker-local"));
+    load.args(["load", "60"]).args(options).env("CARGO_TARGET_DIR", target).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_burst_that_ends_well_exits_with_0() {
+    let output = load(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert!(printed(&output).contains("invariants: all hold"), "{}", printed(&output));
+}
+
+/// Releases that are confirmed and not done.
+#[test]
+fn seats_that_were_lost_exit_with_1_and_are_named() {
+    let lost = r#"{"operation":"release-hold","effect":{"reply":{"status":1}}}"#;
+    let output = load(&["--fault", lost]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(printed(&output).contains("is Some(Expired), its seats are Some(Hold)"), "{}", printed(&output));
+}
+
+/// Paid, and rejected by the inventory: a person must look, and here there is none.
+#[test]
+fn a_dead_event_exits_with_1_too() {
+    let conflict = r#"{"operation":"commit-reservation","effect":{"reply":{"status":4}}}"#;
+    let output = load(&["--fault", conflict]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(printed(&output).contains("is dead after 5 receives"), "{}", printed(&output));
+}

@@ -1,0 +1,134 @@
+//! Bodies: whatever comes, it is an event or an error that names a field.
+
+use proptest::prelude::*;
+use reservation_worker::event::{self, Event, Hold};
+use reservation_worker::reservation::{Id, Seats};
+use serde_json::{Value, json};
+
+use super::json;
+
+/// The marker stands where a value can stand, and must not come back in an error.
+const PRIVATE: &str = "ZZ-private-ZZ";
+
+fn id() -> impl Strategy<Value = Id> {
+    "[A-Za-z0-9][A-Za-z0-9._:-]{0,127}".prop_map(|text| Id::new(&text).unwrap())
+}
+
+fn seats() -> impl Strategy<Value = Option<Seats>> {
+    let named = prop::collection::vec("[^\\x00]{1,64}", 1..6).prop_map(|ids| Seats::new(ids, None));
+    prop_oneof![Just(None), (1..=10_000_i32).prop_map(|most| Seats::new(Vec::new(), Some(most))), named]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let hold = |event_id| {
+        (id(), event_id, seats()).prop_map(|(reservation_id, event_id, seats)| Hold {
+            reservation_id,
+            event_id,
+            seats,
+        })
+    };
+    let any_hold = || hold(prop::option::of(id()).boxed());
+    let text = || "[^\\x00]{1,40}";
+    prop_oneof![
+        hold(id().prop_map(Some).boxed()).prop_map(Event::ReservationExpired),
+        (any_hold(), text(), prop::option::of(text())).prop_map(|(hold, payment_intent_id, user_id)| {
+            Event::PaymentApproved { hold, payment_intent_id, user_id }
+        }),
+        (any_hold(), prop::option::of(text()))
+            .prop_map(|(hold, error_code)| Event::PaymentFailed { hold, error_code }),
+    ]
+}
+
+/// The event's facts as JSON.
+fn facts(event: &Event) -> Value {
+    let Hold { reservation_id, event_id, seats } = event.hold();
+    let mut facts = json!({
+        "reservation_id": reservation_id.as_str(),
+        "event_id": event_id.as_ref().map(Id::as_str),
+        "seat_ids": seats.as_ref().map(Seats::ids),
+        "qty": seats.as_ref().map(Seats::quantity),
+    });
+    match event {
+        Event::PaymentApproved { payment_intent_id, user_id, .. } => {
+            facts["payment_intent_id"] = json!(payment_intent_id);
+            facts["user_id"] = json!(user_id);
+        }
+        Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
+        _ => {}
+    }
+    facts
+}
+
+/// The four shapes that carry any event, and each as a string that holds it.
+fn shapes(event: &Event) -> Vec<String> {
+    let (event_type, facts) = (event.event_type().as_str(), facts(event));
+    let mut bare = facts.clone();
+    bare["type"] = json!(event_type);
+    let mut shapes = vec![
+        json!({ "detail-type": event_type, "detail": facts }),
+        json!({ "type": event_type, "detail": facts }),
+        json!({
+            "type": event_type,
+            "reservation_id": facts["reservation_id"],
+            "event_id": facts["event_id"],
+            "payload": facts,
+        }),
+        bare,
+    ];
+    shapes.extend(shapes.clone().into_iter().map(|shape| Value::from(shape.to_string())));
+    shapes.iter().map(Value::to_string).collect()
+}
+
+proptest! {
+    #[test]
+    fn an_event_survives_writing_and_reading(event in event()) {
+        for body in shapes(&event) {
+            let parsed = event::parse(Some(&body)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(&parsed.event, &event);
+            prop_assert!(!parsed.quantity_disagrees);
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(body in any::<String>()) {
+        if let Err(error) = event::parse(Some(&body)) {
+            let error = error.to_string();
+            prop_assert!(error.contains(": "), "no field and reason: {error}");
+        }
+    }
+
+    #[test]
+    fn any_json_is_read_or_refused_by_a_field(body in json()) {
+        if let Err(error) = event::parse(Some(&body.to_string())) {
+            let error = error.to_string();
+            let (path, reason) = error.split_once(": ").unwrap_or_default();
+            prop_assert!(!path.is_empty() && !reason.is_empty(), "no field and reason: {error}");
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_the_body(event in event(), wrong in wrong_value()) {
+        for body in shapes(&event) {
+            let mut body: Value = serde_json::from_str(&body).unwrap();
+            let Value::Object(members) = &mut body else { continue };
+            for name in members.keys().cloned().collect::<Vec<_>>() {
+                let mut body = Value::Object(members.clone());
+                body[&name] = wrong.clone();
+                if let Err(error) = event::parse(Some(&body.to_string())) {
+                    prop_assert!(!error.to_string().contains(PRIVATE), "{error}");
+                }
+            }
+        }
+    }
+}
+
+/// Of every JSON type that can hold a text.
+fn wrong_value() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!(PRIVATE),
+        json!([PRIVATE]),
+        json!({ PRIVATE: PRIVATE }),
+        json!({ "reservation_id": PRIVATE, "seat_ids": [[PRIVATE]] }),
+        json!({ "reservation_id": { PRIVATE: 1 } }),
+    ])
+}

@@ -1,0 +1,77 @@
+//! `template.yaml` sets the variables that the configuration reads, to the defaults that it would take.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use reservation_worker::config::Config;
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// Variables that the template does not set, and why.
+const NOT_SET: [(&str, &str); 3] = [
+    ("AWS_LAMBDA_LOG_LEVEL", "Lambda sets it from LoggingConfig"),
+    ("AWS_XRAY_DAEMON_ADDRESS", "Lambda sets it"),
+    (
+        "RESERVATION_API_TOKEN",
+        "a token in a template is read by all who may read the stack; the secret has it",
+    ),
+];
+
+fn template() -> Yaml {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml");
+    YamlLoader::load_from_str(&fs::read_to_string(path).unwrap()).unwrap().remove(0)
+}
+
+/// Each variable of the function with its value, or the name of the parameter or resource that it refers to.
+fn variables(template: &Yaml) -> BTreeMap<String, &Yaml> {
+    let set = &template["Resources"]["Worker"]["Properties"]["Environment"]["Variables"];
+    let set = set.as_hash().expect("the function has variables");
+    set.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), value)).collect()
+}
+
+fn text(yaml: &Yaml) -> Option<String> {
+    yaml.as_str().map(str::to_owned).or_else(|| yaml.as_i64().map(|number| number.to_string()))
+}
+
+#[tokio::test]
+async fn the_template_sets_the_variables_that_are_read() {
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    };
+    Config::from_sources(lookup, async |_| Ok("{}".to_owned())).await.unwrap_err();
+
+    let template = template();
+    let mut told: BTreeSet<_> = variables(&template).into_keys().collect();
+    let mut asked = asked.into_inner();
+    for (name, reason) in NOT_SET {
+        assert!(!told.contains(name), "{name}: {reason}");
+        asked.remove(name);
+    }
+    told.retain(|name| !name.starts_with("AWS_"));
+    assert_eq!(told, asked);
+}
+
+#[test]
+fn what_nobody_sets_is_as_without_a_template() {
+    let template = template();
+    let services = [("INVENTORY_GRPC_ADDR", "inventory:1"), ("RESERVATION_API_BASE", "http://reservations")];
+    let services = BTreeMap::from(services.map(|(name, value)| (name, value.to_owned())));
+    let mut deployed = services.clone();
+    let variables = variables(&template);
+    for (name, value) in &variables {
+        let default =
+            value.as_str().and_then(|parameter| text(&template["Parameters"][parameter]["Default"]));
+        if let Some(default) = default.filter(|default| !default.is_empty()) {
+            deployed.insert(name, default);
+        }
+    }
+    assert!(deployed.len() > 12, "defaults are found: {deployed:?}");
+
+    let read = |variables: &BTreeMap<&str, String>| {
+        format!("{:?}", Config::from_lookup(|name| variables.get(name).cloned()).unwrap())
+    };
+    assert_eq!(read(&deployed), read(&services));
+}

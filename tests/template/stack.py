@@ -1,0 +1,181 @@
+"""The stack that template.yaml makes of given parameters: transformed offline as `sam deploy` has it done,
+with its intrinsic functions evaluated. What only AWS knows stays a symbol: `Queue.Arn`."""
+
+import functools
+import json
+import logging
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT, STACK = "ap-northeast-2", "123456789012", "worker"
+os.environ["AWS_DEFAULT_REGION"] = REGION
+logging.disable(logging.WARNING)
+
+from samcli.yamlhelper import yaml_parse  # noqa: E402 (boto3 reads the region when it is loaded)
+from samtranslator.translator.transform import transform  # noqa: E402
+
+SERVICES = {"InventoryGrpcAddr": "inventory:50051", "ReservationApiBase": "http://reservations"}
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:worker-AbCdEf"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/queues"
+VARIANTS = {
+    "standard": SERVICES,
+    "fifo": {**SERVICES, "QueueType": "fifo"},
+    "vpc": {**SERVICES, "SubnetIds": "subnet-0a,subnet-0b", "SecurityGroupIds": "sg-0a"},
+    "secret": {"SecretArn": SECRET, "SecretKmsKeyArn": KEY},
+    "key": {**SERVICES, "KmsKeyArn": KEY},
+    "fifo with key": {**SERVICES, "QueueType": "fifo", "KmsKeyArn": KEY},
+    "pollers": {**SERVICES, "ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"},
+    "large batches": {**SERVICES, "BatchSize": "100", "BatchingWindow": "1"},
+    "at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
+    "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
+    "reserved": {**SERVICES, "ReservedConcurrency": "40"},
+}
+
+
+def source():
+    return yaml_parse((ROOT / "template.yaml").read_text())
+
+
+class NoManagedPolicies:
+    def load(self):
+        return {}
+
+
+@lru_cache(maxsize=None)
+def _transformed(parameters):
+    template = source()
+    template["Resources"]["Worker"]["Properties"]["CodeUri"] = "s3://artifacts/bootstrap.zip"
+    return transform(template, dict(parameters), NoManagedPolicies())
+
+
+def transformed(parameters):
+    """The CloudFormation template, as JSON."""
+    return json.dumps(_transformed(tuple(sorted(parameters.items()))))
+
+
+class Absent(Exception):
+    """AWS::NoValue."""
+
+
+class Stack:
+    def __init__(self, parameters, known=None):
+        """`known` holds what a symbol, `Queue` or `Queue.Arn`, turned out to be."""
+        template = json.loads(transformed(parameters))
+        pseudo = {
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
+            "AWS::StackName": STACK,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+        self._lists = {n for n, p in template["Parameters"].items() if p["Type"] == "CommaDelimitedList"}
+        self._known = known or {}
+        self._values = pseudo | defaults | parameters | self._known
+        self._template = template
+        made = template["Resources"].items()
+        made = {name: entry for name, entry in made if self._condition(entry.get("Condition"))}
+        self.resources = {name: self.evaluate(entry) for name, entry in made.items()}
+
+    def __getitem__(self, name):
+        return self.resources[name]["Properties"]
+
+    def of_type(self, kind):
+        return {name: r["Properties"] for name, r in self.resources.items() if r["Type"] == f"AWS::{kind}"}
+
+    def refused_by(self):
+        """The rules that these parameters break."""
+        rules = self._template["Rules"].items()
+        return [
+            name for name, rule in rules if self.evaluate(rule["RuleCondition"]) and not self._holds(rule)
+        ]
+
+    def _holds(self, rule):
+        return all(self.evaluate(assertion["Assert"]) for assertion in rule["Assertions"])
+
+    def _condition(self, name):
+        return name is None or self.evaluate(self._template["Conditions"][name])
+
+    def evaluate(self, value):
+        if isinstance(value, list):
+            return [item for item in map(self._or_none, value) if item is not None]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            ((name, argument),) = value.items()
+            function = getattr(self, "_" + name.removeprefix("Fn::").lower(), None)
+            if function and (name.startswith("Fn::") or name in ("Ref", "Condition")):
+                return function(argument)
+        evaluated = {key: self._or_none(item) for key, item in value.items()}
+        return {key: item for key, item in evaluated.items() if item is not None}
+
+    def _or_none(self, value):
+        try:
+            return self.evaluate(value)
+        except Absent:
+            return None
+
+    def _ref(self, name):
+        if name == "AWS::NoValue":
+            raise Absent
+        value = self._values.get(name, name)
+        return value.split(",") if name in self._lists else value
+
+    def _getatt(self, path):
+        path = path if isinstance(path, str) else ".".join(path)
+        return self._known.get(path, path)
+
+    def _if(self, argument):
+        condition, then, otherwise = argument
+        return self.evaluate(then if self._condition(condition) else otherwise)
+
+    def _equals(self, sides):
+        left, right = map(self.evaluate, sides)
+        return str(left) == str(right)
+
+    def _not(self, argument):
+        return not self.evaluate(argument[0])
+
+    def _and(self, arguments):
+        return all(map(self.evaluate, arguments))
+
+    def _contains(self, argument):
+        values, value = map(self.evaluate, argument)
+        return str(value) in values
+
+    def _findinmap(self, argument):
+        name, first, second = map(self.evaluate, argument)
+        return self._template["Mappings"][name][str(first)][str(second)]
+
+    def _join(self, argument):
+        separator, parts = map(self.evaluate, argument)
+        return separator.join(parts)
+
+    def _split(self, argument):
+        separator, text = map(self.evaluate, argument)
+        return text.split(separator)
+
+    def _select(self, argument):
+        at, values = map(self.evaluate, argument)
+        # The parts of a symbol are not known.
+        return values[at] if at < len(values) else f"{values[0]}[{at}]"
+
+    def _sub(self, argument):
+        text, more = argument if isinstance(argument, list) else (argument, {})
+        more = self.evaluate(more)
+        return re.sub(r"\$\{([^}]+)\}", lambda m: str(more.get(m[1], self._values.get(m[1], m[1]))), text)
+
+
+def each_variant(test):
+    """Runs a test for every variant of the stack."""
+
+    @functools.wraps(test)
+    def run(self):
+        for name, parameters in VARIANTS.items():
+            with self.subTest(name):
+                test(self, name, Stack(parameters))
+
+    return run
