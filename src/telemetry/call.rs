@@ -3,8 +3,9 @@
 use std::fmt::{self, Display};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{Span as _, TraceContextExt};
+use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, TraceState};
 use opentelemetry::{Context, TraceFlags};
+use opentelemetry_aws::trace::xray_propagator::span_context_to_string;
 use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
 use tonic::Code;
@@ -113,7 +114,8 @@ impl Call {
         Self { service, method, since: Instant::now(), ended: false, context: Context::current(), span }
     }
 
-    /// What the service must be sent to go on with the trace: `traceparent`, `tracestate` and `x-trace-id`.
+    /// What the service must be sent to go on with the trace: `traceparent` and `tracestate`, `x-trace-id`, and
+    /// `x-amzn-trace-id` for what AWS puts before it.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let context = self.context.span();
@@ -121,11 +123,15 @@ impl Call {
         if !span.is_valid() {
             return headers;
         }
-        let (trace_id, sampled) = (span.trace_id(), span.trace_flags() & TraceFlags::SAMPLED);
+        let (trace_id, span_id) = (span.trace_id(), span.span_id());
+        let sampled = span.trace_flags() & TraceFlags::SAMPLED;
+        // The state is W3C's, and would be written among X-Ray's fields.
+        let stateless = SpanContext::new(trace_id, span_id, sampled, false, TraceState::NONE);
         let fields = [
-            ("traceparent", format!("00-{trace_id}-{}-{sampled:02x}", span.span_id())),
+            ("traceparent", format!("00-{trace_id}-{span_id}-{sampled:02x}")),
             ("tracestate", span.trace_state().header()),
             ("x-trace-id", trace_id.to_string()),
+            ("x-amzn-trace-id", span_context_to_string(&stateless).unwrap_or_default()),
         ];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             // A tracestate may hold what no header can.

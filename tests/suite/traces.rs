@@ -115,6 +115,9 @@ async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it(
                 let expected = format!("00-{trace_id}-{}-01", span.span_id);
                 assert_eq!(call.headers["traceparent"], expected, "{id} by {protocol}");
                 assert_eq!(call.headers["x-trace-id"], trace_id);
+                let (root, parent) = (format!("1-{}-{}", &trace_id[..8], &trace_id[8..]), &span.span_id);
+                let xray = format!("Root={root};Parent={parent};Sampled=1");
+                assert_eq!(call.headers["x-amzn-trace-id"], xray, "no field is of the tracestate");
                 assert_eq!(call.headers.get("tracestate").map(String::as_str), state);
             }
         }

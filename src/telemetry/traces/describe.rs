@@ -31,6 +31,8 @@ pub mod own {
 
 /// Replaced in the conventions by `service.peer.name`, and what X-Ray's service map knows a callee by.
 const PEER_SERVICE: &str = "peer.service";
+/// The event that the conventions put an error in.
+const EXCEPTION: &str = "exception";
 
 /// What X-Ray can search by; the rest of what it has no field for it does not get.
 pub(super) const INDEXED: [&str; 8] = [
@@ -145,10 +147,22 @@ pub(crate) fn end_call(
     if !matches!(outcome, CallOutcome::Success | CallOutcome::Conflict) {
         let says_so = !matches!(status, call::Status::None | call::Status::Grpc(Code::Ok));
         let error_type = if says_so { status.to_string() } else { outcome.as_str().to_owned() };
-        span.set_attribute(KeyValue::new(key::ERROR_TYPE, error_type));
-        span.set_status(Status::error(reason.map(ToString::to_string).unwrap_or_default()));
+        let reason = reason.map(ToString::to_string).unwrap_or_default();
+        let (error_type, exception, status) = error(error_type, reason);
+        span.set_attribute(error_type);
+        span.add_event(EXCEPTION, exception);
+        span.set_status(status);
     }
     span.end();
+}
+
+/// What an error says: the reason stands in an exception too, for X-Ray knows no other place for it.
+fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status) {
+    let exception = vec![
+        KeyValue::new(key::EXCEPTION_TYPE, error_type.clone()),
+        KeyValue::new(key::EXCEPTION_MESSAGE, reason.clone()),
+    ];
+    (KeyValue::new(key::ERROR_TYPE, error_type), exception, Status::error(reason))
 }
 
 /// Ends a record's span; to be deferred is no error.
@@ -158,8 +172,10 @@ pub fn end_record(span: &Context, outcome: &Outcome) {
         let label = outcome.label();
         span.set_attribute(KeyValue::new(own::OUTCOME, label));
         if matches!(outcome, Outcome::Retried { .. } | Outcome::Failed(_) | Outcome::InvalidPayload(_)) {
-            span.set_attribute(KeyValue::new(key::ERROR_TYPE, label));
-            span.set_status(Status::error(outcome.reason().to_owned()));
+            let (error_type, exception, status) = error(label.to_owned(), outcome.reason().to_owned());
+            span.set_attribute(error_type);
+            span.add_event(EXCEPTION, exception);
+            span.set_status(status);
         }
         span.end();
     }

@@ -88,6 +88,36 @@ async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas(
         (&json!(true), &json!("503")),
         "{refused:#?}"
     );
+    let exception = &refused["cause"]["exceptions"][0];
+    assert_eq!((&exception["type"], &exception["message"]), (&json!("503"), &json!("reservation API: 503")));
+}
+
+#[tokio::test]
+async fn a_record_says_why_it_failed() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(422)));
+    run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    let segments = sent(&desk, &daemon, 3).await;
+    let failed = of_message(&segments, "m1");
+    assert_eq!(failed["fault"], true);
+    let exception = &failed["cause"]["exceptions"][0];
+    assert_eq!(
+        (&exception["type"], &exception["message"]),
+        (&json!("failed"), &json!("reservation API: 422"))
+    );
+}
+
+#[tokio::test]
+async fn of_a_record_whose_producer_does_not_sample_there_is_nothing() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    let records = vec![traced("m1", &traceparent(W3C, "00")), record("m2", expired("m2"))];
+    let ran = run(&desk, records, INVOCATIONS).await;
+    assert_eq!(ran.line("m1")["trace_id"], W3C);
+    let segments = sent(&desk, &daemon, 4).await;
+    assert!(segments.iter().all(|segment| !json!(segment).to_string().contains("4bf92f35")), "{segments:#?}");
+    of_message(&segments, "m2");
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ async fn the_producers_decision_counts_and_the_invocations_where_there_is_none()
             let (flags, sent) = (if sampled { "01" } else { "00" }, &call.headers["traceparent"]);
             assert!(sent.starts_with(&format!("00-{trace_id}-")) && sent.ends_with(flags), "{sent}: {case}");
             assert_eq!(call.headers["x-trace-id"], trace_id);
+            let (flag, sent) = (if sampled { "1" } else { "0" }, &call.headers["x-amzn-trace-id"]);
+            assert!(sent.ends_with(&format!(";Sampled={flag}")), "{sent}: {case}");
         }
         assert_ne!(calls[0].headers["traceparent"], calls[1].headers["traceparent"], "a span each: {case}");
         assert_eq!(ran.line("m1")["trace_id"], trace_id);
@@ -95,7 +97,7 @@ async fn a_record_of_no_trace_sends_no_headers_of_one() {
     desk.hold("m1");
     run(&desk, vec![record("m1", expired("m1"))], "").await;
     for call in desk.services.calls() {
-        for header in ["traceparent", "tracestate", "x-trace-id"] {
+        for header in ["traceparent", "tracestate", "x-trace-id", "x-amzn-trace-id"] {
             assert_eq!(call.headers.get(header), None);
         }
     }
