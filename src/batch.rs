@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
@@ -17,10 +17,11 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, error_span};
 
 use crate::config::Config;
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, Parent, Traces};
 use crate::visibility::Visibility;
 
@@ -59,6 +60,11 @@ pub trait Job {
     fn attributes(&self) -> Vec<KeyValue> {
         Vec::new()
     }
+
+    /// Tells how its record ended, with what is known of it besides.
+    fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
+        ended.tell(None, metrics);
+    }
 }
 
 /// Works on batches with a [`Handler`].
@@ -66,7 +72,9 @@ pub trait Job {
 pub struct Batch<H> {
     handler: H,
     visibility: Visibility,
+    metrics: Metrics,
     permits: Semaphore,
+    max_retries: u32,
     reserve: Duration,
     time_for_work: Duration,
     traces: Traces,
@@ -104,10 +112,12 @@ struct Begun {
 
 impl<H: Handler> Batch<H> {
     /// Takes from the configuration how much is worked on at once, and how much time is kept back.
-    pub fn new(config: &Config, handler: H, visibility: Visibility) -> Self {
+    pub fn new(config: &Config, handler: H, visibility: Visibility, metrics: Metrics) -> Self {
         Self {
             handler,
             visibility,
+            metrics,
+            max_retries: config.max_retries,
             permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
@@ -134,6 +144,7 @@ impl<H: Handler> Batch<H> {
         let records =
             event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
         let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.metrics.batch_begun(records.len(), SystemTime::now());
         // Of the level that no filter takes away, so that every line says whose it is.
         let span = error_span!(
             "invocation",
@@ -196,13 +207,20 @@ impl<H: Handler> Batch<H> {
             let Begun { span, trace, .. } = begin(place);
             work.instrument(span.clone()).with_context(trace.clone())
         };
-        schedule::run(&turns, limits, work, |place, outcome| {
-            let Begun { span, trace, at } = begin(place);
+        let (outcomes, peak) = schedule::run(&turns, limits, work, |place, outcome| {
+            let worked = begun[place].get().map(|begun| begun.at.elapsed());
+            let ended = Ended { record: &records[place], outcome, worked, max_retries: self.max_retries };
+            let Begun { span, trace, .. } = begin(place);
             let _attached = trace.clone().attach();
-            span.in_scope(|| outcome.log(at.elapsed()));
+            span.in_scope(|| match &jobs[place] {
+                Some(job) => job.tell(ended, &self.metrics),
+                None => ended.tell(None, &self.metrics),
+            });
             traces::describe::end_record(trace, outcome);
         })
-        .await
+        .await;
+        self.metrics.peak_in_flight(peak);
+        outcomes
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::telemetry::call::Service;
+use crate::telemetry::metrics::Metrics;
 
 /// Opens after so many calls in a row that found the service unavailable, for so long.
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub struct Breaker {
     service: Service,
     failures: u32,
     open_for: Duration,
+    metrics: Metrics,
     state: Mutex<State>,
     /// A probe has decided, or was given up.
     probed: Notify,
@@ -32,15 +35,18 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not called: its breaker is open")]
 pub struct Open {
+    /// Whose breaker it is.
+    pub service: Service,
     /// What is left of its time.
     pub left: Duration,
 }
 
 impl Breaker {
-    /// Either at 0 is no breaker.
-    pub fn new(service: Service, failures: u32, open_for: Duration) -> Self {
+    /// `BREAKER_FAILURES` or `BREAKER_OPEN_MS` at 0 is no breaker.
+    pub fn new(service: Service, config: &Config, metrics: Metrics) -> Self {
         let state = Mutex::new(State::Closed { failures: 0 });
-        Self { service, failures, open_for, state, probed: Notify::new() }
+        let (failures, open_for) = (config.breaker_failures, config.breaker_open);
+        Self { service, failures, open_for, metrics, state, probed: Notify::new() }
     }
 
     /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
@@ -82,7 +88,7 @@ impl Breaker {
             State::Open { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
-                    return Some(Err(Open { left }));
+                    return Some(Err(self.turned_away(left)));
                 }
                 *state = State::Probing;
                 true
@@ -96,8 +102,14 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn turned_away(&self, left: Duration) -> Open {
+        self.metrics.breaker_open(self.service);
+        Open { service: self.service, left }
+    }
+
     fn open(&self, state: &mut State) {
         *state = State::Open { until: Instant::now() + self.open_for };
+        self.metrics.breaker_open(self.service);
         let open_ms = self.open_for.as_millis() as u64;
         tracing::warn!(service = self.service.as_str(), open_ms, "breaker open");
     }

@@ -80,6 +80,10 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] =
+        [Self::ReservationExpired, Self::PaymentApproved, Self::PaymentFailed, Self::PaymentStatusUpdated];
+
     /// The label of the type.
     pub fn as_str(self) -> &'static str {
         match self {

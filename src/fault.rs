@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::breaker::Open;
+use crate::reason::Reason;
 
 /// What to do about a failure (contract section 3, reply tables).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,9 @@ impl Fault {
 pub trait Faulty {
     /// The consequence.
     fn fault(&self) -> Fault;
+
+    /// What the record is returned for, should it be for this error.
+    fn code(&self) -> Reason;
 }
 
 /// Why there is no connection or no more of one, as far as it is ours or the machine's to say: what the

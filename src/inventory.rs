@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{self, Call, CallOutcome, Service};
+use crate::telemetry::metrics::Metrics;
 
 mod verdict;
 
@@ -47,6 +48,7 @@ type Client = InventoryServiceClient<Channel>;
 pub struct Inventory {
     client: Client,
     breaker: Breaker,
+    metrics: Metrics,
     timeout: Duration,
     address: Url,
 }
@@ -77,7 +79,11 @@ impl Inventory {
     /// # Errors
     ///
     /// When the address or the TLS set-up cannot be used.
-    pub fn new(config: &Config, roots: RootCertStore) -> Result<Self, tonic::transport::Error> {
+    pub fn new(
+        config: &Config,
+        roots: RootCertStore,
+        metrics: Metrics,
+    ) -> Result<Self, tonic::transport::Error> {
         let timeout = config.inventory_timeout;
         let mut endpoint = Endpoint::from_shared(config.inventory.to_string())?
             // A peer that vanished while the function was frozen costs one try: a connection that was
@@ -99,7 +105,8 @@ impl Inventory {
         let channel = endpoint.connect_with_connector_lazy(connector);
         Ok(Self {
             client: Client::new(channel),
-            breaker: Breaker::new(Service::Inventory, config.breaker_failures, config.breaker_open),
+            breaker: Breaker::new(Service::Inventory, config, metrics.clone()),
+            metrics,
             timeout,
             address: config.inventory.clone(),
         })
@@ -165,7 +172,7 @@ impl Inventory {
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
         let tried = async {
-            let told = Call::begin(Service::Inventory, method, &self.address);
+            let told = Call::begin(&self.metrics, Service::Inventory, method, &self.address);
             let metadata = MetadataMap::from_headers(told.headers());
             let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
             request.set_timeout(self.timeout);

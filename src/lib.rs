@@ -23,6 +23,7 @@ pub mod retry;
 
 pub mod aws;
 pub mod outcome;
+pub mod reason;
 pub mod telemetry;
 pub mod tls;
 pub mod visibility;

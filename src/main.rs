@@ -1,27 +1,27 @@
 //! Configuration, then telemetry, then clients, then the Lambda runtime.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
+use futures_util::FutureExt;
 use lambda_runtime::{Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
-use reservation_worker::config::{Config, LoadError};
+use reservation_worker::config::{self, Config, LoadError};
+use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::metrics::{Metrics, Sink};
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::telemetry::{init_error, logs};
+use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
-use tower::util::ThenLayer;
+use tokio::sync::OnceCell;
 use tracing::Level;
-
-/// A collector that needs longer than this holds the next invocation up, and the time is billed.
-const FLUSH: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
-    let (batch, traces) = match start(config) {
+    let (batch, unsent) = match start(config) {
         Ok(started) => started,
         Err(error) => {
             init_error::report(&*error).await;
@@ -29,9 +29,14 @@ async fn main() -> ExitCode {
         }
     };
     let handler = service_fn(async |event| batch.handle(event).await.map_err(Error::from));
-    let after_response = ThenLayer::new(|done| async {
-        traces.flush(FLUSH).await;
-        done
+    let unsent = Arc::new(unsent);
+    if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.minds_shutdown()) {
+        let unsent = unsent.clone();
+        shutdown::prepare(&runtime_api, async move { unsent.shutdown().await }).await;
+    }
+    let after_response = AfterResponse(move |answered| {
+        let unsent = unsent.clone();
+        async move { unsent.after_response(answered).await }.boxed()
     });
     match Runtime::new(handler).layer(after_response).run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,11 +47,13 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Traces), Error> {
+fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Unsent), Error> {
     let config = config?;
     let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let traces = Traces::new(&config, &web_roots);
-    let worker = Worker::new(&config, web_roots)?;
-    let batch = Batch::new(&config, worker, Visibility::new(&config)).traced(traces.clone());
-    Ok((batch, traces))
+    let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
+    let worker = Worker::new(&config, web_roots, metrics.clone())?;
+    let visibility = Visibility::new(&config, metrics.clone());
+    let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
+    let metrics = Sink::new(&config, metrics, OnceCell::new(), std::io::stdout());
+    Ok((batch, Unsent { metrics, traces }))
 }

@@ -1,5 +1,7 @@
 //! One SQS record with a known identity (contract section 5).
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use aws_lambda_events::sqs::SqsMessage;
 
 /// What the worker knows of a message besides what its body says.
@@ -15,6 +17,8 @@ pub struct Record {
     pub body: Option<String>,
     /// How often the message was received, this time included; 1 if the queue did not say.
     pub receive_count: u32,
+    /// When it was sent to the queue, if the queue said.
+    pub sent: Option<SystemTime>,
     /// The message group on a FIFO queue. A group on a standard queue only makes it fair, and is `None` here.
     pub fifo_group: Option<String>,
     /// Message attribute `traceparent` (W3C).
@@ -53,6 +57,7 @@ impl Record {
         let group = message.attributes.remove("MessageGroupId");
         let receive_count =
             message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let sent_ms = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
         let mut text = |name| message.message_attributes.remove(name).and_then(|value| value.string_value);
         Ok(Self {
             traceparent: text("traceparent"),
@@ -62,6 +67,7 @@ impl Record {
             queue_arn: message.event_source_arn,
             body: message.body,
             receive_count: receive_count.unwrap_or(1),
+            sent: sent_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
             fifo_group: is_fifo.then(|| group.unwrap_or_default()),
             xray_header: message.attributes.remove("AWSTraceHeader"),
         })

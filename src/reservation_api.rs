@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{Call, CallOutcome, Service, Status};
+use crate::telemetry::metrics::Metrics;
 use crate::tls;
 
 mod error;
@@ -28,6 +29,7 @@ pub struct ReservationApi {
     http: Client,
     base: Url,
     breaker: Breaker,
+    metrics: Metrics,
     longest_retry_after: Duration,
 }
 
@@ -75,6 +77,7 @@ impl ReservationApi {
     pub fn new(
         config: &Config,
         roots: RootCertStore,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut headers = header::HeaderMap::new();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
@@ -100,7 +103,8 @@ impl ReservationApi {
         Ok(Self {
             http,
             base: config.reservation_api.clone(),
-            breaker: Breaker::new(Service::ReservationApi, config.breaker_failures, config.breaker_open),
+            breaker: Breaker::new(Service::ReservationApi, config, metrics.clone()),
+            metrics,
             longest_retry_after: config.backoff_max,
         })
     }
@@ -164,7 +168,7 @@ impl ReservationApi {
     /// A successful reply, or one that refuses and may say how the reservation ended.
     async fn send(&self, method: &'static str, url: &Url, request: RequestBuilder) -> Result<Reply, Error> {
         let sent = async {
-            let told = Call::begin(Service::ReservationApi, method, url);
+            let told = Call::begin(&self.metrics, Service::ReservationApi, method, url);
             match request.headers(told.headers()).send().await.map_err(Error::from) {
                 Ok(response) => {
                     let reply = Reply::read(response, self.longest_retry_after).await;

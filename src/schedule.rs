@@ -40,7 +40,8 @@ pub struct Limits<'a> {
     pub least_time: Duration,
 }
 
-/// Runs the work of a batch; `work(place)` does one piece. Returns the outcomes in the order of the batch.
+/// Runs the work of a batch; `work(place)` does one piece. Returns the outcomes in the order of the batch,
+/// and how many pieces were in flight at most.
 ///
 /// `settled(place, outcome)` is told of each piece once, when its outcome is known. What is in flight when
 /// the deadline is reached is dropped where it stands.
@@ -49,9 +50,9 @@ pub async fn run<F: Future<Output = Outcome>>(
     limits: Limits<'_>,
     work: impl Fn(usize) -> F,
     settled: impl FnMut(usize, &Outcome),
-) -> Vec<Outcome> {
+) -> (Vec<Outcome>, usize) {
     let mut queue = Queue::new(turns, settled);
-    let mut in_flight = FuturesUnordered::new();
+    let (mut in_flight, mut peak) = (FuturesUnordered::new(), 0);
     let mut deadline_reached = std::pin::pin!(limits.deadline.reached());
     loop {
         let left = limits.deadline.left();
@@ -70,9 +71,10 @@ pub async fn run<F: Future<Output = Outcome>>(
                     let _permit = permit;
                     (place, guarded.await.unwrap_or_else(|_| Outcome::panicked()))
                 });
+                peak = peak.max(in_flight.len());
             }
         }
     }
     drop(in_flight);
-    queue.finish()
+    (queue.finish(), peak)
 }

@@ -1,6 +1,12 @@
-//! What the function tells: logs and traces, joined by ids.
+//! What the function tells: logs, metrics and traces, joined by ids.
 
+pub mod after_response;
 pub mod call;
 pub mod init_error;
 pub mod logs;
+pub mod metrics;
+pub mod shutdown;
 pub mod traces;
+mod unsent;
+
+pub use unsent::Unsent;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::retry::Deadline;
+use crate::telemetry::metrics::Metrics;
 
 mod backoff;
 mod queue;
@@ -37,18 +38,19 @@ pub struct Visibility {
     backoff: Backoff,
     queue_url: Option<String>,
     client: OnceCell<Client>,
+    metrics: Metrics,
 }
 
 impl Visibility {
     /// The SQS client is made as the environment describes it, when the first record is returned.
-    pub fn new(config: &Config) -> Self {
-        Self::with(config, OnceCell::new())
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        Self::with(config, metrics, OnceCell::new())
     }
 
     /// Uses the SQS client that is given, if one is.
-    pub fn with(config: &Config, client: OnceCell<Client>) -> Self {
+    pub fn with(config: &Config, metrics: Metrics, client: OnceCell<Client>) -> Self {
         let queue_url = config.sqs_queue_url.as_ref().map(ToString::to_string);
-        Self { backoff: Backoff::new(config), queue_url, client }
+        Self { backoff: Backoff::new(config), queue_url, client, metrics }
     }
 
     /// Gives each returned record its visibility time-out, until the deadline at the latest.
@@ -56,6 +58,7 @@ impl Visibility {
         let entries = self.entries(records, outcomes);
         let Some(first) = records.first().filter(|_| !entries.is_empty()) else { return };
         let Some(queue) = Queue::of(self.queue_url.as_deref(), first.queue_arn.as_deref()) else {
+            self.metrics.visibility_errors(entries.len());
             tracing::warn!(records = entries.len(), "no queue to ask for visibility time-outs");
             return;
         };
@@ -65,11 +68,13 @@ impl Visibility {
             Ok(failures) if failures.is_empty() => {}
             Ok(failures) => {
                 let failed: usize = failures.iter().map(|failure| failure.entries).sum();
+                self.metrics.visibility_errors(failed);
                 let reason = failures.first().map(|failure| failure.reason.as_str());
                 tracing::warn!(failed, wanted, reason, "visibility time-outs not changed");
             }
             Err(_) => {
-                tracing::warn!(wanted, reason = "no answer in time", "visibility time-outs not changed")
+                self.metrics.visibility_errors(wanted);
+                tracing::warn!(wanted, reason = "no answer in time", "visibility time-outs not changed");
             }
         }
     }

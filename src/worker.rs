@@ -8,10 +8,11 @@ use crate::batch::{Handler, Job};
 use crate::config::Config;
 use crate::event::{self, Event, EventType, Hold, ParseError, Parsed};
 use crate::inventory::Inventory;
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::record::Record;
 use crate::reservation_api::ReservationApi;
 use crate::retry::Deadline;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Parent;
 use crate::telemetry::traces::describe::own;
 use crate::workflow::Workflow;
@@ -49,9 +50,10 @@ impl Worker {
     pub fn new(
         config: &Config,
         roots: RootCertStore,
+        metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let inventory = Inventory::new(config, roots.clone())?;
-        let reservation_api = ReservationApi::new(config, roots)?;
+        let inventory = Inventory::new(config, roots.clone(), metrics.clone())?;
+        let reservation_api = ReservationApi::new(config, roots, metrics)?;
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 }
@@ -109,5 +111,9 @@ impl Job for Reading {
         let reservation_id = self.hold().map(|hold| (own::RESERVATION_ID, hold.reservation_id.as_str()));
         let known = event_type.into_iter().chain(reservation_id);
         known.map(|(key, value)| KeyValue::new(key, value.to_owned())).collect()
+    }
+
+    fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
+        ended.tell(self.event_type(), metrics);
     }
 }

@@ -7,6 +7,7 @@ use crate::event::{Event, Hold};
 use crate::fault::{Fault, Faulty};
 use crate::inventory::{Held, Inventory, ReleaseReason};
 use crate::outcome::{Deferral, Outcome};
+use crate::reason::Reason;
 use crate::reservation::Ending;
 use crate::reservation_api::{Answer, Reservation, ReservationApi, Transition};
 use crate::retry::Deadline;
@@ -70,7 +71,7 @@ pub enum Verdict {
     /// Another event won, and its own delivery sees to the seats.
     Superseded,
     /// A person must look, for this reason.
-    Reject(&'static str),
+    Reject(Reason, &'static str),
 }
 
 /// The contract's table of replies to a status update.
@@ -82,10 +83,14 @@ pub fn decide(wanted: Ending, found: Ending) -> Verdict {
         (Ending::Expired, Ending::Confirmed | Ending::Cancelled) | (Ending::Cancelled, Ending::Expired) => {
             Verdict::Superseded
         }
-        (Ending::Confirmed, Ending::Cancelled) => Verdict::Reject("paid but cancelled: refund due"),
-        (Ending::Confirmed, Ending::Expired) => Verdict::Reject("paid but expired: refund due"),
+        (Ending::Confirmed, Ending::Cancelled) => {
+            Verdict::Reject(Reason::PaidButCancelled, "paid but cancelled: refund due")
+        }
+        (Ending::Confirmed, Ending::Expired) => {
+            Verdict::Reject(Reason::PaidButExpired, "paid but expired: refund due")
+        }
         (Ending::Cancelled, Ending::Confirmed) => {
-            Verdict::Reject("failed payment of a confirmed reservation")
+            Verdict::Reject(Reason::FailedPaymentOfConfirmed, "failed payment of a confirmed reservation")
         }
     }
 }
@@ -105,7 +110,9 @@ impl Workflow {
             Answer::AlreadyEnded(found) => match decide(transition.to, found) {
                 Verdict::Continue => None,
                 Verdict::Superseded => return Ok(Outcome::Superseded(format!("the reservation is {found}"))),
-                Verdict::Reject(reason) => return Ok(Outcome::Failed(reason.to_owned())),
+                Verdict::Reject(code, reason) => {
+                    return Ok(Outcome::Failed { code, reason: reason.to_owned() });
+                }
             },
         };
         self.settle_seats(event.hold(), reservation, &seat_step, deadline).await?;
@@ -121,9 +128,10 @@ impl Workflow {
     ) -> Result<(), Outcome> {
         let known = self.complete(hold, reservation, step, deadline).await?;
         let (Some(event_id), Some(seats)) = (&known.event_id, &known.seats) else {
-            return Err(Outcome::Failed(
-                "neither the event nor the reservation names event and seats".to_owned(),
-            ));
+            return Err(Outcome::Failed {
+                code: Reason::FactsMissing,
+                reason: "neither the event nor the reservation names event and seats".to_owned(),
+            });
         };
         let held = Held { reservation_id: &hold.reservation_id, event_id, seats };
         match *step {
@@ -169,10 +177,10 @@ impl Workflow {
 
 /// How a record ends whose step failed.
 pub fn failed(error: impl Faulty + ToString) -> Outcome {
-    let reason = error.to_string();
+    let (code, reason) = (error.code(), error.to_string());
     match error.fault() {
-        Fault::Transient { retry_after } => Outcome::Retried { reason, retry_after },
-        Fault::Rejected => Outcome::Failed(reason),
+        Fault::Transient { retry_after } => Outcome::Retried { code, reason, retry_after },
+        Fault::Rejected => Outcome::Failed { code, reason },
         Fault::NotCalled(open) => Outcome::Deferred(Deferral::BreakerOpen(open)),
     }
 }

@@ -9,6 +9,7 @@
 
 mod calls;
 pub mod cargo;
+pub mod cloudwatch;
 mod desk;
 pub mod event_source;
 pub mod expectations;

@@ -36,6 +36,7 @@ pub struct Function {
     asks: mpsc::UnboundedReceiver<Ask>,
     waiting: Option<oneshot::Sender<Invocation>>,
     init_error: Option<Value>,
+    has_extension: bool,
     invocations: u64,
     server: JoinHandle<io::Result<()>>,
 }
@@ -112,6 +113,7 @@ impl Function {
             asks,
             waiting: None,
             init_error: None,
+            has_extension: false,
             invocations: 0,
             server,
         })
@@ -213,6 +215,11 @@ impl Function {
         self.exit(limit).await
     }
 
+    /// Whether it has an extension that is ready: without one Lambda ends it by SIGKILL.
+    pub fn has_extension(&self) -> bool {
+        self.has_extension
+    }
+
     /// Kills the process at once.
     pub fn kill(&mut self) {
         // The only failure is that it has ended already.
@@ -285,6 +292,7 @@ impl Function {
                 }
                 Ask::Answer(answer) => return Ok(Some(answer)),
                 Ask::InitError(body) => self.init_error = Some(json(&body)?),
+                Ask::ExtensionNext => self.has_extension = true,
             },
             status = self.child.wait() => return Err(InvokeError::Exited(status?)),
         }

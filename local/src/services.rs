@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::calls::{Call, Calls, Service};
+use crate::cloudwatch::CloudWatch;
 use crate::faults::{Fault, Faults};
 use crate::inventory::{self, Inventory};
 use crate::net::Endpoint;
@@ -72,6 +73,7 @@ pub struct Services {
     reservation_api: Endpoint,
     inventory: Endpoint,
     queue: VisibilityChanges,
+    cloudwatch: CloudWatch,
 }
 
 impl Services {
@@ -96,7 +98,8 @@ impl Services {
         let rest = reservation_api::routes(shared.clone()).merge(desk::routes(shared.clone()));
         let reservation_api = Endpoint::open(rest, speaking("http/1.1")).await?;
         let inventory = Endpoint::open(inventory::routes(shared.clone()), speaking("h2")).await?;
-        Ok(Self { shared, reservation_api, inventory, queue: VisibilityChanges::start().await? })
+        let (queue, cloudwatch) = (VisibilityChanges::start().await?, CloudWatch::start().await?);
+        Ok(Self { shared, reservation_api, inventory, queue, cloudwatch })
     }
 
     /// Value for `RESERVATION_API_BASE`.
@@ -120,12 +123,18 @@ impl Services {
         &self.queue
     }
 
+    /// Where metrics go, and what they were.
+    pub fn cloudwatch(&self) -> &CloudWatch {
+        &self.cloudwatch
+    }
+
     /// The variables that a function needs to reach all this, and nobody's AWS account.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let variables = [
             ("INVENTORY_GRPC_ADDR", self.inventory_addr()),
             ("RESERVATION_API_BASE", self.reservation_api_base()),
             ("AWS_ENDPOINT_URL", self.queue.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH", self.cloudwatch.endpoint().to_owned()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_REGION", "ap-northeast-2".to_owned()),

@@ -11,6 +11,7 @@ use super::proto::reservation::v1::{
 };
 use crate::breaker::Open;
 use crate::fault::{Fault, Faulty, cause};
+use crate::reason::Reason;
 
 /// A call to the inventory that was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,14 +21,21 @@ pub enum Error {
     NotCalled(#[from] Open),
     /// What it said, without any message of the service, and what that means.
     #[error("inventory: {0}")]
-    Said(String, Fault),
+    Said(String, Fault, Reason),
 }
 
 impl Faulty for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::NotCalled(open) => Fault::NotCalled(*open),
-            Self::Said(_, fault) => *fault,
+            Self::Said(_, fault, _) => *fault,
+        }
+    }
+
+    fn code(&self) -> Reason {
+        match self {
+            Self::NotCalled(_) => Reason::InventoryUnavailable,
+            Self::Said(_, _, code) => *code,
         }
     }
 }
@@ -37,11 +45,16 @@ impl Faulty for Error {
 pub enum Verdict {
     Done,
     Transient,
+    /// Transient, for it is the deployment that is wrong.
+    Denied,
     Rejected,
 }
 
 /// A reply that can be `OK` on the wire and still be a failure.
 pub trait Reply {
+    /// The code of a rejection.
+    const REJECTED: Reason;
+
     fn error(&self) -> Option<&BodyError>;
     /// The status in words, and what it says by itself: nothing where it is not set, or leaves it to `code`.
     fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>);
@@ -51,6 +64,8 @@ pub trait Reply {
 }
 
 impl Reply for ReleaseHoldResponse {
+    const REJECTED: Reason = Reason::ReleaseRejected;
+
     fn error(&self) -> Option<&BodyError> {
         self.error.as_ref()
     }
@@ -75,6 +90,8 @@ impl Reply for ReleaseHoldResponse {
 }
 
 impl Reply for CommitReservationResponse {
+    const REJECTED: Reason = Reason::CommitRejected;
+
     fn error(&self) -> Option<&BodyError> {
         self.error.as_ref()
     }
@@ -120,12 +137,13 @@ pub fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
             (format!("{status_said} {code_said}"), by_status.max(by_code).unwrap_or(silent))
         }
     };
-    let fault = match verdict {
+    let (fault, code) = match verdict {
         Verdict::Done => return Ok(()),
-        Verdict::Transient => Fault::TRANSIENT,
-        Verdict::Rejected => Fault::Rejected,
+        Verdict::Transient => (Fault::TRANSIENT, Reason::InventoryUnavailable),
+        Verdict::Denied => (Fault::TRANSIENT, Reason::InventoryDenied),
+        Verdict::Rejected => (Fault::Rejected, R::REJECTED),
     };
-    Err(Error::Said(said.trim_end().to_owned(), fault))
+    Err(Error::Said(said.trim_end().to_owned(), fault, code))
 }
 
 /// The code, and why there was no reply where the fault is on our side of the wire.
@@ -142,12 +160,11 @@ fn of_grpc_code(code: Code) -> Verdict {
         Code::Cancelled
         | Code::Unknown
         | Code::DeadlineExceeded
-        | Code::PermissionDenied
         | Code::ResourceExhausted
         | Code::Aborted
         | Code::Internal
-        | Code::Unavailable
-        | Code::Unauthenticated => Verdict::Transient,
+        | Code::Unavailable => Verdict::Transient,
+        Code::PermissionDenied | Code::Unauthenticated => Verdict::Denied,
         Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
@@ -160,10 +177,8 @@ fn of_grpc_code(code: Code) -> Verdict {
 fn of_error_code(code: ErrorCode) -> Verdict {
     match code {
         ErrorCode::Unspecified | ErrorCode::AlreadyExists => Verdict::Done,
-        ErrorCode::Unauthenticated
-        | ErrorCode::Forbidden
-        | ErrorCode::Unauthorized
-        | ErrorCode::RateLimited
+        ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::Unauthorized => Verdict::Denied,
+        ErrorCode::RateLimited
         | ErrorCode::QuotaExceeded
         | ErrorCode::IdempotencyConflict
         | ErrorCode::PaymentNotApproved

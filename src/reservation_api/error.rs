@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 
 use crate::breaker::Open;
 use crate::fault::{Fault, Faulty, cause};
+use crate::reason::Reason;
 
 /// A call to the reservation API that led to nothing. Holds no body and no message of the service.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,22 @@ impl Faulty for Error {
             }
             Self::Refused(_) => Fault::Rejected,
             Self::NotCalled(open) => Fault::NotCalled(*open),
+        }
+    }
+
+    fn code(&self) -> Reason {
+        match self {
+            Self::NotEnded => Reason::ReservationConflict,
+            Self::Refused(refusal) => match refusal.status.as_u16() {
+                401 | 403 => Reason::ReservationApiDenied,
+                409 => Reason::ReservationConflict,
+                412 => Reason::PaymentNotSeen,
+                _ if Refusal::is_transient(refusal.status) => Reason::ReservationApiUnavailable,
+                _ => Reason::ReservationApiRejected,
+            },
+            Self::TimedOut | Self::Unreachable(_) | Self::Unreadable | Self::NotCalled(_) => {
+                Reason::ReservationApiUnavailable
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use tonic::Code;
 use url::Url;
 
 use crate::fault::{Fault, Faulty};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
 /// A service that the worker calls.
@@ -24,6 +25,9 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them, in order.
+    pub const ALL: [Self; 2] = [Self::ReservationApi, Self::Inventory];
+
     /// As logs and metrics name it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +53,10 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Success, Self::Conflict, Self::Transient, Self::Rejected, Self::Abandoned];
+
     /// What an error makes of it.
     pub fn of(error: &impl Faulty) -> Self {
         match error.fault() {
@@ -97,7 +105,8 @@ impl Display for Status {
 
 /// A try that is under way. One that is dropped was abandoned.
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<'a> {
+    metrics: &'a Metrics,
     service: Service,
     method: &'static str,
     since: Instant,
@@ -107,11 +116,12 @@ pub struct Call {
     span: Option<Span>,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     /// Begins a try of `method`, in the service's own words, at a server.
-    pub fn begin(service: Service, method: &'static str, server: &Url) -> Self {
+    pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str, server: &Url) -> Self {
         let span = traces::call(|| describe::call(service, method, server));
-        Self { service, method, since: Instant::now(), ended: false, context: Context::current(), span }
+        let (since, context) = (Instant::now(), Context::current());
+        Self { metrics, service, method, since, ended: false, context, span }
     }
 
     /// What the service must be sent to go on with the trace: `traceparent` and `tracestate`, `x-trace-id`, and
@@ -147,6 +157,8 @@ impl Call {
 
     fn tell(&mut self, status: Status, outcome: CallOutcome, reason: Option<&dyn Display>) {
         self.ended = true;
+        let took = self.since.elapsed();
+        self.metrics.call_ended(self.service, outcome, took);
         if let Some(span) = &mut self.span {
             describe::end_call(span, status, outcome, reason);
         }
@@ -155,13 +167,13 @@ impl Call {
             method = self.method,
             %status,
             result = outcome.as_str(), // `outcome` is the summary line's
-            duration_ms = self.since.elapsed().as_micros() as f64 / 1_000.0,
+            duration_ms = took.as_micros() as f64 / 1_000.0,
             "service called"
         );
     }
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let _record = self.context.clone().attach();

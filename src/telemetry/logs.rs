@@ -38,6 +38,14 @@ pub fn init(level: Level) {
     }));
 }
 
+/// Now, as every line has it.
+pub(super) fn timestamp() -> String {
+    let mut now = String::new();
+    // Writing to a string cannot fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut now));
+    now
+}
+
 struct FlatJson;
 
 impl<S, N> FormatEvent<S, N> for FlatJson

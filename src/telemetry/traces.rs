@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
 use crate::record::Record;
+use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST};
 
 pub mod describe;
 mod parent;
@@ -47,7 +48,8 @@ struct Recording {
     destination: Destination,
     /// Made for the first span that is sent; `None` if it cannot be made.
     sink: OnceLock<Option<Sink>>,
-    rests_until: Mutex<Option<Instant>>,
+    /// Held while spans are sent, so that whoever sends the last ones waits for those on their way.
+    rests_until: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// In the context of an invocation whose spans are kept.
@@ -77,17 +79,25 @@ impl Traces {
         context.with_span(span).with_value(Tracing { tracer, request_id })
     }
 
-    /// Sends what has been kept, and gives up after `within`. To be called when the response is out.
+    /// To be called when the response of an invocation is out: sends the spans that have ended. Takes 500 ms
+    /// at most, 2 s the first time, and never more than is `left` of the invocation's time.
+    pub async fn after_response(&self, left: Duration) {
+        let is_first = self.0.as_deref().is_some_and(|recording| recording.sink.get().is_none());
+        self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST })).await;
+    }
+
+    /// Sends the spans that have ended, and gives up after `within`.
     pub async fn flush(&self, within: Duration) {
         let Some(recording) = self.0.as_deref() else { return };
+        let Ok(mut rests_until) = timeout(within, recording.rests_until.lock()).await else { return };
         let spans = mem::take(&mut *recording.kept.lock());
-        if spans.is_empty() || recording.is_resting() {
+        if spans.is_empty() || rests_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
         let number = spans.len();
         let sent = timeout(within, recording.send(spans)).await;
         if let Err(reason) = sent.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            *locked(&recording.rests_until) = Instant::now().checked_add(REST);
+            *rests_until = Instant::now().checked_add(REST);
             tracing::debug!(number, reason, "spans lost");
         }
     }
@@ -159,17 +169,13 @@ impl Recording {
             kept,
             destination,
             sink: OnceLock::new(),
-            rests_until: Mutex::new(None),
+            rests_until: tokio::sync::Mutex::default(),
         }
     }
 
     async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
         let sink = self.sink.get_or_init(|| Sink::new(&self.destination, &describe::resource()).ok());
         sink.as_ref().ok_or("the exporter cannot be made")?.send(spans).await
-    }
-
-    fn is_resting(&self) -> bool {
-        locked(&self.rests_until).is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -180,7 +186,7 @@ struct Kept(Arc<Mutex<Vec<SpanData>>>);
 
 impl Kept {
     fn lock(&self) -> MutexGuard<'_, Vec<SpanData>> {
-        locked(&self.0)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,8 +207,4 @@ impl SpanProcessor for Kept {
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

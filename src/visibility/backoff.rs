@@ -25,7 +25,7 @@ impl Backoff {
     /// to a fifth.
     pub(super) fn visibility(&self, receive_count: u32, outcome: &Outcome, jitter: f64) -> i32 {
         let least = match outcome {
-            Outcome::Failed(_) | Outcome::InvalidPayload(_) => return 0,
+            Outcome::Failed { .. } | Outcome::InvalidPayload(_) => return 0,
             _ if receive_count >= self.max_retries => return 0,
             Outcome::Retried { retry_after, .. } => retry_after.unwrap_or_default(),
             Outcome::Deferred(Deferral::BreakerOpen(open)) => open.left,

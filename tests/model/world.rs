@@ -389,11 +389,11 @@ impl Scenario {
         match self.verdict(message, found) {
             Verdict::Continue => self.after_status(message),
             Verdict::Superseded => Step::Answer { acknowledged: true },
-            Verdict::Reject(_) => Step::Answer { acknowledged: false },
+            Verdict::Reject(..) => Step::Answer { acknowledged: false },
         }
     }
 
     fn is_rejected(&self, message: usize, found: Ending) -> bool {
-        matches!(self.verdict(message, found), Verdict::Reject(_))
+        matches!(self.verdict(message, found), Verdict::Reject(..))
     }
 }

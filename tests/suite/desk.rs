@@ -5,12 +5,13 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::logs;
+use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
 use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
@@ -24,6 +25,9 @@ use tracing::instrument::WithSubscriber;
 pub struct Desk {
     pub services: Services,
     batch: Batch<Worker>,
+    metrics: Metrics,
+    sink: Sink,
+    emf: Log,
     traces: Traces,
     level: tracing::Level,
 }
@@ -41,11 +45,16 @@ impl Desk {
 
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
-        let visibility =
-            Visibility::with(&config, OnceCell::new_with(Some(sqs_client(services.queue().endpoint()))));
+        let (metrics, emf) = (Metrics::new(&config), Log::default());
+        let sqs = sqs_client(services.queue().endpoint());
+        let visibility = Visibility::with(&config, metrics.clone(), OnceCell::new_with(Some(sqs)));
+        let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
+        let cloudwatch = OnceCell::new_with(Some(cloudwatch));
+        let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
         let traces = Traces::new(&config, &roots);
-        let batch = Batch::new(&config, Worker::new(&config, roots).unwrap(), visibility);
-        Self { services, batch: batch.traced(traces.clone()), traces, level: config.log_level }
+        let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
+        let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
+        Self { services, batch, metrics, sink, emf, traces, level: config.log_level }
     }
 
     /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
@@ -56,6 +65,13 @@ impl Desk {
         self.services
             .create_hold(Hold { reservation_id, event_id, user_id, seat_ids, quantity: None })
             .unwrap();
+    }
+
+    /// The same, once.
+    pub fn hold_if_new(&self, reservation_id: &str) {
+        if self.services.reservation(reservation_id).is_none() {
+            self.hold(reservation_id);
+        }
     }
 
     /// Runs a batch with all the time that Lambda can give.
@@ -76,20 +92,49 @@ impl Desk {
         log.text()
     }
 
+    /// What follows a response, at this moment; what it wrote to the log.
+    pub async fn after_response(&self, now: Moment) -> String {
+        let log = Log::default();
+        let work = self.sink.after_response("request-1", Duration::MAX, now);
+        work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        log.text()
+    }
+
+    /// What the function does when it is told to end.
+    pub async fn shutdown(&self) {
+        self.sink.shutdown().await;
+    }
+
+    /// Where the function records.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The EMF lines so far.
+    pub fn emf(&self) -> &Log {
+        &self.emf
+    }
+
     /// Runs a batch in any context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
         run(&self.batch, self.level, event, context).await
     }
 }
 
-pub fn sqs_client(endpoint: &str) -> Client {
-    let config = aws_sdk_sqs::Config::builder()
+pub fn sqs_client(endpoint: &str) -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(&aws(endpoint))
+}
+
+/// An AWS that is not there but at this endpoint.
+fn aws(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("ap-northeast-2"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(endpoint);
-    Client::from_conf(config.build())
+        .endpoint_url(endpoint)
+        .build()
 }
 
 /// Runs a batch on any handler.

@@ -12,6 +12,7 @@ mod clients;
 mod config;
 mod events;
 mod logs;
+mod metrics;
 mod process;
 mod properties;
 mod rules;

@@ -1,4 +1,5 @@
-//! `template.yaml` sets the variables that the configuration reads, to the defaults that it would take.
+//! `template.yaml` sets the variables that the configuration reads, to the defaults that it would take, and
+//! watches the metrics that are sent.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use reservation_worker::config::Config;
+use reservation_worker::outcome::Label;
+use reservation_worker::telemetry::metrics::Metric;
+use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// Variables that the template does not set, and why.
@@ -74,4 +78,28 @@ fn what_nobody_sets_is_as_without_a_template() {
         format!("{:?}", Config::from_lookup(|name| variables.get(name).cloned()).unwrap())
     };
     assert_eq!(read(&deployed), read(&services));
+}
+
+/// The template's own tests hold every alarm and widget to this list.
+#[test]
+fn alarms_and_dashboard_are_held_to_the_metrics_that_are_sent() {
+    let listed: Value = serde_json::from_str(include_str!("../template/metrics.json")).unwrap();
+    let sent = Metric::ALL.map(|metric| {
+        let sets = metric.dimension_sets().iter();
+        let sets = sets.map(|set| set.iter().map(|dimension| dimension.name()).collect::<Vec<_>>());
+        (metric.name(), json!(sets.collect::<Vec<_>>()))
+    });
+    assert_eq!(listed, json!(BTreeMap::from(sent)));
+}
+
+#[test]
+fn the_error_rate_counts_each_outcome_once() {
+    let template = template();
+    let metrics = &template["Resources"]["ErrorRateAlarm"]["Properties"]["Metrics"];
+    let dimensions = metrics.as_vec().unwrap().iter().map(|part| &part["MetricStat"]["Metric"]["Dimensions"]);
+    let mut counted: Vec<_> = dimensions.filter_map(|dimensions| dimensions[0]["Value"].as_str()).collect();
+    counted.sort_unstable();
+    let mut outcomes = Label::ALL.map(Label::as_str);
+    outcomes.sort_unstable();
+    assert_eq!(counted, outcomes);
 }

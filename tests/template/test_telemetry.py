@@ -41,6 +41,8 @@ LOG_FIELDS = {
     "attempt",
     "outcome",
     "reason",
+    "reason_code",
+    "advice",
     "duration_ms",
     "trace_id",
     "request_id",
@@ -197,13 +199,13 @@ def searches(expression):
 class Queries(Telemetry):
     def test_they_ask_for_fields_that_the_log_has(self):
         queries = self.stack.of_type("Logs::QueryDefinition")
-        self.assertEqual(len(queries), 3)
+        self.assertEqual(len(queries), 4)
         for query in queries.values():
             self.assertEqual(query["LogGroupNames"], ["WorkerLogs"])
             text = re.sub(r'"[^"]*"', "", query["QueryString"])
             made = set(re.findall(r"\bas (\w+)", text))
             words = set(re.findall(r"@?\b[a-z]\w*(?![\w(])", text))
-            grammar = {"fields", "filter", "stats", "sort", "limit", "by", "as", "in", "desc", "asc", "5m"}
+            grammar = {"fields", "filter", "stats", "sort", "limit", "by", "as", "in", "and", "desc", "asc", "5m"}
             self.assertEqual(words - made - grammar - {"0", "50", "95"} - LOG_FIELDS, set())
 
 

@@ -6,13 +6,14 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
 
 /// Largest response that Lambda takes.
 const RESPONSE_LIMIT: usize = 6 * 1024 * 1024;
+const EXTENSION: &str = "00000000-0000-4000-8000-000000000000";
 const ARN: &str = "arn:aws:lambda:ap-northeast-2:123456789012:function:reservation-worker";
 
 /// What a function says to the Runtime API.
@@ -21,6 +22,7 @@ pub(super) enum Ask {
     Next { at: Instant, invoke: oneshot::Sender<Invocation> },
     Answer(Answer),
     InitError(Bytes),
+    ExtensionNext,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,28 @@ pub(super) fn routes(asks: Asks) -> Router {
         .route("/invocation/{request_id}/error", post(error))
         .route("/init/error", post(init_error))
         .layer(DefaultBodyLimit::max(RESPONSE_LIMIT));
-    Router::new().nest("/2018-06-01/runtime", runtime).with_state(asks)
+    let extensions =
+        Router::new().route("/register", post(register)).route("/event/next", get(extension_next));
+    Router::new()
+        .nest("/2018-06-01/runtime", runtime)
+        .nest("/2020-01-01/extension", extensions)
+        .with_state(asks)
+}
+
+async fn register(headers: HeaderMap) -> Response {
+    if !headers.contains_key("lambda-extension-name") {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    ([("lambda-extension-identifier", EXTENSION)], "{}").into_response()
+}
+
+/// An extension that asked for no events is told of none.
+async fn extension_next(State(asks): State<Asks>, headers: HeaderMap) -> StatusCode {
+    if headers.get("lambda-extension-identifier").is_none_or(|id| id != EXTENSION) {
+        return StatusCode::FORBIDDEN;
+    }
+    _ = asks.send(Ask::ExtensionNext);
+    std::future::pending().await
 }
 
 async fn next(State(asks): State<Asks>) -> Response {

@@ -169,10 +169,11 @@ fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status
 pub fn end_record(span: &Context, outcome: &Outcome) {
     let span = span.span();
     if span.is_recording() {
-        let label = outcome.label();
-        span.set_attribute(KeyValue::new(own::OUTCOME, label));
-        if matches!(outcome, Outcome::Retried { .. } | Outcome::Failed(_) | Outcome::InvalidPayload(_)) {
-            let (error_type, exception, status) = error(label.to_owned(), outcome.reason().to_owned());
+        span.set_attribute(KeyValue::new(own::OUTCOME, outcome.label().as_str()));
+        let code = outcome.code().filter(|_| !matches!(outcome, Outcome::Deferred(_)));
+        if let Some(code) = code {
+            let (error_type, exception, status) =
+                error(code.as_str().to_owned(), outcome.reason().to_owned());
             span.set_attribute(error_type);
             span.add_event(EXCEPTION, exception);
             span.set_status(status);

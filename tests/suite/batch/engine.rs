@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
+use reservation_worker::reason::Reason;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -44,7 +46,7 @@ impl Handler for &Script {
         self.peak.set(self.peak.get().max(self.running.get()));
         let outcome = match line.work.as_str() {
             "ok" => Outcome::Success,
-            "fail" => Outcome::Failed("scripted".to_owned()),
+            "fail" => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
             "panic" => panic!("scripted"),
             "unreadable" => unreachable!("read() has panicked"),
             "hang" => std::future::pending().await,
@@ -87,7 +89,8 @@ async fn play(
     mut event: serde_json::Value,
 ) -> Ran {
     let config = config(variables);
-    let batch = Batch::new(&config, script, Visibility::new(&config));
+    let metrics = Metrics::new(&config);
+    let batch = Batch::new(&config, script, Visibility::new(&config, metrics.clone()), metrics);
     for record in event["Records"].as_array_mut().unwrap() {
         record["receiptHandle"] = json!(null); // so that no queue is asked for anything
     }

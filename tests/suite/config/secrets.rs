@@ -1,5 +1,6 @@
 //! What must not be shown: the token, and URLs that hold credentials.
 
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::Operation;
 use rustls::RootCertStore;
@@ -20,7 +21,7 @@ fn the_token_is_never_shown() {
 #[tokio::test]
 async fn the_client_that_holds_the_token_does_not_show_it_either() {
     let config = read(&[("RESERVATION_API_TOKEN", "SECRET")]).unwrap();
-    let worker = Worker::new(&config, RootCertStore::empty()).unwrap();
+    let worker = Worker::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
     assert!(!format!("{worker:?}").contains("SECRET"), "{worker:?}");
 }
 

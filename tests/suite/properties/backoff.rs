@@ -5,8 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use reservation_worker::breaker::Open;
 use reservation_worker::outcome::{Deferral, Outcome};
+use reservation_worker::reason::Reason;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::call::Service;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
 use reservation_worker_local::Services;
 use tokio::sync::OnceCell;
@@ -27,13 +30,16 @@ struct Case {
 fn case() -> impl Strategy<Value = Case> {
     let wait = (0..50_000_000_u64).prop_map(Duration::from_millis);
     let outcome = (0..5_u8, wait).prop_map(|(kind, wait)| {
-        let reason = || "scripted".to_owned();
+        let (code, reason) = (Reason::InventoryUnavailable, || "scripted".to_owned());
         match kind {
-            0 => (Outcome::Retried { reason: reason(), retry_after: None }, Duration::ZERO),
-            1 => (Outcome::Retried { reason: reason(), retry_after: Some(wait) }, wait),
-            2 => (Outcome::Deferred(Deferral::BreakerOpen(Open { left: wait })), wait),
+            0 => (Outcome::Retried { code, reason: reason(), retry_after: None }, Duration::ZERO),
+            1 => (Outcome::Retried { code, reason: reason(), retry_after: Some(wait) }, wait),
+            2 => {
+                let open = Open { service: Service::Inventory, left: wait };
+                (Outcome::Deferred(Deferral::BreakerOpen(open)), wait)
+            }
             3 => (Outcome::Deferred(Deferral::GroupBlocked), Duration::ZERO),
-            _ => (Outcome::Failed(reason()), Duration::ZERO),
+            _ => (Outcome::Failed { code, reason: reason() }, Duration::ZERO),
         }
     });
     let receives = prop_oneof![1..8_u32, any::<u32>()];
@@ -51,6 +57,7 @@ fn record(place: usize, receive_count: u32) -> Record {
         body: None,
         receive_count,
         fifo_group: None,
+        sent: None,
         traceparent: None,
         tracestate: None,
         xray_header: None,
@@ -70,7 +77,7 @@ proptest! {
             let client = OnceCell::new_with(Some(sqs_client(services.queue().endpoint())));
             let records: Vec<_> = case.records.iter().enumerate().map(|(place, (receives, ..))| record(place, *receives)).collect();
             let outcomes: Vec<_> = case.records.iter().map(|(_, outcome, _)| outcome.clone()).collect();
-            Visibility::with(&config, client).keep(&records, &outcomes, Deadline::NONE).await;
+            Visibility::with(&config, Metrics::new(&config), client).keep(&records, &outcomes, Deadline::NONE).await;
             services.queue().take()
         });
         prop_assert!(asked.iter().all(|change| change.entries.len() <= 10));
@@ -79,7 +86,7 @@ proptest! {
             let (receives, outcome, least) = &case.records[entry.receipt_handle.parse::<usize>().unwrap()];
             seen += 1;
             let seconds = entry.visibility_timeout as f64;
-            if *receives >= case.max_retries || matches!(outcome, Outcome::Failed(_)) {
+            if *receives >= case.max_retries || matches!(outcome, Outcome::Failed { .. }) {
                 prop_assert_eq!(seconds, 0.0, "bound for the dead-letter queue");
                 continue;
             }

@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::{Deferral, Outcome};
+use reservation_worker::reason::Reason;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
 use serde_json::{Value, json};
 use tracing::{Level, Span, error_span};
@@ -37,9 +39,11 @@ impl Handler for Scripted {
             0 => Outcome::Success,
             1 => Outcome::Superseded("scripted".to_owned()),
             2 => Outcome::Ignored("scripted"),
-            3 => Outcome::Retried { reason: "scripted".to_owned(), retry_after: None },
+            3 => {
+                Outcome::Retried { code: Reason::Panicked, reason: "scripted".to_owned(), retry_after: None }
+            }
             4 => Outcome::Deferred(Deferral::NotStarted),
-            5 => Outcome::Failed("scripted".to_owned()),
+            5 => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
             _ => panic!("scripted"),
         }
     }
@@ -70,7 +74,8 @@ fn run_batch(event: Value) -> Ran {
     };
     let config = Config::from_lookup(variables).unwrap();
     runtime.block_on(async {
-        let batch = Batch::new(&config, Scripted, Visibility::new(&config));
+        let metrics = Metrics::new(&config);
+        let batch = Batch::new(&config, Scripted, Visibility::new(&config, metrics.clone()), metrics);
         run(&batch, Level::INFO, event, context(Duration::ZERO)).await.unwrap()
     })
 }
@@ -125,7 +130,8 @@ proptest! {
             _ => None,
         })
         .unwrap();
-        let batch = Batch::new(&config, Scripted, Visibility::new(&config));
+        let metrics = Metrics::new(&config);
+        let batch = Batch::new(&config, Scripted, Visibility::new(&config, metrics.clone()), metrics);
         let has_records = payload["Records"].as_array().is_some_and(|records| !records.is_empty());
         let ran = runtime.block_on(run(&batch, Level::INFO, payload, context(Duration::ZERO)));
         prop_assert!(!has_records || ran.is_err(), "records without ids are no batch");

@@ -104,7 +104,7 @@ async fn a_record_says_why_it_failed() {
     let exception = &failed["cause"]["exceptions"][0];
     assert_eq!(
         (&exception["type"], &exception["message"]),
-        (&json!("failed"), &json!("reservation API: 422"))
+        (&json!("reservation_api_rejected"), &json!("reservation API: 422"))
     );
 }
 

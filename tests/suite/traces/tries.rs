@@ -74,7 +74,7 @@ async fn a_conflict_is_no_error_of_the_call_and_a_failed_record_is_one_with_its_
     let (_, spans) = traced.run(vec![record()], INVOCATIONS).await;
     let process = of_message(&spans, "m1");
     assert_eq!(process.error.as_deref(), Some("reservation API: 422"));
-    assert_eq!(process.attributes["error.type"], "failed");
+    assert_eq!(process.attributes["error.type"], "reservation_api_rejected");
     assert_eq!(process.attributes["reservation_worker.outcome"], "failed");
 }
 

@@ -8,6 +8,7 @@ use reservation_worker::outcome::Outcome;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
 use reservation_worker::telemetry::logs;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
 use tracing::{Span, error_span};
 
@@ -44,7 +45,8 @@ impl Job for Body {
 async fn main() -> Result<(), Error> {
     let config = Config::load().await?;
     logs::init(config.log_level);
-    let batch = Batch::new(&config, Panicking, Visibility::new(&config));
+    let metrics = Metrics::new(&config);
+    let batch = Batch::new(&config, Panicking, Visibility::new(&config, metrics.clone()), metrics);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
         batch.handle(event).await.map_err(Error::from)
     }))

@@ -1,0 +1,87 @@
+//! `PutMetricData`, within its limits.
+
+use std::time::SystemTime;
+
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::config::{Builder, retry::RetryConfig};
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
+use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+use tokio::sync::OnceCell;
+
+use super::period::{Data, Period, Series};
+use crate::aws;
+
+/// CloudWatch takes so many distinct values a datum.
+const VALUES: usize = 150;
+/// CloudWatch takes 1,000 data and 1 MB a call; a datum of 150 values and their counts has up to 3.2 kB.
+const DATA: usize = 300;
+
+/// The CloudWatch client, made when it is first needed, and its namespace.
+#[derive(Debug)]
+pub struct CloudWatch {
+    namespace: String,
+    client: OnceCell<Client>,
+}
+
+/// Why metrics were not taken.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// It is the metrics' own fault: they will never be taken.
+    pub(super) is_final: bool,
+}
+
+impl CloudWatch {
+    /// Uses the client that is given, if one is; else one as the environment describes it.
+    pub fn new(namespace: String, client: OnceCell<Client>) -> Self {
+        Self { namespace, client }
+    }
+
+    /// Sends a period, in several calls if it is too large for one.
+    pub(super) async fn put(&self, period: &Period) -> Result<(), Refused> {
+        let connect = async || Client::new(&aws::config(None).await);
+        let client = self.client.get_or_init(connect).await;
+        let data: Vec<_> = period.series().iter().flat_map(|series| data(series, period.began)).collect();
+        for data in data.chunks(DATA) {
+            let call =
+                client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data.to_vec()));
+            // What is not taken is kept, and sent with what comes after it.
+            let once = Builder::new().retry_config(RetryConfig::disabled());
+            call.customize().config_override(once).send().await.map_err(|error| Refused {
+                reason: aws::reason(&error),
+                is_final: error.as_service_error().is_some_and(is_final),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// By the code, which is written with and without `Exception`, as the protocol goes.
+fn is_final(error: &PutMetricDataError) -> bool {
+    let codes = ["InvalidParameter", "MissingParameter", "MissingRequiredParameter", "Validation"];
+    error.code().is_some_and(|code| codes.iter().any(|start| code.starts_with(start)))
+}
+
+fn data(series: &Series, began: SystemTime) -> Vec<MetricDatum> {
+    let unit = if series.metric.is_in_seconds() { StandardUnit::Seconds } else { StandardUnit::Count };
+    let dimensions = series.dimensions.iter();
+    let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(*name).value(*value).build());
+    let datum = MetricDatum::builder()
+        .metric_name(series.metric.name())
+        .set_dimensions(Some(dimensions.collect()))
+        .timestamp(DateTime::from(began))
+        .unit(unit)
+        .storage_resolution(60);
+    match &series.data {
+        Data::Count(count) => vec![datum.value(*count).build()],
+        Data::Values(values) => {
+            let parts = values.chunks(VALUES).map(|part| {
+                let (values, counts) = part.iter().map(|(value, count)| (*value, f64::from(*count))).unzip();
+                datum.clone().set_values(Some(values)).set_counts(Some(counts)).build()
+            });
+            parts.collect()
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! When metrics are sent: not after every invocation, for each call costs money and billed time.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// Between two calls. What is left when invocations cease goes out when the environment is shut down.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The same where an alarm waits for what was recorded.
+const URGENT_INTERVAL: Duration = Duration::from_secs(1);
+/// After failures the interval doubles up to this.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A point in time by both clocks: a frozen environment's monotonic clock may stand still, and any wall
+/// clock may be set.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Monotonic.
+    pub instant: Instant,
+    /// Wall clock.
+    pub time: SystemTime,
+}
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), time: SystemTime::now() }
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        let by_wall_clock = self.time.duration_since(earlier.time).unwrap_or_default();
+        self.instant.saturating_duration_since(earlier.instant).max(by_wall_clock)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<Moment>,
+    /// In a row.
+    failures: u32,
+}
+
+impl Pace {
+    pub(super) fn is_due(&self, now: Moment, is_urgent: bool) -> bool {
+        let interval = match self.failures {
+            0 if is_urgent => URGENT_INTERVAL,
+            failures => INTERVAL.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))),
+        };
+        self.last.is_none_or(|last| now.since(last) >= interval.min(LONGEST_INTERVAL))
+    }
+
+    /// Nothing was ever sent, or tried to be.
+    pub(super) fn is_first(&self) -> bool {
+        self.last.is_none()
+    }
+
+    pub(super) fn succeeded(&mut self, now: Moment) {
+        *self = Self { last: Some(now), failures: 0 };
+    }
+
+    /// Whether this failure is the first in a row.
+    pub(super) fn failed(&mut self, now: Moment) -> bool {
+        *self = Self { last: Some(now), failures: self.failures.saturating_add(1) };
+        self.failures == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: Moment, monotonic: u64, wall: i64) -> Moment {
+        let time = match wall.try_into() {
+            Ok(wall) => start.time + Duration::from_secs(wall),
+            Err(_) => start.time - Duration::from_secs(wall.unsigned_abs()),
+        };
+        Moment { instant: start.instant + Duration::from_secs(monotonic), time }
+    }
+
+    #[test]
+    fn it_is_due_at_first_and_then_after_the_interval_by_either_clock() {
+        let start = Moment::now();
+        let mut pace = Pace::default();
+        assert!(pace.is_due(start, false) && pace.is_first());
+        pace.succeeded(start);
+        assert!(!pace.is_first());
+        for (monotonic, wall, due) in
+            [(9, 9, false), (10, 0, true), (10, -3_600, true), (0, 10, true), (9, -5, false)]
+        {
+            assert_eq!(pace.is_due(after(start, monotonic, wall), false), due, "{monotonic} s, {wall} s");
+        }
+        assert!(!pace.is_due(start, true));
+        assert!(pace.is_due(after(start, 1, 1), true));
+    }
+
+    #[test]
+    fn after_failures_the_interval_doubles_up_to_a_minute_and_nothing_is_urgent() {
+        let start = Moment::now();
+        let mut pace = Pace::default();
+        for (failures, seconds) in [10, 20, 40, 60, 60].into_iter().enumerate() {
+            assert_eq!(pace.failed(start), failures == 0, "only the first is told");
+            assert!(!pace.is_due(after(start, seconds - 1, 0), true));
+            assert!(pace.is_due(after(start, seconds, 0), false));
+        }
+        pace.succeeded(start);
+        assert!(pace.is_due(after(start, 10, 0), false));
+        assert!(pace.failed(start), "a new streak");
+    }
+}

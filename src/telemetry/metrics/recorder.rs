@@ -1,0 +1,78 @@
+//! What is recorded and not sent yet, by the minute.
+
+use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::period::Period;
+
+/// While CloudWatch cannot be reached, so many minutes are kept apart; older ones are added up, so that
+/// memory is bounded and nothing is lost.
+const MINUTES: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct Recorder {
+    /// In order; the last is recorded in.
+    periods: VecDeque<Period>,
+    is_warm: bool,
+    /// Holds what an alarm waits for.
+    pub(super) is_urgent: bool,
+}
+
+impl Recorder {
+    pub(super) fn new(now: SystemTime) -> Self {
+        Self { periods: [Period::new(now)].into(), is_warm: false, is_urgent: false }
+    }
+
+    /// An invocation begins; whether it is the first.
+    pub(super) fn begin(&mut self, now: SystemTime) -> bool {
+        let current = self.current();
+        if current.is_empty {
+            current.began = now;
+        } else if minute(current.began) != minute(now) {
+            self.periods.push_back(Period::new(now));
+            self.bound();
+        }
+        !std::mem::replace(&mut self.is_warm, true)
+    }
+
+    /// What is recorded in.
+    pub(super) fn current(&mut self) -> &mut Period {
+        if self.periods.is_empty() {
+            self.periods.push_back(Period::new(SystemTime::now()));
+        }
+        let last = self.periods.len() - 1;
+        &mut self.periods[last]
+    }
+
+    /// Everything, oldest first; it is recorded no more.
+    pub(super) fn take(&mut self) -> VecDeque<Period> {
+        self.is_urgent = false;
+        let mut periods = std::mem::take(&mut self.periods);
+        periods.retain(|period| !period.is_empty);
+        periods
+    }
+
+    /// Takes back what could not be sent.
+    pub(super) fn put_back(&mut self, mut unsent: VecDeque<Period>) {
+        for newer in self.periods.drain(..).filter(|period| !period.is_empty) {
+            match unsent.back_mut() {
+                Some(older) if minute(older.began) == minute(newer.began) => older.merge(&newer),
+                _ => unsent.push_back(newer),
+            }
+        }
+        self.periods = unsent;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.periods.len() > MINUTES {
+            if let Some(newer) = self.periods.remove(1) {
+                self.periods[0].merge(&newer);
+            }
+        }
+    }
+}
+
+fn minute(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
+}

@@ -1,0 +1,344 @@
+//! Contract section 8, metrics: what goes over the wire.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reservation_worker::telemetry::metrics::{Metric, Moment};
+use reservation_worker_local::cloudwatch::{Datum, Put};
+use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::{Effect, Fault, Operation, Status};
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, approved, expired, failed, sqs};
+
+mod dead_letters;
+mod delivery;
+mod emf;
+mod process;
+mod values;
+
+/// The contract's table, with the sums over all types and the dead letters.
+const TABLE: [(&str, &[&[&str]], &str); 11] = [
+    ("worker_events_total", &[&["type", "outcome"], &["outcome"]], "Count"),
+    ("worker_latency_seconds", &[&["type"], &[]], "Seconds"),
+    ("worker_processing_duration_seconds", &[&["handler", "outcome"]], "Seconds"),
+    ("worker_downstream_seconds", &[&["service", "outcome"]], "Seconds"),
+    ("worker_active_count", &[&[]], "Count"),
+    ("worker_event_age_seconds", &[&["type"], &[]], "Seconds"),
+    ("worker_batch_size", &[&[]], "Count"),
+    ("worker_cold_start", &[&[]], "Count"),
+    ("worker_visibility_errors_total", &[&[]], "Count"),
+    ("worker_breaker_open", &[&["service"]], "Count"),
+    ("worker_dead_letters_total", &[&["type", "reason"]], "Count"),
+];
+
+type Row = (String, BTreeSet<String>, String);
+
+fn table() -> BTreeSet<Row> {
+    let row = |name: &str, set: &[&str], unit: &str| {
+        (name.to_owned(), set.iter().map(ToString::to_string).collect(), unit.to_owned())
+    };
+    let rows = TABLE.iter().flat_map(|(name, sets, unit)| sets.iter().map(move |set| row(name, set, unit)));
+    rows.collect()
+}
+
+/// What was taken of these calls.
+pub struct Sent(pub Vec<Datum>);
+
+impl Sent {
+    pub fn of(puts: Vec<Put>) -> Self {
+        assert!(puts.iter().all(|put| put.namespace == "TrafficTacos/ReservationWorker"));
+        Self(puts.into_iter().flat_map(|put| put.data).collect())
+    }
+
+    /// The data of a metric under exactly these dimensions.
+    fn data(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<&Datum> {
+        let dimensions: BTreeMap<_, _> =
+            dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let data = self.0.iter().filter(|datum| datum.name == name && datum.dimensions == dimensions);
+        data.collect()
+    }
+
+    /// Values in rising order, whichever minute they are of, and how often each occurred.
+    pub fn values(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<(f64, f64)> {
+        let data = self.data(name, dimensions).into_iter();
+        let mut values: Vec<_> = data.flat_map(|datum| datum.values.iter().copied()).collect();
+        values.sort_by(|a, b| a.0.total_cmp(&b.0));
+        values
+    }
+
+    /// How many values there are.
+    pub fn count(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
+        self.values(name, dimensions).iter().map(|(_, count)| count).sum()
+    }
+
+    pub fn sum(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
+        self.values(name, dimensions).iter().map(|(value, count)| value * count).sum()
+    }
+
+    /// The sums of a metric under each of its finest dimensions' values, in their order by name.
+    pub fn sums(&self, name: &str, dimensions: &[&str]) -> BTreeMap<Vec<String>, f64> {
+        let mut sums = BTreeMap::new();
+        for datum in self.0.iter().filter(|datum| datum.name == name) {
+            let labels: Option<Vec<_>> =
+                dimensions.iter().map(|name| datum.dimensions.get(*name).cloned()).collect();
+            let Some(labels) = labels.filter(|labels| labels.len() == datum.dimensions.len()) else {
+                continue;
+            };
+            let sum: f64 = datum.values.iter().map(|(value, count)| value * count).sum();
+            *sums.entry(labels).or_default() += sum;
+        }
+        sums
+    }
+}
+
+/// Sends what was recorded, and takes it.
+pub async fn sent(desk: &Desk) -> Sent {
+    desk.shutdown().await;
+    Sent::of(desk.services.cloudwatch().take())
+}
+
+fn labels<const N: usize>(labels: [&str; N]) -> Vec<String> {
+    labels.map(str::to_owned).into()
+}
+
+pub fn receive_count(event: &mut Value, count: u32) {
+    for record in event["Records"].as_array_mut().unwrap() {
+        record["attributes"]["ApproximateReceiveCount"] = json!(count.to_string());
+    }
+}
+
+#[test]
+fn the_catalogue_is_the_contracts_table() {
+    let rows = Metric::ALL.into_iter().map(|metric| {
+        let sets = metric.dimension_sets().iter();
+        let sets = sets.map(|set| set.iter().map(|dimension| dimension.name()).collect::<Vec<_>>());
+        (metric.name(), sets.collect::<Vec<_>>())
+    });
+    let table = TABLE.map(|(name, sets, _)| (name, sets.iter().map(|set| set.to_vec()).collect()));
+    assert_eq!(rows.collect::<Vec<_>>(), table);
+}
+
+#[tokio::test]
+async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
+    let desk = Desk::with(&[("BREAKER_FAILURES", "3")]).await;
+    ["good", "bad"].into_iter().for_each(|id| desk.hold(id));
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
+    desk.services.queue().answer(Answer::CallFails(403, "AccessDenied"));
+    let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
+    receive_count(&mut event, 5);
+    desk.run(event).await;
+
+    let sent = sent(&desk).await;
+
+    let names = |datum: &Datum| datum.dimensions.keys().cloned().collect();
+    let rows: BTreeSet<Row> =
+        sent.0.iter().map(|datum| (datum.name.clone(), names(datum), datum.unit.clone())).collect();
+    assert_eq!(rows, table());
+    assert!(sent.0.iter().all(|datum| datum.storage_resolution == Some(60)));
+}
+
+#[tokio::test]
+async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
+    let desk = Desk::new().await;
+    for id in ["done", "too", "lost", "busy", "late"] {
+        desk.hold(id);
+    }
+    desk.services.set_reservation_status("lost", Status::Confirmed);
+    desk.services.set_reservation_status("late", Status::Expired);
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    let pending = json!({ "detail-type": "Payment Status Updated", "detail": {
+        "event_type": "payment.status_updated", "payment_id": "p", "reservation_id": "idle",
+        "status": "PAYMENT_STATUS_PENDING" } });
+    let records = [
+        ("done", expired("done")),
+        ("too", expired("too")),
+        ("lost", expired("lost")),
+        ("busy", failed("busy")),
+        ("late", approved("late")),
+        ("idle", pending),
+        ("wrong", json!({ "type": "payment.failed" })),
+        ("what", json!("no JSON")),
+    ];
+    desk.run(sqs(records)).await;
+
+    let sent = sent(&desk).await;
+
+    let expected = [
+        (["payment.approved", "failed"], 1.0),
+        (["payment.failed", "invalid_payload"], 1.0),
+        (["payment.failed", "retried"], 1.0),
+        (["payment.status_updated", "ignored"], 1.0),
+        (["reservation.expired", "success"], 2.0),
+        (["reservation.expired", "superseded"], 1.0),
+        (["unknown", "invalid_payload"], 1.0),
+    ];
+    let expected: BTreeMap<_, _> = expected.map(|(of, count)| (labels(of), count)).into();
+    assert_eq!(sent.sums("worker_events_total", &["type", "outcome"]), expected);
+    let expected = [
+        ("failed", 1.0),
+        ("ignored", 1.0),
+        ("invalid_payload", 2.0),
+        ("retried", 1.0),
+        ("success", 2.0),
+        ("superseded", 1.0),
+    ];
+    let expected: BTreeMap<_, _> = expected.map(|(of, count)| (labels([of]), count)).into();
+    assert_eq!(sent.sums("worker_events_total", &["outcome"]), expected);
+    assert!(sent.0.iter().filter(|datum| datum.name.ends_with("_total")).all(|datum| datum.is_single));
+    assert_eq!(sent.count("worker_latency_seconds", &[]), 8.0);
+    assert_eq!(sent.count("worker_latency_seconds", &[("type", "reservation.expired")]), 3.0);
+    assert_eq!(
+        sent.count("worker_processing_duration_seconds", &[("handler", "expired"), ("outcome", "success")]),
+        2.0
+    );
+    let handled: f64 = sent
+        .0
+        .iter()
+        .filter(|datum| datum.name == "worker_processing_duration_seconds")
+        .flat_map(|datum| &datum.values)
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(handled, 5.0, "what is not understood, or asks for nothing, has no workflow");
+}
+
+#[tokio::test]
+async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
+    let desk = Desk::with(&[("BREAKER_FAILURES", "0")]).await;
+    ["r1", "r2", "r3"].into_iter().for_each(|id| desk.hold(id));
+    desk.services.set_reservation_status("r2", Status::Confirmed);
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "r1", Effect::http(503)).times(2));
+    desk.services.fault(Fault::on(Operation::ReleaseHold, "r1", Effect::latency(120)));
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "r3", Effect::http(422)));
+    desk.run(sqs(["r1", "r2", "r3"].map(|id| (id, expired(id))))).await;
+
+    let sent = sent(&desk).await;
+
+    let tries = |service, outcome| {
+        sent.count("worker_downstream_seconds", &[("service", service), ("outcome", outcome)])
+    };
+    assert_eq!(tries("reservation-api", "transient"), 2.0);
+    assert_eq!(tries("reservation-api", "success"), 1.0);
+    assert_eq!(tries("reservation-api", "conflict"), 1.0);
+    assert_eq!(tries("reservation-api", "rejected"), 1.0);
+    let released =
+        sent.values("worker_downstream_seconds", &[("service", "inventory"), ("outcome", "success")]);
+    assert!(matches!(released[..], [(seconds, 1.0)] if (0.12..10.0).contains(&seconds)), "{released:?}");
+}
+
+#[tokio::test]
+async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_does_not_say() {
+    let now = SystemTime::now();
+    let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let hour = Duration::from_secs(3_600);
+    let cases = [
+        (json!(ms(now - hour)), Some(3_600.0..3_700.0)),
+        (json!(ms(now + hour)), Some(0.0..0.001)),
+        (json!("soon"), None),
+        (Value::Null, None),
+    ];
+    for (sent_at, expected) in cases {
+        let desk = Desk::new().await;
+        let mut event = sqs([("m", json!("no JSON"))]);
+        event["Records"][0]["attributes"]["SentTimestamp"] = sent_at.clone();
+        if sent_at.is_null() {
+            event["Records"][0]["attributes"].as_object_mut().unwrap().remove("SentTimestamp");
+        }
+        desk.run(event).await;
+        let sent = sent(&desk).await;
+        for dimensions in [&[][..], &[("type", "unknown")]] {
+            let ages = sent.values("worker_event_age_seconds", dimensions);
+            match &expected {
+                None => assert_eq!(ages, [], "{sent_at}"),
+                Some(range) => assert!(matches!(&ages[..], [(age, 1.0)] if range.contains(age)), "{ages:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_tells_its_size_its_peak_and_whether_it_was_the_first() {
+    let desk = Desk::with(&[("WORKER_CONCURRENCY", "3")]).await;
+    let ids: Vec<_> = (0..7).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| desk.hold(id));
+    for ids in [&ids[..5], &ids[5..]] {
+        desk.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
+    }
+    let sent = sent(&desk).await;
+    assert_eq!(sent.values("worker_batch_size", &[]), [(2.0, 1.0), (5.0, 1.0)]);
+    assert_eq!(sent.values("worker_active_count", &[]), [(2.0, 1.0), (3.0, 1.0)]);
+    assert_eq!(sent.values("worker_cold_start", &[]), [(1.0, 1.0)]);
+
+    desk.run(sqs([("r0", expired("r0"))])).await;
+    assert_eq!(self::sent(&desk).await.values("worker_cold_start", &[]), []);
+}
+
+#[tokio::test]
+async fn records_that_were_never_worked_on_have_no_latency() {
+    let desk = Desk::new().await;
+    let event =
+        crate::desk::fifo([("a", "g", json!("no JSON")), ("b", "g", expired("b")), ("c", "g", expired("c"))]);
+    desk.run(event).await;
+    let sent = sent(&desk).await;
+    assert_eq!(sent.sum("worker_events_total", &[("outcome", "deferred")]), 2.0);
+    assert_eq!(sent.count("worker_latency_seconds", &[]), 1.0);
+}
+
+#[tokio::test]
+async fn an_open_breaker_is_1_for_as_long_as_it_turns_calls_away_and_absent_when_closed() {
+    let desk = Desk::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
+    let pay = async |id: &str| {
+        desk.hold(id);
+        desk.run(sqs([(id, approved(id))])).await;
+        sent(&desk).await.values("worker_breaker_open", &[("service", "inventory")])
+    };
+    assert_eq!(pay("r0").await, []);
+    desk.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(14)));
+    assert_eq!(pay("r1").await, [(1.0, 1.0)], "opened");
+    for id in ["r2", "r3"] {
+        assert_eq!(pay(id).await, [(1.0, 1.0)], "turned away");
+    }
+}
+
+#[tokio::test]
+async fn visibility_time_outs_that_were_not_changed_are_counted() {
+    let poison = || sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
+    let cases = [
+        (Answer::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
+        (Answer::CallFails(403, "AccessDenied"), 2.0),
+    ];
+    for (answer, errors) in cases {
+        let desk = Desk::new().await;
+        desk.services.queue().answer(answer);
+        desk.run(poison()).await;
+        assert_eq!(sent(&desk).await.sum("worker_visibility_errors_total", &[]), errors);
+    }
+    let desk = Desk::new().await;
+    let mut nowhere = poison();
+    nowhere["Records"][0]["eventSourceARN"] = json!("not an arn");
+    desk.run(nowhere).await;
+    assert_eq!(sent(&desk).await.sum("worker_visibility_errors_total", &[]), 2.0);
+}
+
+#[tokio::test]
+async fn what_was_recorded_in_another_minute_keeps_its_time() {
+    let desk = Desk::new().await;
+    let now = SystemTime::now();
+    for minutes in [30, 20, 20, 10] {
+        desk.metrics().batch_begun(minutes, now - Duration::from_secs(60 * minutes as u64));
+    }
+    let sent = sent(&desk).await;
+    let batches = sent.data("worker_batch_size", &[]);
+    let at = |datum: &Datum| now.duration_since(datum.timestamp).unwrap().as_secs_f64() / 60.0;
+    let batches: Vec<_> =
+        batches.into_iter().map(|datum| (at(datum).round(), datum.values.clone())).collect();
+    assert_eq!(batches, [(30.0, vec![(30.0, 1.0)]), (20.0, vec![(20.0, 2.0)]), (10.0, vec![(10.0, 1.0)])]);
+}
+
+#[tokio::test]
+async fn the_namespace_is_the_operators() {
+    let desk = Desk::with(&[("METRICS_NAMESPACE", "Other/Worker")]).await;
+    desk.run(sqs([])).await;
+    desk.after_response(Moment::now()).await;
+    assert_eq!(desk.services.cloudwatch().take()[0].namespace, "Other/Worker");
+}

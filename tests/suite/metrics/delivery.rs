@@ -1,0 +1,153 @@
+//! When metrics are sent, and what becomes of them when CloudWatch does not take them.
+
+use std::time::{Duration, SystemTime};
+
+use reservation_worker::telemetry::metrics::Moment;
+use reservation_worker_local::cloudwatch::Answer;
+use reservation_worker_local::{Effect, Fault, Operation};
+use serde_json::{Value, json};
+
+use super::{Sent, receive_count, sent};
+use crate::desk::{Desk, expired, sqs};
+
+fn later(now: Moment, seconds: u64) -> Moment {
+    let time = Duration::from_secs(seconds);
+    Moment { instant: now.instant + time, time: now.time + time }
+}
+
+/// An invocation of one record that is done.
+async fn invoke(desk: &Desk) {
+    desk.hold_if_new("r1");
+    assert_eq!(desk.run(sqs([("m1", expired("r1"))])).await.returned(), [""; 0]);
+}
+
+fn lines(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_first_invocation_sends_at_once_and_then_one_in_ten_seconds() {
+    let desk = Desk::new().await;
+    let start = Moment::now();
+    for (seconds, calls) in [(0, 1), (1, 1), (9, 1), (10, 2), (11, 2), (20, 3)] {
+        invoke(&desk).await;
+        assert_eq!(desk.after_response(later(start, seconds)).await, "");
+        assert_eq!(desk.services.cloudwatch().calls(), calls, "after {seconds} s");
+    }
+    let sent = Sent::of(desk.services.cloudwatch().take());
+    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 6.0);
+}
+
+#[tokio::test]
+async fn what_an_alarm_waits_for_goes_within_a_second() {
+    let desk = Desk::with(&[("BREAKER_FAILURES", "3")]).await;
+    let start = Moment::now();
+    invoke(&desk).await;
+    desk.after_response(start).await;
+    let mut dead = sqs([("m", json!("no JSON"))]);
+    receive_count(&mut dead, 5);
+    desk.run(dead).await;
+    desk.after_response(start).await;
+    assert_eq!(desk.services.cloudwatch().calls(), 1);
+    desk.after_response(later(start, 1)).await;
+    assert_eq!(desk.services.cloudwatch().calls(), 2, "a dead letter");
+
+    desk.hold("r2");
+    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
+    desk.run(sqs([("m2", expired("r2"))])).await;
+    desk.after_response(later(start, 2)).await;
+    assert_eq!(desk.services.cloudwatch().calls(), 3, "an open breaker");
+    desk.after_response(later(start, 3)).await;
+    assert_eq!(desk.services.cloudwatch().calls(), 3, "nothing to send");
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often() {
+    for (answer, reason) in [
+        (Answer::Fails(400, "ThrottlingException"), "ThrottlingException"),
+        (Answer::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
+        (Answer::Fails(403, "AccessDenied"), "AccessDenied"),
+    ] {
+        let desk = Desk::new().await;
+        desk.services.cloudwatch().answer(answer);
+        let start = Moment::now();
+        let mut log = String::new();
+        let steps = [
+            (0, 1),
+            (9, 1),
+            (10, 2),
+            (29, 2),
+            (30, 3),
+            (69, 3),
+            (70, 4),
+            (129, 4),
+            (130, 5),
+            (189, 5),
+            (190, 6),
+        ];
+        for (seconds, calls) in steps {
+            invoke(&desk).await;
+            log += &desk.after_response(later(start, seconds)).await;
+            assert_eq!(desk.services.cloudwatch().calls(), calls, "{reason} after {seconds} s");
+        }
+        let told = lines(&log);
+        assert_eq!(told.len(), 1, "{log}");
+        assert_eq!((&told[0]["level"], &told[0]["reason"]), (&json!("WARN"), &json!(reason)));
+
+        desk.services.cloudwatch().answer(Answer::Normal);
+        desk.after_response(later(start, 250)).await;
+        let sent = Sent::of(desk.services.cloudwatch().take());
+        assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 11.0, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
+    let desk = Desk::new().await;
+    desk.services.cloudwatch().answer(Answer::Fails(400, "InvalidParameterValueException"));
+    invoke(&desk).await;
+    let start = Moment::now();
+    let log = desk.after_response(start).await;
+    let told = lines(&log);
+    assert_eq!((told.len(), &told[0]["level"]), (1, &json!("ERROR")), "{log}");
+    desk.services.cloudwatch().answer(Answer::Normal);
+    invoke(&desk).await;
+    desk.after_response(later(start, 10)).await;
+    let sent = Sent::of(desk.services.cloudwatch().take());
+    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_without_an_answer_is_sent_again() {
+    let desk = Desk::new().await;
+    desk.metrics().batch_begun(3, SystemTime::now());
+    desk.services.cloudwatch().answer(Answer::Hang);
+    let log = desk.after_response(Moment::now()).await;
+    let told = lines(&log);
+    assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
+    tokio::time::resume();
+    desk.services.cloudwatch().answer(Answer::Normal);
+    assert_eq!(sent(&desk).await.values("worker_batch_size", &[]), [(3.0, 1.0)]);
+}
+
+#[tokio::test]
+async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() {
+    let desk = Desk::new().await;
+    let now = SystemTime::now();
+    for minutes in (1..=60).rev() {
+        desk.metrics().batch_begun(1, now - Duration::from_secs(60 * minutes));
+    }
+    let sent = sent(&desk).await;
+    let batches: Vec<_> = sent.0.iter().filter(|datum| datum.name == "worker_batch_size").collect();
+    let counts: Vec<_> = batches.iter().map(|datum| datum.values[0].1).collect();
+    assert_eq!(counts, [56.0, 1.0, 1.0, 1.0, 1.0]);
+}
+
+#[tokio::test]
+async fn with_no_sink_nothing_is_sent_or_written() {
+    let desk = Desk::with(&[("METRICS_SINK", "none")]).await;
+    invoke(&desk).await;
+    assert_eq!(desk.after_response(Moment::now()).await, "");
+    desk.shutdown().await;
+    assert_eq!((desk.services.cloudwatch().calls(), desk.emf().text()), (0, String::new()));
+}

@@ -1,0 +1,117 @@
+//! `METRICS_SINK=emf`: lines within the limits of the embedded metric format's specification.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use reservation_worker::telemetry::metrics::Moment;
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, expired, sqs};
+
+/// Bytes of a log event that every reader of the log takes whole.
+const LARGEST: usize = 256 * 1_024;
+
+async fn lines_of(desk: &Desk, records: usize) -> Vec<Value> {
+    let before = desk.emf().lines().len();
+    let ids: Vec<_> = (0..records).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| desk.hold_if_new(id));
+    desk.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
+    assert_eq!(desk.after_response(Moment::now()).await, "");
+    let text = desk.emf().text();
+    assert!(text.lines().all(|line| line.len() < LARGEST));
+    desk.emf().lines().split_off(before)
+}
+
+/// The specification's rules for a line, and Lambda's.
+fn check(line: &Value) {
+    assert!(["timestamp", "level", "message"].iter().all(|name| line[name].is_string()), "{line}");
+    let now = UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let timestamp = line["_aws"]["Timestamp"].as_i64().unwrap();
+    assert!((now - timestamp).abs() < 600_000, "milliseconds: {timestamp}");
+    let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+    assert!(!directives.is_empty());
+    for directive in directives {
+        assert_eq!(directive["Namespace"], "TrafficTacos/ReservationWorker");
+        for set in directive["Dimensions"].as_array().unwrap() {
+            let names = set.as_array().unwrap();
+            assert!(names.len() <= 30);
+            for name in names.iter().map(|name| name.as_str().unwrap()) {
+                assert!((1..=250).contains(&name.len()));
+                assert!((1..=1_024).contains(&line[name].as_str().unwrap().len()), "{line}");
+            }
+        }
+        let metrics = directive["Metrics"].as_array().unwrap();
+        assert!((1..=100).contains(&metrics.len()));
+        for metric in metrics {
+            assert!(["Seconds", "Count"].contains(&metric["Unit"].as_str().unwrap()));
+            let values = line[metric["Name"].as_str().unwrap()].as_array().unwrap();
+            assert!((1..=100).contains(&values.len()), "{} values", values.len());
+            assert!(values.iter().all(|value| value.as_f64().unwrap().is_finite()));
+        }
+    }
+}
+
+fn values<'a>(lines: &'a [Value], name: &str, dimensions: &[(&str, &str)]) -> Vec<&'a Value> {
+    let names: Vec<_> = dimensions.iter().map(|(name, _)| *name).collect();
+    let lines = lines.iter().filter(|line| {
+        line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == json!([names])
+            && dimensions.iter().all(|(name, value)| line[name] == *value)
+    });
+    lines.filter_map(|line| line.get(name)).flat_map(|values| values.as_array().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_invocation_writes_one_line_for_each_set_of_dimensions() {
+    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
+    for _ in 0..2 {
+        let lines = lines_of(&desk, 3).await;
+        lines.iter().for_each(check);
+        let distinct: BTreeSet<_> = lines
+            .iter()
+            .map(|line| {
+                let names = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0].as_array().unwrap();
+                let values: Vec<_> =
+                    names.iter().map(|name| line[name.as_str().unwrap()].to_string()).collect();
+                format!("{names:?} {values:?}")
+            })
+            .collect();
+        assert_eq!(distinct.len(), lines.len());
+        assert!(lines.iter().all(|line| line["request_id"] == "request-1"));
+        assert_eq!(values(&lines, "worker_batch_size", &[]), [&json!(3.0)]);
+        let dimensions = [("type", "reservation.expired"), ("outcome", "success")];
+        assert_eq!(values(&lines, "worker_events_total", &dimensions), [&json!(3.0)]);
+        assert_eq!(values(&lines, "worker_latency_seconds", &[("type", "reservation.expired")]).len(), 3);
+        assert_eq!(values(&lines, "worker_latency_seconds", &[]).len(), 3);
+    }
+    assert_eq!(desk.services.cloudwatch().calls(), 0);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_one_line_goes_into_more() {
+    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
+    let lines = lines_of(&desk, 250).await;
+    lines.iter().for_each(check);
+    assert_eq!(values(&lines, "worker_latency_seconds", &[]).len(), 250);
+    assert_eq!(values(&lines, "worker_latency_seconds", &[("type", "reservation.expired")]).len(), 250);
+    assert_eq!(values(&lines, "worker_batch_size", &[]), [&json!(250.0)], "once");
+}
+
+#[tokio::test]
+async fn the_level_is_one_that_no_filter_takes_away() {
+    for (log_level, level) in [("debug", "INFO"), ("info", "INFO"), ("warn", "WARN"), ("error", "ERROR")] {
+        let desk = Desk::with(&[("METRICS_SINK", "emf"), ("LOG_LEVEL", log_level)]).await;
+        for line in lines_of(&desk, 1).await {
+            check(&line);
+            assert_eq!(line["level"], level);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_invocation() {
+    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let lines = lines_of(&desk, 1).await;
+    let timestamp = lines[0]["_aws"]["Timestamp"].as_i64().unwrap();
+    assert!(timestamp >= before && timestamp - before < 600_000, "{timestamp}");
+}
