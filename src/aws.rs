@@ -1,5 +1,8 @@
 //! What the AWS clients share: how they reach AWS, and what their errors say.
 
+use std::error::Error;
+use std::iter::successors;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
@@ -21,8 +24,21 @@ pub async fn config(region: Option<Region>) -> SdkConfig {
 /// The service's error code, else why it could not be reached.
 pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String
 where
-    SdkError<E>: std::error::Error + 'static,
+    SdkError<E>: Error + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
-    code.or_else(|| cause(error)).unwrap_or_else(|| error.to_string())
+    code.or_else(|| cause(error)).or_else(|| not_sent(error)).unwrap_or_else(|| error.to_string())
+}
+
+/// Why a request never left, in the SDK's own words: there are no credentials, or no region.
+fn not_sent<E>(error: &SdkError<E>) -> Option<String>
+where
+    SdkError<E>: Error,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => {}
+        SdkError::DispatchFailure(failure) if failure.is_other() => {}
+        _ => return None,
+    }
+    successors(error.source(), |cause: &&dyn Error| (*cause).source()).last().map(ToString::to_string)
 }

@@ -139,7 +139,8 @@ impl<H: Handler> Batch<H> {
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
         let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
-        let deadline = Deadline::at(context.deadline(), self.reserve);
+        let ends = Deadline::at(context.deadline());
+        let deadline = ends.earlier(self.reserve);
         let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
         let records =
             event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
@@ -156,7 +157,7 @@ impl<H: Handler> Batch<H> {
         );
         let trace = self.traces.invocation(&context, &records, cold_start);
         // The other half of the reserve is for the way of the answer.
-        let answer_due = Deadline::at(context.deadline(), self.reserve / 2);
+        let answer_due = ends.earlier(self.reserve / 2);
         let worked = async {
             let outcomes = self.work(&records, deadline).await;
             self.visibility.keep(&records, &outcomes, answer_due).await;
@@ -176,7 +177,7 @@ impl<H: Handler> Batch<H> {
             let reserve_ms = self.reserve.as_millis() as u64;
             tracing::error!(reserve_ms, "the function's time-out leaves no time beside DEADLINE_RESERVE_MS");
         }
-        let turns = turns(records, &jobs);
+        let turns = self.turns(records, &jobs);
         let limits = Limits {
             permits: &self.permits,
             deadline,
@@ -222,20 +223,20 @@ impl<H: Handler> Batch<H> {
         self.metrics.peak_in_flight(peak);
         outcomes
     }
-}
 
-fn turns<'a, J: Job>(records: &'a [Record], jobs: &'a [Option<J>]) -> Vec<Turn<'a>> {
-    let mut last = HashMap::new();
-    let places = jobs.iter().enumerate();
-    let turns = places.map(|(place, job)| {
-        let lane = job.as_ref().and_then(J::lane);
-        Turn {
-            lane: lane.map(|(name, _)| name),
-            group: records[place].fifo_group.as_deref(),
-            same_as: lane.and_then(|work| last.insert(work, place)),
-        }
-    });
-    turns.collect()
+    fn turns<'a>(&self, records: &'a [Record], jobs: &'a [Option<H::Job>]) -> Vec<Turn<'a>> {
+        let mut last = HashMap::new();
+        let turns = records.iter().zip(jobs).enumerate().map(|(place, (record, job))| {
+            let lane = job.as_ref().and_then(H::Job::lane);
+            Turn {
+                lane: lane.map(|(name, _)| name),
+                group: record.fifo_group.as_deref(),
+                is_last_try: record.is_last_receive(self.max_retries),
+                same_as: lane.and_then(|work| last.insert(work, place)),
+            }
+        });
+        turns.collect()
+    }
 }
 
 /// Each returned message id once, in the order of the batch.

@@ -194,11 +194,9 @@ impl Inventory {
     }
 }
 
-/// Whether there was no service: a connection that breaks is `UNKNOWN` with a cause, or `CANCELLED` for the
-/// calls that waited for it.
+/// Whether there was no service. A status that has a cause is the client's own: the connection broke.
 fn found_unavailable(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
-        || status.source().is_some()
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || status.source().is_some()
 }
 
 const SILENCE: Duration = Duration::from_secs(10);

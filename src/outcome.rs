@@ -167,7 +167,7 @@ impl Ended<'_> {
     pub fn tell(&self, event_type: Option<EventType>, metrics: &Metrics) {
         let Self { record, outcome, worked, max_retries } = *self;
         let code = outcome.code();
-        let is_dead_letter = record.receive_count >= max_retries;
+        let is_dead_letter = record.is_last_receive(max_retries);
         metrics.record_ended(RecordEnded {
             event_type,
             outcome: outcome.label(),

@@ -72,4 +72,9 @@ impl Record {
             xray_header: message.attributes.remove("AWSTraceHeader"),
         })
     }
+
+    /// Whether it goes to the dead-letter queue if it is returned: SQS moves it after `max_retries` receives.
+    pub fn is_last_receive(&self, max_retries: u32) -> bool {
+        self.receive_count >= max_retries
+    }
 }

@@ -11,7 +11,7 @@ use crate::fault::{Fault, Faulty};
 /// A call is tried three times at most; the waits between are drawn from zero to these, in full jitter.
 const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 
-/// When the work of an invocation must end; the reserve for the answer is already taken off.
+/// When work must have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
 
@@ -19,14 +19,20 @@ impl Deadline {
     /// The end of time, for an emulator that does not know deadlines.
     pub const NONE: Self = Self(None);
 
-    /// From the time at which Lambda will end the invocation, less `reserve`.
+    /// From the time at which Lambda will end the invocation. The clock on the wall is read here and no more:
+    /// it may be set meanwhile.
     ///
     /// A time in the past is not a deadline: `cargo lambda watch` sends a constant in 1970.
-    pub fn at(ends: SystemTime, reserve: Duration) -> Self {
+    pub fn at(ends: SystemTime) -> Self {
         match ends.duration_since(SystemTime::now()) {
-            Ok(left) if !left.is_zero() => Self::within(left.saturating_sub(reserve)),
+            Ok(left) if !left.is_zero() => Self::within(left),
             _ => Self::NONE,
         }
+    }
+
+    /// Earlier by so much, but not before now.
+    pub fn earlier(self, reserve: Duration) -> Self {
+        if self.0.is_none() { Self::NONE } else { Self::within(self.left().saturating_sub(reserve)) }
     }
 
     /// From now on, for so long.

@@ -1,8 +1,8 @@
 //! The batch engine: runs the work of a batch in its order and within its limits (contract section 5).
 //!
 //! It knows nothing of SQS or of reservations. Work of the same lane runs one after the other, in the order
-//! of the batch; so does work of the same group, in which nothing runs after a failure; all else runs side
-//! by side, as far as there are permits. Nothing outlives the deadline, and a panic ends one piece of work.
+//! of the batch; so does work of the same group, in which nothing runs before what is tried again; all else
+//! runs side by side, as far as there are permits. Nothing outlives the deadline, and a panic ends one piece of work.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Turn<'a> {
     pub lane: Option<&'a str>,
     /// Work of the same group does too, and after the first that is not acknowledged the rest is returned.
     pub group: Option<&'a str>,
+    /// What it does not do now is not tried again, so its group has nothing to wait for.
+    pub is_last_try: bool,
     /// The place of the last piece of work before it in its lane that does the same: its outcome is shared.
     pub same_as: Option<usize>,
 }

@@ -97,7 +97,7 @@ impl Visibility {
     }
 
     async fn ask(&self, queue: &Queue, entries: Vec<Entry>) -> Vec<Failure> {
-        let connect = async || Client::new(&aws::config(Some(queue.region.clone())).await);
+        let connect = async || Client::new(&aws::config(queue.region.clone()).await);
         let client = self.client.get_or_init(connect).await;
         let calls = entries.chunks(ENTRIES).map(|chunk| {
             let call = client.change_message_visibility_batch().queue_url(&queue.url);

@@ -123,12 +123,15 @@ impl Mapping {
 
     fn check(&self) -> io::Result<()> {
         let wrong = match self {
-            _ if self.maximum_concurrency == 0 => "maximum_concurrency is 0",
+            _ if !(1..=1_000).contains(&self.maximum_concurrency) => {
+                "maximum_concurrency is not from 1 to 1,000"
+            }
             _ if !(1..=10_000).contains(&self.batch_size) => "batch_size is not from 1 to 10,000",
             _ if self.batch_size > 10 && self.fifo => "batch_size of a FIFO queue is at most 10",
             _ if self.batch_size > 10 && self.window < Duration::from_secs(1) => {
                 "batch_size above 10 needs a window of at least 1 s"
             }
+            _ if self.window > Duration::from_secs(300) => "a window is at most 300 s",
             _ if !self.window.is_zero() && self.fifo => "a FIFO queue has no window",
             _ if !self.function.is_file() => {
                 let function = self.function.display();

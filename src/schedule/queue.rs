@@ -80,8 +80,9 @@ impl<'a, S: FnMut(usize, &Outcome)> Queue<'a, S> {
 
     pub(super) fn settle(&mut self, place: usize, outcome: Outcome) {
         (self.settled)(place, &outcome);
-        if !outcome.is_acknowledged() {
-            self.blocked.extend(self.turns[place].group);
+        let turn = &self.turns[place];
+        if !outcome.is_acknowledged() && !turn.is_last_try {
+            self.blocked.extend(turn.group);
         }
         self.outcomes[place] = Some(outcome);
         for follower in self.followers[place].into_iter().flatten() {

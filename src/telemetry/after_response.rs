@@ -59,12 +59,10 @@ where
     }
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        let (request_id, ends) = (invocation.context.request_id.clone(), invocation.context.deadline());
+        let request_id = invocation.context.request_id.clone();
+        let deadline = Deadline::at(invocation.context.deadline()).earlier(RESERVE);
         let work = self.work.clone();
-        let follow = move |sent| {
-            let left = Deadline::at(ends, RESERVE).left();
-            work(Answered { request_id, left }).map(|()| sent).boxed()
-        };
+        let follow = move |sent| work(Answered { request_id, left: deadline.left() }).map(|()| sent).boxed();
         self.answer.call(invocation).then(Box::new(follow))
     }
 }

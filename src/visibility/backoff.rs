@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::outcome::{Deferral, Outcome};
 
-/// SQS keeps a message invisible for 12 hours at most.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+/// SQS keeps a message invisible for 12 hours from its receive at most; a function runs up to 15 minutes of them.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {

@@ -5,13 +5,21 @@ use aws_config::Region;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Queue {
     pub(super) url: String,
-    pub(super) region: Region,
+    /// `None`: the environment's.
+    pub(super) region: Option<Region>,
 }
 
 impl Queue {
-    /// `arn:<partition>:sqs:<region>:<account>:<name>`, at `url` where the operator has set one.
+    /// At `url` where the operator has set one, else where the ARN says.
     pub(super) fn of(url: Option<&str>, arn: Option<&str>) -> Option<Self> {
-        let parts: Vec<_> = arn?.split(':').collect();
+        let named = arn.and_then(Self::named);
+        let Some(url) = url else { return named };
+        Some(Self { url: url.to_owned(), region: named.and_then(|queue| queue.region) })
+    }
+
+    /// `arn:<partition>:sqs:<region>:<account>:<name>`
+    fn named(arn: &str) -> Option<Self> {
+        let parts: Vec<_> = arn.split(':').collect();
         let ["arn", partition, "sqs", region, account, name] = parts[..] else { return None };
         let suffix = match partition {
             "aws-cn" => "amazonaws.com.cn",
@@ -22,8 +30,7 @@ impl Queue {
             "aws-iso-f" => "csp.hci.ic.gov",
             _ => "amazonaws.com",
         };
-        let url =
-            url.map_or_else(|| format!("https://sqs.{region}.{suffix}/{account}/{name}"), str::to_owned);
-        Some(Self { url, region: Region::new(region.to_owned()) })
+        let url = format!("https://sqs.{region}.{suffix}/{account}/{name}");
+        Some(Self { url, region: Some(Region::new(region.to_owned())) })
     }
 }

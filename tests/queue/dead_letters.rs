@@ -7,7 +7,8 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
 
 use crate::stage::{LONG, Stage, approved, expired, failed};
 
-/// A thousand events of all three types in any order, a fifth of them duplicates, one in twenty poison.
+/// A thousand events of all three types in any order, a fifth of them duplicates or rivals of another type,
+/// one in twenty poison.
 #[tokio::test]
 async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_dead_after_its_receives() {
     let stage = Stage::new(false, 5, LONG).await;
@@ -18,8 +19,15 @@ async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_de
         1 => approved(&ids[number]),
         _ => failed(&ids[number]),
     };
+    // Once more: in another shape, or as a rival that no payment is lost to.
+    let again = |number: usize| match number % 6 {
+        0 => failed(&ids[number]),
+        2 => expired(&ids[number]),
+        _ => of(number).replace("detail-type", "type"),
+    };
     let poison: BTreeSet<_> = (0..50).map(|number| format!("poison {number}")).collect();
-    let mut bodies: Vec<_> = (0..750).chain(0..200).map(of).chain(poison.iter().cloned()).collect();
+    let mut bodies: Vec<_> = (0..750).map(of).chain((0..200).map(again)).collect();
+    bodies.extend(poison.iter().cloned());
     fastrand::shuffle(&mut bodies);
 
     let running = stage.mapping(&[("MAX_RETRIES", "5")]).start().await.unwrap();
@@ -28,8 +36,14 @@ async fn a_thousand_mixed_events_end_as_they_say_and_the_poison_among_them_is_de
     running.stop().await;
 
     for (number, id) in ids.iter().enumerate() {
-        let expected = [Status::Expired, Status::Confirmed, Status::Cancelled][number % 3];
-        assert_eq!(stage.assert_settled(id), expected);
+        let calls = stage.services.calls_for(id);
+        let mut updates = calls.iter().filter(|call| call.operation == Operation::UpdateStatus);
+        let decisive = updates.find(|call| call.reply == "200").unwrap();
+        let status = stage.assert_settled(id);
+        assert_eq!(decisive.body["status"], serde_json::to_value(status).unwrap(), "{id}");
+        if number >= 200 || number % 2 == 1 {
+            assert_eq!(status, [Status::Expired, Status::Confirmed, Status::Cancelled][number % 3]);
+        }
     }
     let changes = stage.sqs.visibility_changes();
     let dead = stage.queue.dead().await.unwrap();
@@ -61,6 +75,27 @@ async fn an_event_that_always_fails_is_kept_back_longer_each_time_and_not_at_all
     assert!(expected.iter().zip(&seconds).all(|(range, seconds)| range.contains(seconds)), "{seconds:?}");
     let dead = stage.queue.dead().await.unwrap();
     assert_eq!(dead.iter().map(|(_, _, receives)| *receives).collect::<Vec<_>>(), [5]);
+}
+
+#[tokio::test]
+async fn twenty_five_returned_records_are_kept_back_by_three_calls() {
+    let stage = Stage::new(false, 2, LONG).await;
+    stage.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(429)));
+    let mut mapping = stage.mapping(&[("MAX_RETRIES", "2")]);
+    (mapping.batch_size, mapping.window) = (25, Duration::from_secs(5));
+    mapping.maximum_concurrency = 1;
+    stage.queue.send((0..25).map(|number| approved(&format!("r{number}")))).await.unwrap();
+    let running = mapping.start().await.unwrap();
+    stage.until(|| stage.sqs.visibility_changes().len() >= 25).await;
+    let (calls, changes) = (stage.sqs.visibility_calls(), stage.sqs.visibility_changes());
+    stage.drained(&running).await;
+    running.stop().await;
+
+    let mut first = calls[..3].to_vec();
+    first.sort_unstable();
+    assert_eq!(first, [5, 10, 10]);
+    assert!(changes[..25].iter().all(|(_, seconds)| *seconds == 1), "{changes:?}");
+    assert_eq!(stage.queue.dead_count().await.unwrap(), 25);
 }
 
 #[tokio::test]

@@ -203,6 +203,27 @@ async fn in_a_fifo_group_the_rest_after_a_failure_is_returned_untouched() {
     assert_eq!(desk.services.seat_state("b2"), Some(SeatState::Available));
 }
 
+/// What fails on its last receive goes to the DLQ and what comes after it does not wait: it would lose a
+/// receive each time, and go there with it.
+#[tokio::test]
+async fn in_a_fifo_group_a_record_on_its_last_receive_blocks_nothing() {
+    for (poison_receives, follower_receives, returned) in [
+        ("4", "4", vec!["m0", "m1", "m2"]),
+        ("5", "5", vec!["m0"]),
+        ("5", "1", vec!["m0"]),
+        ("6", "6", vec!["m0"]),
+    ] {
+        let desk = Desk::new().await;
+        ["r1", "r2"].into_iter().for_each(|id| desk.hold(id));
+        let mut event =
+            fifo([("m0", "g", json!("poison")), ("m1", "g", expired("r1")), ("m2", "g", expired("r2"))]);
+        for (place, receives) in [poison_receives, follower_receives, follower_receives].iter().enumerate() {
+            event["Records"][place]["attributes"]["ApproximateReceiveCount"] = json!(receives);
+        }
+        assert_eq!(desk.run(event).await.returned(), returned, "{poison_receives}");
+    }
+}
+
 #[tokio::test]
 async fn in_a_fifo_group_a_duplicate_after_a_failure_is_returned_even_if_its_first_was_done() {
     let desk = Desk::new().await;

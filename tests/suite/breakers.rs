@@ -79,7 +79,7 @@ async fn a_service_that_refuses_is_there() {
         }
         assert_eq!(calls(&desk, Service::ReservationApi), 9, "{status}");
     }
-    for code in [2, 7, 8, 10, 13, 16] {
+    for code in [1, 2, 7, 8, 10, 13, 16] {
         let desk = desk().await;
         desk.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(code)));
         for id in ["r1", "r2", "r3"] {
@@ -118,6 +118,24 @@ async fn one_probe_decides_and_the_others_wait() {
     desk.services.clear_faults();
     sleep(OPEN).await;
     assert_eq!(desk.run(batch()).await.returned(), [""; 0], "closed by a probe that succeeded");
+}
+
+#[tokio::test]
+async fn a_probe_that_the_deadline_cuts_off_leaves_its_place_to_the_next() {
+    let desk = desk().await;
+    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
+    pay(&desk, "r1").await;
+    desk.services.clear_faults();
+    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
+    sleep(OPEN).await;
+    desk.hold("r2");
+
+    let cut_off = desk.run_within(sqs([("r2", approved("r2"))]), Duration::from_millis(1_500)).await;
+    assert_eq!(cut_off.outcome("r2"), "deferred");
+    assert!(cut_off.reason("r2").contains("no time left to finish"), "{}", cut_off.reason("r2"));
+
+    assert_eq!(pay(&desk, "r2").await.outcome("r2"), "success");
+    assert_eq!(pay(&desk, "r3").await.outcome("r3"), "success");
 }
 
 #[tokio::test]

@@ -161,6 +161,15 @@ async fn the_operators_queue_url_goes_first() {
 }
 
 #[tokio::test]
+async fn the_operators_queue_url_needs_no_arn() {
+    let desk = Desk::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
+    let mut event = sqs([("m", json!("poison"))]);
+    event["Records"][0]["eventSourceARN"] = json!("not an arn");
+    assert_eq!(desk.run(event).await.returned(), ["m"]);
+    assert_eq!(desk.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+}
+
+#[tokio::test]
 async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
     let cases = [
         (Answer::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"), 1, "ReceiptHandleIsInvalid"),

@@ -68,16 +68,21 @@ def change_message_visibility(change, self, queue_name, receipt_handle, visibili
         note(message_id=message.id, seconds=int(visibility_timeout))
 
 
+def change_message_visibility_batch(change, self, queue_name, entries):
+    note(changes=len(entries))
+    with LOCK:
+        return change(self, queue_name, entries)
+
+
 def delete_message_batch(delete, self, queue_name, receipts):
     note(deletes=len(receipts))
     with LOCK:
         return delete(self, queue_name, receipts)
 
 
-for name in ["send_message", "send_message_batch", "delete_message", "purge_queue",
-             "change_message_visibility_batch", "get_queue_attributes"]:
+for name in ["send_message", "send_message_batch", "delete_message", "purge_queue", "get_queue_attributes"]:
     setattr(SQSBackend, name, one_at_a_time(getattr(SQSBackend, name)))
-for own in [receive_message, delete_message_batch, change_message_visibility]:
+for own in [receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch]:
     setattr(SQSBackend, own.__name__, around(own, getattr(SQSBackend, own.__name__)))
 
 

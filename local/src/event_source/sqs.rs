@@ -67,6 +67,11 @@ impl Sqs {
         self.asked().iter().filter_map(change).collect()
     }
 
+    /// The calls that asked moto for visibility time-outs, in order: how many messages each named.
+    pub fn visibility_calls(&self) -> Vec<u64> {
+        self.asked().iter().filter_map(|line| line["changes"].as_u64()).collect()
+    }
+
     /// The calls by which messages of moto's were deleted, in order: how many messages each named.
     pub fn deletions(&self) -> Vec<u64> {
         self.asked().iter().filter_map(|line| line["deletes"].as_u64()).collect()

@@ -150,6 +150,22 @@ async fn a_function_works_with_all_its_settings_from_secrets_manager() {
 }
 
 #[tokio::test]
+async fn an_init_error_says_what_is_missing_to_ask_secrets_manager() {
+    let manager = silent().await;
+    let cases = [
+        ("AWS_ACCESS_KEY_ID", "no providers in chain provided credentials"),
+        ("AWS_REGION", "invalid value for field: `region` - must be a valid host label"),
+    ];
+    for (missing, reason) in cases {
+        let more = [(missing, ""), ("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nowhere")];
+        let Exit { init_error, .. } =
+            function(&manager, &more).await.exit(Duration::from_secs(60)).await.unwrap();
+        let told = format!("secret traffictacos/reservation-worker: cannot be read: {reason}");
+        assert_eq!(init_error.unwrap()["errorMessage"], told);
+    }
+}
+
+#[tokio::test]
 async fn an_init_error_says_why_secrets_manager_gives_no_secret() {
     let denied = json!({ "__type": "AccessDeniedException", "Message": "SECRET" });
     let cases = [

@@ -11,9 +11,11 @@ use super::{labels, receive_count, sent};
 use crate::desk::{Desk, approved, expired, failed, fifo, sqs};
 use crate::table::{COMMIT, PATCH, RELEASE, reply};
 
-/// For each reason the record that is returned for it: its id, its event, its reservation's status, and what
-/// it meets.
-fn one_of_each() -> Vec<(&'static str, Value, Status, Option<(Operation, Effect)>)> {
+/// A record: its id, its event, its reservation's status, and what it meets.
+type Case = (&'static str, Value, Status, Option<(Operation, Effect)>);
+
+/// For each reason a record that is returned for it, whose id is the reason's code.
+fn one_of_each() -> Vec<Case> {
     let hold = Status::Hold;
     let without_facts = json!({ "type": "payment.failed", "reservation_id": "facts_missing" });
     let nothing = || reply(200, json!({}));

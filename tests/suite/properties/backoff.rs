@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::desk::{config, sqs_client};
 
-const LONGEST: f64 = 12.0 * 3_600.0;
+const LONGEST: f64 = 12.0 * 3_600.0 - 15.0 * 60.0;
 
 #[derive(Debug, Clone)]
 struct Case {
