@@ -10,6 +10,7 @@ use crate::desk::{Desk, Ran, context, expired, record};
 
 mod daemon;
 mod nobody;
+mod process;
 mod sampling;
 mod tries;
 
