@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo local load test lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
+.PHONY: help tools demo local load test soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -40,6 +40,13 @@ test: $(TOOLS) ## check format, lints and documentation, run all tests, then the
 	cargo build --release --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 	@$(MAKE) --no-print-directory lint-template test-template demo
+
+# What happens in one of them: make soak SEED=7
+SEEDS := 10000
+soak: ## live SEEDS=10000 lives of the function in bad weather, each drawn from its number
+	$(require_cargo)
+	SIMULATION_FIRST=$(or $(SEED),0) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
+	  cargo test --locked --test simulation no_seed -- --nocapture
 
 # The parameters that each take another road through the template.
 VARIANTS := QueueType=standard QueueType=fifo

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use crate::services::locked;
 
 /// Takes visibility changes on a free loopback port. Dropped, it stops.
-#[derive(Debug)]
 pub struct VisibilityChanges {
     endpoint: String,
     shared: Arc<Shared>,
@@ -59,11 +58,15 @@ pub enum Answer {
     Hang,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     changes: Mutex<Vec<Change>>,
     answer: Mutex<Answer>,
+    grant: OnceLock<Grant>,
 }
+
+/// The code of the refusal, if the queue refuses.
+type Grant = Box<dyn Fn(&Entry) -> Option<&'static str> + Send + Sync>;
 
 impl VisibilityChanges {
     /// Starts it.
@@ -88,6 +91,12 @@ impl VisibilityChanges {
     /// How the next calls are answered.
     pub fn answer(&self, answer: Answer) {
         *locked(&self.shared.answer) = answer;
+    }
+
+    /// Whose messages they are: a queue that grants each entry of a call that is answered, or refuses it with
+    /// a code. Said once; without, all is granted.
+    pub fn granted_by(&self, queue: impl Fn(&Entry) -> Option<&'static str> + Send + Sync + 'static) {
+        let _ = self.shared.grant.set(Box::new(queue));
     }
 
     /// The calls so far, which are forgotten.
@@ -121,11 +130,13 @@ async fn change(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
         return refused(400, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct");
     }
     locked(&shared.changes).push(change.clone());
+    let granted = |entry: &Entry| shared.grant.get().and_then(|grant| grant(entry));
     let answer = locked(&shared.answer).clone();
     match answer {
-        Answer::Normal => Json(reply(&change, |_| None)).into_response(),
+        Answer::Normal => Json(reply(&change, granted)).into_response(),
         Answer::EntryFails(text, code) => {
-            Json(reply(&change, |entry| entry.receipt_handle.contains(&text).then_some(code))).into_response()
+            let fails = |entry: &Entry| entry.receipt_handle.contains(&text).then_some(code);
+            Json(reply(&change, |entry| fails(entry).or_else(|| granted(entry)))).into_response()
         }
         Answer::CallFails(status, code) => refused(status, code),
         Answer::Hang => std::future::pending().await,
@@ -143,7 +154,7 @@ fn reply(change: &Change, fails: impl Fn(&Entry) -> Option<&'static str>) -> Rep
     let mut reply = Reply { successful: Vec::new(), failed: Vec::new() };
     for entry in &change.entries {
         let out_of_range = !(0..=43_200).contains(&entry.visibility_timeout);
-        match fails(entry).or(out_of_range.then_some("InvalidParameterValue")) {
+        match out_of_range.then_some("InvalidParameterValue").or_else(|| fails(entry)) {
             Some(code) => reply.failed.push(json!({ "Id": entry.id, "SenderFault": true, "Code": code })),
             None => reply.successful.push(json!({ "Id": entry.id })),
         }

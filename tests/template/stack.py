@@ -72,13 +72,13 @@ class Stack:
             "AWS::URLSuffix": "amazonaws.com",
         }
         defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
-        self._lists = {n for n, p in template["Parameters"].items() if p["Type"] == "CommaDelimitedList"}
         self._known = known or {}
         self._values = pseudo | defaults | parameters | self._known
         self._template = template
         made = template["Resources"].items()
         made = {name: entry for name, entry in made if self._condition(entry.get("Condition"))}
         self.resources = {name: self.evaluate(entry) for name, entry in made.items()}
+        self.outputs = {name: self.evaluate(output["Value"]) for name, output in template["Outputs"].items()}
 
     def __getitem__(self, name):
         return self.resources[name]["Properties"]
@@ -121,8 +121,7 @@ class Stack:
     def _ref(self, name):
         if name == "AWS::NoValue":
             raise Absent
-        value = self._values.get(name, name)
-        return value.split(",") if name in self._lists else value
+        return self._values.get(name, name)
 
     def _getatt(self, path):
         path = path if isinstance(path, str) else ".".join(path)

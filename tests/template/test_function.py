@@ -6,10 +6,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
 import stack
-from stack import ACCOUNT, ROOT, SECRET, SERVICES, Stack, each_variant
+from stack import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, Stack, each_variant
 
 # Sids of the statements whose resource is * because AWS knows none for their actions.
 FORCED = {"Metrics", "Traces", "VpcLookup"}
@@ -17,6 +18,46 @@ FORCED = {"Metrics", "Traces", "VpcLookup"}
 
 def as_list(value):
     return value if isinstance(value, list) else [value]
+
+
+def allowed(statement):
+    """What a statement allows: actions, resources and the condition."""
+    return set(as_list(statement["Action"])), as_list(statement["Resource"]), statement.get("Condition")
+
+
+def via(service):
+    return {"StringEquals": {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}}
+
+
+WORKER = {
+    "Queue": (
+        {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"},
+        ["EventQueue.Arn"],
+        None,
+    ),
+    "Logs": ({"logs:CreateLogStream", "logs:PutLogEvents"}, ["WorkerLogs.Arn"], None),
+    "Metrics": (
+        {"cloudwatch:PutMetricData"},
+        ["*"],
+        {"StringEquals": {"cloudwatch:namespace": "TrafficTacos/ReservationWorker"}},
+    ),
+    "Traces": ({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, ["*"], None),
+    "Secret": ({"secretsmanager:GetSecretValue"}, [SECRET], None),
+    "SecretKey": ({"kms:Decrypt"}, [KEY], via("secretsmanager")),
+    "QueueKey": ({"kms:Decrypt"}, [KEY], via("sqs")),
+    # What AWSLambdaVPCAccessExecutionRole allows, less the log.
+    "VpcInterfaces": (
+        {
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        },
+        [f"arn:aws:ec2:{REGION}:{ACCOUNT}:*/*"],
+        None,
+    ),
+    "VpcLookup": ({"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}, ["*"], None),
+}
 
 
 class Function(unittest.TestCase):
@@ -27,6 +68,12 @@ class Function(unittest.TestCase):
         self.assertEqual(len(version()), 1)
         self.assertNotEqual(version(Release="a" * 64), version(Release="b" * 64))
         self.assertNotEqual(version(Release="a" * 64), version())
+
+    def test_a_new_release_is_a_change_of_the_function_without_which_lambda_makes_no_version(self):
+        releases = [{}, {"Release": "a" * 64}, {"Release": "b" * 64}]
+        said = {Stack({**SERVICES, **release})["Worker"]["Description"] for release in releases}
+        self.assertEqual(len(said), 3)
+        self.assertLessEqual(max(map(len, said)), 256)
 
     @each_variant
     def test_a_canary_listens_to_the_new_versions_alarms(self, name, made):
@@ -48,9 +95,48 @@ class Function(unittest.TestCase):
         self.assertEqual(worker["LoggingConfig"]["LogFormat"], "JSON")
         self.assertEqual(worker["LoggingConfig"]["LogGroup"], "WorkerLogs")
         self.assertEqual(worker["TracingConfig"], {"Mode": "Active"})
-        self.assertEqual("VpcConfig" in worker, name == "vpc")
+        vpc = {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]}
+        self.assertEqual(worker.get("VpcConfig"), vpc if name == "vpc" else None)
         self.assertEqual(worker.get("ReservedConcurrentExecutions"), "40" if name == "reserved" else None)
         self.assertEqual(stack.source()["Resources"]["Worker"]["Metadata"]["BuildMethod"], "rust-cargolambda")
+
+    def test_each_variable_is_its_parameter(self):
+        variables = Stack(SERVICES)["Worker"]["Environment"]["Variables"]
+        self.assertEqual(variables["SQS_QUEUE_URL"], "EventQueue")
+        for variable in set(variables) - {"SQS_QUEUE_URL", "USE_SECRET_MANAGER", "SECRET_NAME"}:
+            parameter = "".join(word.capitalize() for word in variable.split("_"))
+            parameter = {"OtelExporterOtlpEndpoint": "OtlpEndpoint"}.get(parameter, parameter)
+            made = Stack({**SERVICES, parameter: "given"})
+            self.assertEqual(made["Worker"]["Environment"]["Variables"][variable], "given")
+
+    def test_the_functions_settings_are_their_parameters(self):
+        settings = {"Architecture": "x86_64", "MemorySize": "512", "Timeout": "60", "LogLevel": "WARN"}
+        made = Stack({**SERVICES, **settings, "LogRetentionDays": "90", "BatchSize": "5"})
+        worker = made["Worker"]
+        said = [worker["Architectures"][0], worker["MemorySize"], worker["Timeout"]]
+        self.assertEqual([*said, worker["LoggingConfig"]["ApplicationLogLevel"]], list(settings.values()))
+        self.assertEqual((made["WorkerLogs"]["RetentionInDays"], made["WorkerQueue"]["BatchSize"]), ("90", "5"))
+
+    @each_variant
+    def test_outputs_name_what_was_made(self, _, made):
+        ids = {
+            "FunctionName": "Worker",
+            "AliasArn": "WorkerAliaslive",
+            "MappingId": "WorkerQueue",
+            "LogGroup": "WorkerLogs",
+            "AlarmTopicArn": "AlarmTopic",
+            "ScheduleGroup": "HoldExpiries",
+            "HoldExpiryRoleArn": "HoldExpiryRole.Arn",
+        }
+        for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
+            ids |= {f"{queue}Url": queue, f"{queue}Arn": f"{queue}.Arn"}
+        outputs = dict(made.outputs)
+        self.assertEqual(
+            outputs.pop("DashboardUrl"),
+            f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
+            "#dashboards/dashboard/Dashboard",
+        )
+        self.assertEqual(outputs, ids)
 
     @each_variant
     def test_the_token_is_in_the_secret_or_nowhere(self, name, made):
@@ -89,35 +175,41 @@ class Permissions(unittest.TestCase):
         expected |= {"Secret", "SecretKey"} if name == "secret" else set()
         expected |= {"QueueKey"} if name.endswith("key") else set()
         expected |= {"VpcInterfaces", "VpcLookup"} if name == "vpc" else set()
-        worker = {statement["Sid"]: statement for statement in self.roles(made)["WorkerRole"]}
-        self.assertEqual(set(worker), expected)
-        self.assertEqual(worker["Queue"]["Resource"], "EventQueue.Arn")
-        self.assertEqual(
-            set(worker["Queue"]["Action"]),
-            {
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
-                "sqs:GetQueueAttributes",
-            },
-        )
-        if name != "at once":
-            namespace = {"StringEquals": {"cloudwatch:namespace": "TrafficTacos/ReservationWorker"}}
-            self.assertEqual(worker["Metrics"]["Condition"], namespace)
+        worker = self.roles(made)["WorkerRole"]
+        self.assertEqual({statement["Sid"] for statement in worker}, expected)
+        self.assertEqual({s["Sid"]: allowed(s) for s in worker}, {sid: WORKER[sid] for sid in expected})
 
     @each_variant
     def test_codedeploy_may_move_this_alias_alone(self, _, made):
         alias, alarms = self.roles(made)["DeploymentRole"]
-        self.assertEqual(alias["Resource"], ["Worker.Arn", "Worker.Arn:live"])
-        self.assertEqual(alarms["Action"], "cloudwatch:DescribeAlarms")
+        moves = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
+        self.assertEqual(allowed(alias), (moves, ["Worker.Arn", "Worker.Arn:live"], None))
+        of_the_account = [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"]
+        self.assertEqual(allowed(alarms), ({"cloudwatch:DescribeAlarms"}, of_the_account, None))
 
     @each_variant
-    def test_only_schedules_of_the_group_take_on_the_expiry_role(self, _, made):
-        (trust,) = made["HoldExpiryRole"]["AssumeRolePolicyDocument"]["Statement"]
-        self.assertEqual(trust["Condition"]["ArnEquals"], {"aws:SourceArn": "HoldExpiries.Arn"})
-        self.assertEqual(trust["Condition"]["StringEquals"], {"aws:SourceAccount": ACCOUNT})
-        queues = ["EventQueue.Arn", "UndeliveredQueue.Arn"]
-        self.assertEqual(self.roles(made)["HoldExpiryRole"][0]["Resource"], queues)
+    def test_schedules_may_send_to_both_queues_and_no_more(self, name, made):
+        expected = [({"sqs:SendMessage"}, ["EventQueue.Arn", "UndeliveredQueue.Arn"], None)]
+        if name.endswith("key"):
+            expected.append(({"kms:Decrypt", "kms:GenerateDataKey"}, [KEY], via("sqs")))
+        self.assertEqual(list(map(allowed, self.roles(made)["HoldExpiryRole"])), expected)
+
+    @each_variant
+    def test_each_role_is_taken_on_by_its_service_alone(self, _, made):
+        expected = {
+            "WorkerRole": {"Principal": {"Service": "lambda.amazonaws.com"}},
+            "DeploymentRole": {"Principal": {"Service": "codedeploy.amazonaws.com"}},
+            "HoldExpiryRole": {
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                    "ArnEquals": {"aws:SourceArn": "HoldExpiries.Arn"},
+                },
+            },
+        }
+        for role, trust in expected.items():
+            statement = {"Effect": "Allow", "Action": "sts:AssumeRole", **trust}
+            self.assertEqual(made[role]["AssumeRolePolicyDocument"]["Statement"], [statement])
 
 
 class Environments(unittest.TestCase):
@@ -136,6 +228,13 @@ class Environments(unittest.TestCase):
             parameters = self.parameters(environment)
             self.assertLessEqual(set(parameters), known)
             self.assertEqual(Stack(parameters).refused_by(), [])
+
+    def test_a_bare_sam_deploy_does_not_keep_the_last_release(self):
+        config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
+        for environment in ("default", "dev", "prod"):
+            given = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+            self.assertEqual(CfnParameterOverridesType().convert(given, None, None)["Release"], "")
+            self.assertRegex(self.parameters(environment)["Release"], "^[0-9a-f]{64}$")
 
     def test_code_and_parameters_make_the_release(self):
         releases = {

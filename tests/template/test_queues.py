@@ -44,8 +44,18 @@ class Queues(unittest.TestCase):
         allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [arn]}
         self.assertEqual(dead["RedriveAllowPolicy"], allowed)
         self.assertEqual(dead["MessageRetentionPeriod"], 14 * 86400)
+        self.assertEqual(made["UndeliveredQueue"]["MessageRetentionPeriod"], 14 * 86400)
         # A message keeps its age when it is moved: it must not be too old to be kept.
         self.assertLess(queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"])
+
+    def test_a_message_is_a_dead_letter_before_it_is_too_old_to_be_kept(self):
+        parameters = stack.source()["Parameters"]
+        retries, longest = (parameters[name]["MaxValue"] for name in ("MaxRetries", "BackoffMaxMs"))
+        self.assertLessEqual(parameters["BackoffBaseMs"]["MaxValue"], longest)
+        queue = Stack({**SERVICES, "Timeout": "120", "BatchingWindow": "20"})["EventQueue"]
+        # Each time worked on until it is visible again, and then the back-off with all its jitter.
+        receive = int(queue["VisibilityTimeout"]) + 1.2 * longest / 1000
+        self.assertLess(retries * receive, queue["MessageRetentionPeriod"])
 
     def test_queue_and_function_count_the_same_receives(self):
         for more in ({}, {"MaxRetries": "7"}):
@@ -140,10 +150,40 @@ class Mapping(unittest.TestCase):
             "FifoTakesTenAndNoWindow": {"QueueType": "fifo", "BatchSize": "20", "BatchingWindow": "1"},
             "ServicesAreKnown": {"InventoryGrpcAddr": ""},
             "PollersHaveTwoEnds": {"ProvisionedPollersMax": "20"},
+            "VpcHasSubnetsAndSecurityGroups": {"SubnetIds": "subnet-0a"},
         }.items():
             self.assertEqual(Stack({**SERVICES, **more}).refused_by(), [broken])
+        self.assertEqual(Stack({**SERVICES, "ReservationApiBase": ""}).refused_by(), ["ServicesAreKnown"])
+        pollers = {**SERVICES, "ProvisionedPollersMin": "2"}
+        self.assertEqual(Stack(pollers).refused_by(), ["PollersHaveTwoEnds"])
+        groups = {**SERVICES, "SecurityGroupIds": "sg-0a"}
+        self.assertEqual(Stack(groups).refused_by(), ["VpcHasSubnetsAndSecurityGroups"])
         fifo = {**SERVICES, "QueueType": "fifo", "BatchingWindow": "1"}
         self.assertEqual(Stack(fifo).refused_by(), ["FifoTakesTenAndNoWindow"])
+
+
+class Parameters(unittest.TestCase):
+    def test_names_that_aws_or_an_alarm_does_not_take_are_refused(self):
+        parameters = stack.source()["Parameters"]
+        for name, taken, refused in (
+            ("EventBusName", "ticket-reservation-events-dev", ["default", "aws.partner/x/y"]),
+            ("ScheduleGroupName", "reservation-expiry-dev", ["default", "a" * 65, ""]),
+            ("MetricsNamespace", "TrafficTacos/ReservationWorker/dev", ["AWS/Lambda", 'a"b', ""]),
+            ("SubnetIds", "subnet-0a,subnet-0b", ["subnet-0a,", "sg-0a"]),
+            ("SecurityGroupIds", "sg-0a", ["sg-0a sg-0b"]),
+            ("KmsKeyArn", stack.KEY, ["alias/queues", stack.KEY.replace("queues", "*")]),
+            ("SecretArn", stack.SECRET, ["worker", stack.SECRET.replace("worker", "*")]),
+        ):
+            pattern = parameters[name]["AllowedPattern"]
+            for value in (taken, parameters[name]["Default"]):
+                self.assertRegex(value, pattern, name)
+            for value in refused:
+                self.assertNotRegex(value, pattern, name)
+
+    def test_a_reserve_leaves_half_of_the_shortest_time_out(self):
+        parameters = stack.source()["Parameters"]
+        shortest = min(map(int, parameters["Timeout"]["AllowedValues"]))
+        self.assertLessEqual(parameters["DeadlineReserveMs"]["MaxValue"], shortest * 1000 / 2)
 
 
 class EventsIn(unittest.TestCase):
@@ -153,6 +193,7 @@ class EventsIn(unittest.TestCase):
         types = [name for rule in rules for name in rule["EventPattern"]["detail-type"]]
         self.assertEqual((set(types), len(types)), (TYPES, len(TYPES)))
         for rule in rules:
+            self.assertEqual(set(rule["EventPattern"]), {"detail-type"}, "a source too few loses events")
             self.assertEqual(
                 rule["EventBusName"], "EventBus" if name == "own bus" else "ticket-reservation-events"
             )
@@ -160,7 +201,11 @@ class EventsIn(unittest.TestCase):
             self.assertEqual(target["Arn"], "EventQueue.Arn")
             self.assertEqual(target["SqsParameters"], {"MessageGroupId": "$.detail.reservation_id"})
             self.assertEqual(target["DeadLetterConfig"], {"Arn": "UndeliveredQueue.Arn"})
-            self.assertGreater(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 3600)
+            longest = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+            self.assertEqual(target["RetryPolicy"], longest)
+            self.assertEqual(rule["State"], "ENABLED")
+        stopped = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
+        self.assertEqual({rule["State"] for rule in stopped}, {"DISABLED"})
         # EventBridge does not deliver to a FIFO queue when it gives up.
         self.assertEqual(made["UndeliveredQueue"]["QueueName"], f"{STACK}-undelivered")
         self.assertEqual(made["HoldExpiries"]["Name"], "reservation-expiry")

@@ -1,0 +1,134 @@
+//! Messages of every type and shape, and what each must lead to (contract sections 2 and 3).
+
+use fastrand::Rng;
+use reservation_worker_local::{Hold, SeatState, Status};
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub body: String,
+    pub group: String,
+    pub kind: Kind,
+    pub reservation_id: String,
+    /// Sent in fair weather: it must be done when it first comes.
+    pub is_easy: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Expired,
+    Approved,
+    Failed,
+    /// A payment status that asks for nothing.
+    Underway,
+    /// Not an event.
+    Poison,
+    /// Of a reservation that nobody made.
+    Stray,
+}
+
+impl Kind {
+    /// How the reservation and its seats are to end.
+    pub fn wants(self) -> Option<(Status, SeatState)> {
+        match self {
+            Self::Expired => Some((Status::Expired, SeatState::Available)),
+            Self::Approved => Some((Status::Confirmed, SeatState::Sold)),
+            Self::Failed => Some((Status::Cancelled, SeatState::Available)),
+            Self::Underway | Self::Poison | Self::Stray => None,
+        }
+    }
+}
+
+/// A message about a hold.
+pub fn message(rng: &mut Rng, kind: Kind, hold: &Hold) -> Message {
+    let mut reservation_id = hold.reservation_id.clone();
+    let body = match kind {
+        Kind::Poison => poison(rng),
+        Kind::Stray => {
+            reservation_id = format!("nobody-{reservation_id}");
+            let hold = Hold { reservation_id: reservation_id.clone(), ..hold.clone() };
+            let kind = rng.choice([Kind::Expired, Kind::Approved, Kind::Failed]).unwrap();
+            shape(rng, kind, &hold)
+        }
+        kind => shape(rng, kind, hold),
+    };
+    let body = if rng.u8(..10) == 0 { json!(body).to_string() } else { body };
+    Message { body, group: hold.reservation_id.clone(), kind, reservation_id, is_easy: false }
+}
+
+fn poison(rng: &mut Rng) -> String {
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"type":"reservation.renamed","reservation_id":"r1"}"#,
+        r#"{"type":"reservation.expired","reservation_id":"../r1","event_id":"evt_1","qty":1}"#,
+        r#"{"type":"payment.approved","reservation_id":"r1"}"#,
+        r#"{"type":"reservation.expired","reservation_id":"r1","qty":0}"#,
+    ];
+    rng.choice(bodies).unwrap().to_owned()
+}
+
+/// The same facts in one of the five shapes. Payments may leave out event and seats.
+fn shape(rng: &mut Rng, kind: Kind, hold: &Hold) -> String {
+    let id = format!("evt-{:08x}", rng.u32(..));
+    let type_name = match kind {
+        Kind::Expired => rng.choice(["reservation.expired", "reservation.hold.expired"]).unwrap(),
+        Kind::Approved => "payment.approved",
+        Kind::Failed => "payment.failed",
+        _ => "Payment Status Updated",
+    };
+    let mut facts = json!({ "reservation_id": hold.reservation_id });
+    if kind == Kind::Expired || rng.bool() {
+        add(
+            &mut facts,
+            json!({ "event_id": hold.event_id, "seat_ids": hold.seat_ids, "qty": hold.quantity }),
+        );
+    }
+    if kind == Kind::Underway || kind != Kind::Expired && rng.u8(..4) == 0 {
+        add(
+            &mut facts,
+            json!({ "payment_id": "pay_1", "event_type": "payment.status_updated", "status": status(rng, kind) }),
+        );
+        return json!({ "id": id, "detail-type": "Payment Status Updated", "detail": facts }).to_string();
+    }
+    match kind {
+        Kind::Approved => add(&mut facts, json!({ "payment_intent_id": "pay_1", "user_id": hold.user_id })),
+        Kind::Failed => add(&mut facts, json!({ "error_code": "CARD_DECLINED" })),
+        _ => {}
+    }
+    let body = match rng.u8(..4) {
+        0 => json!({ "id": id, "detail-type": type_name, "source": "simulation", "detail": facts }),
+        1 => json!({ "id": id, "type": type_name, "detail": facts }),
+        2 => {
+            let mut flat = json!({ "id": id, "type": type_name });
+            for field in ["reservation_id", "event_id"] {
+                if let Some(value) = facts.as_object_mut().unwrap().remove(field) {
+                    flat[field] = value;
+                }
+            }
+            flat["payload"] = facts;
+            flat
+        }
+        _ => {
+            add(&mut facts, json!({ "id": id, "type": type_name }));
+            facts
+        }
+    };
+    body.to_string()
+}
+
+fn status(rng: &mut Rng, kind: Kind) -> &'static str {
+    let statuses: &[_] = match kind {
+        Kind::Approved => &["PAYMENT_STATUS_COMPLETED", "PAYMENT_STATUS_APPROVED"],
+        Kind::Failed => &["PAYMENT_STATUS_FAILED", "PAYMENT_STATUS_CANCELLED", "PAYMENT_STATUS_EXPIRED"],
+        _ => &["PAYMENT_STATUS_PENDING", "PAYMENT_STATUS_PROCESSING", "PAYMENT_STATUS_REFUNDED"],
+    };
+    rng.choice(statuses).copied().unwrap()
+}
+
+fn add(facts: &mut Value, more: Value) {
+    let Value::Object(more) = more else { unreachable!("facts are objects") };
+    facts.as_object_mut().unwrap().extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+}
