@@ -19,5 +19,6 @@ mod rules;
 mod seat_replies;
 mod status_replies;
 mod template;
+mod traces;
 mod visibility;
 mod workflows;
