@@ -92,6 +92,8 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
+# What a function prints goes into a file; a disk that is slow would be measured.
+bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
 bench: ## measure what the function costs beside a bare one, into docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance

@@ -66,7 +66,9 @@ impl Contender {
                 batches.push(start.elapsed());
             }
             if answer != Ok(json!({ "batchItemFailures": [] })) {
-                return Err(format!("{}: {answer:?}", self.name).into());
+                let lines = function.log_lines();
+                let why = lines.iter().find(|line| line["outcome"] == "retried");
+                return Err(format!("{}, {} records a batch: {why:?}", self.name, work.records).into());
             }
         }
         // What comes after the last response belongs to it.

@@ -19,9 +19,13 @@ type Error = Box<dyn std::error::Error>;
 const GOALS: [(&str, Work, &[Goal]); 3] = [
     ("batch of 10", Work { records: 10, batches: 200, rounds: 9, ..Work::WARM }, &Goal::OF_TEN),
     ("batch of 100", Work { records: 100, batches: 60, rounds: 7, ..Work::WARM }, &Goal::OF_A_HUNDRED),
-    ("batch of 10,000", Work { records: 10_000, batches: 2, rounds: 5, ..Work::WARM }, &Goal::OF_MANY),
+    (
+        "batch of 10,000",
+        Work { records: 10_000, batches: 1, rounds: 3, warm: 1, ..Work::WARM },
+        &Goal::OF_MANY,
+    ),
 ];
-const GROWTH: [(usize, usize); 5] = [(1, 200), (10, 200), (100, 60), (1_000, 10), (10_000, 2)];
+const GROWTH: [(usize, usize); 5] = [(1, 200), (10, 100), (100, 30), (1_000, 5), (10_000, 1)];
 const CONCURRENCY: [usize; 6] = [1, 5, 10, 20, 50, 100];
 
 #[tokio::main]
@@ -36,7 +40,7 @@ async fn main() -> Result<(), Error> {
         report.goals(name, goals, &stand.in_turn(&[&ours, &bare], &work).await?);
     }
     for (records, batches) in GROWTH {
-        let work = Work { records, batches, rounds: 3, ..Work::WARM };
+        let work = Work { records, batches, rounds: 3, warm: 1, ..Work::WARM };
         report.growth(records, &stand.in_turn(&[&ours, &bare], &work).await?);
     }
     for concurrency in CONCURRENCY {

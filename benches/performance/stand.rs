@@ -38,15 +38,23 @@ impl Stand {
 
     /// As it is deployed, all telemetry on.
     pub fn worker(&self) -> Contender {
-        let mut environment: Vec<_> = self.services.environment().into_iter().collect();
+        let mut environment = self.environment();
         environment.push(("AWS_XRAY_DAEMON_ADDRESS".to_owned(), self.xray_daemon.clone()));
         Contender { name: "reservation worker", binary: self.release.join("reservation-worker"), environment }
     }
 
     /// The limit.
     pub fn bare(&self) -> Contender {
-        let environment = self.services.environment().into_iter().collect();
-        Contender { name: "bare function", binary: self.release.join("bare_function"), environment }
+        let (binary, environment) = (self.release.join("bare_function"), self.environment());
+        Contender { name: "bare function", binary, environment }
+    }
+
+    /// Time-outs that a machine which stands still for a moment does not reach.
+    fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = self.services.environment();
+        environment.insert("INVENTORY_TIMEOUT_MS".to_owned(), "10000".to_owned());
+        environment.insert("RESERVATION_API_TIMEOUT_MS".to_owned(), "10000".to_owned());
+        environment.into_iter().collect()
     }
 
     /// The worker without one part of its telemetry each, and without all of it.
