@@ -51,12 +51,15 @@ audit: $(TOOLS) ## hold the dependencies to deny.toml, and find those that nothi
 	@cargo deny --locked fetch db || { echo 'NOT CHECKED: advisories. Their database is out of reach.' >&2; \
 	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check advisories
 
-SBOM := .aws-sam/build/reservation-worker.cdx.json
-sbom: .tools/bin/cargo-cyclonedx ## list what is linked into the function, as CycloneDX, in .aws-sam/build/
-	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo cyclonedx --format json --target aarch64-unknown-linux-gnu
+SBOM := .aws-sam/reservation-worker.cdx.json
+sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
+sbom: .tools/bin/cargo-cyclonedx ## list what is linked into the function, as CycloneDX, in .aws-sam/
+	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
+	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
+	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # of what is not deployed
 
 # The tests that need no release build.
-SHORT := --skip process:: --skip manager:: --skip visibility::client
+SHORT := --skip process:: --skip secrets_manager --skip visibility::client
 
 COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -64,9 +67,10 @@ coverage: $(TOOLS) ## measure the lines of src/ that the suite runs, and want 90
 	$(require_cargo)
 	cargo llvm-cov --locked -p reservation-worker --test suite --fail-under-lines $(COVERED) -- $(SHORT)
 
-# One file: make mutants FILE=src/workflow.rs
-mutants: .tools/bin/cargo-mutants ## break the function in every small way, and see that a test fails
-	PATH="$(CURDIR)/.tools/bin:$$PATH" cargo mutants
+# Without rules::, which read the sources and so mind each mutant.
+mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
+mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small way, and want a test to mind it
+	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --test suite -- $(SHORT) --skip rules::
 
 .tools/bin/cargo-cyclonedx: VERSION := 0.5.9
 .tools/bin/cargo-mutants: VERSION := 27.1.0

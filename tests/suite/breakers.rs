@@ -139,6 +139,19 @@ async fn a_probe_that_the_deadline_cuts_off_leaves_its_place_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_call_from_before_it_opened_does_not_close_it() {
+    let desk = Desk::with(&[("BREAKER_FAILURES", "1"), ("BREAKER_OPEN_MS", "60000")]).await;
+    ["late", "down"].map(|id| desk.hold(id));
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "late", Effect::latency(300)));
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "down", Effect::http(503)));
+
+    let ran = desk.run(sqs(["late", "down"].map(|id| (id, approved(id))))).await;
+
+    assert_eq!((ran.outcome("late"), ran.outcome("down")), ("success", "deferred"));
+    assert_eq!(pay(&desk, "r1").await.outcome("r1"), "deferred");
+}
+
+#[tokio::test]
 async fn the_breaker_of_one_service_is_not_the_others() {
     let desk = desk().await;
     desk.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(14)));
