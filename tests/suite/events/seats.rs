@@ -62,6 +62,15 @@ async fn other_seat_ids_are_refused() {
 }
 
 #[tokio::test]
+async fn the_reason_says_what_is_wrong_with_a_seat() {
+    let desk = Desk::new().await;
+    for (seat, reason) in [("", "is empty"), (&*"x".repeat(65), "is longer than 64 characters")] {
+        let ran = run(&desk, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
+        assert!(ran.reason("m1").ends_with(reason), "{}", ran.reason("m1"));
+    }
+}
+
+#[tokio::test]
 async fn a_hold_without_seats_is_released_by_quantity() {
     let desk = Desk::new().await;
     let quantities = [
