@@ -20,5 +20,6 @@ mod rules;
 mod seat_replies;
 mod status_replies;
 mod template;
+mod traces;
 mod visibility;
 mod workflows;

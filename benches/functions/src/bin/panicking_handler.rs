@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
@@ -21,7 +21,7 @@ struct Body(String);
 impl Handler for Panicking {
     type Job = Body;
 
-    fn read(&self, record: &Record, _: &Context) -> Body {
+    fn read(&self, record: &Record) -> Body {
         Body(record.body.clone().unwrap_or_default())
     }
 
