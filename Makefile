@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo local load test soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
+.PHONY: help tools demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -11,7 +11,7 @@ require_cargo = $(call require,cargo,https://rustup.rs)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-tools: $(TOOLS) ## install cargo-lambda and moto into .tools/
+tools: $(TOOLS) ## install cargo-lambda, moto and what audits into .tools/
 
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check what comes of it
@@ -31,15 +31,52 @@ load: $(TOOLS) ## send N=1000 events through the queue at once, measure, and che
 	$(require_cargo)
 	cargo run --locked -p reservation-worker-local -- load $(N) $(OPTIONS)
 
-test: $(TOOLS) ## check format, lints and documentation, run all tests, then the demo
+test: $(TOOLS) ## check format, lints, documentation and dependencies, run all tests, then the demo
 	$(require_cargo)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	@$(MAKE) --no-print-directory audit
 # The tests start these; built here, their progress can be seen.
 	cargo build --release --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 	@$(MAKE) --no-print-directory lint-template test-template demo
+
+audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+audit: $(TOOLS) ## hold the dependencies to deny.toml, and find those that nothing uses
+	$(require_cargo)
+	cargo deny --locked check --deny warnings bans licenses sources
+	cargo shear --locked --deny-warnings
+# On GitHub the database is at hand: there, not to have it is a failure.
+	@cargo deny --locked fetch db || { echo 'NOT CHECKED: advisories. Their database is out of reach.' >&2; \
+	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check advisories
+
+SBOM := .aws-sam/reservation-worker.cdx.json
+sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
+sbom: .tools/bin/cargo-cyclonedx ## list what is linked into the function, as CycloneDX, in .aws-sam/
+	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
+	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
+	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # of what is not deployed
+
+# The tests that need no release build.
+SHORT := --skip process:: --skip secrets_manager --skip visibility::client
+
+COVERED := 90
+coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+coverage: $(TOOLS) ## measure the lines of src/ that the suite runs, and want 90 % of them
+	$(require_cargo)
+	cargo llvm-cov --locked -p reservation-worker --test suite --fail-under-lines $(COVERED) -- $(SHORT)
+
+# Without rules::, which read the sources and so mind each mutant.
+mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
+mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small way, and want a test to mind it
+	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --test suite -- $(SHORT) --skip rules::
+
+.tools/bin/cargo-cyclonedx: VERSION := 0.5.9
+.tools/bin/cargo-mutants: VERSION := 27.1.0
+.tools/bin/%:
+	$(require_cargo)
+	cargo install --quiet --locked --root .tools --version $(VERSION) $*
 
 # What happens in one of them: make soak SEED=7
 SEEDS := 10000

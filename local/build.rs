@@ -1,5 +1,7 @@
 //! Compiles the contract with the inventory service into a server.
 
+#![forbid(unsafe_code)]
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=../proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["../proto"])?;

@@ -3,6 +3,8 @@
 //!
 //! The modules stand in the order in which a record meets them.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 
 pub mod batch;

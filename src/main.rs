@@ -1,5 +1,7 @@
 //! Configuration, then telemetry, then clients, then the Lambda runtime.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

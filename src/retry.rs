@@ -24,10 +24,7 @@ impl Deadline {
     ///
     /// A time in the past is not a deadline: `cargo lambda watch` sends a constant in 1970.
     pub fn at(ends: SystemTime) -> Self {
-        match ends.duration_since(SystemTime::now()) {
-            Ok(left) if !left.is_zero() => Self::within(left),
-            _ => Self::NONE,
-        }
+        ends.duration_since(SystemTime::now()).map_or(Self::NONE, Self::within)
     }
 
     /// Earlier by so much, but not before now.

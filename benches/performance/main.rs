@@ -4,6 +4,8 @@
 //! Both run as release binaries under the same Runtime API against the same services, in turn, round by
 //! round; a figure is the median of the rounds, and what to quote is the ratio of one round's pair.
 
+#![forbid(unsafe_code)]
+
 mod contender;
 mod plot;
 mod report;

@@ -7,6 +7,8 @@
 //! as Lambda does, [`event_source`] feeds it from a queue, and [`expectations`] says what is to come of the
 //! events in `events/`. [`cargo`] builds the function.
 
+#![forbid(unsafe_code)]
+
 mod calls;
 pub mod cargo;
 pub mod cloudwatch;

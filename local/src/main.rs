@@ -1,5 +1,6 @@
 //! The desk's command line: the demo, the queue with all around it, a burst of events, the services.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a person, not a function")]
 
 use std::io;

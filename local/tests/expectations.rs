@@ -1,5 +1,6 @@
 //! What the expectations of `events/` catch.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "clippy takes the helpers of a test for something else")]
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! The burst of `make load`, in small: its exit status says whether the invariants hold.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;

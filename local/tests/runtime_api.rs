@@ -1,5 +1,7 @@
 //! The Runtime API with a program that is no function; the tests of the function show the rest.
 
+#![forbid(unsafe_code)]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The artifact that is deployed, as `sam build` or `cargo lambda build` left it, under a plain Runtime API.
 //! `make artifact` builds it and says where: `ARTIFACT` is the path of a `bootstrap`.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test model -- --nocapture` prints how much was searched, and why seats are not first.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "what was searched")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -4,6 +4,7 @@
 //!
 //! `make soak` runs many seeds, `make soak SEED=7` tells what happens in one.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "progress, and what happened")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

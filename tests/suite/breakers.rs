@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use reservation_worker::breaker::Breaker;
+use reservation_worker::config::Config;
+use reservation_worker::telemetry::call;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker_local::{Effect, Fault, Operation, Service};
 use tokio::time::sleep;
 
@@ -136,6 +140,34 @@ async fn a_probe_that_the_deadline_cuts_off_leaves_its_place_to_the_next() {
 
     assert_eq!(pay(&desk, "r2").await.outcome("r2"), "success");
     assert_eq!(pay(&desk, "r3").await.outcome("r3"), "success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_from_before_it_opened_does_not_close_it() {
+    let variables = [
+        ("INVENTORY_GRPC_ADDR", "localhost:1"),
+        ("RESERVATION_API_BASE", "http://localhost:1"),
+        ("BREAKER_FAILURES", "2"),
+        ("BREAKER_OPEN_MS", "300"),
+    ];
+    let variable =
+        |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, to)| (*to).to_owned());
+    let config = Config::from_lookup(variable).unwrap();
+    // Its answer comes while the breaker is open, or while a probe is under way.
+    for late in [100, 400] {
+        let breaker = Breaker::new(call::Service::Inventory, &config, Metrics::new(&config));
+        let call = |ms, is_down: bool| breaker.call(sleep(Duration::from_millis(ms)), move |()| is_down);
+        let late = call(late, false);
+        let later = async {
+            sleep(OPEN).await;
+            tokio::join!(call(200, true), call(0, false))
+        };
+
+        let (late, _, _, (probe, waited)) = tokio::join!(late, call(0, true), call(0, true), later);
+
+        assert_eq!((late, probe), (Ok(()), Ok(())));
+        assert!(waited.is_err(), "the probe has found it down");
+    }
 }
 
 #[tokio::test]

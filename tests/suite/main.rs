@@ -1,5 +1,6 @@
 //! Whole batches in, responses out, against real servers on loopback.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod desk;

@@ -227,6 +227,18 @@ async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
 }
 
 #[tokio::test]
+async fn a_conflict_is_known_by_its_status_or_by_its_code() {
+    let desk = Desk::new().await;
+    ["r1", "r2"].into_iter().for_each(|id| desk.hold(id));
+    let confirmed = Effect::http_code(410, "RESERVATION_ALREADY_CONFIRMED");
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "r1", confirmed));
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http_code(409, "OTHER")).times(1));
+    desk.run(sqs(["r1", "r2"].map(|id| (id, expired(id))))).await;
+    let conflicts = [("service", "reservation-api"), ("outcome", "conflict")];
+    assert_eq!(sent(&desk).await.count("worker_downstream_seconds", &conflicts), 2.0);
+}
+
+#[tokio::test]
 async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_does_not_say() {
     let now = SystemTime::now();
     let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();

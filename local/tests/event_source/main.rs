@@ -1,5 +1,6 @@
 //! The event source mapping over moto, with a small function that answers as it is told.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod batches;

@@ -178,6 +178,21 @@ async fn a_failure_needs_neither_payment_nor_error_code() {
 }
 
 #[tokio::test]
+async fn a_customer_and_an_error_may_be_numbers() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+    let failed = json!({ "type": "payment.failed", "reservation_id": "r1", "error_code": 51 });
+    let calls = told(&desk, &failed).await;
+    assert_eq!(calls[0]["body"]["error_code"], "51");
+
+    desk.hold("r2");
+    let approved = with(simulator("r2", "PAYMENT_STATUS_APPROVED")["detail"].take(), json!({ "user_id": 7 }));
+    run(&desk, &json!({ "detail-type": "Payment Status Updated", "detail": approved })).await;
+    let calls = desk.services.take_calls();
+    assert_eq!(call(calls.last().unwrap())["body"]["user_id"], "7");
+}
+
+#[tokio::test]
 async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
     let desk = Desk::new().await;
     desk.hold("r1");

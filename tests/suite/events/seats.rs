@@ -23,7 +23,7 @@ async fn seat_ids_are_passed_on_as_they_are() {
         strings([" ", "a/b?c", "\"'\\", "좌석 12", "\u{202e}21", "x\ny"]),
         (0..10_000).map(|number| number.to_string()).collect(),
     ];
-    let desk = Desk::new().await;
+    let desk = Desk::with(&[("INVENTORY_TIMEOUT_MS", "60000")]).await; // 10,000 seats on a busy machine
     for (number, seat_ids) in lists.into_iter().enumerate() {
         let id = format!("r{number}");
         hold(&desk, &id, &seat_ids, None);
@@ -52,12 +52,22 @@ async fn other_seat_ids_are_refused() {
         ("detail.seat_ids", json!({ "0": "SECRET" })),
         ("detail.seat_ids", json!(7)),
         ("detail.seat_ids", json!(false)),
+        ("detail.seat_ids", json!(vec!["SECRET"; 10_001])),
     ];
     let cases = refused.iter().flat_map(|(path, seat_ids)| {
         let types = ["reservation.expired", "payment.approved", "payment.failed"];
         types.map(|event_type| (path, body(event_type, json!({ "seat_ids": seat_ids }))))
     });
     assert_refused(cases).await;
+}
+
+#[tokio::test]
+async fn the_reason_says_what_is_wrong_with_a_seat() {
+    let desk = Desk::new().await;
+    for (seat, reason) in [("", "is empty"), (&*"x".repeat(65), "is longer than 64 characters")] {
+        let ran = run(&desk, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
+        assert!(ran.reason("m1").ends_with(reason), "{}", ran.reason("m1"));
+    }
 }
 
 #[tokio::test]

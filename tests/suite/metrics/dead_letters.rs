@@ -96,6 +96,16 @@ async fn each_reason_is_a_code_on_the_line_and_a_dimension_of_the_metric_with_wh
 }
 
 #[tokio::test]
+async fn a_conflict_when_the_reservation_is_read_is_one_too() {
+    let desk = Desk::new().await;
+    desk.hold("r1");
+    desk.services.fault(Fault::any(PATCH, reply(200, json!({}))));
+    desk.services.fault(Fault::any(Operation::ReadReservation, Effect::http(409)));
+    let ran = desk.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
+    assert_eq!(ran.line("m1")["reason_code"], "reservation_conflict");
+}
+
+#[tokio::test]
 async fn reasons_that_are_nobodys_fault_are_told_too() {
     let desk = Desk::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
     desk.hold("hangs");

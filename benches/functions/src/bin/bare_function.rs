@@ -1,6 +1,8 @@
 //! The limit: a function that makes the same two calls for each record and does nothing else. No checks,
 //! no retries, no log, no answer to anything that goes wrong.
 
+#![forbid(unsafe_code)]
+
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};

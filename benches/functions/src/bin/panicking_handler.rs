@@ -1,6 +1,8 @@
 //! A function whose handler panics on a body of `panic`, to see in a release build that a panic returns its
 //! record and no other. Run by `tests/suite/process.rs`; shows, too, how a batch takes any handler.
 
+#![forbid(unsafe_code)]
+
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
