@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod desk;
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
 mod table;
 mod wire;
 
@@ -10,6 +12,7 @@ mod batch;
 mod breakers;
 mod clients;
 mod config;
+mod corpus;
 mod events;
 mod logs;
 mod metrics;
