@@ -83,7 +83,7 @@ fn is_refused(body: Option<&str>) -> bool {
 
 /// What the services say, in the place of which this stands.
 fn is_settled(reservation_id: &str) -> bool {
-    reservation_id.len() % 2 == 0
+    reservation_id.len().is_multiple_of(2)
 }
 
 /// The function's own handler, but for the services.

@@ -210,7 +210,7 @@ async fn what_is_no_grpc_is_no_success() {
     let html = ("content-type", "text/html");
     let cases = [
         (Act::Say(200, html, b"<html>OK</html>"), "retried", "Internal", 3),
-        (Act::Say(200, html, b""), "retried", "Internal", 3),
+        (Act::Say(200, html, b""), "retried", "Unknown", 3),
         (Act::Say(200, ("content-type", "application/json"), b"{}"), "retried", "Internal", 3),
         (Act::Say(502, html, b"<html>Bad Gateway</html>"), "retried", "Internal", 3),
         (Act::Say(503, html, b""), "retried", "Unavailable", 3),
