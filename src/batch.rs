@@ -4,10 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::LambdaEvent;
+use opentelemetry::trace::{FutureExt, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -19,6 +22,7 @@ use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{self, Parent, Traces};
 use crate::visibility::Visibility;
 
 /// Less is not enough to write the log lines and the answer of a large batch.
@@ -30,7 +34,7 @@ pub trait Handler {
     type Job: Job;
 
     /// Reads a record.
-    fn read(&self, record: &Record, context: &Context) -> Self::Job;
+    fn read(&self, record: &Record) -> Self::Job;
 
     /// Does what it asks for.
     fn work(&self, job: &Self::Job, deadline: Deadline) -> impl Future<Output = Outcome>;
@@ -46,6 +50,16 @@ pub trait Job {
 
     /// The span that says in the log which record it is.
     fn span(&self, record: &Record) -> Span;
+
+    /// The span of another program that it comes from.
+    fn producer(&self) -> Option<&Parent> {
+        None
+    }
+
+    /// What its own trace span says, besides what is known of any record.
+    fn attributes(&self) -> Vec<KeyValue> {
+        Vec::new()
+    }
 
     /// Tells how its record ended, with what is known of it besides.
     fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
@@ -63,6 +77,8 @@ pub struct Batch<H> {
     max_retries: u32,
     reserve: Duration,
     time_for_work: Duration,
+    traces: Traces,
+    is_warm: AtomicBool,
 }
 
 /// Why a batch could not even be begun. Holds nothing of the payload.
@@ -90,6 +106,7 @@ impl From<serde_json::Error> for NotSqs {
 /// A record that is being worked on, or was.
 struct Begun {
     span: Span,
+    trace: Context,
     at: Instant,
 }
 
@@ -104,7 +121,14 @@ impl<H: Handler> Batch<H> {
             permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
+            traces: Traces::default(),
+            is_warm: AtomicBool::new(false),
         }
+    }
+
+    /// Records spans; without this it passes those of the producers on.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Works on a batch and says which records SQS must keep.
@@ -114,6 +138,7 @@ impl<H: Handler> Batch<H> {
     /// [`NotSqs`], before any work is done, when the event is not one of SQS records with ids.
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
+        let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
         let ends = Deadline::at(context.deadline());
         let deadline = ends.earlier(self.reserve);
         let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
@@ -122,17 +147,31 @@ impl<H: Handler> Batch<H> {
         let records = records.collect::<Result<Vec<_>, _>>()?;
         self.metrics.batch_begun(records.len(), SystemTime::now());
         // Of the level that no filter takes away, so that every line says whose it is.
-        let span = error_span!("invocation", request_id = context.request_id);
-        let outcomes = self.work(&records, &context, deadline).instrument(span.clone()).await;
+        let span = error_span!(
+            "invocation",
+            request_id = context.request_id,
+            xray_trace_id = Parent::xray(context.xray_trace_id.as_deref()).map(|own| own.xray_trace_id()),
+            function_version =
+                Some(context.env_config.version.as_str()).filter(|version| !version.is_empty()),
+            cold_start,
+        );
+        let trace = self.traces.invocation(&context, &records, cold_start);
         // The other half of the reserve is for the way of the answer.
         let answer_due = ends.earlier(self.reserve / 2);
-        self.visibility.keep(&records, &outcomes, answer_due).instrument(span).await;
+        let worked = async {
+            let outcomes = self.work(&records, deadline).await;
+            self.visibility.keep(&records, &outcomes, answer_due).await;
+            outcomes
+        };
+        let outcomes = worked.instrument(span).with_context(trace.clone()).await;
+        trace.span().end();
         Ok(response(&records, &outcomes))
     }
 
-    async fn work(&self, records: &[Record], context: &Context, deadline: Deadline) -> Vec<Outcome> {
+    async fn work(&self, records: &[Record], deadline: Deadline) -> Vec<Outcome> {
+        let invocation = Context::current();
         // None where reading panicked, which is that record's affair alone.
-        let read = |record| catch_unwind(AssertUnwindSafe(|| self.handler.read(record, context))).ok();
+        let read = |record| catch_unwind(AssertUnwindSafe(|| self.handler.read(record))).ok();
         let jobs: Vec<_> = records.iter().map(read).collect();
         if deadline.left().is_zero() {
             let reserve_ms = self.reserve.as_millis() as u64;
@@ -148,9 +187,14 @@ impl<H: Handler> Batch<H> {
         let begun: Vec<OnceLock<Begun>> = records.iter().map(|_| OnceLock::new()).collect();
         let begin = |place: usize| {
             begun[place].get_or_init(|| {
-                let unread = || error_span!("record", message_id = records[place].message_id);
-                let span = jobs[place].as_ref().map_or_else(unread, |job| job.span(&records[place]));
-                Begun { span, at: Instant::now() }
+                let (record, job) = (&records[place], jobs[place].as_ref());
+                let unread = || error_span!("record", message_id = record.message_id);
+                let more = || job.map(Job::attributes).unwrap_or_default();
+                Begun {
+                    span: job.map_or_else(unread, |job| job.span(record)),
+                    trace: traces::record(record, job.and_then(Job::producer), &invocation, more),
+                    at: Instant::now(),
+                }
             })
         };
         let (handler, jobs) = (&self.handler, &jobs);
@@ -161,15 +205,19 @@ impl<H: Handler> Batch<H> {
                     None => Outcome::panicked(),
                 }
             };
-            work.instrument(begin(place).span.clone())
+            let Begun { span, trace, .. } = begin(place);
+            work.instrument(span.clone()).with_context(trace.clone())
         };
         let (outcomes, peak) = schedule::run(&turns, limits, work, |place, outcome| {
             let worked = begun[place].get().map(|begun| begun.at.elapsed());
             let ended = Ended { record: &records[place], outcome, worked, max_retries: self.max_retries };
-            begin(place).span.in_scope(|| match &jobs[place] {
+            let Begun { span, trace, .. } = begin(place);
+            let _attached = trace.clone().attach();
+            span.in_scope(|| match &jobs[place] {
                 Some(job) => job.tell(ended, &self.metrics),
                 None => ended.tell(None, &self.metrics),
             });
+            traces::describe::end_record(trace, outcome);
         })
         .await;
         self.metrics.peak_in_flight(peak);

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub struct Config {
     pub sqs_queue_url: Option<Url>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go by OTLP.
     pub otlp_endpoint: Option<Url>,
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL`, default by the endpoint's port: how they go there.
+    pub otlp_protocol: Option<OtlpProtocol>,
+    /// `AWS_XRAY_DAEMON_ADDRESS`, set by Lambda: where traces go by UDP if there is no OTLP endpoint.
+    pub xray_daemon: Option<SocketAddr>,
     /// `METRICS_SINK`, default `cloudwatch`.
     pub metrics_sink: MetricsSink,
     /// `METRICS_NAMESPACE`, default `TrafficTacos/ReservationWorker`.
@@ -65,6 +70,22 @@ pub enum MetricsSink {
     Emf,
     /// Nowhere.
     None,
+}
+
+/// How traces go to a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// `grpc`.
+    Grpc,
+    /// `http/protobuf`.
+    HttpProtobuf,
+}
+
+impl OtlpProtocol {
+    /// That which OpenTelemetry has given the port to; HTTP, its default, has all others.
+    pub fn by_port(endpoint: &Url) -> Self {
+        if endpoint.port() == Some(4317) { Self::Grpc } else { Self::HttpProtobuf }
+    }
 }
 
 /// A value that is used and never shown.
@@ -191,6 +212,8 @@ impl Config {
             ),
             sqs_queue_url: read.optional("SQS_QUEUE_URL", read::http_url),
             otlp_endpoint: read.optional("OTEL_EXPORTER_OTLP_ENDPOINT", read::http_url),
+            otlp_protocol: read.optional("OTEL_EXPORTER_OTLP_PROTOCOL", read::otlp_protocol),
+            xray_daemon: read.optional("AWS_XRAY_DAEMON_ADDRESS", read::xray_daemon),
             metrics_sink: read.or("METRICS_SINK", MetricsSink::CloudWatch, read::metrics_sink),
             metrics_namespace: read.or(
                 "METRICS_NAMESPACE",

@@ -1,18 +1,21 @@
 //! The inventory service: gRPC, owner of the seats (contract section 3).
 
 use std::error::Error as _;
+use std::fmt::Display;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
+use url::Url;
 
 use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
-use crate::telemetry::call::{Call, CallOutcome, Service};
+use crate::telemetry::call::{self, Call, CallOutcome, Service};
 use crate::telemetry::metrics::Metrics;
 
 mod verdict;
@@ -47,6 +50,7 @@ pub struct Inventory {
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
+    address: Url,
 }
 
 /// The seats of a reservation, as the inventory knows them.
@@ -104,6 +108,7 @@ impl Inventory {
             breaker: Breaker::new(Service::Inventory, config, metrics.clone()),
             metrics,
             timeout,
+            address: config.inventory.clone(),
         })
     }
 
@@ -167,8 +172,9 @@ impl Inventory {
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
         let tried = async {
-            let told = Call::begin(&self.metrics, Service::Inventory, method);
-            let mut request = Request::new(message.clone());
+            let told = Call::begin(&self.metrics, Service::Inventory, method, &self.address);
+            let metadata = MetadataMap::from_headers(told.headers());
+            let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
             request.set_timeout(self.timeout);
             let reply = tokio::select! {
                 biased;
@@ -179,7 +185,8 @@ impl Inventory {
             let unavailable = reply.as_ref().is_err_and(found_unavailable);
             let done = judge(reply);
             let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
-            told.end(format_args!("{code:?}"), outcome);
+            let reason = done.as_ref().err().map(|error| error as &dyn Display);
+            told.end(call::Status::Grpc(code), outcome, reason);
             (done, unavailable)
         };
         let (done, _) = self.breaker.call(tried, |(_, unavailable)| *unavailable).await?;

@@ -25,4 +25,5 @@ pub mod aws;
 pub mod outcome;
 pub mod reason;
 pub mod telemetry;
+pub mod tls;
 pub mod visibility;

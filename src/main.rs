@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use lambda_runtime::{Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::{self, Config, LoadError};
-use reservation_worker::telemetry::after_response::{AfterResponse, Answered};
-use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
-use reservation_worker::telemetry::{init_error, logs, shutdown};
+use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::metrics::{Metrics, Sink};
+use reservation_worker::telemetry::traces::Traces;
+use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
@@ -20,7 +21,7 @@ use tracing::Level;
 async fn main() -> ExitCode {
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
-    let (batch, metrics) = match start(config) {
+    let (batch, unsent) = match start(config) {
         Ok(started) => started,
         Err(error) => {
             init_error::report(&*error).await;
@@ -28,15 +29,14 @@ async fn main() -> ExitCode {
         }
     };
     let handler = service_fn(async |event| batch.handle(event).await.map_err(Error::from));
-    let metrics = Arc::new(metrics);
-    if let Some(runtime_api) = config::runtime_api().filter(|_| metrics.minds_shutdown()) {
-        let metrics = metrics.clone();
-        shutdown::prepare(&runtime_api, async move { metrics.shutdown().await }).await;
+    let unsent = Arc::new(unsent);
+    if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.minds_shutdown()) {
+        let unsent = unsent.clone();
+        shutdown::prepare(&runtime_api, async move { unsent.shutdown().await }).await;
     }
-    let after_response = AfterResponse(move |answered: Answered| {
-        let metrics = metrics.clone();
-        async move { metrics.after_response(&answered.request_id, answered.left, Moment::now()).await }
-            .boxed()
+    let after_response = AfterResponse(move |answered| {
+        let unsent = unsent.clone();
+        async move { unsent.after_response(answered).await }.boxed()
     });
     match Runtime::new(handler).layer(after_response).run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,12 +47,13 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Sink), Error> {
+fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Unsent), Error> {
     let config = config?;
     let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let metrics = Metrics::new(&config);
+    let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
     let worker = Worker::new(&config, web_roots, metrics.clone())?;
     let visibility = Visibility::new(&config, metrics.clone());
-    let batch = Batch::new(&config, worker, visibility, metrics.clone());
-    Ok((batch, Sink::new(&config, metrics, OnceCell::new(), std::io::stdout())))
+    let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
+    let metrics = Sink::new(&config, metrics, OnceCell::new(), std::io::stdout());
+    Ok((batch, Unsent { metrics, traces }))
 }

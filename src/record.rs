@@ -23,6 +23,8 @@ pub struct Record {
     pub fifo_group: Option<String>,
     /// Message attribute `traceparent` (W3C).
     pub traceparent: Option<String>,
+    /// Message attribute `tracestate` (W3C).
+    pub tracestate: Option<String>,
     /// System attribute `AWSTraceHeader` (X-Ray).
     pub xray_header: Option<String>,
 }
@@ -56,7 +58,10 @@ impl Record {
         let receive_count =
             message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         let sent_ms = message.attributes.get("SentTimestamp").and_then(|sent| sent.parse().ok());
+        let mut text = |name| message.message_attributes.remove(name).and_then(|value| value.string_value);
         Ok(Self {
+            traceparent: text("traceparent"),
+            tracestate: text("tracestate"),
             message_id,
             receipt_handle: message.receipt_handle,
             queue_arn: message.event_source_arn,
@@ -64,10 +69,6 @@ impl Record {
             receive_count: receive_count.unwrap_or(1),
             sent: sent_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
             fifo_group: is_fifo.then(|| group.unwrap_or_default()),
-            traceparent: message
-                .message_attributes
-                .remove("traceparent")
-                .and_then(|value| value.string_value),
             xray_header: message.attributes.remove("AWSTraceHeader"),
         })
     }

@@ -1,5 +1,6 @@
 //! The reservation API: REST, owner of a reservation's status (contract section 3).
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, StatusCode, header, redirect, retry as protocol_retry};
@@ -11,8 +12,9 @@ use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
-use crate::telemetry::call::{Call, CallOutcome, Service};
+use crate::telemetry::call::{Call, CallOutcome, Service, Status};
 use crate::telemetry::metrics::Metrics;
+use crate::tls;
 
 mod error;
 mod reply;
@@ -84,13 +86,8 @@ impl ReservationApi {
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
-        let tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
         let http = Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(tls::client(roots)?)
             .default_headers(headers)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .timeout(config.reservation_api_timeout)
@@ -133,12 +130,13 @@ impl ReservationApi {
     async fn try_end(&self, transition: &Transition<'_>) -> Result<Answer, Error> {
         let Transition { reservation_id, to, payment_intent_id, reason, error_code } = *transition;
         let update = StatusUpdate { status: to.as_str(), payment_intent_id, reason, error_code };
+        let url = self.url(reservation_id);
         let request = self
             .http
-            .patch(self.url(reservation_id))
+            .patch(url.clone())
             .header("idempotency-key", format!("{reservation_id}:{to}"))
             .json(&update);
-        let reply = self.send("PATCH", request).await?;
+        let reply = self.send("PATCH", &url, request).await?;
         if reply.status.is_success() {
             return Ok(Answer::Done(reply.reservation(reservation_id)));
         }
@@ -158,7 +156,8 @@ impl ReservationApi {
     }
 
     async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
-        let reply = self.send("GET", self.http.get(self.url(reservation_id))).await?;
+        let url = self.url(reservation_id);
+        let reply = self.send("GET", &url, self.http.get(url.clone())).await?;
         if reply.status.is_success() {
             reply.reservation(reservation_id).ok_or(Error::Unreadable)
         } else {
@@ -167,17 +166,19 @@ impl ReservationApi {
     }
 
     /// A successful reply, or one that refuses and may say how the reservation ended.
-    async fn send(&self, method: &'static str, request: RequestBuilder) -> Result<Reply, Error> {
+    async fn send(&self, method: &'static str, url: &Url, request: RequestBuilder) -> Result<Reply, Error> {
         let sent = async {
-            let told = Call::begin(&self.metrics, Service::ReservationApi, method);
-            match request.send().await.map_err(Error::from) {
+            let told = Call::begin(&self.metrics, Service::ReservationApi, method, url);
+            match request.headers(told.headers()).send().await.map_err(Error::from) {
                 Ok(response) => {
                     let reply = Reply::read(response, self.longest_retry_after).await;
-                    told.end(reply.status.as_u16(), reply.outcome());
+                    let refusal = (!reply.status.is_success()).then(|| reply.refused());
+                    let reason = refusal.as_ref().map(|refusal| refusal as &dyn Display);
+                    told.end(Status::Http(reply.status.as_u16()), reply.outcome(), reason);
                     Ok(reply)
                 }
                 Err(error) => {
-                    told.end("none", CallOutcome::of(&error));
+                    told.end(Status::None, CallOutcome::of(&error), Some(&error));
                     Err(error)
                 }
             }

@@ -1,4 +1,4 @@
-//! What the function tells: logs, metrics, and the ids that join them to the producers' traces.
+//! What the function tells: logs, metrics and traces, joined by ids.
 
 pub mod after_response;
 pub mod call;
@@ -7,3 +7,6 @@ pub mod logs;
 pub mod metrics;
 pub mod shutdown;
 pub mod traces;
+mod unsent;
+
+pub use unsent::Unsent;

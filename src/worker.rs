@@ -1,20 +1,20 @@
 //! One record: its body read, its event handed to the workflow, its log lines named.
 
-use lambda_runtime::Context;
-use opentelemetry::trace::TraceId;
+use opentelemetry::KeyValue;
 use rustls::RootCertStore;
 use tracing::{Span, error_span};
 
 use crate::batch::{Handler, Job};
 use crate::config::Config;
-use crate::event::{self, Event, EventType, ParseError, Parsed};
+use crate::event::{self, Event, EventType, Hold, ParseError, Parsed};
 use crate::inventory::Inventory;
 use crate::outcome::{Ended, Outcome};
 use crate::record::Record;
 use crate::reservation_api::ReservationApi;
 use crate::retry::Deadline;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces;
+use crate::telemetry::traces::Parent;
+use crate::telemetry::traces::describe::own;
 use crate::workflow::Workflow;
 
 /// The handler of the deployed function.
@@ -23,11 +23,21 @@ pub struct Worker {
     workflow: Workflow,
 }
 
-/// A record's body, understood or not, and the trace it belongs to.
+/// A record's body, understood or not, and the span that it comes from.
 #[derive(Debug)]
 pub struct Reading {
     parsed: Result<Parsed, ParseError>,
-    trace_id: Option<TraceId>,
+    producer: Option<Parent>,
+}
+
+impl Reading {
+    fn hold(&self) -> Option<&Hold> {
+        self.parsed.as_ref().ok().map(|parsed| parsed.event.hold())
+    }
+
+    fn event_type(&self) -> Option<EventType> {
+        self.parsed.as_ref().map_or_else(|error| error.event_type, |parsed| Some(parsed.event.event_type()))
+    }
 }
 
 impl Worker {
@@ -51,12 +61,11 @@ impl Worker {
 impl Handler for Worker {
     type Job = Reading;
 
-    fn read(&self, record: &Record, context: &Context) -> Reading {
+    fn read(&self, record: &Record) -> Reading {
         let parsed = event::parse(record.body.as_deref());
         let in_body = parsed.as_ref().map_or_else(|error| &error.trace_id, |parsed| &parsed.trace_id);
-        let trace_id = traces::producer(record, in_body.as_deref())
-            .or_else(|| traces::xray(context.xray_trace_id.as_deref()));
-        Reading { parsed, trace_id }
+        let producer = Parent::producer(record, in_body.as_deref());
+        Reading { parsed, producer }
     }
 
     async fn work(&self, reading: &Reading, deadline: Deadline) -> Outcome {
@@ -72,12 +81,6 @@ impl Handler for Worker {
     }
 }
 
-impl Reading {
-    fn event_type(&self) -> Option<EventType> {
-        self.parsed.as_ref().map_or_else(|error| error.event_type, |parsed| Some(parsed.event.event_type()))
-    }
-}
-
 impl Job for Reading {
     type Identity = Event;
 
@@ -87,8 +90,7 @@ impl Job for Reading {
     }
 
     fn span(&self, record: &Record) -> Span {
-        let event = self.parsed.as_ref().map(|parsed| &parsed.event);
-        let hold = event.ok().map(Event::hold);
+        let hold = self.hold();
         // Of the level that no filter takes away, so that every line says whose it is.
         error_span!(
             "record",
@@ -97,9 +99,20 @@ impl Job for Reading {
             event_type = self.event_type().map_or("unknown", |event_type| event_type.as_str()),
             reservation_id = hold.map(|hold| hold.reservation_id.as_str()),
             event_id = hold.and_then(|hold| hold.event_id.as_ref()).map(|id| id.as_str()),
-            trace_id = self.trace_id.map(|id| id.to_string()),
         )
     }
+
+    fn producer(&self) -> Option<&Parent> {
+        self.producer.as_ref()
+    }
+
+    fn attributes(&self) -> Vec<KeyValue> {
+        let event_type = self.event_type().map(|event_type| (own::EVENT_TYPE, event_type.as_str()));
+        let reservation_id = self.hold().map(|hold| (own::RESERVATION_ID, hold.reservation_id.as_str()));
+        let known = event_type.into_iter().chain(reservation_id);
+        known.map(|(key, value)| KeyValue::new(key, value.to_owned())).collect()
+    }
+
     fn tell(&self, ended: Ended<'_>, metrics: &Metrics) {
         ended.tell(self.event_type(), metrics);
     }

@@ -23,6 +23,7 @@ mod reservations;
 pub mod runtime_api;
 mod seats;
 mod services;
+pub mod trace_receivers;
 pub mod visibility;
 
 pub use calls::{Call, Operation, Service};

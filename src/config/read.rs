@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tracing::Level;
 use url::Url;
 
-use super::{ConfigError, MetricsSink, Problem};
+use super::{ConfigError, MetricsSink, OtlpProtocol, Problem};
 
 type Parsed<T> = Result<T, String>;
 
@@ -168,6 +169,20 @@ pub(super) fn bearer_token(value: &str) -> Parsed<String> {
     } else {
         Err("has a character that a bearer token cannot have".to_owned())
     }
+}
+
+pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {
+    match value {
+        "grpc" => Ok(OtlpProtocol::Grpc),
+        "http/protobuf" => Ok(OtlpProtocol::HttpProtobuf),
+        _ => Err("is not one of grpc, http/protobuf".to_owned()),
+    }
+}
+
+/// One address, or X-Ray's other form: `tcp:… udp:…`.
+pub(super) fn xray_daemon(value: &str) -> Parsed<SocketAddr> {
+    let udp = value.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(value);
+    udp.parse().map_err(|_| "is not address:port, with the address in numbers".to_owned())
 }
 
 pub(super) fn metrics_sink(value: &str) -> Parsed<MetricsSink> {

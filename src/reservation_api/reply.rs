@@ -101,7 +101,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn refused(self) -> Error {
+    pub(super) fn refused(&self) -> Error {
         let error = self.error();
         let word = |text: &Value| text.as_str().filter(|text| is_word(text)).map(str::to_owned);
         Error::Refused(Refusal {

@@ -11,12 +11,15 @@ use std::task::{Context, Poll};
 
 use crate::retry::Deadline;
 
+/// Kept back of an invocation's time, for asking for the next one.
+const RESERVE: Duration = Duration::from_millis(100);
+
 /// An invocation whose response is out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Lambda's id of it.
     pub request_id: String,
-    /// What is left of its time.
+    /// What may be used of the time that is left: it ends only when the next one is asked for.
     pub left: Duration,
 }
 
@@ -57,7 +60,7 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let request_id = invocation.context.request_id.clone();
-        let deadline = Deadline::at(invocation.context.deadline());
+        let deadline = Deadline::at(invocation.context.deadline()).earlier(RESERVE);
         let work = self.work.clone();
         let follow = move |sent| work(Answered { request_id, left: deadline.left() }).map(|()| sent).boxed();
         self.answer.call(invocation).then(Box::new(follow))

@@ -1,11 +1,19 @@
 //! One try of a call to a service: one fact, told in one place.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, TraceState};
+use opentelemetry::{Context, TraceFlags};
+use opentelemetry_aws::trace::xray_propagator::span_context_to_string;
+use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
+use tonic::Code;
+use url::Url;
 
 use crate::fault::{Fault, Faulty};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{self, describe};
 
 /// A service that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +77,32 @@ impl CallOutcome {
     }
 }
 
+/// The protocol's word for how a try ended, and nothing that the service wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// No reply.
+    None,
+    /// Of an HTTP reply.
+    Http(u16),
+    /// Of a gRPC reply, or what the client made of its want.
+    Grpc(Code),
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Http(status) => status.fmt(f),
+            // As gRPC writes them: DEADLINE_EXCEEDED.
+            Self::Grpc(Code::Ok) => f.write_str("OK"),
+            Self::Grpc(code) => format!("{code:?}").char_indices().try_for_each(|(at, letter)| {
+                let word = if at > 0 && letter.is_ascii_uppercase() { "_" } else { "" };
+                write!(f, "{word}{}", letter.to_ascii_uppercase())
+            }),
+        }
+    }
+}
+
 /// A try that is under way. One that is dropped was abandoned.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -77,23 +111,57 @@ pub struct Call<'a> {
     method: &'static str,
     since: Instant,
     ended: bool,
+    /// The record's, for a future that is dropped is in no context.
+    context: Context,
+    span: Option<Span>,
 }
 
 impl<'a> Call<'a> {
-    /// Begins a try of `method`, in the service's own words.
-    pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str) -> Self {
-        Self { metrics, service, method, since: Instant::now(), ended: false }
+    /// Begins a try of `method`, in the service's own words, at a server.
+    pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str, server: &Url) -> Self {
+        let span = traces::call(|| describe::call(service, method, server));
+        let (since, context) = (Instant::now(), Context::current());
+        Self { metrics, service, method, since, ended: false, context, span }
     }
 
-    /// Tells how it ended; `status` is the protocol's word for it, and nothing that the service wrote.
-    pub fn end(mut self, status: impl Display, outcome: CallOutcome) {
-        self.tell(status, outcome);
+    /// What the service must be sent to go on with the trace: `traceparent` and `tracestate`, `x-trace-id`, and
+    /// `x-amzn-trace-id` for what AWS puts before it.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let context = self.context.span();
+        let span = self.span.as_ref().map_or(context.span_context(), |span| span.span_context());
+        if !span.is_valid() {
+            return headers;
+        }
+        let (trace_id, span_id) = (span.trace_id(), span.span_id());
+        let sampled = span.trace_flags() & TraceFlags::SAMPLED;
+        // The state is W3C's, and would be written among X-Ray's fields.
+        let stateless = SpanContext::new(trace_id, span_id, sampled, false, TraceState::NONE);
+        let fields = [
+            ("traceparent", format!("00-{trace_id}-{span_id}-{sampled:02x}")),
+            ("tracestate", span.trace_state().header()),
+            ("x-trace-id", trace_id.to_string()),
+            ("x-amzn-trace-id", span_context_to_string(&stateless).unwrap_or_default()),
+        ];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            // A tracestate may hold what no header can.
+            headers.extend(HeaderValue::try_from(value).map(|value| (HeaderName::from_static(name), value)));
+        }
+        headers
     }
 
-    fn tell(&mut self, status: impl Display, outcome: CallOutcome) {
+    /// Tells how it ended, and why that is no success; no word of the service is in the reason.
+    pub fn end(mut self, status: Status, outcome: CallOutcome, reason: Option<&dyn Display>) {
+        self.tell(status, outcome, reason);
+    }
+
+    fn tell(&mut self, status: Status, outcome: CallOutcome, reason: Option<&dyn Display>) {
         self.ended = true;
         let took = self.since.elapsed();
         self.metrics.call_ended(self.service, outcome, took);
+        if let Some(span) = &mut self.span {
+            describe::end_call(span, status, outcome, reason);
+        }
         tracing::debug!(
             service = self.service.as_str(),
             method = self.method,
@@ -108,7 +176,8 @@ impl<'a> Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.tell("none", CallOutcome::Abandoned);
+            let _record = self.context.clone().attach();
+            self.tell(Status::None, CallOutcome::Abandoned, Some(&"no time left to wait for it"));
         }
     }
 }

@@ -1,8 +1,10 @@
-//! One flat JSON object a line: `timestamp`, `level`, `message`, then the fields of the spans around the
-//! event, outermost first, then the event's own (contract section 8).
+//! One flat JSON object a line: `timestamp`, `level`, the ids of the trace, then the fields of the spans
+//! around the event, outermost first, then the event's own (contract section 8).
 
 use std::fmt;
 
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
@@ -60,6 +62,7 @@ where
         line.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut line)?;
         write!(line, r#"","level":"{}""#, event.metadata().level())?;
+        write_ids(&mut line)?;
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 write_members(&mut line, fields)?;
@@ -70,6 +73,21 @@ where
         write_members(&mut line, &fields)?;
         line.write_str("}\n")
     }
+}
+
+/// Of the span that is being worked on, or else of the trace that it would be in.
+fn write_ids(line: &mut Writer<'_>) -> fmt::Result {
+    Context::map_current(|context| {
+        let span = context.span();
+        let ids = span.span_context();
+        if ids.is_valid() {
+            write!(line, r#","trace_id":"{}""#, ids.trace_id())?;
+        }
+        if ids.is_valid() && !ids.is_remote() {
+            write!(line, r#","span_id":"{}""#, ids.span_id())?;
+        }
+        Ok(())
+    })
 }
 
 /// The members of a JSON object, without its braces.

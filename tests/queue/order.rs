@@ -63,11 +63,11 @@ async fn poison_takes_nobody_of_its_group_along_to_the_dead_letter_queue() {
     stage.drained(&running).await;
     running.stop().await;
 
+    let changes = stage.sqs.visibility_changes();
     let dead = stage.queue.dead().await.unwrap();
     assert_eq!(dead.iter().map(|(_, body, _)| body.as_str()).collect::<Vec<_>>(), ["poison"]);
     assert_eq!(released(&stage), ids);
     // All that came back of the group got what its first got.
-    let changes = stage.sqs.visibility_changes();
     for (place, message_id) in message_ids.iter().enumerate() {
         let of = changes.iter().filter(|(id, _)| id == message_id).map(|(_, seconds)| *seconds);
         let times = if place == 0 { 3 } else { 2 };

@@ -10,6 +10,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::logs;
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
@@ -46,9 +47,11 @@ impl Function {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(format!("http://{}", queue.addr));
-        let visibility = Visibility::with(&config, OnceCell::new_with(Some(Client::from_conf(sqs.build()))));
-        let worker = Worker::new(&config, RootCertStore::empty()).unwrap();
-        Self(Batch::new(&config, worker, visibility))
+        let metrics = Metrics::new(&config);
+        let sqs = OnceCell::new_with(Some(Client::from_conf(sqs.build())));
+        let visibility = Visibility::with(&config, metrics.clone(), sqs);
+        let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
+        Self(Batch::new(&config, worker, visibility, metrics))
     }
 
     /// An invocation that Lambda ends after `time`.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reservation_worker::config::{Config, ConfigError, MetricsSink};
+use reservation_worker::config::{Config, ConfigError, MetricsSink, OtlpProtocol};
 use tracing::Level;
 
 mod addresses;
@@ -16,7 +16,7 @@ pub const REQUIRED: [(&str, &str); 2] =
     [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];
 
 /// Every variable that the function itself reads, with a value that is neither its default nor refused.
-pub const OTHERS: [(&str, &str); 18] = [
+pub const OTHERS: [(&str, &str); 20] = [
     ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
     ("RESERVATION_API_BASE", "https://api.example/v1"),
     ("RESERVATION_API_TOKEN", "token"),
@@ -31,6 +31,8 @@ pub const OTHERS: [(&str, &str); 18] = [
     ("DEADLINE_RESERVE_MS", "0"),
     ("SQS_QUEUE_URL", "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ("AWS_XRAY_DAEMON_ADDRESS", "169.254.79.129:2000"),
     ("METRICS_SINK", "emf"),
     ("METRICS_NAMESPACE", "Elsewhere"),
     ("LOG_LEVEL", "debug"),
@@ -73,6 +75,8 @@ fn with_only_the_required_variables_every_other_has_its_default() {
     assert_eq!(config.sqs_queue_url, None);
     assert_eq!(config.reservation_api_token, None);
     assert_eq!(config.otlp_endpoint, None);
+    assert_eq!(config.otlp_protocol, None);
+    assert_eq!(config.xray_daemon, None);
     assert_eq!(config.metrics_sink, MetricsSink::CloudWatch);
     assert_eq!(config.metrics_namespace, "TrafficTacos/ReservationWorker");
     assert_eq!(config.log_level, Level::INFO);
@@ -97,6 +101,8 @@ fn every_variable_is_read() {
     let queue = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), queue);
     assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://localhost:4318/");
+    assert_eq!(config.otlp_protocol, Some(OtlpProtocol::Grpc));
+    assert_eq!(config.xray_daemon.unwrap().to_string(), "169.254.79.129:2000");
     assert_eq!(config.metrics_sink, MetricsSink::Emf);
     assert_eq!(config.metrics_namespace, "Elsewhere");
     assert_eq!(config.log_level, Level::DEBUG);
@@ -113,7 +119,7 @@ fn no_variable_is_read_that_operators_are_not_told_of() {
     .unwrap();
 
     let told = OTHERS.map(|(name, _)| name.to_owned()).into();
-    let later = ["USE_SECRET_MANAGER", "SECRET_NAME", "AWS_XRAY_DAEMON_ADDRESS"].map(str::to_owned).into();
+    let later = ["USE_SECRET_MANAGER", "SECRET_NAME"].map(str::to_owned).into();
     let asked = asked.into_inner();
     assert_eq!(asked.difference(&later).cloned().collect::<BTreeSet<_>>(), told);
 }
@@ -239,4 +245,19 @@ fn the_operators_log_level_goes_before_lambdas() {
             assert_eq!(problem, format!("{variable}={value}: is not one of debug, info, warn, error"));
         }
     }
+}
+
+#[test]
+fn the_protocol_of_a_collector_is_one_of_two() {
+    let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unwrap().otlp_protocol;
+    assert_eq!(protocol("http/protobuf"), Some(OtlpProtocol::HttpProtobuf));
+    assert!(problem(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).contains("grpc, http/protobuf"));
+}
+
+#[test]
+fn the_address_of_the_x_ray_daemon_may_have_either_form() {
+    let address = |value| read(&[("AWS_XRAY_DAEMON_ADDRESS", value)]).unwrap().xray_daemon.unwrap();
+    assert_eq!(address("127.0.0.1:2000").port(), 2000);
+    assert_eq!(address("tcp:127.0.0.1:2000 udp:127.0.0.2:2001").to_string(), "127.0.0.2:2001");
+    problem(&[("AWS_XRAY_DAEMON_ADDRESS", "daemon:2000")]);
 }

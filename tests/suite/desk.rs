@@ -12,6 +12,7 @@ use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
+use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
@@ -27,6 +28,7 @@ pub struct Desk {
     metrics: Metrics,
     sink: Sink,
     emf: Log,
+    traces: Traces,
     level: tracing::Level,
 }
 
@@ -49,9 +51,10 @@ impl Desk {
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
         let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
+        let traces = Traces::new(&config, &roots);
         let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics.clone());
-        Self { services, batch, metrics, sink, emf, level: config.log_level }
+        let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
+        Self { services, batch, metrics, sink, emf, traces, level: config.log_level }
     }
 
     /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
@@ -80,6 +83,13 @@ impl Desk {
     pub async fn run_within(&self, event: Value, time: Duration) -> Ran {
         let ends = SystemTime::now() + time;
         self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
+    }
+
+    /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
+    pub async fn flush(&self, within: Duration) -> String {
+        let log = Log::default();
+        self.traces.flush(within).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        log.text()
     }
 
     /// What follows a response, at this moment; what it wrote to the log.

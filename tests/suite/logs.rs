@@ -92,6 +92,7 @@ async fn each_record_has_one_line_and_it_says_all() {
             "attempt": number + 1,
             "trace_id": format!("{:032x}", number + 1),
             "request_id": "request-1",
+            "cold_start": true,
             "event_type": match id {
                 "done" | "lost" => "reservation.expired",
                 "busy" | "late" => "payment.approved",
@@ -307,6 +308,7 @@ async fn what_a_record_does_not_know_is_absent() {
         "level",
         "message",
         "request_id",
+        "cold_start",
         "message_id",
         "attempt",
         "event_type",

@@ -22,5 +22,6 @@ mod rules;
 mod seat_replies;
 mod status_replies;
 mod template;
+mod traces;
 mod visibility;
 mod workflows;

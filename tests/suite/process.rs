@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reservation_worker_local::cargo;
 use reservation_worker_local::expectations::{self, Summary};
 use reservation_worker_local::runtime_api::{Function, Invoked};
+use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Services};
 use serde_json::{Value, json};
 
@@ -189,6 +190,33 @@ async fn every_line_that_the_process_writes_is_a_json_object_with_its_request() 
     for line in log {
         assert_eq!(line["request_id"], invoked.request_id, "{line}");
         assert!(["timestamp", "level", "message"].iter().all(|key| line[key].is_string()), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn spans_are_sent_after_each_invocation_and_say_which_function_they_are_of() {
+    let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
+    let (endpoint, region) = (collector.endpoint(), "ap-northeast-2");
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("AWS_REGION", region)];
+    let mut function = start("reservation-worker", &services, &variables).await;
+    for (number, id) in ["r1", "r2", "r3"].into_iter().enumerate() {
+        hold(&services, id);
+        function.invoke(&sqs([(id, expired(id))]), LONG).await.unwrap();
+        // The function asks for an invocation when the spans of the last one are out.
+        assert!(collector.spans().len() >= 4 * number, "{} after {number}", collector.spans().len());
+    }
+    for span in collector.spans() {
+        for (name, value) in [
+            ("service.name", json!("reservation-worker")),
+            ("cloud.provider", json!("aws")),
+            ("cloud.platform", json!("aws_lambda")),
+            ("cloud.region", json!(region)),
+            ("faas.name", json!("reservation-worker")),
+            ("faas.version", json!("$LATEST")),
+            ("faas.max_memory", json!(256 * 1024 * 1024)),
+        ] {
+            assert_eq!(span.resource[name], value, "{name}");
+        }
     }
 }
 

@@ -15,16 +15,7 @@ use super::pace::{Moment, Pace};
 use super::{Metrics, emf};
 use crate::config::{Config, MetricsSink};
 use crate::telemetry::logs;
-
-/// A call may take so long, and with it the environment's next invocation may wait.
-const LONGEST: Duration = Duration::from_millis(500);
-/// The first makes the client and its connection, which a small function needs longer for; cut off each time
-/// it would never be done.
-const LONGEST_FIRST: Duration = Duration::from_secs(2);
-/// Lambda gives 500 ms from SIGTERM on.
-const LONGEST_LAST: Duration = Duration::from_millis(400);
-/// Kept back of an invocation's time, which ends only when the next one is asked for.
-const RESERVE: Duration = Duration::from_millis(100);
+use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST, LONGEST_LAST};
 
 /// Sends what was recorded.
 #[derive(Debug)]
@@ -82,7 +73,7 @@ impl Sink {
                 let mut pace = self.pace.lock().await;
                 if pace.is_due(now, self.metrics.is_urgent()) {
                     let longest = if pace.is_first() { LONGEST_FIRST } else { LONGEST };
-                    let time = longest.min(left.saturating_sub(RESERVE));
+                    let time = longest.min(left);
                     self.send(cloudwatch, &mut pace, now, time).await;
                 }
             }

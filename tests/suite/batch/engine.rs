@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lambda_runtime::Context;
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
@@ -35,7 +34,7 @@ struct Line {
 impl Handler for &Script {
     type Job = Line;
 
-    fn read(&self, record: &Record, _: &Context) -> Line {
+    fn read(&self, record: &Record) -> Line {
         let (lane, work) = record.body.as_deref().unwrap().split_once(' ').unwrap();
         assert_ne!(work, "unreadable");
         Line { message_id: record.message_id.clone(), lane: lane.to_owned(), work: work.to_owned() }

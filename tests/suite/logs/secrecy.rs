@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reservation_worker::telemetry::logs;
+use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation};
 use serde_json::{Value, json};
 use tracing::Level;
@@ -64,7 +65,11 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
         ("failed", Some((Operation::CommitReservation, Effect::grpc(3)))),
     ];
     for level in ["debug", "info"] {
-        let desk = Desk::with(&[("RESERVATION_API_TOKEN", "SECRET-TOKEN"), ("LOG_LEVEL", level)]).await;
+        let collector = Collector::start().await.unwrap();
+        let endpoint = collector.endpoint();
+        let token = ("RESERVATION_API_TOKEN", "SECRET-TOKEN");
+        let desk =
+            Desk::with(&[token, ("LOG_LEVEL", level), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
         // Also what the connections' own tasks log, which stand outside of any record.
         let elsewhere = Log::default();
         let _guard = tracing::subscriber::set_default(logs::subscriber(Level::DEBUG, elsewhere.clone()));
@@ -95,6 +100,12 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
         let calls = desk.services.calls();
         assert!(calls.iter().any(|call| call.headers.contains_key("authorization")), "the token was sent");
         assert!(!elsewhere.text().contains("SECRET"), "{}", elsewhere.text());
+        desk.flush(Duration::from_secs(60)).await;
+        let spans = collector.spans();
+        assert!(spans.len() > 3 * endings.len(), "{spans:#?}");
+        for hidden in ["SECRET", "asked for by a fault", "Bearer", "<html>"] {
+            assert!(!format!("{spans:?}").contains(hidden), "{hidden} shows in {spans:#?}");
+        }
     }
 }
 
@@ -128,8 +139,8 @@ async fn debug_lines_show_each_call_and_whose_it_is() {
     assert_eq!(
         calls,
         [
-            "inventory CommitReservation Ok success",
-            "inventory ReleaseHold Ok success",
+            "inventory CommitReservation OK success",
+            "inventory ReleaseHold OK success",
             "reservation-api PATCH 200 success",
             "reservation-api PATCH 200 success",
             "reservation-api PATCH 503 transient",

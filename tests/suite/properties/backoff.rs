@@ -59,6 +59,7 @@ fn record(place: usize, receive_count: u32) -> Record {
         fifo_group: None,
         sent: None,
         traceparent: None,
+        tracestate: None,
         xray_header: None,
     }
 }

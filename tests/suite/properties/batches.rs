@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lambda_runtime::Context;
 use proptest::prelude::*;
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
@@ -29,7 +28,7 @@ struct Work {
 impl Handler for Scripted {
     type Job = Work;
 
-    fn read(&self, record: &Record, _: &Context) -> Work {
+    fn read(&self, record: &Record) -> Work {
         let (lane, outcome) = record.body.as_deref().unwrap().split_once(' ').unwrap();
         Work { lane: lane.to_owned(), outcome: outcome.parse().unwrap() }
     }

@@ -1,7 +1,7 @@
 //! A function whose handler panics on a body of `panic`, to see in a release build that a panic returns its
 //! record and no other. Run by `tests/suite/process.rs`; shows, too, how a batch takes any handler.
 
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
@@ -19,7 +19,7 @@ struct Body(String);
 impl Handler for Panicking {
     type Job = Body;
 
-    fn read(&self, record: &Record, _: &Context) -> Body {
+    fn read(&self, record: &Record) -> Body {
         Body(record.body.clone().unwrap_or_default())
     }
 

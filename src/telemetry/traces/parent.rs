@@ -1,0 +1,99 @@
+//! Whose child a span is: the producer's span by one of three carriers, or Lambda's own (contract section 8).
+//!
+//! What is not written as it should be is passed over: telemetry never costs an event.
+
+use std::collections::HashMap;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry_aws::trace::xray_propagator::span_context_from_str;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+use crate::record::Record;
+
+/// A span of another program, as far as its carrier tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    trace_id: TraceId,
+    span_id: Option<SpanId>,
+    sampled: Option<bool>,
+    state: TraceState,
+}
+
+impl Parent {
+    /// The producer's: message attributes `traceparent` and `tracestate`, then system attribute
+    /// `AWSTraceHeader`, then a 32-digit `trace_id` in the body.
+    pub fn producer(record: &Record, in_body: Option<&str>) -> Option<Self> {
+        w3c(record.traceparent.as_deref(), record.tracestate.as_deref())
+            .or_else(|| Self::xray(record.xray_header.as_deref()))
+            .or_else(|| by_trace_id(TraceId::from_hex(in_body.filter(|id| is_hex(id, 32))?).ok()?))
+    }
+
+    /// That of an X-Ray header, such as the invocation's own.
+    pub fn xray(header: Option<&str>) -> Option<Self> {
+        let header = header?;
+        let field = |name| header.split(';').find_map(|part| part.trim().strip_prefix(name));
+        let (time, unique) = field("Root=1-")?.split_once('-')?;
+        // The library takes any number of digits.
+        let well_formed = is_hex(time, 8) && is_hex(unique, 24);
+        let context = span_context_from_str(header).filter(|_| well_formed)?;
+        Some(Self {
+            span_id: Some(context.span_id()).filter(|id| *id != SpanId::INVALID),
+            sampled: field("Sampled=").and_then(|decision| match decision {
+                "1" => Some(true),
+                "0" => Some(false),
+                _ => None,
+            }),
+            ..by_trace_id(context.trace_id())?
+        })
+    }
+
+    /// With `sampled` if the other program has not decided.
+    ///
+    /// Where it names no span, one is made up of the trace's id: X-Ray takes no record's span without a
+    /// parent, and what has the same trace gets the same.
+    pub fn span_context(&self, sampled: bool) -> SpanContext {
+        let made_up = || {
+            let [.., a, b, c, d, e, f, g, h] = self.trace_id.to_bytes();
+            SpanId::from(u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1))
+        };
+        let flags = TraceFlags::default().with_sampled(self.sampled.unwrap_or(sampled));
+        let span_id = self.span_id.unwrap_or_else(made_up);
+        SpanContext::new(self.trace_id, span_id, flags, true, self.state.clone())
+    }
+
+    /// As X-Ray writes the trace's id.
+    pub fn xray_trace_id(&self) -> String {
+        let id = self.trace_id.to_string();
+        format!("1-{}-{}", &id[..8], &id[8..])
+    }
+}
+
+fn w3c(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Parent> {
+    let traceparent = traceparent?;
+    let parts: Vec<_> = traceparent.split('-').collect();
+    // The library takes any number of digits.
+    let well_formed =
+        parts.len() >= 4 && [2, 32, 16, 2].iter().zip(&parts).all(|(length, part)| is_hex(part, *length));
+    let fields = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];
+    let carrier: HashMap<_, _> =
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    let context = context.span().span_context().clone();
+    (well_formed && context.is_valid()).then(|| Parent {
+        trace_id: context.trace_id(),
+        span_id: Some(context.span_id()),
+        sampled: Some(context.is_sampled()),
+        state: context.trace_state().clone(),
+    })
+}
+
+fn by_trace_id(trace_id: TraceId) -> Option<Parent> {
+    let parent = Parent { trace_id, span_id: None, sampled: None, state: TraceState::NONE };
+    (trace_id != TraceId::INVALID).then_some(parent)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,130 @@
+//! Where spans go: the X-Ray daemon by UDP, or a collector by OTLP.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use opentelemetry_aws::xray_exporter::daemon_client::XrayDaemonClient;
+use opentelemetry_aws::xray_exporter::{SegmentTranslator, XrayExporter};
+use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use rustls::RootCertStore;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use url::Url;
+
+use crate::config::{Config, OtlpProtocol};
+use crate::telemetry::traces::describe;
+use crate::tls;
+
+/// Calls are nested in their record's document, which must fit into a datagram of 64 KiB.
+const SPANS_A_DOCUMENT: usize = 50;
+/// What is sent is given up after the caller's time, which is shorter.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// What a frozen function comes back to may be no connection any more.
+const SILENCE: Duration = Duration::from_secs(10);
+const UNANSWERED: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) enum Destination {
+    Xray(SocketAddr),
+    Otlp { endpoint: Url, protocol: OtlpProtocol, roots: RootCertStore },
+}
+
+impl Destination {
+    pub(super) fn of(config: &Config, roots: &RootCertStore) -> Option<Self> {
+        match &config.otlp_endpoint {
+            Some(endpoint) => Some(Self::Otlp {
+                endpoint: endpoint.clone(),
+                protocol: config.otlp_protocol.unwrap_or_else(|| OtlpProtocol::by_port(endpoint)),
+                roots: roots.clone(),
+            }),
+            None => config.xray_daemon.map(Self::Xray),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Sink {
+    Xray(XrayExporter<XrayDaemonClient>),
+    Otlp(SpanExporter),
+}
+
+impl Sink {
+    pub(super) fn new(
+        destination: &Destination,
+        resource: &Resource,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(match destination {
+            Destination::Xray(daemon) => {
+                let translator = SegmentTranslator::new()
+                    .with_indexed_attrs(describe::INDEXED.map(str::to_owned))
+                    .always_nest_subsegments()
+                    .skip_timestamp_validation(); // X-Ray takes W3C's random ids too
+                let mut exporter =
+                    XrayExporter::new(XrayDaemonClient::new(*daemon)?).with_translator(translator);
+                exporter.set_resource(resource);
+                Self::Xray(exporter)
+            }
+            Destination::Otlp { endpoint, protocol, roots } => {
+                let mut exporter = match protocol {
+                    OtlpProtocol::Grpc => grpc(endpoint, roots.clone())?,
+                    OtlpProtocol::HttpProtobuf => http(endpoint, roots.clone())?,
+                };
+                exporter.set_resource(resource);
+                Self::Otlp(exporter)
+            }
+        })
+    }
+
+    /// Says why the spans are lost; of datagrams nobody knows.
+    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
+        match self {
+            Self::Xray(exporter) => {
+                let mut spans = spans.into_iter();
+                while spans.len() > 0 {
+                    let _ = exporter.export(spans.by_ref().take(SPANS_A_DOCUMENT).collect()).await;
+                }
+                Ok(())
+            }
+            Self::Otlp(exporter) => exporter.export(spans).await.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn grpc(endpoint: &Url, roots: RootCertStore) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
+    let mut channel: Endpoint = Channel::from_shared(endpoint.to_string())?
+        .connect_timeout(TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(SILENCE)
+        .keep_alive_timeout(UNANSWERED);
+    if endpoint.scheme() == "https" {
+        channel = channel.tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))?;
+    }
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_channel(channel.connect_lazy())
+        .with_retry_policy(RetryPolicy::disabled())
+        .with_timeout(TIMEOUT);
+    Ok(exporter.build()?)
+}
+
+fn http(endpoint: &Url, roots: RootCertStore) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client(roots)?)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .tcp_nodelay(true)
+        .tcp_user_timeout(UNANSWERED)
+        .timeout(TIMEOUT)
+        .build()?;
+    let base = endpoint.as_str().trim_end_matches('/');
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .with_endpoint(format!("{base}/v1/traces"))
+        .with_retry_policy(RetryPolicy::disabled())
+        .with_timeout(TIMEOUT);
+    Ok(exporter.build()?)
+}

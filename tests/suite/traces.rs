@@ -1,0 +1,257 @@
+//! Contract section 8, traces: what went over the wire, to both services and to who collects spans.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use reservation_worker_local::trace_receivers::{Collector, Span};
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, Ran, context, expired, record};
+
+mod daemon;
+mod nobody;
+mod process;
+mod sampling;
+mod tries;
+
+const LONG: Duration = Duration::from_secs(60);
+
+const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const XRAY: &str = "5759e988bd862e3fe1be46a994272793";
+const BODY: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
+const INVOCATION: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
+const INVOCATIONS: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
+
+/// A collector, and a function that sends its spans there.
+struct Traced {
+    collector: Collector,
+    desk: Desk,
+}
+
+impl Traced {
+    async fn start(variables: &[(&str, &str)]) -> Self {
+        let collector = Collector::start().await.unwrap();
+        let endpoint = collector.endpoint();
+        let variables = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())], variables].concat();
+        Self { desk: Desk::with(&variables).await, collector }
+    }
+
+    /// Runs these records in an invocation with this X-Ray header; the spans that came of it.
+    async fn run(&self, records: Vec<Value>, xray: &str) -> (Ran, Vec<Span>) {
+        let before = self.collector.spans().len();
+        let ran = run(&self.desk, records, xray).await;
+        assert_eq!(self.desk.flush(LONG).await, "", "nothing is said");
+        (ran, self.collector.spans().split_off(before))
+    }
+}
+
+async fn run(desk: &Desk, records: Vec<Value>, xray: &str) -> Ran {
+    let mut context = context(Duration::ZERO);
+    context.xray_trace_id = Some(xray.to_owned()).filter(|header| !header.is_empty());
+    context.invoked_function_arn = "arn:aws:lambda:ap-northeast-2:123456789012:function:worker".to_owned();
+    desk.run_in(json!({ "Records": records }), context).await.unwrap()
+}
+
+/// An expiry with a message attribute `traceparent`.
+fn traced(message_id: &str, traceparent: &str) -> Value {
+    let mut record = record(message_id, expired(message_id));
+    record["messageAttributes"]["traceparent"] = json!({ "stringValue": traceparent, "dataType": "String" });
+    record
+}
+
+fn traceparent(trace_id: &str, flags: &str) -> String {
+    format!("00-{trace_id}-00f067aa0ba902b7-{flags}")
+}
+
+/// The span of the invocation, which has no message.
+fn invocation(spans: &[Span]) -> &Span {
+    let is_invocation = |span: &&Span| span.attributes.contains_key("messaging.batch.message_count");
+    spans.iter().find(is_invocation).expect("a span of the invocation")
+}
+
+fn of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
+    spans.iter().find(|span| span.attributes.get("messaging.message.id") == Some(&json!(message_id))).unwrap()
+}
+
+fn children<'a>(spans: &'a [Span], of: &Span) -> Vec<&'a Span> {
+    let is_child = |span: &&Span| span.parent_id == of.span_id && span.trace_id == of.trace_id;
+    spans.iter().filter(is_child).collect()
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it() {
+    let mut w3c = traced("w3c", &traceparent(W3C, "01"));
+    w3c["messageAttributes"]["tracestate"] = json!({ "stringValue": "shop=7,pay=x", "dataType": "String" });
+    let mut xray = record("xray", expired("xray"));
+    xray["attributes"]["AWSTraceHeader"] = json!(
+        "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:0"
+    );
+    let mut body = expired("body");
+    body["detail"]["trace_id"] = json!(BODY);
+    let records = [
+        ("w3c", w3c, W3C, "00f067aa0ba902b7", Some("shop=7,pay=x")),
+        ("xray", xray, XRAY, "53995c3f42cd8ad8", None),
+        // Nobody knows the producer's span: its place is taken by the trace's last 16 digits.
+        ("body", record("body", body), BODY, "3c3a", None),
+    ];
+    for protocol in ["grpc", "http/protobuf"] {
+        let traced = Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
+        for (id, record, trace_id, producer, state) in records.clone() {
+            traced.desk.hold(id);
+            let (ran, spans) = traced.run(vec![record], INVOCATIONS).await;
+
+            let process = of_message(&spans, id);
+            assert_eq!(process.trace_id, trace_id);
+            let parent = if id == "body" { &trace_id[16..] } else { producer };
+            assert_eq!(process.parent_id, parent, "{id}");
+            assert_eq!(process.trace_state, state.unwrap_or_default());
+            assert_eq!(process.links, [(INVOCATION.to_owned(), invocation(&spans).span_id.clone())]);
+            let line = ran.line(id);
+            assert_eq!((&line["trace_id"], &line["span_id"]), (&json!(trace_id), &json!(process.span_id)));
+
+            let tries = children(&spans, process);
+            let calls = traced.desk.services.calls_for(id);
+            assert_eq!((tries.len(), calls.len()), (2, 2), "{id}");
+            for (call, span) in calls.iter().zip(tries) {
+                let expected = format!("00-{trace_id}-{}-01", span.span_id);
+                assert_eq!(call.headers["traceparent"], expected, "{id} by {protocol}");
+                assert_eq!(call.headers["x-trace-id"], trace_id);
+                let (root, parent) = (format!("1-{}-{}", &trace_id[..8], &trace_id[8..]), &span.span_id);
+                let xray = format!("Root={root};Parent={parent};Sampled=1");
+                assert_eq!(call.headers["x-amzn-trace-id"], xray, "no field is of the tracestate");
+                assert_eq!(call.headers.get("tracestate").map(String::as_str), state);
+            }
+        }
+        assert_eq!(traced.collector.requests(), 3, "one an invocation, by {protocol}");
+    }
+}
+
+#[tokio::test]
+async fn ten_records_of_ten_producers_are_ten_traces_linked_to_one_invocation() {
+    let traced = Traced::start(&[]).await;
+    let ids: Vec<_> = (1..=10).map(|number| format!("{number:032x}")).collect();
+    ids.iter().for_each(|id| traced.desk.hold(id));
+    let records = ids.iter().map(|id| self::traced(id, &traceparent(id, "01"))).collect();
+    let (_, spans) = traced.run(records, INVOCATIONS).await;
+
+    assert_eq!(spans.len(), 31, "the invocation, ten records, two calls each");
+    let invocation = invocation(&spans);
+    assert_eq!(
+        (invocation.trace_id.as_str(), invocation.parent_id.as_str()),
+        (INVOCATION, "bdf943552fd52cd3")
+    );
+    let traces: BTreeSet<_> = ids.iter().map(|id| of_message(&spans, id).trace_id.clone()).collect();
+    assert_eq!(traces, ids.iter().cloned().collect());
+    for id in &ids {
+        let links = &of_message(&spans, id).links;
+        assert_eq!(*links, [(INVOCATION.to_owned(), invocation.span_id.clone())]);
+    }
+    let span_ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
+    assert_eq!(span_ids.len(), 31, "no two spans have the same id");
+}
+
+#[tokio::test]
+async fn a_record_without_a_producer_is_a_child_of_the_invocation() {
+    let traced = Traced::start(&[]).await;
+    traced.desk.hold("m1");
+    let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATIONS).await;
+
+    let invocation = invocation(&spans);
+    let process = of_message(&spans, "m1");
+    assert_eq!((&process.trace_id, &process.parent_id), (&invocation.trace_id, &invocation.span_id));
+    assert_eq!(process.links, []);
+    assert!(invocation.time.start <= process.time.start && process.time.end <= invocation.time.end);
+}
+
+#[tokio::test]
+async fn spans_say_what_the_semantic_conventions_ask_for() {
+    let traced = Traced::start(&[]).await;
+    traced.desk.hold("m1");
+    let mut record = traced_record();
+    record["attributes"]["ApproximateReceiveCount"] = json!("2");
+    let (_, spans) = traced.run(vec![record], INVOCATIONS).await;
+
+    let process = of_message(&spans, "m1");
+    let tries = children(&spans, process);
+    let address = |url: &str| {
+        let (host, port) = url.trim_start_matches("http://").split_once(':').unwrap();
+        (json!(host), json!(port.parse::<u16>().unwrap()))
+    };
+    let api = traced.desk.services.reservation_api_base();
+    let (api_host, api_port) = address(&api);
+    let (inventory_host, inventory_port) = address(&traced.desk.services.inventory_addr());
+    let messaging = json!({
+        "faas.trigger": "pubsub",
+        "messaging.system": "aws_sqs",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": "reservation-events",
+    });
+    for (span, name, kind, own) in [
+        (
+            invocation(&spans),
+            "process reservation-events",
+            "Consumer",
+            json!({
+                "faas.invocation_id": "request-1",
+                "faas.coldstart": true,
+                "aws.lambda.invoked_arn": "arn:aws:lambda:ap-northeast-2:123456789012:function:worker",
+                "cloud.account.id": "123456789012",
+                "messaging.batch.message_count": 1,
+            }),
+        ),
+        (
+            process,
+            "process reservation-events",
+            "Consumer",
+            json!({
+                "faas.invocation_id": "request-1",
+                "messaging.message.id": "m1",
+                "reservation_worker.attempt": 2,
+                "reservation_worker.event_type": "reservation.expired",
+                "reservation_worker.reservation_id": "m1",
+                "reservation_worker.outcome": "success",
+            }),
+        ),
+        (
+            tries[0],
+            "PATCH /internal/reservations/{id}",
+            "Client",
+            json!({
+                "http.request.method": "PATCH",
+                "http.response.status_code": 200,
+                "url.full": format!("{api}/internal/reservations/m1"),
+                "server.address": api_host,
+                "server.port": api_port,
+                "peer.service": "reservation-api",
+                "service.peer.name": "reservation-api",
+            }),
+        ),
+        (
+            tries[1],
+            "reservation.v1.InventoryService/ReleaseHold",
+            "Client",
+            json!({
+                "rpc.system.name": "grpc",
+                "rpc.method": "reservation.v1.InventoryService/ReleaseHold",
+                "rpc.response.status_code": "OK",
+                "server.address": inventory_host,
+                "server.port": inventory_port,
+                "peer.service": "inventory",
+                "service.peer.name": "inventory",
+            }),
+        ),
+    ] {
+        assert_eq!((span.name.as_str(), span.kind.as_str(), &span.error), (name, kind, &None));
+        let mut expected: BTreeMap<String, Value> = serde_json::from_value(own).unwrap();
+        if kind == "Consumer" {
+            expected.extend(messaging.as_object().unwrap().clone());
+        }
+        assert_eq!(span.attributes, expected, "{name}");
+        assert_eq!(span.resource["service.name"], "reservation-worker");
+    }
+}
+
+fn traced_record() -> Value {
+    traced("m1", &traceparent(W3C, "01"))
+}

@@ -1,0 +1,148 @@
+//! The X-Ray daemon's protocol: a datagram a document.
+
+use reservation_worker_local::trace_receivers::{Daemon, segments};
+use reservation_worker_local::{Effect, Fault, Operation};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::{INVOCATIONS, LONG, W3C, run, traced, traceparent};
+use crate::desk::{Desk, expired, record};
+
+async fn desk(daemon: &Daemon) -> Desk {
+    let address = daemon.address().unwrap();
+    let desk = Desk::with(&[("AWS_XRAY_DAEMON_ADDRESS", address.as_str())]).await;
+    ["m1", "m2"].iter().for_each(|id| desk.hold(id));
+    desk
+}
+
+async fn sent(desk: &Desk, daemon: &Daemon, number: usize) -> Vec<Map<String, Value>> {
+    assert_eq!(desk.flush(LONG).await, "");
+    let sent = documents(daemon, number).await;
+    assert_eq!(daemon.documents().unwrap(), [Value::Null; 0]);
+    sent
+}
+
+/// So many subsegments, nested ones counted.
+async fn documents(daemon: &Daemon, number: usize) -> Vec<Map<String, Value>> {
+    let mut sent = Vec::new();
+    while sent.len() < number {
+        let document = timeout(LONG, daemon.document()).await;
+        let document = document.unwrap_or_else(|_| panic!("{} of {number} came", sent.len()));
+        sent.extend(segments(&document.unwrap()));
+    }
+    sent
+}
+
+fn of_message<'a>(segments: &'a [Map<String, Value>], message_id: &str) -> &'a Map<String, Value> {
+    let is_its = |segment: &&Map<String, Value>| segment["annotations"]["messaging_message_id"] == message_id;
+    segments.iter().filter(|segment| segment.contains_key("annotations")).find(is_its).unwrap()
+}
+
+#[tokio::test]
+async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(503)).times(1));
+    let records = vec![traced("m1", &traceparent(W3C, "01")), record("m2", expired("m2"))];
+    run(&desk, records, INVOCATIONS).await;
+    let segments = sent(&desk, &daemon, 8).await;
+
+    let (produced, lambdas) = ("1-4bf92f35-77b34da6a3ce929d0e0e4736", "1-6af84039-c2029f7c3ddb565ad52f1ac6");
+    let invocation = segments.iter().find(|segment| segment["parent_id"] == "bdf943552fd52cd3").unwrap();
+    for (message_id, trace_id, parent) in
+        [("m1", produced, "00f067aa0ba902b7"), ("m2", lambdas, invocation["id"].as_str().unwrap())]
+    {
+        let process = of_message(&segments, message_id);
+        assert_eq!(process["name"], "process reservation-events");
+        assert_eq!((&process["trace_id"], &process["parent_id"]), (&json!(trace_id), &json!(parent)));
+        let annotations = &process["annotations"];
+        assert_eq!(annotations["reservation_worker_outcome"], "success");
+        assert_eq!(annotations["reservation_worker_reservation_id"], message_id);
+        assert_eq!(annotations["faas_invocation_id"], "request-1", "the link to the invocation");
+        let calls: Vec<_> = segments.iter().filter(|segment| segment["parent_id"] == process["id"]).collect();
+        assert_eq!(calls.len(), if message_id == "m1" { 3 } else { 2 });
+        for call in &calls {
+            assert_eq!((&call["trace_id"], &call["namespace"]), (&json!(trace_id), &json!("remote")));
+            assert!(call["end_time"].as_f64() >= call["start_time"].as_f64());
+        }
+        let sent = desk.services.calls_for(message_id);
+        let id = |traceparent: &str| traceparent[36..52].to_owned();
+        for call in &sent {
+            let span_id = id(&call.headers["traceparent"]);
+            assert!(calls.iter().any(|segment| segment["id"] == span_id), "{span_id} in {calls:#?}");
+        }
+        let inventory = calls.iter().find(|call| call["name"] == "inventory").unwrap();
+        assert_eq!(inventory["annotations"]["rpc_response_status_code"], "OK");
+        let patch = calls.iter().find(|call| call["http"]["response"]["status"] == 200).unwrap();
+        assert_eq!(
+            (&patch["name"], &patch["http"]["request"]["method"]),
+            (&json!("reservation-api"), &json!("PATCH"))
+        );
+    }
+    let refused = segments
+        .iter()
+        .find(|segment| segment.get("http").is_some_and(|http| http["response"]["status"] == 503));
+    let refused = refused.unwrap();
+    assert_eq!(
+        (&refused["fault"], &refused["annotations"]["error_type"]),
+        (&json!(true), &json!("503")),
+        "{refused:#?}"
+    );
+    let exception = &refused["cause"]["exceptions"][0];
+    assert_eq!((&exception["type"], &exception["message"]), (&json!("503"), &json!("reservation API: 503")));
+}
+
+#[tokio::test]
+async fn a_record_says_why_it_failed() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(422)));
+    run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    let segments = sent(&desk, &daemon, 3).await;
+    let failed = of_message(&segments, "m1");
+    assert_eq!(failed["fault"], true);
+    let exception = &failed["cause"]["exceptions"][0];
+    assert_eq!(
+        (&exception["type"], &exception["message"]),
+        (&json!("reservation_api_rejected"), &json!("reservation API: 422"))
+    );
+}
+
+#[tokio::test]
+async fn of_a_record_whose_producer_does_not_sample_there_is_nothing() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    let records = vec![traced("m1", &traceparent(W3C, "00")), record("m2", expired("m2"))];
+    let ran = run(&desk, records, INVOCATIONS).await;
+    assert_eq!(ran.line("m1")["trace_id"], W3C);
+    let segments = sent(&desk, &daemon, 4).await;
+    assert!(segments.iter().all(|segment| !json!(segment).to_string().contains("4bf92f35")), "{segments:#?}");
+    of_message(&segments, "m2");
+}
+
+#[tokio::test]
+async fn the_daemon_is_sent_nothing_when_there_is_a_collector() {
+    let (daemon, collector) = (Daemon::start().await.unwrap(), super::Traced::start(&[]).await);
+    let (address, endpoint) = (daemon.address().unwrap(), collector.collector.endpoint());
+    let desk =
+        Desk::with(&[("AWS_XRAY_DAEMON_ADDRESS", &address), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)])
+            .await;
+    desk.hold("m1");
+    run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    desk.flush(LONG).await;
+    assert_eq!(collector.collector.spans().len(), 4);
+    assert_eq!(daemon.documents().unwrap(), [Value::Null; 0]);
+}
+
+/// The daemon reads while it is sent to: a socket holds a few hundred datagrams.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_of_one_trace_arrives_whole() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    let ids: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| desk.hold(id));
+    run(&desk, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+    let reading = tokio::spawn(async move { documents(&daemon, 301).await });
+    desk.flush(LONG).await;
+    assert_eq!(reading.await.unwrap().len(), 301);
+}

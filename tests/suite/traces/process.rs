@@ -1,0 +1,45 @@
+//! The function as a process: when its spans are sent, and where to in Lambda.
+
+use std::path::Path;
+
+use reservation_worker_local::runtime_api::Function;
+use reservation_worker_local::trace_receivers::{Collector, Daemon, segments};
+use reservation_worker_local::{Hold, Services};
+
+use super::LONG;
+use crate::desk::{expired, sqs};
+
+async fn start(services: &Services, variable: &str, value: String) -> Function {
+    let mut variables = services.environment();
+    variables.insert(variable.to_owned(), value);
+    Function::start(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), variables).await.unwrap()
+}
+
+async fn invoke(function: &mut Function, services: &Services) {
+    let (reservation_id, event_id) = ("r1".to_owned(), "evt_1".to_owned());
+    let seat_ids = vec!["r1/A-1".to_owned(), "r1/A-2".to_owned()];
+    services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+    assert_eq!(invoked.response.unwrap()["batchItemFailures"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test]
+async fn the_response_is_out_before_spans_and_metrics_are_sent() {
+    let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
+    let mut function = start(&services, "OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()).await;
+    invoke(&mut function, &services).await;
+    assert_eq!((collector.requests(), services.cloudwatch().calls()), (0, 0));
+    function.idle().await.unwrap();
+    assert_eq!((collector.requests(), services.cloudwatch().calls()), (1, 1));
+    assert_eq!(collector.spans().len(), 4);
+}
+
+#[tokio::test]
+async fn spans_go_to_the_daemon_that_lambda_names() {
+    let (services, daemon) = (Services::start().await.unwrap(), Daemon::start().await.unwrap());
+    let mut function = start(&services, "AWS_XRAY_DAEMON_ADDRESS", daemon.address().unwrap()).await;
+    invoke(&mut function, &services).await;
+    function.idle().await.unwrap();
+    let documents = daemon.documents().unwrap();
+    assert_eq!(documents.iter().flat_map(segments).count(), 4, "{documents:#?}");
+}
