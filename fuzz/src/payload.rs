@@ -92,8 +92,8 @@ struct Offline(Worker);
 impl Handler for Offline {
     type Job = Reading;
 
-    fn read(&self, record: &Record, context: &Context) -> Reading {
-        self.0.read(record, context)
+    fn read(&self, record: &Record) -> Reading {
+        self.0.read(record)
     }
 
     async fn work(&self, reading: &Reading, deadline: Deadline) -> Outcome {
