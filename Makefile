@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools
+.PHONY: help tools demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -85,6 +85,18 @@ soak: ## live SEEDS=10000 lives of the function in bad weather, each drawn from 
 	SIMULATION_FIRST=$(or $(SEED),0) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation no_seed -- --nocapture
 
+FUZZ := .tools/bin/cargo-fuzz
+FUZZ_VERSION := 0.13.1
+TARGETS := event payload reservation_api inventory
+SECONDS := 60
+# What is found on the way stays in fuzz/target; an input that breaks a rule goes to fuzz/artifacts.
+fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, from fuzz/corpus and events on
+	@cargo +nightly --version >/dev/null 2>&1 || \
+	  { echo "error: a nightly toolchain is missing: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	$(call require,c++,your package manager: libFuzzer is C++)
+	$(foreach target,$(TARGETS),mkdir -p fuzz/target/found/$(target) && RUSTUP_TOOLCHAIN=nightly $(FUZZ) run $(target) \
+	  fuzz/target/found/$(target) fuzz/corpus/$(target) events -- -max_total_time=$(SECONDS) -timeout=10 &&) true
+
 # The parameters that each take another road through the template.
 VARIANTS := QueueType=standard QueueType=fifo
 lint-template: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -144,6 +156,10 @@ $(TOOLS): tools.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
 	@touch $@
+
+$(FUZZ):
+	$(require_cargo)
+	cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root .tools
 
 $(DEPLOY_TOOLS): deploy-tools.txt $(TOOLS)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r deploy-tools.txt

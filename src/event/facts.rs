@@ -149,9 +149,10 @@ impl<'a> Facts<'a> {
 
     /// Of optional facts that some producers write as numbers.
     fn text_or_number(&self, name: &str, pick: Pick) -> Result<Option<String>, ParseError> {
-        let number = self.find(pick).and_then(|(_, raw)| read::<serde_json::Number>(raw));
+        let number = self.find(pick).filter(|(_, raw)| read::<serde_json::Number>(raw).is_some());
         match number {
-            Some(number) => Ok(Some(number.to_string())),
+            // As it is written: a float would round what has more than 16 digits.
+            Some((_, raw)) => Ok(Some(raw.get().to_owned())),
             None => Ok(self.text(name, pick)?.map(|(_, text)| text)),
         }
     }

@@ -12,6 +12,7 @@ use crate::desk::{Desk, Ran, sqs};
 use crate::table::{GET, Kind, PATCH, PATIENT, never_logged, operations, patient};
 use crate::wire::Server;
 
+mod http2;
 mod strange;
 mod tls;
 
@@ -57,6 +58,22 @@ async fn the_token_goes_to_the_reservation_api_alone_and_never_into_the_log() {
     let refused = desk.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
     never_logged(&ran, TOKEN);
     never_logged(&refused, TOKEN);
+}
+
+#[tokio::test]
+async fn a_redirect_takes_no_token_to_another_host() {
+    let elsewhere = Server::replying("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let location = format!("{}/internal/reservations/x", elsewhere.base());
+    let desk = patient(&[("RESERVATION_API_TOKEN", "a-very-secret-token")]).await;
+    for status in [301, 302, 303, 307, 308] {
+        let ids = [format!("astray{status}"), format!("good{status}")];
+        desk.services.fault(Fault::on(PATCH, &ids[0], Effect::http(status).with_location(&location)));
+        let ran = pay(&desk, &ids).await;
+        assert_eq!(ran.returned(), [&ids[0]]);
+        assert_eq!(ran.reason(&ids[0]), format!("reservation API: {status}"));
+        assert_eq!(operations(&desk, &ids[0]), [PATCH; 3]);
+    }
+    assert_eq!(elsewhere.accepted(), 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, Ran, sqs};
 
+mod hostile;
 mod identifiers;
 mod payments;
 mod poison;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod desk;
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
 mod table;
 mod wire;
 
@@ -11,6 +13,7 @@ mod batch;
 mod breakers;
 mod clients;
 mod config;
+mod corpus;
 mod events;
 mod logs;
 mod metrics;

@@ -1,9 +1,12 @@
 //! Services that are not what they should be: too much, too slow, not HTTP, nothing at all.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use reservation_worker_local::{Effect, Fault, SeatState, Services};
 use rustls::RootCertStore;
 use serde_json::json;
@@ -249,6 +252,39 @@ async fn the_content_type_of_a_reply_is_not_looked_at() {
         let ran = desk.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
         assert_eq!(ran.outcome("m-1"), "success");
         assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_neither_asked_for_nor_unpacked() {
+    let reservation = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"], "user_id": "user_1"});
+    let bomb = format!("{reservation}{}", " ".repeat(32 << 20));
+    for text in [reservation.to_string(), bomb] {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let body = gzip.finish().unwrap();
+        assert!(body.len() < 64 << 10, "{} bytes would not be read anyway", body.len());
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n";
+        let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+        let reply = [head.as_bytes(), &body].concat();
+        let (asked, mut requests) = mpsc::unbounded_channel();
+        let server = Server::start(move |mut stream| {
+            let (reply, asked) = (reply.clone(), asked.clone());
+            async move {
+                asked.send(request(&mut stream).await.to_lowercase()).unwrap();
+                let _ = stream.write_all(&reply).await;
+            }
+        })
+        .await;
+        let desk = with_api(&server, &[]).await;
+
+        let records =
+            [("m-1", Kind::Approved.event_without_facts("r1")), ("m-2", Kind::Approved.event("r1"))];
+        let ran = tokio::time::timeout(GUARD, desk.run(sqs(records))).await.unwrap();
+
+        // A reservation cannot be read; the status line can.
+        assert_eq!((ran.outcome("m-1"), ran.outcome("m-2")), ("retried", "success"));
+        assert!(!requests.recv().await.unwrap().contains("accept-encoding"));
     }
 }
 

@@ -6,6 +6,7 @@ use reservation_worker::reservation::{Id, Seats};
 use serde_json::{Value, json};
 
 use super::json;
+use crate::fuzz::event::shapes;
 
 /// The marker stands where a value can stand, and must not come back in an error.
 const PRIVATE: &str = "ZZ-private-ZZ";
@@ -37,46 +38,6 @@ fn event() -> impl Strategy<Value = Event> {
         (any_hold(), prop::option::of(text()))
             .prop_map(|(hold, error_code)| Event::PaymentFailed { hold, error_code }),
     ]
-}
-
-/// The event's facts as JSON.
-fn facts(event: &Event) -> Value {
-    let Hold { reservation_id, event_id, seats } = event.hold();
-    let mut facts = json!({
-        "reservation_id": reservation_id.as_str(),
-        "event_id": event_id.as_ref().map(Id::as_str),
-        "seat_ids": seats.as_ref().map(Seats::ids),
-        "qty": seats.as_ref().map(Seats::quantity),
-    });
-    match event {
-        Event::PaymentApproved { payment_intent_id, user_id, .. } => {
-            facts["payment_intent_id"] = json!(payment_intent_id);
-            facts["user_id"] = json!(user_id);
-        }
-        Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
-        _ => {}
-    }
-    facts
-}
-
-/// The four shapes that carry any event, and each as a string that holds it.
-fn shapes(event: &Event) -> Vec<String> {
-    let (event_type, facts) = (event.event_type().as_str(), facts(event));
-    let mut bare = facts.clone();
-    bare["type"] = json!(event_type);
-    let mut shapes = vec![
-        json!({ "detail-type": event_type, "detail": facts }),
-        json!({ "type": event_type, "detail": facts }),
-        json!({
-            "type": event_type,
-            "reservation_id": facts["reservation_id"],
-            "event_id": facts["event_id"],
-            "payload": facts,
-        }),
-        bare,
-    ];
-    shapes.extend(shapes.clone().into_iter().map(|shape| Value::from(shape.to_string())));
-    shapes.iter().map(Value::to_string).collect()
 }
 
 proptest! {

@@ -1,0 +1,136 @@
+//! The event parser: a body is an event that survives writing and reading, or an error that names a field.
+
+use reservation_worker::event::{self, Event, Hold, ParseError};
+use reservation_worker::reservation::{Id, Seats};
+use serde_json::{Value, json};
+
+/// The input is the body of a record.
+pub fn check(body: &[u8]) {
+    let Ok(body) = std::str::from_utf8(body) else { return };
+    let parse = |body: &str| event::parse(Some(body)).map(|parsed| parsed.event);
+    let parsed = parse(body);
+    match &parsed {
+        Ok(event) => {
+            check_event(event);
+            for shape in shapes(event) {
+                assert_eq!(parse(&shape).as_ref(), Ok(event), "{shape}");
+            }
+        }
+        Err(error) => check_error(error),
+    }
+    if body.trim_ascii_start().starts_with('{') {
+        assert_eq!(parse(&Value::from(body).to_string()), parsed, "in a string it means something else");
+    }
+}
+
+/// What goes into a path, a header and a log line is fit for it, and what a workflow needs is there.
+fn check_event(event: &Event) {
+    let Hold { reservation_id, event_id, seats } = event.hold();
+    for id in [Some(reservation_id), event_id.as_ref()].into_iter().flatten() {
+        let id = id.as_str();
+        let allowed = |char: char| char.is_ascii_alphanumeric() || "._:-".contains(char);
+        assert!((1..=128).contains(&id.len()) && id.chars().all(allowed), "{id:?}");
+        assert!(id.starts_with(|first: char| first.is_ascii_alphanumeric()), "{id:?}");
+    }
+    if let Some(seats) = seats {
+        assert!((1..=10_000).contains(&seats.quantity()), "{seats:?}");
+        assert!(seats.ids().iter().all(|id| (1..=64).contains(&id.chars().count())), "{seats:?}");
+        assert!(seats.ids().is_empty() || seats.ids().len() == seats.quantity() as usize, "{seats:?}");
+    }
+    match event {
+        Event::ReservationExpired(hold) => assert!(hold.event_id.is_some(), "seats of no event"),
+        Event::PaymentApproved { payment_intent_id, .. } => {
+            assert!(!payment_intent_id.is_empty(), "no payment");
+        }
+        Event::PaymentFailed { .. } | Event::PaymentUnderway(_) => {}
+    }
+}
+
+const FIELDS: [&str; 17] = [
+    "body",
+    "type",
+    "detail-type",
+    "detail",
+    "payload",
+    "reservation_id",
+    "event_id",
+    "seat_ids",
+    "qty",
+    "quantity",
+    "payment_intent_id",
+    "payment_id",
+    "user_id",
+    "error_code",
+    "trace_id",
+    "event_type",
+    "status",
+];
+
+/// The path is one that the contract knows, and the reason is ours: nothing of either is the body's.
+fn check_error(error: &ParseError) {
+    let error = error.to_string();
+    let (path, reason) = error.split_once(": ").unwrap_or_default();
+    let field = path.strip_prefix("detail.").or(path.strip_prefix("payload.")).unwrap_or(path);
+    let field = match field.split_once('[') {
+        Some((list, place)) => {
+            assert!(place.strip_suffix(']').is_some_and(|place| place.parse::<u16>().is_ok()), "{error}");
+            list
+        }
+        None => field,
+    };
+    assert!(FIELDS.contains(&field), "{error}");
+    let is_ours = |char: char| char.is_ascii_alphanumeric() || " ,._:-".contains(char);
+    assert!((1..100).contains(&reason.len()) && reason.chars().all(is_ours), "{error}");
+}
+
+/// The shapes that carry the event, and each as a string that holds it.
+pub fn shapes(event: &Event) -> Vec<String> {
+    let (event_type, facts) = (event.event_type().as_str(), facts(event));
+    let mut shapes = match event {
+        // The payment simulator's alone.
+        Event::PaymentUnderway(_) => {
+            vec![json!({ "detail-type": "Payment Status Updated", "detail": facts })]
+        }
+        _ => {
+            let mut bare = facts.clone();
+            bare["type"] = json!(event_type);
+            vec![
+                json!({ "detail-type": event_type, "detail": facts }),
+                json!({ "type": event_type, "detail": facts }),
+                json!({
+                    "type": event_type,
+                    "reservation_id": facts["reservation_id"],
+                    "event_id": facts["event_id"],
+                    "payload": facts,
+                }),
+                bare,
+            ]
+        }
+    };
+    shapes.extend(shapes.clone().into_iter().map(|shape| Value::from(shape.to_string())));
+    shapes.iter().map(Value::to_string).collect()
+}
+
+/// The event's facts as JSON.
+fn facts(event: &Event) -> Value {
+    let Hold { reservation_id, event_id, seats } = event.hold();
+    let mut facts = json!({
+        "reservation_id": reservation_id.as_str(),
+        "event_id": event_id.as_ref().map(Id::as_str),
+        "seat_ids": seats.as_ref().map(Seats::ids),
+        "qty": seats.as_ref().map(Seats::quantity),
+    });
+    match event {
+        Event::ReservationExpired(_) => {}
+        Event::PaymentApproved { payment_intent_id, user_id, .. } => {
+            facts["payment_intent_id"] = json!(payment_intent_id);
+            facts["user_id"] = json!(user_id);
+        }
+        Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
+        Event::PaymentUnderway(_) => {
+            facts["event_type"] = json!("payment.status_updated");
+            facts["status"] = json!("PAYMENT_STATUS_PENDING");
+        }
+    }
+    facts
+}

@@ -1,0 +1,190 @@
+//! The reservation API's reply, over a socket: it means what the contract says and nothing else.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reservation_worker::config::Config;
+use reservation_worker::fault::{Fault, Faulty};
+use reservation_worker::reason::Reason;
+use reservation_worker::reservation::{Ending, Id};
+use reservation_worker::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
+use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::metrics::Metrics;
+use rustls::RootCertStore;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+const ASKED_FOR: &str = "r-1";
+const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+
+/// The first line of the input is the status, the rest the body. Reads get it with a 200.
+pub fn check(input: &[u8]) {
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let (line, body) = (&input[..end], &input[end + 1..]);
+    let Some(status) = std::str::from_utf8(line).ok().and_then(|line| line.parse::<u16>().ok()) else {
+        return;
+    };
+    // Those without a body of their own, or without an end, are other tests' affair.
+    if !matches!(status, 200..=203 | 206..=303 | 305..=599) {
+        return;
+    }
+    let (ended, read) = STAND.with(|stand| stand.ask(status, body));
+    check_read(&read, body);
+    let code = serde_json::from_slice(body).ok().and_then(|body: Value| code(&body));
+    match (status, code) {
+        (200..300, _) => assert!(matches!(ended, Ok(Answer::Done(_))), "{ended:?}"),
+        (401 | 403 | 408 | 412 | 425 | 429, _) => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+        (400..500, Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
+        // The reservation itself says how it stands.
+        (409, None) => match read.map(|reservation| reservation.ending) {
+            Ok(Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
+            _ => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+        },
+        (400..500, None) => assert_eq!(fault(&ended), Some("rejected"), "{ended:?}"),
+        _ => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+    }
+}
+
+/// A reservation is that which was asked for, and an object.
+fn check_read(read: &Result<Reservation, Error>, body: &[u8]) {
+    let body = serde_json::from_slice::<Map<String, Value>>(body);
+    let is_reservation = body.as_ref().is_ok_and(|body| match body.get("reservation_id") {
+        Some(Value::String(id)) => id.is_empty() || id == ASKED_FOR,
+        _ => true,
+    });
+    assert_eq!(read.is_ok(), is_reservation, "{read:?}");
+    let (Ok(reservation), Ok(body)) = (read, body) else { return };
+    let said = |name: &str| body.get(name).and_then(Value::as_str);
+    assert_eq!(
+        reservation.ending.map(Ending::as_str),
+        said("status").filter(|status| ENDINGS.contains(status))
+    );
+    assert!(reservation.event_id.as_ref().is_none_or(|id| Some(id.as_str()) == said("event_id")));
+    if let Some(seats) = &reservation.seats {
+        let listed = body.get("seat_ids").and_then(Value::as_array);
+        assert_eq!(seats.ids().len(), listed.map_or(0, Vec::len), "seats are lost or made up");
+        assert!(seats.quantity() > 0);
+    }
+}
+
+const ENDINGS: [&str; 3] = ["CONFIRMED", "CANCELLED", "EXPIRED"];
+
+fn code(body: &Value) -> Option<Ending> {
+    match body.get("error")?.get("code")?.as_str()? {
+        "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
+        "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
+        "RESERVATION_EXPIRED" => Some(Ending::Expired),
+        _ => None,
+    }
+}
+
+/// What an error asks for, after a look at its code and its words.
+fn fault(told: &Result<Answer, Error>) -> Option<&'static str> {
+    let error = told.as_ref().err()?;
+    let text = error.to_string();
+    let is_ours = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
+    assert!(text.len() < 200 && text.chars().all(is_ours), "{text:?}");
+    let is_rejected = error.code() == Reason::ReservationApiRejected;
+    match error.fault() {
+        Fault::Rejected => assert!(is_rejected, "{error:?}"),
+        Fault::Transient { retry_after } => {
+            assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= LONGEST_BACKOFF), "{error:?}");
+        }
+        Fault::NotCalled(_) => panic!("it was called"),
+    }
+    Some(if is_rejected { "rejected" } else { "transient" })
+}
+
+thread_local! {
+    static STAND: Stand = Stand::start();
+}
+
+/// A server that gives this reply, and the function's client of it.
+struct Stand {
+    runtime: Runtime,
+    reply: Arc<Mutex<Reply>>,
+    client: ReservationApi,
+}
+
+#[derive(Default)]
+struct Reply {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Stand {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reply = Arc::<Mutex<Reply>>::default();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let replies = reply.clone();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream, replies.clone()));
+            }
+        });
+        let config = Config::from_lookup(|variable| match variable {
+            "INVENTORY_GRPC_ADDR" => Some("localhost:1".to_owned()),
+            "RESERVATION_API_BASE" => Some(base.clone()),
+            "RESERVATION_API_TIMEOUT_MS" => Some("60000".to_owned()),
+            "BREAKER_FAILURES" => Some("0".to_owned()),
+            _ => None,
+        });
+        let config = config.unwrap();
+        let client = ReservationApi::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
+        Self { runtime, reply, client }
+    }
+
+    /// Asks to confirm a payment, and for the reservation; once each, for no time is left for more.
+    fn ask(&self, status: u16, body: &[u8]) -> (Result<Answer, Error>, Result<Reservation, Error>) {
+        *self.reply.lock().unwrap() = Reply { status, body: body.to_owned() };
+        let id = Id::new(ASKED_FOR).unwrap();
+        let transition = Transition {
+            reservation_id: &id,
+            to: Ending::Confirmed,
+            payment_intent_id: Some("pay-1"),
+            reason: None,
+            error_code: None,
+        };
+        let deadline = Deadline::within(Duration::ZERO);
+        self.runtime.block_on(async {
+            (self.client.end(&transition, deadline).await, self.client.read(&id, deadline).await)
+        })
+    }
+}
+
+async fn serve(stream: TcpStream, reply: Arc<Mutex<Reply>>) {
+    let mut stream = BufStream::new(stream);
+    while let Some(method) = request(&mut stream).await {
+        let bytes = {
+            let Reply { status, body } = &*reply.lock().unwrap();
+            let status = if method == "GET" { 200 } else { *status };
+            let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        };
+        if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads a request; its method.
+async fn request(stream: &mut BufStream<TcpStream>) -> Option<String> {
+    let (mut method, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        match line.trim_end().split_once(' ') {
+            None if method.is_none() => return None,
+            None => break,
+            Some(("content-length:", value)) => length = value.parse().unwrap(),
+            Some((word, _)) => _ = method.get_or_insert(word.to_owned()),
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).await.ok()?;
+    method
+}
