@@ -1,7 +1,9 @@
 //! What the log never holds: a body, a token, a card, a user's name, a line that somebody else wrote.
 
+use std::io;
 use std::time::Duration;
 
+use reservation_worker::fault::cause;
 use reservation_worker::telemetry::logs;
 use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation};
@@ -107,6 +109,13 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
             assert!(!format!("{spans:?}").contains(hidden), "{hidden} shows in {spans:#?}");
         }
     }
+}
+
+#[test]
+fn what_the_other_side_wrote_is_nowhere_in_the_cause_of_a_broken_connection() {
+    let written = io::Error::new(io::ErrorKind::InvalidData, "SECRET");
+    assert_eq!(cause(&written).unwrap(), "invalid data");
+    assert_eq!(cause(&io::Error::other(written)).unwrap(), "invalid data");
 }
 
 #[tokio::test]
