@@ -15,6 +15,10 @@ use crate::fault::{Fault, Faulty};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
+/// Bytes of a header; W3C wants so many of a `tracestate` to be passed on. The producer writes it, and a server
+/// that finds it too long would refuse a good record for good.
+const LONGEST_FIELD: usize = 512;
+
 /// A service that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -143,7 +147,8 @@ impl<'a> Call<'a> {
             ("x-trace-id", trace_id.to_string()),
             ("x-amzn-trace-id", span_context_to_string(&stateless).unwrap_or_default()),
         ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let fits = |value: &str| (1..=LONGEST_FIELD).contains(&value.len());
+        for (name, value) in fields.into_iter().filter(|(_, value)| fits(value)) {
             // A tracestate may hold what no header can.
             headers.extend(HeaderValue::try_from(value).map(|value| (HeaderName::from_static(name), value)));
         }

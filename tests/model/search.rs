@@ -44,14 +44,13 @@ pub fn all(scenario: &Scenario) -> Found {
         ends += usize::from(ended);
         for action in actions {
             let next = world.after(scenario, action);
-            let broken = world.broken_by(&next).or_else(|| next.broken(scenario));
+            if let Some(invariant) = world.broken_by(&next).or_else(|| next.broken(scenario)) {
+                let story = [story(&visits, visited), vec![action]].concat();
+                return Found { states: visits.len(), ends, broken: Some(Broken { invariant, story }) };
+            }
             if let Entry::Vacant(entry) = seen.entry(next.clone()) {
                 entry.insert(visits.len());
                 visits.push((next, visited, Some(action)));
-                if let Some(invariant) = broken {
-                    let story = story(&visits, visits.len() - 1);
-                    return Found { states: visits.len(), ends, broken: Some(Broken { invariant, story }) };
-                }
             }
         }
         visited += 1;

@@ -103,6 +103,23 @@ async fn a_record_of_no_trace_sends_no_headers_of_one() {
     }
 }
 
+/// W3C wants 512 characters to be passed on; many times that, and a server refuses the headers for good.
+#[tokio::test]
+async fn a_tracestate_that_is_too_long_is_not_passed_on() {
+    let traced = Traced::start(&[]).await;
+    for (id, member, passed_on) in [("short", 245, true), ("long", 256, false)] {
+        traced.desk.hold(id);
+        let state = format!("a={0},b={0}", "x".repeat(member));
+        let mut record = super::traced(id, &traceparent(W3C, "01"));
+        record["messageAttributes"]["tracestate"] = json!({ "stringValue": state, "dataType": "String" });
+        let (ran, _) = traced.run(vec![record], SAMPLED).await;
+        assert_eq!(ran.outcome(id), "success");
+        for call in traced.desk.services.calls_for(id) {
+            assert_eq!(call.headers.get("tracestate") == Some(&state), passed_on, "{id}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_tracestate_that_cannot_be_sent_costs_nothing_but_itself() {
     let traced = Traced::start(&[]).await;
