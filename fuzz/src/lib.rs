@@ -2,6 +2,8 @@
 //!
 //! `fuzz_targets/` runs them with libFuzzer, `tests/suite` with every file of the corpus on any toolchain.
 
+#![forbid(unsafe_code)]
+
 pub mod event;
 pub mod inventory;
 pub mod payload;

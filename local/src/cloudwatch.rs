@@ -75,6 +75,8 @@ pub enum Answer {
     Normal,
     /// An error, and nothing is taken.
     Fails(u16, &'static str),
+    /// As CloudWatch would, so many calls from the first one on; then it is throttled.
+    Throttled(usize),
     /// None, and nothing is taken.
     Hang,
     /// None, but what was sent is taken.
@@ -134,10 +136,15 @@ impl Drop for CloudWatch {
 }
 
 async fn put(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    *locked(&shared.calls) += 1;
+    let calls = {
+        let mut calls = locked(&shared.calls);
+        *calls += 1;
+        *calls
+    };
     let answer = locked(&shared.answer).clone();
     match answer {
-        Answer::Normal | Answer::HangWhenTaken => {}
+        Answer::Throttled(taken) if calls > taken => return refused(400, "ThrottlingException", "slower"),
+        Answer::Normal | Answer::HangWhenTaken | Answer::Throttled(_) => {}
         Answer::Fails(status, code) => return refused(status, code, code),
         Answer::Hang => return std::future::pending().await,
     }

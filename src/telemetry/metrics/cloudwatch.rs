@@ -25,40 +25,41 @@ pub struct CloudWatch {
     client: OnceCell<Client>,
 }
 
-/// Why metrics were not taken.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) reason: String,
-    /// It is the metrics' own fault: they will never be taken.
-    pub(super) is_final: bool,
-}
-
 impl CloudWatch {
     /// Uses the client that is given, if one is; else one as the environment describes it.
     pub fn new(namespace: String, client: OnceCell<Client>) -> Self {
         Self { namespace, client }
     }
 
-    /// Sends a period, in several calls if it is too large for one.
-    pub(super) async fn put(&self, period: &Period) -> Result<(), Refused> {
+    /// Sends what is left of a period, in several calls if it is too large for one; those that were answered
+    /// are not made again.
+    ///
+    /// # Errors
+    ///
+    /// Why a call was not taken. What never will be is told and given up.
+    pub(super) async fn put(&self, period: &mut Period) -> Result<(), String> {
         let connect = async || Client::new(&aws::config(None).await);
         let client = self.client.get_or_init(connect).await;
         let data: Vec<_> = period.series().iter().flat_map(|series| data(series, period.began)).collect();
-        for data in data.chunks(DATA) {
+        for data in data[period.sent.min(data.len())..].chunks(DATA) {
             let call =
                 client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data.to_vec()));
             // What is not taken is kept, and sent with what comes after it.
             let once = Builder::new().retry_config(RetryConfig::disabled());
-            call.customize().config_override(once).send().await.map_err(|error| Refused {
-                reason: aws::reason(&error),
-                is_final: error.as_service_error().is_some_and(is_final),
-            })?;
+            if let Err(error) = call.customize().config_override(once).send().await {
+                let reason = aws::reason(&error);
+                if !error.as_service_error().is_some_and(is_final) {
+                    return Err(reason);
+                }
+                tracing::error!(reason, "metrics refused: they are lost");
+            }
+            period.sent += data.len();
         }
         Ok(())
     }
 }
 
-/// By the code, which is written with and without `Exception`, as the protocol goes.
+/// Whether it is the metrics' own fault, by the code, which is written with and without `Exception`, as the protocol goes.
 fn is_final(error: &PutMetricDataError) -> bool {
     let codes = ["InvalidParameter", "MissingParameter", "MissingRequiredParameter", "Validation"];
     error.code().is_some_and(|code| codes.iter().any(|start| code.starts_with(start)))

@@ -38,6 +38,7 @@ pub(super) struct Pace {
     last: Option<Moment>,
     /// In a row.
     failures: u32,
+    has_succeeded: bool,
 }
 
 impl Pace {
@@ -49,18 +50,19 @@ impl Pace {
         self.last.is_none_or(|last| now.since(last) >= interval.min(LONGEST_INTERVAL))
     }
 
-    /// Nothing was ever sent, or tried to be.
-    pub(super) fn is_first(&self) -> bool {
-        self.last.is_none()
+    /// A try gets more time that has a client or a connection to make, or comes after one that was perhaps
+    /// only too slow: cut off each time, what is taken without an answer would be counted each time.
+    pub(super) fn is_patient(&self) -> bool {
+        !self.has_succeeded || self.failures == 1
     }
 
     pub(super) fn succeeded(&mut self, now: Moment) {
-        *self = Self { last: Some(now), failures: 0 };
+        *self = Self { last: Some(now), failures: 0, has_succeeded: true };
     }
 
     /// Whether this failure is the first in a row.
     pub(super) fn failed(&mut self, now: Moment) -> bool {
-        *self = Self { last: Some(now), failures: self.failures.saturating_add(1) };
+        (self.last, self.failures) = (Some(now), self.failures.saturating_add(1));
         self.failures == 1
     }
 }
@@ -81,9 +83,9 @@ mod tests {
     fn it_is_due_at_first_and_then_after_the_interval_by_either_clock() {
         let start = Moment::now();
         let mut pace = Pace::default();
-        assert!(pace.is_due(start, false) && pace.is_first());
+        assert!(pace.is_due(start, false) && pace.is_patient());
         pace.succeeded(start);
-        assert!(!pace.is_first());
+        assert!(!pace.is_patient());
         for (monotonic, wall, due) in
             [(9, 9, false), (10, 0, true), (10, -3_600, true), (0, 10, true), (9, -5, false)]
         {
@@ -102,6 +104,10 @@ mod tests {
             assert!(!pace.is_due(after(start, seconds - 1, 0), true));
             assert!(pace.is_due(after(start, seconds, 0), false));
         }
+        assert!(pace.is_patient(), "it has never succeeded");
+        pace.succeeded(start);
+        let patient = [(); 3].map(|()| (pace.failed(start), pace.is_patient()).1);
+        assert_eq!(patient, [true, false, false], "the second of a row");
         pace.succeeded(start);
         assert!(pace.is_due(after(start, 10, 0), false));
         assert!(pace.failed(start), "a new streak");

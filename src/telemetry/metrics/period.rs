@@ -13,6 +13,8 @@ pub(super) struct Period {
     /// When its first value was recorded.
     pub(super) began: SystemTime,
     pub(super) is_empty: bool,
+    /// So many of its data are sent, and not to be sent again: from then on it stays as it is.
+    pub(super) sent: usize,
     /// For each metric a cell for each combination of its dimensions' values, the last dimension's first.
     cells: Vec<Vec<Cell>>,
 }
@@ -45,7 +47,7 @@ impl Period {
             let sizes = metric.dimensions().iter().map(|dimension| dimension.size());
             vec![Cell::empty(metric); sizes.product()]
         });
-        Self { began, is_empty: true, cells: cells.into() }
+        Self { began, is_empty: true, sent: 0, cells: cells.into() }
     }
 
     /// Counts so many, or adds the value, under the labels at these places of the finest dimensions' values.

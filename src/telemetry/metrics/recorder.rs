@@ -37,7 +37,7 @@ impl Recorder {
 
     /// What is recorded in.
     pub(super) fn current(&mut self) -> &mut Period {
-        if self.periods.is_empty() {
+        if self.periods.back().is_none_or(|last| last.sent > 0) {
             self.periods.push_back(Period::new(SystemTime::now()));
         }
         let last = self.periods.len() - 1;
@@ -56,7 +56,9 @@ impl Recorder {
     pub(super) fn put_back(&mut self, mut unsent: VecDeque<Period>) {
         for newer in self.periods.drain(..).filter(|period| !period.is_empty) {
             match unsent.back_mut() {
-                Some(older) if minute(older.began) == minute(newer.began) => older.merge(&newer),
+                Some(older) if older.sent == 0 && minute(older.began) == minute(newer.began) => {
+                    older.merge(&newer);
+                }
                 _ => unsent.push_back(newer),
             }
         }
@@ -66,8 +68,10 @@ impl Recorder {
 
     fn bound(&mut self) {
         while self.periods.len() > MINUTES {
-            if let Some(newer) = self.periods.remove(1) {
-                self.periods[0].merge(&newer);
+            // Only the oldest can have been sent in part.
+            let oldest = usize::from(self.periods[0].sent > 0);
+            if let Some(newer) = self.periods.remove(oldest + 1) {
+                self.periods[oldest].merge(&newer);
             }
         }
     }

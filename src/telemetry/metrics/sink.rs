@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tracing::Level;
 
-use super::cloudwatch::{CloudWatch, Refused};
+use super::cloudwatch::CloudWatch;
 use super::pace::{Moment, Pace};
 use super::{Metrics, emf};
 use crate::config::{Config, MetricsSink};
@@ -66,13 +66,14 @@ impl Sink {
     }
 
     /// To be called when the response of an invocation is out: sends what is due. Takes 500 ms at most, 2 s
-    /// the first time, and never more than is `left` of the invocation's time.
+    /// until a first try has succeeded and on the second after a failure, and never more than is `left` of the
+    /// invocation's time.
     pub async fn after_response(&self, request_id: &str, left: Duration, now: Moment) {
         match &self.target {
             Target::CloudWatch(cloudwatch) => {
                 let mut pace = self.pace.lock().await;
                 if pace.is_due(now, self.metrics.is_urgent()) {
-                    let longest = if pace.is_first() { LONGEST_FIRST } else { LONGEST };
+                    let longest = if pace.is_patient() { LONGEST_FIRST } else { LONGEST };
                     let time = longest.min(left);
                     self.send(cloudwatch, &mut pace, now, time).await;
                 }
@@ -87,41 +88,48 @@ impl Sink {
         if let Target::CloudWatch(cloudwatch) = &self.target {
             let last = async {
                 let mut pace = self.pace.lock().await;
-                self.send(cloudwatch, &mut pace, Moment::now(), LONGEST_LAST).await;
+                // The connection may have gone while the environment was frozen.
+                let mut is_sent = false;
+                for _ in 0..2 {
+                    is_sent = is_sent || self.send(cloudwatch, &mut pace, Moment::now(), LONGEST_LAST).await;
+                }
             };
             // Until a call that is under way has ended there is nothing to send.
             let _ = timeout(LONGEST_LAST, last).await;
         }
     }
 
-    /// What is not taken within the time is kept: it may be counted twice, but is not lost.
-    async fn send(&self, cloudwatch: &CloudWatch, pace: &mut Pace, now: Moment, time: Duration) {
+    /// Whether all is sent. What is not taken within the time is kept: it may be counted twice, but is not lost.
+    async fn send(&self, cloudwatch: &CloudWatch, pace: &mut Pace, now: Moment, time: Duration) -> bool {
+        if time.is_zero() {
+            return false;
+        }
         let mut unsent = self.metrics.take();
-        if unsent.is_empty() || time.is_zero() {
-            return self.metrics.put_back(unsent);
+        if unsent.is_empty() {
+            return true;
         }
         let sending = async {
-            while let Some(period) = unsent.front() {
-                match cloudwatch.put(period).await {
-                    Err(Refused { reason, is_final: false }) => return Err(reason),
-                    Err(Refused { reason, is_final: true }) => {
-                        tracing::error!(reason, "metrics refused: they are lost");
-                    }
-                    Ok(()) => {}
-                }
+            while let Some(period) = unsent.front_mut() {
+                cloudwatch.put(period).await?;
                 unsent.pop_front();
             }
             Ok(())
         };
-        match timeout(time, sending).await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            Ok(()) => pace.succeeded(now),
+        let sent = match timeout(time, sending).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        {
+            Ok(()) => {
+                pace.succeeded(now);
+                true
+            }
             Err(reason) => {
                 if pace.failed(now) {
                     tracing::warn!(reason, "metrics not sent: they are kept");
                 }
+                false
             }
-        }
+        };
         self.metrics.put_back(unsent);
+        sent
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use reservation_worker::event::EventType;
 use reservation_worker::telemetry::metrics::Moment;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
+use super::values::record;
 use super::{Sent, receive_count, sent};
 use crate::desk::{Desk, expired, sqs};
 
@@ -117,17 +119,45 @@ async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 1.0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_was_taken_without_an_answer_is_sent_again() {
+    for (answer, times) in [(Answer::Hang, 1.0), (Answer::HangWhenTaken, 2.0)] {
+        let desk = Desk::new().await;
+        desk.metrics().batch_begun(3, SystemTime::now());
+        desk.services.cloudwatch().answer(answer);
+        let log = desk.after_response(Moment::now()).await;
+        let told = lines(&log);
+        assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
+        desk.services.cloudwatch().answer(Answer::Normal);
+        assert_eq!(sent(&desk).await.count("worker_batch_size", &[]), times);
+    }
+}
+
+/// Of a period that is too large for one call, the calls that were answered are not made again.
+#[tokio::test]
+async fn what_was_answered_is_not_sent_again() {
     let desk = Desk::new().await;
-    desk.metrics().batch_begun(3, SystemTime::now());
-    desk.services.cloudwatch().answer(Answer::Hang);
-    let log = desk.after_response(Moment::now()).await;
-    let told = lines(&log);
-    assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
-    tokio::time::resume();
+    let all = 60_000;
+    desk.metrics().batch_begun(all, SystemTime::now());
+    for number in 0..all {
+        let took = Duration::from_secs_f64(10_f64.powf((number / 4) as f64 / (all / 4) as f64 * 6.0 - 3.0));
+        let event_type = EventType::ALL[number % EventType::ALL.len()];
+        desk.metrics().record_ended(record(event_type, took));
+    }
+    desk.services.cloudwatch().answer(Answer::Throttled(1));
+    let start = Moment::now();
+    let log = desk.after_response(start).await;
+    assert!(log.contains("ThrottlingException"), "{log}");
+    assert_eq!(desk.services.cloudwatch().calls(), 2);
+    desk.metrics().batch_begun(1, SystemTime::now());
     desk.services.cloudwatch().answer(Answer::Normal);
-    assert_eq!(sent(&desk).await.values("worker_batch_size", &[]), [(3.0, 1.0)]);
+    desk.after_response(later(start, 10)).await;
+
+    let sent = Sent::of(desk.services.cloudwatch().take());
+    assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64);
+    assert_eq!(sent.count("worker_event_age_seconds", &[]), all as f64);
+    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), all as f64);
+    assert_eq!(sent.count("worker_batch_size", &[]), 2.0);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use reservation_worker::telemetry::metrics::{Moment, RecordEnded};
 use super::{Sent, sent};
 use crate::desk::Desk;
 
-fn record(event_type: EventType, worked: Duration) -> RecordEnded {
+pub fn record(event_type: EventType, worked: Duration) -> RecordEnded {
     let event_type = Some(event_type);
     RecordEnded {
         event_type,
