@@ -91,10 +91,11 @@ impl Report {
 
     /// What each part of the way costs, by its absence; `contenders` begin with the worker and the bare function.
     pub fn parts(&mut self, contenders: &[&Contender], rounds: &Rounds) {
-        let cpu = |name: &str| {
+        let of = |name: &str, figure: fn(&Run) -> f64| {
             let place = contenders.iter().position(|contender| contender.name == name);
-            place.map_or(f64::NAN, |place| median(rounds[place].iter().map(Goal::CPU.figure)))
+            place.map_or(f64::NAN, |place| median(rounds[place].iter().map(figure)))
         };
+        let cpu = |name| of(name, Goal::CPU.figure);
         let all = cpu("reservation worker");
         let rows = [
             ("both calls and the runtime: the bare function", cpu("bare function")),
@@ -109,6 +110,11 @@ impl Report {
         ];
         for (part, cost) in rows {
             self.parts += &format!("| {part} | {cost:.1} µs | {:.0} % |\n", cost / all * 100.0);
+        }
+        self.parts += "\n| all telemetry | CPU an event | time of a batch of 100, p50 |\n|---|--:|--:|\n";
+        for (name, contender) in [("on", "reservation worker"), ("off", "without any")] {
+            let (cpu, time) = (cpu(contender), of(contender, Goal::P50.figure));
+            self.parts += &format!("| {name} | {cpu:.1} µs | {time:.2} ms |\n");
         }
     }
 
