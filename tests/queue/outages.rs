@@ -26,7 +26,7 @@ async fn an_inventory_that_refuses_connections_is_probed_and_kills_no_event() {
     let down = outage.last().await;
     // What is refused, only the function itself can count.
     let log = outage.running.log_lines();
-    let refused = |line: &&Value| line["service"] == "inventory" && line["status"] == "Unavailable";
+    let refused = |line: &&Value| line["service"] == "inventory" && line["status"] == "UNAVAILABLE";
     outage.assert_no_storm(log.iter().filter(refused).count(), down);
     outage.stage.services.restart(Service::Inventory).await.unwrap();
     outage.end().await;
