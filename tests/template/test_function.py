@@ -105,7 +105,7 @@ class Function(unittest.TestCase):
         self.assertEqual(variables["SQS_QUEUE_URL"], "EventQueue")
         for variable in set(variables) - {"SQS_QUEUE_URL", "USE_SECRET_MANAGER", "SECRET_NAME"}:
             parameter = "".join(word.capitalize() for word in variable.split("_"))
-            parameter = {"OtelExporterOtlpEndpoint": "OtlpEndpoint"}.get(parameter, parameter)
+            parameter = parameter.replace("OtelExporterOtlp", "Otlp")
             made = Stack({**SERVICES, parameter: "given"})
             self.assertEqual(made["Worker"]["Environment"]["Variables"][variable], "given")
 
