@@ -126,6 +126,11 @@ impl<H: Handler> Batch<H> {
         }
     }
 
+    /// What works on the records.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
     /// Records spans; without this it passes those of the producers on.
     pub fn traced(self, traces: Traces) -> Self {
         Self { traces, ..self }

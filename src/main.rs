@@ -40,7 +40,9 @@ async fn main() -> ExitCode {
         let unsent = unsent.clone();
         async move { unsent.after_response(answered).await }.boxed()
     });
-    match Runtime::new(handler).layer(after_response).run().await {
+    let runtime = Runtime::new(handler).layer(after_response).run();
+    // Polled in this order: the runtime asks for its first event first.
+    match tokio::join!(biased; runtime, batch.handler().connect()).0 {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime ended");

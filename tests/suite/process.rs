@@ -9,10 +9,11 @@ use reservation_worker_local::cargo;
 use reservation_worker_local::expectations::{self, Summary};
 use reservation_worker_local::runtime_api::{Function, Invoked};
 use reservation_worker_local::trace_receivers::Collector;
-use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Services};
+use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Service, Services};
 use serde_json::{Value, json};
 
 use crate::desk::{approved, expired, record, sqs};
+use crate::wire::Server;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -218,6 +219,40 @@ async fn spans_are_sent_after_each_invocation_and_say_which_function_they_are_of
             assert_eq!(span.resource[name], value, "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_inventory_is_connected_before_the_first_event_and_that_connection_is_used() {
+    let services = Services::start().await.unwrap();
+    let inventory = Server::proxy(services.inventory_addr()).await;
+    let mut function =
+        start("reservation-worker", &services, &[("INVENTORY_GRPC_ADDR", &inventory.addr())]).await;
+    function.ready().await.unwrap();
+    let started = Instant::now();
+    while inventory.accepted() == 0 {
+        assert!(started.elapsed() < LONG);
+        tokio::task::yield_now().await;
+    }
+
+    hold(&services, "r1");
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+
+    assert_eq!(returned(&invoked), [""; 0]);
+    assert_eq!(inventory.accepted(), 1);
+}
+
+#[tokio::test]
+async fn an_inventory_that_comes_after_the_function_is_found() {
+    let services = Services::start().await.unwrap();
+    services.stop(Service::Inventory).await;
+    let mut function = start("reservation-worker", &services, &[]).await;
+    function.ready().await.unwrap();
+    services.restart(Service::Inventory).await.unwrap();
+
+    hold(&services, "r1");
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+
+    assert_eq!(returned(&invoked), [""; 0]);
 }
 
 #[tokio::test]

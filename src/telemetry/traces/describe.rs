@@ -46,6 +46,9 @@ pub(super) const INDEXED: [&str; 8] = [
     own::RESERVATION_ID,
 ];
 
+/// What the translator to X-Ray takes for a database's address.
+pub(super) const MISREAD: [&str; 2] = [key::SERVER_ADDRESS, key::SERVER_PORT];
+
 /// The function, as far as Lambda's environment tells; `OTEL_RESOURCE_ATTRIBUTES` adds to it.
 pub(super) fn resource() -> Resource {
     let lambda = LambdaResourceDetector.detect();

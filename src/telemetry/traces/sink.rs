@@ -78,9 +78,12 @@ impl Sink {
     }
 
     /// Says why the spans are lost; of datagrams nobody knows.
-    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
+    pub(super) async fn send(&self, mut spans: Vec<SpanData>) -> Result<(), String> {
         match self {
             Self::Xray(exporter) => {
+                for span in &mut spans {
+                    span.attributes.retain(|attribute| !describe::MISREAD.contains(&attribute.key.as_str()));
+                }
                 let mut spans = spans.into_iter();
                 while spans.len() > 0 {
                     let _ = exporter.export(spans.by_ref().take(SPANS_A_DOCUMENT).collect()).await;
