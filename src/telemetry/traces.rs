@@ -67,13 +67,13 @@ impl Traces {
     }
 
     /// Begins the invocation's span; what is returned is the parent of all that the invocation does.
-    pub fn invocation(&self, invocation: &Invocation, records: &[Record], is_cold: bool) -> Context {
+    pub fn invocation(&self, invocation: &Invocation, is_cold: bool) -> Context {
         let mut context = Context::new();
         if let Some(parent) = Parent::xray(invocation.xray_trace_id.as_deref()) {
             context = context.with_remote_span_context(parent.span_context(true));
         }
         let Some(Recording { tracer, .. }) = self.0.as_deref() else { return context };
-        let describe = || describe::invocation(invocation, records, is_cold);
+        let describe = || describe::invocation(invocation, is_cold);
         let span = begin(tracer, SpanKind::Consumer, &context, describe);
         let (tracer, request_id) = (tracer.clone(), invocation.request_id.clone());
         context.with_span(span).with_value(Tracing { tracer, request_id })

@@ -10,6 +10,7 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
+use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
 use reservation_worker::telemetry::traces::Traces;
@@ -25,6 +26,7 @@ use tracing::instrument::WithSubscriber;
 pub struct Desk {
     pub services: Services,
     batch: Batch<Worker>,
+    invocations: Invocations,
     metrics: Metrics,
     sink: Sink,
     emf: Log,
@@ -53,8 +55,9 @@ impl Desk {
         let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
         let traces = Traces::new(&config, &roots);
         let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
-        Self { services, batch, metrics, sink, emf, traces, level: config.log_level }
+        let batch = Batch::new(&config, worker, visibility, metrics.clone());
+        let invocations = Invocations::new(metrics.clone(), traces.clone());
+        Self { services, batch, invocations, metrics, sink, emf, traces, level: config.log_level }
     }
 
     /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
@@ -117,7 +120,7 @@ impl Desk {
 
     /// Runs a batch in any context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
-        run(&self.batch, self.level, event, context).await
+        run_of(&self.invocations, &self.batch, self.level, event, context).await
     }
 }
 
@@ -144,9 +147,23 @@ pub async fn run<H: Handler>(
     event: Value,
     context: Context,
 ) -> Result<Ran, NotSqs> {
+    run_of(&Invocations::default(), batch, level, event, context).await
+}
+
+async fn run_of<H: Handler>(
+    invocations: &Invocations,
+    batch: &Batch<H>,
+    level: tracing::Level,
+    event: Value,
+    context: Context,
+) -> Result<Ran, NotSqs> {
     let log = Log::default();
     let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
-    let response = batch.handle(event).with_subscriber(logs::subscriber(level, log.clone())).await?;
+    let handled = async {
+        let invocation = invocations.begin(&event.context);
+        invocation.around(batch.handle(event)).await
+    };
+    let response = handled.with_subscriber(logs::subscriber(level, log.clone())).await?;
     Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 

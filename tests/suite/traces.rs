@@ -11,6 +11,7 @@ use crate::desk::{Desk, Ran, context, expired, record};
 mod daemon;
 mod nobody;
 mod process;
+mod refused;
 mod sampling;
 mod tries;
 
