@@ -17,10 +17,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use rustls::RootCertStore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::record::Record;
+use crate::telemetry::metrics::Moment;
 use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST};
 
 pub mod describe;
@@ -48,8 +49,9 @@ struct Recording {
     destination: Destination,
     /// Made for the first span that is sent; `None` if it cannot be made.
     sink: OnceLock<Option<Sink>>,
-    /// Held while spans are sent, so that whoever sends the last ones waits for those on their way.
-    rests_until: tokio::sync::Mutex<Option<Instant>>,
+    /// When spans could not be sent, the last time. Held while they are, so that whoever sends the last ones
+    /// waits for those on their way.
+    failed: tokio::sync::Mutex<Option<Moment>>,
 }
 
 /// In the context of an invocation whose spans are kept.
@@ -81,23 +83,23 @@ impl Traces {
 
     /// To be called when the response of an invocation is out: sends the spans that have ended. Takes 500 ms
     /// at most, 2 s the first time, and never more than is `left` of the invocation's time.
-    pub async fn after_response(&self, left: Duration) {
+    pub async fn after_response(&self, left: Duration, now: Moment) {
         let is_first = self.0.as_deref().is_some_and(|recording| recording.sink.get().is_none());
-        self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST })).await;
+        self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST }), now).await;
     }
 
     /// Sends the spans that have ended, and gives up after `within`.
-    pub async fn flush(&self, within: Duration) {
+    pub async fn flush(&self, within: Duration, now: Moment) {
         let Some(recording) = self.0.as_deref() else { return };
-        let Ok(mut rests_until) = timeout(within, recording.rests_until.lock()).await else { return };
+        let Ok(mut failed) = timeout(within, recording.failed.lock()).await else { return };
         let spans = mem::take(&mut *recording.kept.lock());
-        if spans.is_empty() || rests_until.is_some_and(|until| Instant::now() < until) {
+        if spans.is_empty() || failed.is_some_and(|failed| now.since(failed) < REST) {
             return;
         }
         let number = spans.len();
         let sent = timeout(within, recording.send(spans)).await;
         if let Err(reason) = sent.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            *rests_until = Instant::now().checked_add(REST);
+            *failed = Some(now);
             tracing::debug!(number, reason, "spans lost");
         }
     }
@@ -169,7 +171,7 @@ impl Recording {
             kept,
             destination,
             sink: OnceLock::new(),
-            rests_until: tokio::sync::Mutex::default(),
+            failed: tokio::sync::Mutex::default(),
         }
     }
 

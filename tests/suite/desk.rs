@@ -90,8 +90,13 @@ impl Desk {
 
     /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
     pub async fn flush(&self, within: Duration) -> String {
+        self.flush_at(Moment::now(), within).await
+    }
+
+    /// The same at this moment.
+    pub async fn flush_at(&self, now: Moment, within: Duration) -> String {
         let log = Log::default();
-        self.traces.flush(within).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
@@ -116,6 +121,11 @@ impl Desk {
     /// The EMF lines so far.
     pub fn emf(&self) -> &Log {
         &self.emf
+    }
+
+    /// Runs a batch on another handler.
+    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> Ran {
+        run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 
     /// Runs a batch in any context.
@@ -182,6 +192,20 @@ pub fn context(deadline: Duration) -> Context {
     let mut context = Context::default();
     context.request_id = "request-1".to_owned();
     context.deadline = u64::try_from(deadline.as_millis()).unwrap();
+    context
+}
+
+/// An invocation of this version of the function, in Lambda's trace of this header.
+pub fn context_of_version(version: &str, xray: &str) -> Context {
+    let mut context = context(Duration::ZERO);
+    context.xray_trace_id = Some(xray.to_owned());
+    context.env_config = Arc::new(lambda_runtime::Config {
+        function_name: "worker".to_owned(),
+        memory: 256,
+        version: version.to_owned(),
+        log_stream: String::new(),
+        log_group: String::new(),
+    });
     context
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, Ran, context, expired, record};
 
+mod connections;
 mod daemon;
 mod nobody;
 mod process;
