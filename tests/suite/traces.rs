@@ -11,6 +11,7 @@ use crate::desk::{Desk, Ran, context, expired, record};
 mod connections;
 mod daemon;
 mod nobody;
+mod panics;
 mod process;
 mod refused;
 mod sampling;
