@@ -1,6 +1,6 @@
 //! Values: percentiles survive, and requests stay within CloudWatch's limits.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::Label;
