@@ -107,9 +107,11 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     let mut function = start("panicking_handler", &services, &[]).await;
 
     let event = sqs([("m1", json!("fine")), ("m2", json!("panic")), ("m3", json!("fine"))]);
+    let mut request_ids = Vec::new();
     for _ in 0..2 {
         let invoked = function.invoke(&event, LONG).await.unwrap();
         assert_eq!(returned(&invoked), ["m2"]);
+        request_ids.push(invoked.request_id);
     }
 
     let log = function.log_lines();
@@ -123,7 +125,9 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     assert!(
         panics.clone().all(|line| { line["location"].as_str().unwrap().contains("panicking_handler.rs") })
     );
-    assert_eq!(panics.count(), 2);
+    let told: Vec<_> =
+        panics.map(|line| (line["message_id"].as_str(), line["request_id"].as_str())).collect();
+    assert_eq!(told, [0, 1].map(|number| (Some("m2"), Some(request_ids[number].as_str()))));
 }
 
 #[tokio::test]
