@@ -14,8 +14,10 @@ use reservation_worker::visibility::Visibility;
 use serde_json::{Value, json};
 use tracing::{Level, Span, error_span};
 
+use super::bodies::event as any_event;
 use super::json;
 use crate::desk::{Ran, context, record, run};
+use crate::fuzz::{self, event::shapes};
 
 /// The body is a lane and the number of an outcome.
 struct Scripted;
@@ -122,18 +124,46 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_a_batch_or_an_error_and_never_acknowledged_unread(payload in json()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let config = Config::from_lookup(|name| match name {
-            "INVENTORY_GRPC_ADDR" => Some("localhost:1".to_owned()),
-            "RESERVATION_API_BASE" => Some("http://localhost:1".to_owned()),
-            _ => None,
-        })
-        .unwrap();
-        let metrics = Metrics::new(&config);
-        let batch = Batch::new(&config, Scripted, Visibility::new(&config, metrics.clone()), metrics);
-        let has_records = payload["Records"].as_array().is_some_and(|records| !records.is_empty());
-        let ran = runtime.block_on(run(&batch, Level::INFO, payload, context(Duration::ZERO)));
-        prop_assert!(!has_records || ran.is_err(), "records without ids are no batch");
+    fn any_payload_is_refused_or_each_of_its_records_is_settled(payload in payload()) {
+        fuzz::payload::check(payload.to_string().as_bytes());
     }
+}
+
+/// Any JSON now and then; mostly a list of records, some with members that are not as they should be.
+fn payload() -> impl Strategy<Value = Value> {
+    let records = prop::collection::vec(sqs_record(), 0..8).prop_map(|records| json!({ "Records": records }));
+    prop_oneof![1 => json(), 7 => records]
+}
+
+/// As SQS sends it; one member in thirty is missing or anything.
+fn sqs_record() -> impl Strategy<Value = Value> {
+    let text = |texts: &'static [&'static str]| prop::sample::select(texts).prop_map(Value::from).boxed();
+    let number = prop_oneof![0..9_u64, any::<u64>()].prop_map(|number| json!(number.to_string()));
+    let attributes = (number.clone(), text(&["g-1", "g-2", ""]), number).prop_map(|(receives, group, sent)| {
+        json!({ "ApproximateReceiveCount": receives, "MessageGroupId": group, "SentTimestamp": sent })
+    });
+    let members = [
+        ("messageId", text(&["m-1", "m-2", "m-3", "m-4", "m-5", "m-6", "\"m\"\n"])),
+        ("receiptHandle", text(&["AQEB", ""])),
+        ("body", body().boxed()),
+        ("attributes", attributes.boxed()),
+        ("messageAttributes", Just(json!({})).boxed()),
+        ("eventSource", text(&["aws:sqs"])),
+        ("eventSourceARN", text(&["arn:aws:sqs:ap-northeast-2:123456789012:q", "queue.fifo", "q"])),
+    ];
+    let members = members.map(|(name, right)| {
+        let member = prop_oneof![58 => right.prop_map(Some), 1 => Just(None), 1 => json().prop_map(Some)];
+        member.prop_map(move |value| value.map(|value| (name.to_owned(), value)))
+    });
+    Vec::from(members).prop_map(|members| members.into_iter().flatten().collect())
+}
+
+/// An event in any shape, or what is none.
+fn body() -> impl Strategy<Value = Value> {
+    let event = (any_event(), any::<prop::sample::Index>()).prop_map(|(event, shape)| {
+        let shapes = shapes(&event);
+        json!(shapes[shape.index(shapes.len())])
+    });
+    let other = prop_oneof![any::<String>(), json().prop_map(|body| body.to_string())].prop_map(Value::from);
+    prop_oneof![2 => event, 1 => other]
 }
