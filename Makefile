@@ -77,7 +77,7 @@ coverage: $(TOOLS) ## measure the lines of src/ that the suite runs, and want 90
 # Without rules::, which read the sources and so mind each mutant.
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
 mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small way, and want a test to mind it
-	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --test suite -- $(SHORT) --skip rules::
+	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --lib --test suite -- $(SHORT) --skip rules::
 
 .tools/bin/cargo-cyclonedx: VERSION := 0.5.9
 .tools/bin/cargo-mutants: VERSION := 27.1.0

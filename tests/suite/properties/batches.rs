@@ -129,31 +129,46 @@ proptest! {
     }
 }
 
-/// Any JSON now and then; mostly a list of records, some with members that are not as they should be.
+/// Any JSON now and then; mostly a list of records of one queue.
 fn payload() -> impl Strategy<Value = Value> {
-    let records = prop::collection::vec(sqs_record(), 0..8).prop_map(|records| json!({ "Records": records }));
-    prop_oneof![1 => json(), 7 => records]
+    let queue = prop::sample::select(&["arn:aws:sqs:ap-northeast-2:123456789012:q", "q.fifo"][..]);
+    let records = queue.prop_flat_map(|queue| prop::collection::vec(sqs_record(queue), 0..8));
+    prop_oneof![1 => json(), 15 => records.prop_map(|records| json!({ "Records": records }))]
 }
 
-/// As SQS sends it; one member in thirty is missing or anything.
-fn sqs_record() -> impl Strategy<Value = Value> {
+/// As SQS sends it, but that one member in sixty is missing, and one is anything.
+fn sqs_record(queue: &'static str) -> impl Strategy<Value = Value> {
     let text = |texts: &'static [&'static str]| prop::sample::select(texts).prop_map(Value::from).boxed();
-    let number = prop_oneof![0..9_u64, any::<u64>()].prop_map(|number| json!(number.to_string()));
-    let attributes = (number.clone(), text(&["g-1", "g-2", ""]), number).prop_map(|(receives, group, sent)| {
-        json!({ "ApproximateReceiveCount": receives, "MessageGroupId": group, "SentTimestamp": sent })
-    });
+    let receives = prop_oneof![4 => 1..8_u64, 1 => any::<u64>()].prop_map(|receives| receives.to_string());
+    let attributes = [
+        ("ApproximateReceiveCount", receives.prop_map(Value::from).boxed()),
+        ("MessageGroupId", text(&["g-1", "g-2"])),
+        ("SentTimestamp", any::<u64>().prop_map(|sent| json!(sent.to_string())).boxed()),
+    ];
     let members = [
-        ("messageId", text(&["m-1", "m-2", "m-3", "m-4", "m-5", "m-6", "\"m\"\n"])),
+        (
+            "messageId",
+            prop_oneof![80 => "[m\"\n][1-5]", 1 => Just(String::new())].prop_map(Value::from).boxed(),
+        ),
         ("receiptHandle", text(&["AQEB", ""])),
         ("body", body().boxed()),
-        ("attributes", attributes.boxed()),
+        ("attributes", object(attributes, 4).boxed()),
         ("messageAttributes", Just(json!({})).boxed()),
-        ("eventSource", text(&["aws:sqs"])),
-        ("eventSourceARN", text(&["arn:aws:sqs:ap-northeast-2:123456789012:q", "queue.fifo", "q"])),
+        ("eventSource", prop_oneof![80 => text(&["aws:sqs"]), 1 => text(&["aws:s3", ""])].boxed()),
+        ("eventSourceARN", text(&[queue])),
     ];
-    let members = members.map(|(name, right)| {
-        let member = prop_oneof![58 => right.prop_map(Some), 1 => Just(None), 1 => json().prop_map(Some)];
-        member.prop_map(move |value| value.map(|value| (name.to_owned(), value)))
+    let members = members.map(|(name, right)| (name, prop_oneof![60 => right, 1 => json()].boxed()));
+    object(members, 60)
+}
+
+/// Of these members; one in so many is missing.
+fn object<const N: usize>(
+    members: [(&'static str, BoxedStrategy<Value>); N],
+    one_in: u32,
+) -> impl Strategy<Value = Value> {
+    let members = members.map(|(name, value)| {
+        let is_there = 1.0 - 1.0 / f64::from(one_in);
+        prop::option::weighted(is_there, value).prop_map(move |value| Some((name.to_owned(), value?)))
     });
     Vec::from(members).prop_map(|members| members.into_iter().flatten().collect())
 }
