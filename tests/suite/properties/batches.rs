@@ -155,7 +155,7 @@ fn sqs_record(queue: &'static str) -> impl Strategy<Value = Value> {
         ("attributes", object(attributes, 4).boxed()),
         ("messageAttributes", Just(json!({})).boxed()),
         ("eventSource", prop_oneof![80 => text(&["aws:sqs"]), 1 => text(&["aws:s3", ""])].boxed()),
-        ("eventSourceARN", text(&[queue])),
+        ("eventSourceARN", Just(json!(queue)).boxed()),
     ];
     let members = members.map(|(name, right)| (name, prop_oneof![60 => right, 1 => json()].boxed()));
     object(members, 60)
