@@ -4,12 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::LambdaEvent;
-use opentelemetry::trace::{FutureExt, TraceContextExt};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use opentelemetry::trace::FutureExt;
 use opentelemetry::{Context, KeyValue};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -22,7 +21,7 @@ use crate::record::{Record, UnusableRecord};
 use crate::retry::Deadline;
 use crate::schedule::{self, Limits, Turn};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::{self, Parent, Traces};
+use crate::telemetry::traces::{self, Parent, describe};
 use crate::visibility::Visibility;
 
 /// Less is not enough to write the log lines and the answer of a large batch.
@@ -77,8 +76,6 @@ pub struct Batch<H> {
     max_retries: u32,
     reserve: Duration,
     time_for_work: Duration,
-    traces: Traces,
-    is_warm: AtomicBool,
 }
 
 /// Why a batch could not even be begun. Holds nothing of the payload.
@@ -103,6 +100,17 @@ impl From<serde_json::Error> for NotSqs {
     }
 }
 
+impl NotSqs {
+    const ERROR_TYPE: &str = "NotSqs";
+}
+
+/// What Lambda is told.
+impl From<NotSqs> for Diagnostic {
+    fn from(error: NotSqs) -> Self {
+        Self { error_type: NotSqs::ERROR_TYPE.to_owned(), error_message: error.to_string() }
+    }
+}
+
 /// A record that is being worked on, or was.
 struct Begun {
     span: Span,
@@ -121,14 +129,12 @@ impl<H: Handler> Batch<H> {
             permits: Semaphore::new(config.worker_concurrency),
             reserve: config.deadline_reserve.max(LEAST_RESERVE),
             time_for_work: config.reservation_api_timeout + config.inventory_timeout,
-            traces: Traces::default(),
-            is_warm: AtomicBool::new(false),
         }
     }
 
-    /// Records spans; without this it passes those of the producers on.
-    pub fn traced(self, traces: Traces) -> Self {
-        Self { traces, ..self }
+    /// What works on the records.
+    pub fn handler(&self) -> &H {
+        &self.handler
     }
 
     /// Works on a batch and says which records SQS must keep.
@@ -138,33 +144,15 @@ impl<H: Handler> Batch<H> {
     /// [`NotSqs`], before any work is done, when the event is not one of SQS records with ids.
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
         let LambdaEvent { payload, context, .. } = event;
-        let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
         let ends = Deadline::at(context.deadline());
-        let deadline = ends.earlier(self.reserve);
-        let event: SqsEvent = serde_json::from_str(payload.get()).map_err(NotSqs::from)?;
         let records =
-            event.records.into_iter().enumerate().map(|(place, message)| Record::new(place, message));
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        self.metrics.batch_begun(records.len(), SystemTime::now());
-        // Of the level that no filter takes away, so that every line says whose it is.
-        let span = error_span!(
-            "invocation",
-            request_id = context.request_id,
-            xray_trace_id = Parent::xray(context.xray_trace_id.as_deref()).map(|own| own.xray_trace_id()),
-            function_version =
-                Some(context.env_config.version.as_str()).filter(|version| !version.is_empty()),
-            cold_start,
-        );
-        let trace = self.traces.invocation(&context, &records, cold_start);
+            records(&payload).inspect_err(|error| describe::end_batch(Some((NotSqs::ERROR_TYPE, error))))?;
+        self.metrics.batch_begun(records.len());
+        describe::batch(&records);
+        let outcomes = self.work(&records, ends.earlier(self.reserve)).await;
         // The other half of the reserve is for the way of the answer.
-        let answer_due = ends.earlier(self.reserve / 2);
-        let worked = async {
-            let outcomes = self.work(&records, deadline).await;
-            self.visibility.keep(&records, &outcomes, answer_due).await;
-            outcomes
-        };
-        let outcomes = worked.instrument(span).with_context(trace.clone()).await;
-        trace.span().end();
+        self.visibility.keep(&records, &outcomes, ends.earlier(self.reserve / 2)).await;
+        describe::end_batch(None);
         Ok(response(&records, &outcomes))
     }
 
@@ -237,6 +225,12 @@ impl<H: Handler> Batch<H> {
         });
         turns.collect()
     }
+}
+
+fn records(payload: &RawValue) -> Result<Vec<Record>, NotSqs> {
+    let event: SqsEvent = serde_json::from_str(payload.get())?;
+    let records = event.records.into_iter().enumerate();
+    Ok(records.map(|(place, message)| Record::new(place, message)).collect::<Result<_, _>>()?)
 }
 
 /// Each returned message id once, in the order of the batch.

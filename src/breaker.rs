@@ -49,28 +49,15 @@ impl Breaker {
         Self { service, failures, open_for, metrics, state, probed: Notify::new() }
     }
 
-    /// Makes a call and asks `unavailable` whether it found the service so; a service that refuses is there.
+    /// Lets a call through, to be settled when it has ended.
+    ///
+    /// While a probe is under way, waits for what it decides: a service that is well again is not to cost
+    /// the rest of a batch a receive, which may be its last.
     ///
     /// # Errors
     ///
-    /// [`Open`], and then the call was not made.
-    pub async fn call<R>(
-        &self,
-        call: impl Future<Output = R>,
-        unavailable: impl FnOnce(&R) -> bool,
-    ) -> Result<R, Open> {
-        if self.failures == 0 || self.open_for.is_zero() {
-            return Ok(call.await);
-        }
-        let mut permit = self.admit().await?;
-        let result = call.await;
-        permit.settle(unavailable(&result));
-        Ok(result)
-    }
-
-    /// While a probe is under way, waits for what it decides: a service that is well again is not to cost
-    /// the rest of a batch a receive, which may be its last.
-    async fn admit(&self) -> Result<Permit<'_>, Open> {
+    /// [`Open`], and then the call is not to be made.
+    pub async fn admit(&self) -> Result<Permit<'_>, Open> {
         loop {
             let probed = self.probed.notified();
             if let Some(admitted) = self.try_admit() {
@@ -116,13 +103,19 @@ impl Breaker {
 }
 
 /// A call that was admitted. A probe that is dropped before it is settled leaves its place to the next.
-struct Permit<'a> {
+#[derive(Debug)]
+#[must_use = "the breaker counts what is settled"]
+pub struct Permit<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
 }
 
 impl Permit<'_> {
-    fn settle(&mut self, unavailable: bool) {
+    /// Says whether the call found the service unavailable; one that refuses is there.
+    pub fn settle(mut self, unavailable: bool) {
+        if self.breaker.failures == 0 || self.breaker.open_for.is_zero() {
+            return;
+        }
         let mut state = self.breaker.state();
         match *state {
             State::Closed { failures } if unavailable && failures + 1 < self.breaker.failures => {
@@ -138,6 +131,7 @@ impl Permit<'_> {
             // A call from before it opened says nothing new.
             State::Open { .. } | State::Probing => {}
         }
+        // What is dropped now leaves no place.
         if std::mem::take(&mut self.is_probe) {
             self.breaker.probed.notify_waiters();
         }

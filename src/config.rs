@@ -59,6 +59,9 @@ pub struct Config {
     pub metrics_namespace: String,
     /// `LOG_LEVEL`, else `AWS_LAMBDA_LOG_LEVEL`, default info.
     pub log_level: Level,
+    /// `AWS_LAMBDA_LOG_LEVEL`, INFO at least: that of a line which Lambda's own log filter must let through,
+    /// whatever `LOG_LEVEL` says.
+    pub unfiltered_level: &'static str,
 }
 
 /// Where metrics go.
@@ -221,6 +224,7 @@ impl Config {
                 read::metrics_namespace,
             ),
             log_level: read.log_level(),
+            unfiltered_level: read.unfiltered_level(),
             inventory: inventory?,
             reservation_api: reservation_api?,
         })

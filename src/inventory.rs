@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Display;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -43,10 +44,13 @@ use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
 
-/// The client: one channel for the life of the process, connected when first needed and again when lost.
+/// The client: one channel for the life of the process, connected ahead or when first needed, and again when
+/// lost.
 #[derive(Debug)]
 pub struct Inventory {
-    client: Client,
+    endpoint: Endpoint,
+    connector: HttpConnector,
+    client: OnceLock<Client>,
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
@@ -102,14 +106,29 @@ impl Inventory {
         connector.set_connect_timeout(Some(timeout));
         // The same for one that vanishes between two calls.
         connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
-        let channel = endpoint.connect_with_connector_lazy(connector);
         Ok(Self {
-            client: Client::new(channel),
+            endpoint,
+            connector,
+            client: OnceLock::new(),
             breaker: Breaker::new(Service::Inventory, config, metrics.clone()),
             metrics,
             timeout,
             address: config.inventory.clone(),
         })
+    }
+
+    /// Connects, so that the first call need not. A call that does not wait for it connects by itself, and so
+    /// does one after a connection that failed.
+    pub async fn connect(&self) {
+        if let Ok(channel) = self.endpoint.connect_with_connector(self.connector.clone()).await {
+            // An error means that a call was first.
+            let _ = self.client.set(Client::new(channel));
+        }
+    }
+
+    fn client(&self) -> Client {
+        let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
+        self.client.get_or_init(lazy).clone()
     }
 
     /// Gives the seats of a hold back.
@@ -171,25 +190,23 @@ impl Inventory {
         message: &M,
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
-        let tried = async {
-            let told = Call::begin(&self.metrics, Service::Inventory, method, &self.address);
-            let metadata = MetadataMap::from_headers(told.headers());
-            let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
-            request.set_timeout(self.timeout);
-            let reply = tokio::select! {
-                biased;
-                () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
-                reply = call(self.client.clone(), request) => reply.map(Response::into_inner),
-            };
-            let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
-            let unavailable = reply.as_ref().is_err_and(found_unavailable);
-            let done = judge(reply);
-            let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
-            let reason = done.as_ref().err().map(|error| error as &dyn Display);
-            told.end(call::Status::Grpc(code), outcome, reason);
-            (done, unavailable)
+        let permit = self.breaker.admit().await?;
+        let told = Call::begin(&self.metrics, Service::Inventory, method, &self.address);
+        let metadata = MetadataMap::from_headers(told.headers());
+        let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
+        request.set_timeout(self.timeout);
+        let reply = tokio::select! {
+            biased;
+            () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
+            reply = call(self.client(), request) => reply.map(Response::into_inner),
         };
-        let (done, _) = self.breaker.call(tried, |(_, unavailable)| *unavailable).await?;
+        let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        let unavailable = reply.as_ref().is_err_and(found_unavailable);
+        let done = judge(reply);
+        let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
+        let reason = done.as_ref().err().map(|error| error as &dyn Display);
+        told.end(call::Status::Grpc(code), outcome, reason);
+        permit.settle(unavailable);
         done
     }
 }

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use lambda_runtime::{Error, Runtime, service_fn};
+use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::{self, Config, LoadError};
 use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::metrics::{Metrics, Sink};
 use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
@@ -23,24 +24,27 @@ use tracing::Level;
 async fn main() -> ExitCode {
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
-    let (batch, unsent) = match start(config) {
+    let (batch, invocations, unsent) = match start(config) {
         Ok(started) => started,
         Err(error) => {
             init_error::report(&*error).await;
             return ExitCode::FAILURE;
         }
     };
-    let handler = service_fn(async |event| batch.handle(event).await.map_err(Error::from));
+    let handler = service_fn(async |event| batch.handle(event).await.map_err(Diagnostic::from));
     let unsent = Arc::new(unsent);
     if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.minds_shutdown()) {
         let unsent = unsent.clone();
         shutdown::prepare(&runtime_api, async move { unsent.shutdown().await }).await;
     }
-    let after_response = AfterResponse(move |answered| {
+    let work = move |answered| {
         let unsent = unsent.clone();
         async move { unsent.after_response(answered).await }.boxed()
-    });
-    match Runtime::new(handler).layer(after_response).run().await {
+    };
+    let after_response = AfterResponse { invocations: Arc::new(invocations), work };
+    let runtime = Runtime::new(handler).layer(after_response).run();
+    // Polled in this order: the runtime asks for its first event first.
+    match tokio::join!(biased; runtime, batch.handler().connect()).0 {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime ended");
@@ -49,13 +53,14 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Unsent), Error> {
+fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocations, Unsent), Error> {
     let config = config?;
     let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
     let worker = Worker::new(&config, web_roots, metrics.clone())?;
     let visibility = Visibility::new(&config, metrics.clone());
-    let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
+    let batch = Batch::new(&config, worker, visibility, metrics.clone());
+    let invocations = Invocations::new(metrics.clone(), traces.clone());
     let metrics = Sink::new(&config, metrics, OnceCell::new(), std::io::stdout());
-    Ok((batch, Unsent { metrics, traces }))
+    Ok((batch, invocations, Unsent { metrics, traces }))
 }

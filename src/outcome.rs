@@ -173,7 +173,8 @@ impl Ended<'_> {
             outcome: outcome.label(),
             worked,
             age: record.sent.map(|sent| SystemTime::now().duration_since(sent).unwrap_or_default()),
-            dead_letter: code.filter(|_| is_dead_letter),
+            // One that the queue gives out once more is not counted once more.
+            dead_letter: code.filter(|_| record.receive_count == max_retries),
         });
         self.log(code, is_dead_letter);
     }

@@ -74,6 +74,7 @@ impl Record {
     }
 
     /// Whether it goes to the dead-letter queue if it is returned: SQS moves it after `max_retries` receives.
+    /// More of them come only where the queue allows more.
     pub fn is_last_receive(&self, max_retries: u32) -> bool {
         self.receive_count >= max_retries
     }

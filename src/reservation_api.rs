@@ -167,26 +167,23 @@ impl ReservationApi {
 
     /// A successful reply, or one that refuses and may say how the reservation ended.
     async fn send(&self, method: &'static str, url: &Url, request: RequestBuilder) -> Result<Reply, Error> {
-        let sent = async {
-            let told = Call::begin(&self.metrics, Service::ReservationApi, method, url);
-            match request.headers(told.headers()).send().await.map_err(Error::from) {
-                Ok(response) => {
-                    let reply = Reply::read(response, self.longest_retry_after).await;
-                    let refusal = (!reply.status.is_success()).then(|| reply.refused());
-                    let reason = refusal.as_ref().map(|refusal| refusal as &dyn Display);
-                    told.end(Status::Http(reply.status.as_u16()), reply.outcome(), reason);
-                    Ok(reply)
-                }
-                Err(error) => {
-                    told.end(Status::None, CallOutcome::of(&error), Some(&error));
-                    Err(error)
-                }
+        let permit = self.breaker.admit().await?;
+        let told = Call::begin(&self.metrics, Service::ReservationApi, method, url);
+        match request.headers(told.headers()).send().await.map_err(Error::from) {
+            Ok(response) => {
+                let reply = Reply::read(response, self.longest_retry_after).await;
+                let refusal = (!reply.status.is_success()).then(|| reply.refused());
+                let reason = refusal.as_ref().map(|refusal| refusal as &dyn Display);
+                told.end(Status::Http(reply.status.as_u16()), reply.outcome(), reason);
+                permit.settle(matches!(reply.status.as_u16(), 502..=504));
+                Ok(reply)
             }
-        };
-        let unavailable = |sent: &Result<Reply, Error>| {
-            sent.as_ref().map_or(true, |reply| matches!(reply.status.as_u16(), 502..=504))
-        };
-        self.breaker.call(sent, unavailable).await?
+            Err(error) => {
+                told.end(Status::None, CallOutcome::of(&error), Some(&error));
+                permit.settle(true);
+                Err(error)
+            }
+        }
     }
 
     fn url(&self, reservation_id: &Id) -> Url {

@@ -3,6 +3,7 @@
 pub mod after_response;
 pub mod call;
 pub mod init_error;
+pub mod invocation;
 pub mod logs;
 pub mod metrics;
 pub mod shutdown;

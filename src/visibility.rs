@@ -79,6 +79,7 @@ impl Visibility {
         }
     }
 
+    /// A record without a receipt handle was received from no queue, and has no visibility time-out.
     /// In a FIFO queue the whole returned part of a group gets what its first record gets.
     fn entries(&self, records: &[Record], outcomes: &[Outcome]) -> Vec<Entry> {
         let mut groups = HashMap::new();

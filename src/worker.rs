@@ -56,6 +56,12 @@ impl Worker {
         let reservation_api = ReservationApi::new(config, roots, metrics)?;
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
+
+    /// Connects to the inventory, which takes a connection without a call; the reservation API's client has
+    /// none before its first call.
+    pub async fn connect(&self) {
+        self.workflow.inventory.connect().await;
+    }
 }
 
 impl Handler for Worker {

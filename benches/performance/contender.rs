@@ -39,8 +39,11 @@ impl Work {
 pub struct Run {
     /// From the start of the process to its first `/next`.
     pub init: Duration,
-    /// Each batch, in order of time.
+    /// Each batch from the last one's answer to its own, in order of time: what the function does after a
+    /// response is in the next one's.
     pub batches: Vec<Duration>,
+    /// The same from its event's handing over.
+    pub answers: Vec<Duration>,
     /// Of all threads, for each event.
     pub cpu: Duration,
     /// The most memory that was resident, in KiB.
@@ -53,7 +56,7 @@ impl Contender {
         let mut function =
             Function::start(&self.binary, [self.environment.clone(), vec![concurrency]].concat()).await?;
         let init = function.ready().await?;
-        let mut batches = Vec::with_capacity(work.batches);
+        let (mut batches, mut answers) = (Vec::new(), Vec::new());
         let mut cpu = cpu_time(function.pid())?;
         for (number, event) in events.into_iter().enumerate() {
             if number == work.warm {
@@ -61,11 +64,12 @@ impl Contender {
             }
             let event = event.to_string();
             let start = Instant::now();
-            let answer = function.invoke_raw(event, Duration::from_secs(60)).await?.response;
+            let answer = function.invoke_raw(event, Duration::from_secs(60)).await?;
             if number >= work.warm {
                 batches.push(start.elapsed());
+                answers.push(answer.took);
             }
-            if answer != Ok(json!({ "batchItemFailures": [] })) {
+            if answer.response != Ok(json!({ "batchItemFailures": [] })) {
                 let lines = function.log_lines();
                 let why = lines.iter().find(|line| line["outcome"] == "retried");
                 return Err(format!("{}, {} records a batch: {why:?}", self.name, work.records).into());
@@ -76,15 +80,14 @@ impl Contender {
         let cpu = (cpu_time(function.pid())? - cpu) / u32::try_from(work.batches * work.records)?;
         let peak_memory = peak_memory(function.pid())?;
         batches.sort_unstable();
-        Ok(Run { init, batches, cpu, peak_memory })
+        answers.sort_unstable();
+        Ok(Run { init, batches, answers, cpu, peak_memory })
     }
 }
 
-impl Run {
-    /// The time of a batch that so many of a hundred do not exceed.
-    pub fn percentile(&self, percent: usize) -> Duration {
-        self.batches[(self.batches.len() * percent / 100).min(self.batches.len() - 1)]
-    }
+/// The time that so many of a hundred do not exceed, of times in order.
+pub fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
 fn cpu_time(pid: u32) -> Result<Duration, Error> {

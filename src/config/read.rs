@@ -94,6 +94,13 @@ impl<'a> Reader<'a> {
             .unwrap_or(Level::INFO)
     }
 
+    /// Of a line that Lambda's own log filter must let through, whatever we log ourselves.
+    pub(super) fn unfiltered_level(&self) -> &'static str {
+        let least = self.value("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+        let above_info = ["WARN", "ERROR", "FATAL"];
+        above_info.into_iter().find(|level| least.eq_ignore_ascii_case(level)).unwrap_or("INFO")
+    }
+
     fn value(&self, variable: &str) -> Option<String> {
         let values = [self.secret.get(variable).cloned(), (self.lookup)(variable)];
         let mut set = values.into_iter().flatten().map(|value| value.trim().to_owned());

@@ -1,14 +1,19 @@
-//! Work that is done when an invocation's response is out and before the next is asked for: then nothing is
-//! in flight while the environment is frozen.
+//! An invocation as the Lambda runtime goes through it: all within its span, and followed by work that is done
+//! when its response is out and before the next is asked for. Then nothing is in flight while the environment is
+//! frozen.
 
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Then};
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{Error, LambdaInvocation, Service};
-use std::task::{Context, Poll};
+use opentelemetry::trace::WithContext;
+use tracing::instrument::Instrumented;
 
+use super::invocation::Invocations;
 use crate::retry::Deadline;
 
 /// Kept back of an invocation's time, for asking for the next one.
@@ -25,12 +30,18 @@ pub struct Answered {
 
 /// A layer around the services of the Lambda runtime, the last of which posts the response.
 #[derive(Debug, Clone)]
-pub struct AfterResponse<W>(pub W);
+pub struct AfterResponse<W> {
+    /// Begins each invocation.
+    pub invocations: Arc<Invocations>,
+    /// What follows its response.
+    pub work: W,
+}
 
 /// The services, and the work that follows.
 #[derive(Debug, Clone)]
 pub struct Followed<S, W> {
     answer: S,
+    invocations: Arc<Invocations>,
     work: W,
 }
 
@@ -38,7 +49,7 @@ impl<S, W: Clone> Layer<S> for AfterResponse<W> {
     type Service = Followed<S, W>;
 
     fn layer(&self, answer: S) -> Self::Service {
-        Followed { answer, work: self.0.clone() }
+        Followed { answer, invocations: self.invocations.clone(), work: self.work.clone() }
     }
 }
 
@@ -51,18 +62,28 @@ where
 {
     type Response = ();
     type Error = Error;
-    type Future =
-        Then<S::Future, BoxFuture<'static, Sent>, Box<dyn FnOnce(Sent) -> BoxFuture<'static, Sent> + Send>>;
+    type Future = Then<
+        WithContext<Instrumented<S::Future>>,
+        BoxFuture<'static, Sent>,
+        Box<dyn FnOnce(Sent) -> BoxFuture<'static, Sent> + Send>,
+    >;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Sent> {
         self.answer.poll_ready(context)
     }
 
-    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        let request_id = invocation.context.request_id.clone();
-        let deadline = Deadline::at(invocation.context.deadline()).earlier(RESERVE);
+    fn call(&mut self, invoked: LambdaInvocation) -> Self::Future {
+        let request_id = invoked.context.request_id.clone();
+        let deadline = Deadline::at(invoked.context.deadline()).earlier(RESERVE);
+        let invocation = self.invocations.begin(&invoked.context);
+        // The runtime reads the payload before there is a future.
+        let answer = invocation.around(invocation.within(|| self.answer.call(invoked)));
         let work = self.work.clone();
-        let follow = move |sent| work(Answered { request_id, left: deadline.left() }).map(|()| sent).boxed();
-        self.answer.call(invocation).then(Box::new(follow))
+        let follow = move |sent| {
+            invocation.answered();
+            let follow = work(Answered { request_id, left: deadline.left() }).map(|()| sent);
+            invocation.around(follow).boxed()
+        };
+        answer.then(Box::new(follow))
     }
 }

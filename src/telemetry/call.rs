@@ -1,6 +1,7 @@
 //! One try of a call to a service: one fact, told in one place.
 
 use std::fmt::{self, Display};
+use std::thread;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, TraceState};
@@ -54,12 +55,14 @@ pub enum CallOutcome {
     Rejected,
     /// Given up, because the invocation's time was up.
     Abandoned,
+    /// Not finished, because the worker panicked.
+    Panicked,
 }
 
 impl CallOutcome {
     /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Success, Self::Conflict, Self::Transient, Self::Rejected, Self::Abandoned];
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::Conflict, Self::Transient, Self::Rejected, Self::Abandoned, Self::Panicked];
 
     /// What an error makes of it.
     pub fn of(error: &impl Faulty) -> Self {
@@ -77,6 +80,7 @@ impl CallOutcome {
             Self::Transient => "transient",
             Self::Rejected => "rejected",
             Self::Abandoned => "abandoned",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -107,7 +111,7 @@ impl Display for Status {
     }
 }
 
-/// A try that is under way. One that is dropped was abandoned.
+/// A try that is under way. One that is dropped was abandoned, or the worker panicked.
 #[derive(Debug)]
 pub struct Call<'a> {
     metrics: &'a Metrics,
@@ -182,7 +186,12 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let _record = self.context.clone().attach();
-            self.tell(Status::None, CallOutcome::Abandoned, Some(&"no time left to wait for it"));
+            let (outcome, reason) = if thread::panicking() {
+                (CallOutcome::Panicked, "the worker panicked")
+            } else {
+                (CallOutcome::Abandoned, "no time left to wait for it")
+            };
+            self.tell(Status::None, outcome, Some(&reason));
         }
     }
 }

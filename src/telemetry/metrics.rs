@@ -27,8 +27,8 @@ use period::Period;
 use recorder::Recorder;
 pub use sink::Sink;
 
-/// Where metrics are recorded; its clones record in the same place.
-#[derive(Debug, Clone)]
+/// Where metrics are recorded, by default nowhere; its clones record in the same place.
+#[derive(Debug, Clone, Default)]
 pub struct Metrics(Option<Arc<Mutex<Recorder>>>);
 
 /// That a record has ended.
@@ -53,15 +53,19 @@ impl Metrics {
         Self(is_on.then(|| Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
     }
 
-    /// A batch of so many records begins.
-    pub fn batch_begun(&self, records: usize, now: SystemTime) {
+    /// An invocation begins, the first of its process or not.
+    pub fn invocation_begun(&self, is_cold: bool, now: SystemTime) {
         let Some(mut recorder) = self.recorder() else { return };
-        let is_cold = recorder.begin(now);
-        let period = recorder.current();
-        period.record(Metric::BatchSize, [], records as u64);
+        recorder.begin(now);
         if is_cold {
-            period.record(Metric::ColdStart, [], 1);
+            recorder.current().record(Metric::ColdStart, [], 1);
         }
+    }
+
+    /// A batch of so many records begins.
+    pub fn batch_begun(&self, records: usize) {
+        let Some(mut recorder) = self.recorder() else { return };
+        recorder.current().record(Metric::BatchSize, [], records as u64);
     }
 
     /// So many records of the batch were in flight at once.

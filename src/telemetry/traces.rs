@@ -17,10 +17,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use rustls::RootCertStore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::record::Record;
+use crate::telemetry::metrics::Moment;
 use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST};
 
 pub mod describe;
@@ -48,8 +49,9 @@ struct Recording {
     destination: Destination,
     /// Made for the first span that is sent; `None` if it cannot be made.
     sink: OnceLock<Option<Sink>>,
-    /// Held while spans are sent, so that whoever sends the last ones waits for those on their way.
-    rests_until: tokio::sync::Mutex<Option<Instant>>,
+    /// When spans could not be sent, the last time. Held while they are, so that whoever sends the last ones
+    /// waits for those on their way.
+    failed: tokio::sync::Mutex<Option<Moment>>,
 }
 
 /// In the context of an invocation whose spans are kept.
@@ -67,13 +69,13 @@ impl Traces {
     }
 
     /// Begins the invocation's span; what is returned is the parent of all that the invocation does.
-    pub fn invocation(&self, invocation: &Invocation, records: &[Record], is_cold: bool) -> Context {
+    pub fn invocation(&self, invocation: &Invocation, is_cold: bool) -> Context {
         let mut context = Context::new();
         if let Some(parent) = Parent::xray(invocation.xray_trace_id.as_deref()) {
             context = context.with_remote_span_context(parent.span_context(true));
         }
         let Some(Recording { tracer, .. }) = self.0.as_deref() else { return context };
-        let describe = || describe::invocation(invocation, records, is_cold);
+        let describe = || describe::invocation(invocation, is_cold);
         let span = begin(tracer, SpanKind::Consumer, &context, describe);
         let (tracer, request_id) = (tracer.clone(), invocation.request_id.clone());
         context.with_span(span).with_value(Tracing { tracer, request_id })
@@ -81,23 +83,23 @@ impl Traces {
 
     /// To be called when the response of an invocation is out: sends the spans that have ended. Takes 500 ms
     /// at most, 2 s the first time, and never more than is `left` of the invocation's time.
-    pub async fn after_response(&self, left: Duration) {
+    pub async fn after_response(&self, left: Duration, now: Moment) {
         let is_first = self.0.as_deref().is_some_and(|recording| recording.sink.get().is_none());
-        self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST })).await;
+        self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST }), now).await;
     }
 
     /// Sends the spans that have ended, and gives up after `within`.
-    pub async fn flush(&self, within: Duration) {
+    pub async fn flush(&self, within: Duration, now: Moment) {
         let Some(recording) = self.0.as_deref() else { return };
-        let Ok(mut rests_until) = timeout(within, recording.rests_until.lock()).await else { return };
+        let Ok(mut failed) = timeout(within, recording.failed.lock()).await else { return };
         let spans = mem::take(&mut *recording.kept.lock());
-        if spans.is_empty() || rests_until.is_some_and(|until| Instant::now() < until) {
+        if spans.is_empty() || failed.is_some_and(|failed| now.since(failed) < REST) {
             return;
         }
         let number = spans.len();
         let sent = timeout(within, recording.send(spans)).await;
         if let Err(reason) = sent.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            *rests_until = Instant::now().checked_add(REST);
+            *failed = Some(now);
             tracing::debug!(number, reason, "spans lost");
         }
     }
@@ -169,7 +171,7 @@ impl Recording {
             kept,
             destination,
             sink: OnceLock::new(),
-            rests_until: tokio::sync::Mutex::default(),
+            failed: tokio::sync::Mutex::default(),
         }
     }
 

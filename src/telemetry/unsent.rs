@@ -10,8 +10,8 @@ use super::traces::Traces;
 
 /// Sending may take so long, and with it the environment's next invocation may wait.
 pub(super) const LONGEST: Duration = Duration::from_millis(500);
-/// The first time makes a client and its connection, which a small function needs longer for; cut off each
-/// time it would never be done.
+/// The same where a client and its connection are to be made, which a small function needs longer for; cut
+/// off each time they would never be.
 pub(super) const LONGEST_FIRST: Duration = Duration::from_secs(2);
 /// Lambda gives 500 ms from SIGTERM on.
 pub(super) const LONGEST_LAST: Duration = Duration::from_millis(400);
@@ -26,12 +26,13 @@ pub struct Unsent {
 }
 
 impl Unsent {
-    /// To be called when the response of an invocation is out: sends what is due, both at once. Takes 500 ms
-    /// at most, 2 s the first time, and never more than is left of the invocation's time.
+    /// To be called when the response of an invocation is out: sends what is due, both at once. Takes as long
+    /// as [`Sink::after_response`] or [`Traces::after_response`], the longer.
     pub async fn after_response(&self, answered: Answered) {
         let Answered { request_id, left } = answered;
-        let metrics = self.metrics.after_response(&request_id, left, Moment::now());
-        join(metrics, self.traces.after_response(left)).await;
+        let now = Moment::now();
+        join(self.metrics.after_response(&request_id, left, now), self.traces.after_response(left, now))
+            .await;
     }
 
     /// Whether anything may be left to send when the process is to end; spans go after each response.
@@ -41,6 +42,6 @@ impl Unsent {
 
     /// To be called when the process is told to end: sends what is left, in 400 ms at most.
     pub async fn shutdown(&self) {
-        join(self.metrics.shutdown(), self.traces.flush(LONGEST_LAST)).await;
+        join(self.metrics.shutdown(), self.traces.flush(LONGEST_LAST, Moment::now())).await;
     }
 }

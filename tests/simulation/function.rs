@@ -9,6 +9,7 @@ use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::Config;
+use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
@@ -19,7 +20,10 @@ use tokio::sync::OnceCell;
 
 use crate::world::World;
 
-pub struct Function(Batch<Worker>);
+pub struct Function {
+    batch: Batch<Worker>,
+    invocations: Invocations,
+}
 
 /// What came of an invocation.
 pub struct Answer {
@@ -51,7 +55,8 @@ impl Function {
         let sqs = OnceCell::new_with(Some(Client::from_conf(sqs.build())));
         let visibility = Visibility::with(&config, metrics.clone(), sqs);
         let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
-        Self(Batch::new(&config, worker, visibility, metrics))
+        let batch = Batch::new(&config, worker, visibility, metrics);
+        Self { batch, invocations: Invocations::default() }
     }
 
     /// An invocation that Lambda ends after `time`.
@@ -59,8 +64,9 @@ impl Function {
         let mut context = Context::default();
         context.request_id = request_id.to_owned();
         context.deadline = milliseconds_since_1970() + time.as_millis() as u64;
+        let invocation = self.invocations.begin(&context);
         let event = LambdaEvent::new(serde_json::value::to_raw_value(event).unwrap(), context);
-        let response = self.0.handle(event).await.unwrap();
+        let response = invocation.around(self.batch.handle(event)).await.unwrap();
         Answer { response: serde_json::to_value(response).unwrap(), told: take_told(request_id) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reservation_worker::breaker::Breaker;
+use reservation_worker::breaker::{Breaker, Open};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::call;
 use reservation_worker::telemetry::metrics::Metrics;
@@ -156,7 +156,12 @@ async fn a_call_from_before_it_opened_does_not_close_it() {
     // Its answer comes while the breaker is open, or while a probe is under way.
     for late in [100, 400] {
         let breaker = Breaker::new(call::Service::Inventory, &config, Metrics::new(&config));
-        let call = |ms, is_down: bool| breaker.call(sleep(Duration::from_millis(ms)), move |()| is_down);
+        let call = async |ms, is_down: bool| {
+            let permit = breaker.admit().await?;
+            sleep(Duration::from_millis(ms)).await;
+            permit.settle(is_down);
+            Ok::<_, Open>(())
+        };
         let late = call(late, false);
         let later = async {
             sleep(OPEN).await;

@@ -10,6 +10,7 @@ use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
+use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
 use reservation_worker::telemetry::traces::Traces;
@@ -25,6 +26,7 @@ use tracing::instrument::WithSubscriber;
 pub struct Desk {
     pub services: Services,
     batch: Batch<Worker>,
+    invocations: Invocations,
     metrics: Metrics,
     sink: Sink,
     emf: Log,
@@ -53,8 +55,9 @@ impl Desk {
         let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
         let traces = Traces::new(&config, &roots);
         let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics.clone()).traced(traces.clone());
-        Self { services, batch, metrics, sink, emf, traces, level: config.log_level }
+        let batch = Batch::new(&config, worker, visibility, metrics.clone());
+        let invocations = Invocations::new(metrics.clone(), traces.clone());
+        Self { services, batch, invocations, metrics, sink, emf, traces, level: config.log_level }
     }
 
     /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
@@ -87,8 +90,13 @@ impl Desk {
 
     /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
     pub async fn flush(&self, within: Duration) -> String {
+        self.flush_at(Moment::now(), within).await
+    }
+
+    /// The same at this moment.
+    pub async fn flush_at(&self, now: Moment, within: Duration) -> String {
         let log = Log::default();
-        self.traces.flush(within).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
@@ -115,9 +123,14 @@ impl Desk {
         &self.emf
     }
 
+    /// Runs a batch on another handler.
+    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> Ran {
+        run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
+    }
+
     /// Runs a batch in any context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
-        run(&self.batch, self.level, event, context).await
+        run_of(&self.invocations, &self.batch, self.level, event, context).await
     }
 }
 
@@ -144,9 +157,23 @@ pub async fn run<H: Handler>(
     event: Value,
     context: Context,
 ) -> Result<Ran, NotSqs> {
+    run_of(&Invocations::default(), batch, level, event, context).await
+}
+
+async fn run_of<H: Handler>(
+    invocations: &Invocations,
+    batch: &Batch<H>,
+    level: tracing::Level,
+    event: Value,
+    context: Context,
+) -> Result<Ran, NotSqs> {
     let log = Log::default();
     let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
-    let response = batch.handle(event).with_subscriber(logs::subscriber(level, log.clone())).await?;
+    let handled = async {
+        let invocation = invocations.begin(&event.context);
+        invocation.around(batch.handle(event)).await
+    };
+    let response = handled.with_subscriber(logs::subscriber(level, log.clone())).await?;
     Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 
@@ -165,6 +192,20 @@ pub fn context(deadline: Duration) -> Context {
     let mut context = Context::default();
     context.request_id = "request-1".to_owned();
     context.deadline = u64::try_from(deadline.as_millis()).unwrap();
+    context
+}
+
+/// An invocation of this version of the function, in Lambda's trace of this header.
+pub fn context_of_version(version: &str, xray: &str) -> Context {
+    let mut context = context(Duration::ZERO);
+    context.xray_trace_id = Some(xray.to_owned());
+    context.env_config = Arc::new(lambda_runtime::Config {
+        function_name: "worker".to_owned(),
+        memory: 256,
+        version: version.to_owned(),
+        log_stream: String::new(),
+        log_group: String::new(),
+    });
     context
 }
 

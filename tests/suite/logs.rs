@@ -6,7 +6,7 @@ use std::time::Duration;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, approved, expired, failed, fifo, record, sqs};
+use crate::desk::{Desk, Ran, approved, context_of_version, expired, failed, fifo, record, sqs};
 
 mod levels;
 mod secrecy;
@@ -58,8 +58,13 @@ async fn desk(variables: &[(&str, &str)]) -> Desk {
     desk
 }
 
-/// Runs [`one_of_each`], the second for the second time and so on.
+/// Runs [`one_of_each`].
 async fn run_one_of_each(desk: &Desk) -> Ran {
+    desk.run(event_of_each()).await
+}
+
+/// The second record for the second time, and so on.
+fn event_of_each() -> Value {
     let mut event = fifo(one_of_each().map(|(id, _, _, body)| (id, id, body)));
     for (number, record) in event["Records"].as_array_mut().unwrap().iter_mut().enumerate() {
         record["attributes"]["ApproximateReceiveCount"] = json!((number + 1).to_string());
@@ -70,7 +75,7 @@ async fn run_one_of_each(desk: &Desk) -> Ran {
             record["attributes"]["MessageGroupId"] = json!("late");
         }
     }
-    desk.run(event).await
+    event
 }
 
 fn names(line: &Value) -> BTreeSet<&str> {
@@ -120,6 +125,17 @@ async fn each_record_has_one_line_and_it_says_all() {
         assert!(line["duration_ms"].as_f64().unwrap() >= 0.0, "{line}");
         assert!(!line["message"].as_str().unwrap().is_empty(), "{line}");
     }
+}
+
+/// The template's own tests hold every saved query to this list.
+#[tokio::test]
+async fn saved_queries_are_held_to_the_fields_that_records_lines_have() {
+    let desk = desk(&[("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1")]).await;
+    let context = context_of_version("7", "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Sampled=1");
+    let ran = desk.run_in(event_of_each(), context).await.unwrap();
+    let listed: BTreeSet<String> = serde_json::from_str(include_str!("../template/log_fields.json")).unwrap();
+    let has: BTreeSet<_> = ran.log.iter().flat_map(names).map(str::to_owned).collect();
+    assert_eq!(listed, has);
 }
 
 #[tokio::test]

@@ -337,7 +337,8 @@ async fn what_was_recorded_in_another_minute_keeps_its_time() {
     let desk = Desk::new().await;
     let now = SystemTime::now();
     for minutes in [30, 20, 20, 10] {
-        desk.metrics().batch_begun(minutes, now - Duration::from_secs(60 * minutes as u64));
+        desk.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes as u64));
+        desk.metrics().batch_begun(minutes);
     }
     let sent = sent(&desk).await;
     let batches = sent.data("worker_batch_size", &[]);

@@ -8,10 +8,11 @@ use reservation_worker_local::cargo;
 use reservation_worker_local::expectations::{self, Summary};
 use reservation_worker_local::runtime_api::{Function, Invoked};
 use reservation_worker_local::trace_receivers::Collector;
-use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Services};
+use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Service, Services};
 use serde_json::{Value, json};
 
 use crate::desk::{approved, expired, record, sqs};
+use crate::wire::Server;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -107,9 +108,11 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     let mut function = start("panicking_handler", &services, &[]).await;
 
     let event = sqs([("m1", json!("fine")), ("m2", json!("panic")), ("m3", json!("fine"))]);
+    let mut request_ids = Vec::new();
     for _ in 0..2 {
         let invoked = function.invoke(&event, LONG).await.unwrap();
         assert_eq!(returned(&invoked), ["m2"]);
+        request_ids.push(invoked.request_id);
     }
 
     let log = function.log_lines();
@@ -123,7 +126,9 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     assert!(
         panics.clone().all(|line| { line["location"].as_str().unwrap().contains("panicking_handler.rs") })
     );
-    assert_eq!(panics.count(), 2);
+    let told: Vec<_> =
+        panics.map(|line| (line["message_id"].as_str(), line["request_id"].as_str())).collect();
+    assert_eq!(told, [0, 1].map(|number| (Some("m2"), Some(request_ids[number].as_str()))));
 }
 
 #[tokio::test]
@@ -219,6 +224,40 @@ async fn spans_are_sent_after_each_invocation_and_say_which_function_they_are_of
             assert_eq!(span.resource[name], value, "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_inventory_is_connected_before_the_first_event_and_that_connection_is_used() {
+    let services = Services::start().await.unwrap();
+    let inventory = Server::proxy(services.inventory_addr()).await;
+    let mut function =
+        start("reservation-worker", &services, &[("INVENTORY_GRPC_ADDR", &inventory.addr())]).await;
+    function.ready().await.unwrap();
+    let started = Instant::now();
+    while inventory.accepted() == 0 {
+        assert!(started.elapsed() < LONG);
+        tokio::task::yield_now().await;
+    }
+
+    hold(&services, "r1");
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+
+    assert_eq!(returned(&invoked), [""; 0]);
+    assert_eq!(inventory.accepted(), 1);
+}
+
+#[tokio::test]
+async fn an_inventory_that_comes_after_the_function_is_found() {
+    let services = Services::start().await.unwrap();
+    services.stop(Service::Inventory).await;
+    let mut function = start("reservation-worker", &services, &[]).await;
+    function.ready().await.unwrap();
+    services.restart(Service::Inventory).await.unwrap();
+
+    hold(&services, "r1");
+    let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
+
+    assert_eq!(returned(&invoked), [""; 0]);
 }
 
 #[tokio::test]

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, Ran, context, expired, record};
 
+mod connections;
 mod daemon;
 mod nobody;
+mod panics;
 mod process;
+mod refused;
 mod sampling;
 mod tries;
 

@@ -31,21 +31,8 @@ AWS = {
     "AWS/Scheduler": {("ScheduleGroup",): {"InvocationDroppedCount"}},
     "AWS/Logs": {("LogGroupName",): {"IncomingBytes"}},
 }
-LOG_FIELDS = {
-    "event_type",
-    "reservation_id",
-    "event_id",
-    "message_id",
-    "attempt",
-    "outcome",
-    "reason",
-    "reason_code",
-    "advice",
-    "duration_ms",
-    "trace_id",
-    "request_id",
-    "@timestamp",
-}
+# Those of a record's line, which a Rust test holds to this list, and CloudWatch Logs' own.
+LOG_FIELDS = {*json.loads(Path(__file__).with_name("log_fields.json").read_text()), "@timestamp"}
 
 
 class Telemetry(unittest.TestCase):
@@ -138,6 +125,14 @@ class Queries(Telemetry):
             words = set(re.findall(r"@?\b[a-z]\w*(?![\w(])", text))
             grammar = {"fields", "filter", "stats", "sort", "limit", "by", "as", "in", "and", "desc", "asc", "5m"}
             self.assertEqual(words - made - grammar - {"0", "50", "95"} - LOG_FIELDS, set())
+
+    def test_they_take_no_metrics_line_for_a_records(self):
+        # A line of embedded metrics has their dimensions as fields.
+        dimensions = {name for sets in EMITTED.values() for names in sets for name in names}
+        for name, query in self.stack.of_type("Logs::QueryDefinition").items():
+            filters = [part for part in query["QueryString"].split("|") if part.strip().startswith("filter")]
+            asked = set(re.findall(r"\w+", " ".join(filters))) & LOG_FIELDS
+            self.assertTrue(asked - dimensions, name)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ mod tests {
         assert!(in_place(&Label::ALL, |label| label as usize, Label::InvalidPayload));
         assert!(in_place(&Handler::ALL, |label| label as usize, Handler::Failed));
         assert!(in_place(&Service::ALL, |label| label as usize, Service::Inventory));
-        assert!(in_place(&CallOutcome::ALL, |label| label as usize, CallOutcome::Abandoned));
+        assert!(in_place(&CallOutcome::ALL, |label| label as usize, CallOutcome::Panicked));
         assert!(in_place(&Reason::ALL, |label| label as usize, Reason::InvalidPayload));
         for metric in Metric::ALL {
             for dimension in metric.dimensions() {

@@ -27,7 +27,8 @@ impl Moment {
         Self { instant: Instant::now(), time: SystemTime::now() }
     }
 
-    fn since(self, earlier: Self) -> Duration {
+    /// How long ago another was, by the clock that says more.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         let by_wall_clock = self.time.duration_since(earlier.time).unwrap_or_default();
         self.instant.saturating_duration_since(earlier.instant).max(by_wall_clock)
     }

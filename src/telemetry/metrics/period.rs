@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::catalogue::{Dimension, Kind, Metric};
 use super::distribution::Distribution;
 
-/// At most 43 distributions of 80 kB; a function at work has about ten of some kB.
+/// At most 45 distributions of 80 kB; a function at work has about ten of some kB.
 #[derive(Debug)]
 pub(super) struct Period {
     /// When its first value was recorded.

@@ -13,18 +13,17 @@ const MINUTES: usize = 5;
 pub(super) struct Recorder {
     /// In order; the last is recorded in.
     periods: VecDeque<Period>,
-    is_warm: bool,
     /// Holds what an alarm waits for.
     pub(super) is_urgent: bool,
 }
 
 impl Recorder {
     pub(super) fn new(now: SystemTime) -> Self {
-        Self { periods: [Period::new(now)].into(), is_warm: false, is_urgent: false }
+        Self { periods: [Period::new(now)].into(), is_urgent: false }
     }
 
-    /// An invocation begins; whether it is the first.
-    pub(super) fn begin(&mut self, now: SystemTime) -> bool {
+    /// An invocation begins.
+    pub(super) fn begin(&mut self, now: SystemTime) {
         let current = self.current();
         if current.is_empty {
             current.began = now;
@@ -32,7 +31,6 @@ impl Recorder {
             self.periods.push_back(Period::new(now));
             self.bound();
         }
-        !std::mem::replace(&mut self.is_warm, true)
     }
 
     /// What is recorded in.

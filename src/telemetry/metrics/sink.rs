@@ -8,7 +8,6 @@ use aws_sdk_cloudwatch::Client;
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use tracing::Level;
 
 use super::cloudwatch::CloudWatch;
 use super::pace::{Moment, Pace};
@@ -34,7 +33,7 @@ enum Target {
 
 struct Emf {
     namespace: String,
-    level: Level,
+    level: &'static str,
     log: Mutex<Box<dyn Write + Send>>,
 }
 
@@ -49,12 +48,9 @@ impl Sink {
         let namespace = config.metrics_namespace.clone();
         let target = match config.metrics_sink {
             MetricsSink::CloudWatch => Target::CloudWatch(CloudWatch::new(namespace, client)),
-            MetricsSink::Emf => Target::Emf(Emf {
-                namespace,
-                // As the log is filtered by level, by Lambda too, of one that no filter takes away.
-                level: config.log_level.min(Level::INFO),
-                log: Mutex::new(Box::new(log)),
-            }),
+            MetricsSink::Emf => {
+                Target::Emf(Emf { namespace, level: config.unfiltered_level, log: Mutex::new(Box::new(log)) })
+            }
             MetricsSink::None => Target::Nowhere,
         };
         Self { metrics, target, pace: tokio::sync::Mutex::default() }
@@ -66,7 +62,7 @@ impl Sink {
     }
 
     /// To be called when the response of an invocation is out: sends what is due. Takes 500 ms at most, 2 s
-    /// until a first try has succeeded and on the second after a failure, and never more than is `left` of the
+    /// until a first try has succeeded and after a first failure, and never more than is `left` of the
     /// invocation's time.
     pub async fn after_response(&self, request_id: &str, left: Duration, now: Moment) {
         match &self.target {
@@ -137,7 +133,7 @@ impl Emf {
     fn write(&self, metrics: &Metrics, request_id: &str) {
         let head = json!({
             "timestamp": logs::timestamp(),
-            "level": self.level.as_str(),
+            "level": self.level,
             "message": "metrics",
             "request_id": request_id,
         });

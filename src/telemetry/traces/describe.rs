@@ -46,6 +46,9 @@ pub(super) const INDEXED: [&str; 8] = [
     own::RESERVATION_ID,
 ];
 
+/// What the translator to X-Ray takes for a database's address.
+pub(super) const MISREAD: [&str; 2] = [key::SERVER_ADDRESS, key::SERVER_PORT];
+
 /// The function, as far as Lambda's environment tells; `OTEL_RESOURCE_ATTRIBUTES` adds to it.
 pub(super) fn resource() -> Resource {
     let lambda = LambdaResourceDetector.detect();
@@ -56,21 +59,32 @@ pub(super) fn resource() -> Resource {
         .build()
 }
 
-pub(super) fn invocation(
-    invocation: &Invocation,
-    records: &[Record],
-    is_cold: bool,
-) -> (String, Vec<KeyValue>) {
-    let (name, mut attributes) = process(records.first().and_then(queue));
+pub(super) fn invocation(invocation: &Invocation, is_cold: bool) -> (String, Vec<KeyValue>) {
+    let (name, mut attributes) = process(None);
     attributes.extend([
         KeyValue::new(key::FAAS_INVOCATION_ID, invocation.request_id.clone()),
         KeyValue::new(key::FAAS_COLDSTART, is_cold),
         KeyValue::new(key::AWS_LAMBDA_INVOKED_ARN, invocation.invoked_function_arn.clone()),
-        KeyValue::new(key::MESSAGING_BATCH_MESSAGE_COUNT, records.len() as i64),
     ]);
     let account = invocation.invoked_function_arn.split(':').nth(4);
     attributes.extend(account.map(|account| KeyValue::new(key::CLOUD_ACCOUNT_ID, account.to_owned())));
     (name, attributes)
+}
+
+/// Says of the current span, the invocation's, which batch it works on.
+pub fn batch(records: &[Record]) {
+    Context::map_current(|context| {
+        let span = context.span();
+        if !span.is_recording() {
+            return;
+        }
+        let queue = records.first().and_then(queue);
+        if let Some(queue) = queue {
+            span.update_name(format!("process {queue}"));
+            span.set_attribute(KeyValue::new(key::MESSAGING_DESTINATION_NAME, queue.to_owned()));
+        }
+        span.set_attribute(KeyValue::new(key::MESSAGING_BATCH_MESSAGE_COUNT, records.len() as i64));
+    });
 }
 
 pub(super) fn record(record: &Record, request_id: &str) -> (String, Vec<KeyValue>) {
@@ -165,19 +179,34 @@ fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status
     (KeyValue::new(key::ERROR_TYPE, error_type), exception, Status::error(reason))
 }
 
-/// Ends a record's span; to be deferred is no error.
-pub fn end_record(span: &Context, outcome: &Outcome) {
+/// Ends the current span, the invocation's; what it was refused for is of the type `error_type`.
+pub fn end_batch(refused: Option<(&str, &dyn Display)>) {
+    Context::map_current(|context| end(context, refused));
+}
+
+/// Ends the span of an invocation whose payload did not even come to be read, or that panicked; of any other
+/// it has ended.
+pub(crate) fn end_unworked(invocation: &Context) {
+    end(invocation, Some(("_OTHER", &"the payload was not worked on")));
+}
+
+fn end(span: &Context, failed: Option<(&str, &dyn Display)>) {
     let span = span.span();
     if span.is_recording() {
-        span.set_attribute(KeyValue::new(own::OUTCOME, outcome.label().as_str()));
-        let code = outcome.code().filter(|_| !matches!(outcome, Outcome::Deferred(_)));
-        if let Some(code) = code {
-            let (error_type, exception, status) =
-                error(code.as_str().to_owned(), outcome.reason().to_owned());
+        if let Some((error_type, reason)) = failed {
+            let (error_type, exception, status) = error(error_type.to_owned(), reason.to_string());
             span.set_attribute(error_type);
             span.add_event(EXCEPTION, exception);
             span.set_status(status);
         }
         span.end();
     }
+}
+
+/// Ends a record's span; to be deferred is no error.
+pub fn end_record(span: &Context, outcome: &Outcome) {
+    span.span().set_attribute(KeyValue::new(own::OUTCOME, outcome.label().as_str()));
+    let code = outcome.code().filter(|_| !matches!(outcome, Outcome::Deferred(_)));
+    let reason = outcome.reason();
+    end(span, code.map(|code| (code.as_str(), &reason as &dyn Display)));
 }

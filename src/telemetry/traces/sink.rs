@@ -19,6 +19,8 @@ use crate::tls;
 
 /// Calls are nested in their record's document, which must fit into a datagram of 64 KiB.
 const SPANS_A_DOCUMENT: usize = 50;
+/// As many as OpenTelemetry's own processor puts into one; a collector takes 4 MiB by gRPC.
+const SPANS_A_MESSAGE: usize = 512;
 /// What is sent is given up after the caller's time, which is shorter.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What a frozen function comes back to may be no connection any more.
@@ -78,16 +80,30 @@ impl Sink {
     }
 
     /// Says why the spans are lost; of datagrams nobody knows.
-    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
+    pub(super) async fn send(&self, mut spans: Vec<SpanData>) -> Result<(), String> {
         match self {
             Self::Xray(exporter) => {
+                for span in &mut spans {
+                    span.attributes.retain(|attribute| !describe::MISREAD.contains(&attribute.key.as_str()));
+                }
                 let mut spans = spans.into_iter();
                 while spans.len() > 0 {
                     let _ = exporter.export(spans.by_ref().take(SPANS_A_DOCUMENT).collect()).await;
                 }
                 Ok(())
             }
-            Self::Otlp(exporter) => exporter.export(spans).await.map_err(|error| error.to_string()),
+            Self::Otlp(exporter) => {
+                let mut spans = spans.into_iter();
+                while spans.len() > 0 {
+                    let message: Vec<_> = spans.by_ref().take(SPANS_A_MESSAGE).collect();
+                    // A connection that died while the environment was frozen shows it only when it is used,
+                    // and by gRPC with a status that the exporter does not try again.
+                    if exporter.export(message.clone()).await.is_err() {
+                        exporter.export(message).await.map_err(|error| error.to_string())?;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }

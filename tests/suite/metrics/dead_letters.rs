@@ -112,8 +112,8 @@ async fn reasons_that_are_nobodys_fault_are_told_too() {
     desk.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
     let mut group = fifo([("poison", "a", json!("no JSON")), ("blocked", "a", expired("blocked"))]);
     let mut late = sqs([("hangs", expired("hangs")), ("waits", approved("waits"))]);
-    receive_count(&mut group, 7);
-    receive_count(&mut late, 7);
+    receive_count(&mut group, 5);
+    receive_count(&mut late, 5);
     // On its last receive it would block nothing.
     group["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!("1");
     for (event, codes) in [
@@ -156,7 +156,8 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_is_counted() {
     let desk = Desk::with(&[("MAX_RETRIES", "3"), ("BREAKER_FAILURES", "0")]).await;
     ["good", "busy"].into_iter().for_each(|id| desk.hold(id));
     desk.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
-    for (receives, dead) in [(1, 0.0), (2, 0.0), (3, 1.0), (4, 1.0)] {
+    // The fourth comes only where the queue allows more than the worker knows of.
+    for (receives, is_last, counted) in [(1, false, 0.0), (2, false, 0.0), (3, true, 1.0), (4, true, 0.0)] {
         let mut event =
             sqs([("good", expired("good")), ("busy", expired("busy")), ("bad", json!("no JSON"))]);
         receive_count(&mut event, receives);
@@ -167,11 +168,15 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_is_counted() {
         let count = |event_type, reason| {
             sent.sum("worker_dead_letters_total", &[("type", event_type), ("reason", reason)])
         };
-        assert_eq!(count("reservation.expired", "reservation_api_unavailable"), dead, "receive {receives}");
-        assert_eq!(count("unknown", "invalid_payload"), dead, "receive {receives}");
+        assert_eq!(
+            count("reservation.expired", "reservation_api_unavailable"),
+            counted,
+            "receive {receives}"
+        );
+        assert_eq!(count("unknown", "invalid_payload"), counted, "receive {receives}");
         let busy = ran.line("busy");
-        assert_eq!(busy["level"], if dead > 0.0 { "ERROR" } else { "WARN" });
-        assert_eq!(busy["advice"].is_string(), dead > 0.0, "what comes again needs nobody: {busy}");
+        assert_eq!(busy["level"], if is_last { "ERROR" } else { "WARN" });
+        assert_eq!(busy["advice"].is_string(), is_last, "what comes again needs nobody: {busy}");
         assert!(ran.line("bad")["advice"].is_string());
         assert!(ran.line("good").get("reason_code").is_none());
     }

@@ -123,7 +123,7 @@ async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
 async fn what_was_taken_without_an_answer_is_sent_again() {
     for (answer, times) in [(Answer::Hang, 1.0), (Answer::HangWhenTaken, 2.0)] {
         let desk = Desk::new().await;
-        desk.metrics().batch_begun(3, SystemTime::now());
+        desk.metrics().batch_begun(3);
         desk.services.cloudwatch().answer(answer);
         let log = desk.after_response(Moment::now()).await;
         let told = lines(&log);
@@ -138,7 +138,7 @@ async fn what_was_taken_without_an_answer_is_sent_again() {
 async fn what_was_answered_is_not_sent_again() {
     let desk = Desk::new().await;
     let all = 60_000;
-    desk.metrics().batch_begun(all, SystemTime::now());
+    desk.metrics().batch_begun(all);
     for number in 0..all {
         let took = Duration::from_secs_f64(10_f64.powf((number / 4) as f64 / (all / 4) as f64 * 6.0 - 3.0));
         let event_type = EventType::ALL[number % EventType::ALL.len()];
@@ -149,7 +149,7 @@ async fn what_was_answered_is_not_sent_again() {
     let log = desk.after_response(start).await;
     assert!(log.contains("ThrottlingException"), "{log}");
     assert_eq!(desk.services.cloudwatch().calls(), 2);
-    desk.metrics().batch_begun(1, SystemTime::now());
+    desk.metrics().batch_begun(1);
     desk.services.cloudwatch().answer(Answer::Normal);
     desk.after_response(later(start, 10)).await;
 
@@ -165,7 +165,8 @@ async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() 
     let desk = Desk::new().await;
     let now = SystemTime::now();
     for minutes in (1..=60).rev() {
-        desk.metrics().batch_begun(1, now - Duration::from_secs(60 * minutes));
+        desk.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes));
+        desk.metrics().batch_begun(1);
     }
     let sent = sent(&desk).await;
     let batches: Vec<_> = sent.0.iter().filter(|datum| datum.name == "worker_batch_size").collect();

@@ -99,9 +99,19 @@ async fn what_does_not_fit_into_one_line_goes_into_more() {
 }
 
 #[tokio::test]
-async fn the_level_is_one_that_no_filter_takes_away() {
-    for (log_level, level) in [("debug", "INFO"), ("info", "INFO"), ("warn", "WARN"), ("error", "ERROR")] {
-        let desk = Desk::with(&[("METRICS_SINK", "emf"), ("LOG_LEVEL", log_level)]).await;
+async fn the_level_is_one_that_lambdas_filter_lets_through_whatever_we_log_ourselves() {
+    for (ours, lambdas, level) in [
+        ("", "", "INFO"),
+        ("debug", "TRACE", "INFO"),
+        ("error", "", "INFO"),
+        ("error", "DEBUG", "INFO"),
+        ("error", "INFO", "INFO"),
+        ("info", "WARN", "WARN"),
+        ("", "ERROR", "ERROR"),
+        ("", "FATAL", "FATAL"),
+    ] {
+        let variables = [("METRICS_SINK", "emf"), ("LOG_LEVEL", ours), ("AWS_LAMBDA_LOG_LEVEL", lambdas)];
+        let desk = Desk::with(&variables).await;
         for line in lines_of(&desk, 1).await {
             check(&line);
             assert_eq!(line["level"], level);

@@ -64,6 +64,7 @@ async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas(
         for call in &calls {
             assert_eq!((&call["trace_id"], &call["namespace"]), (&json!(trace_id), &json!("remote")));
             assert!(call["end_time"].as_f64() >= call["start_time"].as_f64());
+            assert!(!call.contains_key("sql"), "a service is no database: {call:?}");
         }
         let sent = desk.services.calls_for(message_id);
         let id = |traceparent: &str| traceparent[36..52].to_owned();

@@ -86,4 +86,5 @@ async fn what_is_never_sent_does_not_grow_without_bound() {
     }
     traced.desk.flush(LONG).await;
     assert_eq!(traced.collector.spans().len(), 4_096, "of 4,503");
+    assert_eq!(traced.collector.requests(), 8, "512 in each");
 }

@@ -9,9 +9,10 @@ use reservation_worker_local::{Hold, Services};
 use super::LONG;
 use crate::desk::{expired, sqs};
 
-async fn start(services: &Services, variable: &str, value: String) -> Function {
+/// The function, with these variables besides the addresses of the services.
+pub async fn function(services: &Services, more: &[(&str, &str)]) -> Function {
     let mut variables = services.environment();
-    variables.insert(variable.to_owned(), value);
+    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     Function::start(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), variables).await.unwrap()
 }
 
@@ -26,7 +27,7 @@ async fn invoke(function: &mut Function, services: &Services) {
 #[tokio::test]
 async fn the_response_is_out_before_spans_and_metrics_are_sent() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
-    let mut function = start(&services, "OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()).await;
+    let mut function = function(&services, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
     invoke(&mut function, &services).await;
     assert_eq!((collector.requests(), services.cloudwatch().calls()), (0, 0));
     function.idle().await.unwrap();
@@ -37,7 +38,7 @@ async fn the_response_is_out_before_spans_and_metrics_are_sent() {
 #[tokio::test]
 async fn spans_go_to_the_daemon_that_lambda_names() {
     let (services, daemon) = (Services::start().await.unwrap(), Daemon::start().await.unwrap());
-    let mut function = start(&services, "AWS_XRAY_DAEMON_ADDRESS", daemon.address().unwrap()).await;
+    let mut function = function(&services, &[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address().unwrap())]).await;
     invoke(&mut function, &services).await;
     function.idle().await.unwrap();
     let documents = daemon.documents().unwrap();

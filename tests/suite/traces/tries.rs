@@ -7,7 +7,7 @@ use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{INVOCATIONS, Traced, W3C, children, of_message, run, traced, traceparent};
-use crate::desk::{Desk, context};
+use crate::desk::{Desk, context_of_version};
 
 fn record() -> Value {
     traced("m1", &traceparent(W3C, "01"))
@@ -110,9 +110,7 @@ async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is
         .services
         .queue()
         .answer(reservation_worker_local::visibility::Answer::CallFails(400, "Refused"));
-    let mut context = context(Duration::ZERO);
-    context.xray_trace_id = Some(INVOCATIONS.to_owned());
-    context.env_config = std::sync::Arc::new(lambda_runtime::Config { version: "7".to_owned(), ..config() });
+    let context = context_of_version("7", INVOCATIONS);
     for cold_start in [true, false] {
         let ran = traced.desk.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();
         traced.desk.flush(super::LONG).await;
@@ -135,16 +133,6 @@ async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is
                 assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{text}");
             }
         }
-    }
-}
-
-fn config() -> lambda_runtime::Config {
-    lambda_runtime::Config {
-        function_name: "worker".to_owned(),
-        memory: 256,
-        version: String::new(),
-        log_stream: String::new(),
-        log_group: String::new(),
     }
 }
 

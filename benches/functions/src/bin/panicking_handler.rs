@@ -3,12 +3,18 @@
 
 #![forbid(unsafe_code)]
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use std::future::ready;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::record::Record;
 use reservation_worker::retry::Deadline;
+use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::visibility::Visibility;
@@ -49,8 +55,7 @@ async fn main() -> Result<(), Error> {
     logs::init(config.log_level);
     let metrics = Metrics::new(&config);
     let batch = Batch::new(&config, Panicking, Visibility::new(&config, metrics.clone()), metrics);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
-        batch.handle(event).await.map_err(Error::from)
-    }))
-    .await
+    let handler = service_fn(async |event| batch.handle(event).await.map_err(Diagnostic::from));
+    let invocations = Arc::new(Invocations::default());
+    Runtime::new(handler).layer(AfterResponse { invocations, work: |_| ready(()).boxed() }).run().await
 }

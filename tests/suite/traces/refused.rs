@@ -1,0 +1,119 @@
+//! What an invocation tells that is refused, or that nothing was said of but what follows its response.
+
+use reservation_worker_local::Services;
+use reservation_worker_local::runtime_api::Function;
+use reservation_worker_local::trace_receivers::{Collector, Span};
+use serde_json::{Value, json};
+
+use super::{LONG, invocation, process::function};
+use crate::desk::{expired, sqs};
+
+/// A function that sends its spans to the collector, and finds nobody at CloudWatch.
+async fn start(services: &Services, collector: &Collector) -> Function {
+    let endpoint = collector.endpoint();
+    let nobody = "http://127.0.0.1:1";
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("AWS_ENDPOINT_URL_CLOUDWATCH", nobody)];
+    function(services, &variables).await
+}
+
+/// Every line says which invocation and which of its spans it is of, and says it once.
+fn assert_all_say_whose_they_are(function: &mut Function, request_id: &str, span: &Span, is_cold: bool) {
+    let xray = format!("1-{}-{}", &span.trace_id[..8], &span.trace_id[8..]);
+    let (texts, lines) = (function.raw_log(), function.take_log());
+    assert_eq!(texts.len(), lines.len(), "{texts:?}");
+    for (line, text) in lines.iter().zip(texts) {
+        for (name, value) in [
+            ("trace_id", json!(span.trace_id)),
+            ("span_id", json!(span.span_id)),
+            ("xray_trace_id", json!(xray)),
+            ("request_id", json!(request_id)),
+            ("function_version", json!("$LATEST")),
+            ("cold_start", json!(is_cold)),
+        ] {
+            assert_eq!(line[name], value, "{name} of {text}");
+            assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} of {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_invocation_has_a_span_with_its_error_and_a_line_that_says_which_it_is() {
+    let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
+    let mut function = start(&services, &collector).await;
+    let no_id = json!({ "Records": [{ "messageId": null, "body": "SECRET", "eventSource": "aws:sqs" }] });
+    for (number, (payload, reason)) in [
+        (json!({ "detail": "SECRET" }), "the payload is not an SQS event, at line 1 column 19"),
+        (no_id, "Records[0].messageId: is missing or empty"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let invoked = function.invoke(&payload, LONG).await.unwrap();
+        let error = json!({ "errorType": "NotSqs", "errorMessage": reason });
+        assert_eq!(invoked.response.unwrap_err(), error);
+        function.idle().await.unwrap();
+
+        let spans = collector.spans();
+        assert_eq!(spans.len(), number + 1, "{spans:#?}");
+        let span = &spans[number];
+        assert_eq!((span.name.as_str(), span.error.as_deref()), ("process", Some(reason)));
+        assert_eq!(span.attributes["error.type"], "NotSqs");
+        assert_eq!(span.attributes["faas.invocation_id"], invoked.request_id);
+        assert_eq!(span.attributes["faas.coldstart"], number == 0);
+        let log = function.log_lines();
+        let refused: Vec<_> = log.iter().filter(|line| line.to_string().contains(reason)).collect();
+        assert_eq!(refused.len(), 1, "an error is logged once: {log:#?}");
+        assert_eq!(refused[0]["level"], "ERROR");
+        let told_after = log.iter().filter(|line| line["message"] == "metrics not sent: they are kept");
+        assert_eq!(told_after.count(), usize::from(number == 0), "{log:#?}");
+        assert!(!json!(log).to_string().contains("SECRET"), "{log:#?}");
+        assert_all_say_whose_they_are(&mut function, &invoked.request_id, span, number == 0);
+    }
+}
+
+/// Lambda lets no such payload through.
+#[tokio::test]
+async fn a_payload_that_is_not_even_json_is_told_in_the_same_way() {
+    let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
+    let mut function = start(&services, &collector).await;
+    let invoked = function.invoke_raw("{\"Records\":", LONG).await.unwrap();
+    assert!(invoked.response.is_err());
+    function.idle().await.unwrap();
+    let spans = collector.spans();
+    assert_eq!((spans.len(), spans[0].error.as_deref()), (1, Some("the payload was not worked on")));
+    assert!(function.log_lines().iter().any(|line| line["level"] == "ERROR"));
+    assert_all_say_whose_they_are(&mut function, &invoked.request_id, &spans[0], true);
+}
+
+#[tokio::test]
+async fn what_is_told_after_the_response_says_which_invocation_it_follows() {
+    let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
+    let mut function = start(&services, &collector).await;
+    let invoked = function.invoke(&sqs([]), LONG).await.unwrap();
+    function.idle().await.unwrap();
+    let spans = collector.spans();
+    assert_eq!(invocation(&spans).error, None);
+    let log: Vec<Value> = function.log_lines();
+    assert_eq!(log.len(), 1, "{log:#?}");
+    assert_eq!(log[0]["message"], "metrics not sent: they are kept");
+    assert_all_say_whose_they_are(&mut function, &invoked.request_id, &spans[0], true);
+}
+
+/// Lambda counts refused invocations itself; a process that began with one has begun.
+#[tokio::test]
+async fn a_refused_invocation_is_a_cold_start_and_the_next_is_none() {
+    let services = Services::start().await.unwrap();
+    let mut function = function(&services, &[]).await;
+    assert!(function.invoke(&json!({}), LONG).await.unwrap().response.is_err());
+    function.idle().await.unwrap();
+    let sent = crate::metrics::Sent::of(services.cloudwatch().take());
+    assert_eq!(sent.values("worker_cold_start", &[]), [(1.0, 1.0)]);
+    assert_eq!(sent.values("worker_batch_size", &[]), []);
+
+    function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap().response.unwrap();
+    function.terminate(LONG).await.unwrap();
+    let sent = crate::metrics::Sent::of(services.cloudwatch().take());
+    assert_eq!(sent.values("worker_cold_start", &[]), []);
+    assert_eq!(sent.values("worker_batch_size", &[]), [(1.0, 1.0)]);
+}
