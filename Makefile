@@ -7,6 +7,8 @@ DEPLOY_TOOLS := $(VENV)/installed-deploy
 
 require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
 require_cargo = $(call require,cargo,https://rustup.rs)
+# For those that know no --locked, sam and cargo-fuzz: Cargo.lock needs no change.
+locked = cargo metadata --locked --format-version 1 --manifest-path $(1)Cargo.toml >/dev/null
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,9 +49,12 @@ audit: $(TOOLS) ## hold the dependencies to deny.toml, and find those that nothi
 	$(require_cargo)
 	cargo deny --locked check --deny warnings bans licenses sources
 	cargo shear --locked --deny-warnings
-# On GitHub the database is at hand: there, not to have it is a failure.
-	@cargo deny --locked fetch db || { echo 'NOT CHECKED: advisories. Their database is out of reach.' >&2; \
-	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check advisories
+	$(call locked,fuzz/)
+# cargo deny takes the copy of the index that is there, however old; cargo update refreshes it, and writes nothing.
+# On GitHub database and index are at hand: there, not to have them is a failure.
+	@cargo deny --locked fetch db && cargo update --quiet --dry-run || \
+	  { echo 'NOT CHECKED: advisories and yanked versions. Their database or the index is out of reach.' >&2; \
+	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check --deny index-failure advisories
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -65,12 +70,14 @@ COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 coverage: $(TOOLS) ## measure the lines of src/ that the suite runs, and want 90 % of them
 	$(require_cargo)
+	@test -n "$$LLVM_PROFDATA" || test -x "$$(rustc --print target-libdir)/../bin/llvm-profdata" || \
+	  { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
 	cargo llvm-cov --locked -p reservation-worker --test suite --fail-under-lines $(COVERED) -- $(SHORT)
 
 # Without rules::, which read the sources and so mind each mutant.
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
 mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small way, and want a test to mind it
-	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --test suite -- $(SHORT) --skip rules::
+	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --lib --test suite -- $(SHORT) --skip rules::
 
 .tools/bin/cargo-cyclonedx: VERSION := 0.5.9
 .tools/bin/cargo-mutants: VERSION := 27.1.0
@@ -117,6 +124,7 @@ artifact: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 artifact: export SAM_CLI_TELEMETRY := 0
 artifact: $(DEPLOY_TOOLS) ## build what is deployed, with sam and with cargo lambda, and run the sample events through it
 	$(require_cargo)
+	$(call locked,)
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	ARTIFACT=$(CURDIR)/$(SAM_BUILD) cargo test --locked --test artifact
 	cargo lambda build --release --locked --bin reservation-worker --output-format zip
@@ -129,6 +137,7 @@ build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
 build: $(DEPLOY_TOOLS) ## build what is deployed, for arm64
 	$(require_cargo)
+	$(call locked,)
 	sam build --config-env $(ENV)
 
 deploy: build ## build, and deploy the stack of samconfig.toml's ENV=dev or prod

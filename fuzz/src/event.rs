@@ -46,7 +46,8 @@ fn check_event(event: &Event) {
     }
 }
 
-const FIELDS: [&str; 17] = [
+/// What an error may name.
+pub const FIELDS: [&str; 17] = [
     "body",
     "type",
     "detail-type",

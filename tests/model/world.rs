@@ -4,6 +4,8 @@ use std::fmt;
 
 use reservation_worker::event::{Event, Hold};
 use reservation_worker::inventory;
+use reservation_worker::outcome::Outcome;
+use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
 use reservation_worker::reservation_api::Transition;
 use reservation_worker::workflow::{SeatStep, Verdict, decide, failed, steps};
@@ -102,6 +104,18 @@ enum Step {
     Answer {
         acknowledged: bool,
     },
+}
+
+impl Step {
+    fn answer(outcome: &Outcome) -> Self {
+        Self::Answer { acknowledged: outcome.is_acknowledged() }
+    }
+}
+
+/// No reply in time, or one that decides nothing.
+fn gave_up() -> Outcome {
+    let (code, reason) = (Reason::ReservationApiUnavailable, String::new());
+    Outcome::Retried { code, reason, retry_after: None }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -231,7 +245,7 @@ impl World {
                     _ => Request::ChangeSeats { message },
                 });
                 if !tries_again {
-                    self.workers[worker].next = Step::Answer { acknowledged: false };
+                    self.workers[worker].next = Step::answer(&gave_up());
                 }
             }
             Action::ArriveLate { request } => match self.late.remove(request) {
@@ -257,11 +271,11 @@ impl World {
             },
             Step::ReadStatus => match self.booking(scenario, message).status {
                 Some(found) => scenario.decided(message, found),
-                None => Step::Answer { acknowledged: false },
+                None => Step::answer(&gave_up()),
             },
             Step::ChangeSeats => match self.change_seats(scenario, message) {
                 Ok(()) => scenario.after_seats(message),
-                Err(error) => Step::Answer { acknowledged: failed(error).is_acknowledged() },
+                Err(error) => Step::answer(&failed(error)),
             },
             Step::Answer { acknowledged: true } => {
                 self.messages[message].place = Place::Deleted;
@@ -373,13 +387,11 @@ impl Scenario {
     }
 
     fn after_status(&self, message: usize) -> Step {
-        let done = Step::Answer { acknowledged: true };
-        if self.is_status_first(message) { Step::ChangeSeats } else { done }
+        if self.is_status_first(message) { Step::ChangeSeats } else { Step::answer(&Outcome::Success) }
     }
 
     fn after_seats(&self, message: usize) -> Step {
-        let done = Step::Answer { acknowledged: true };
-        if self.is_status_first(message) { done } else { Step::UpdateStatus }
+        if self.is_status_first(message) { Step::answer(&Outcome::Success) } else { Step::UpdateStatus }
     }
 
     fn steps(&self, message: usize) -> (Transition<'_>, SeatStep<'_>) {
@@ -394,8 +406,10 @@ impl Scenario {
         let (transition, _) = self.steps(message);
         match decide(transition.to, found) {
             Verdict::Continue => self.after_status(message),
-            Verdict::Superseded => Step::Answer { acknowledged: true },
-            Verdict::Reject(..) => Step::Answer { acknowledged: false },
+            Verdict::Superseded => Step::answer(&Outcome::Superseded(String::new())),
+            Verdict::Reject(code, reason) => {
+                Step::answer(&Outcome::Failed { code, reason: reason.to_owned() })
+            }
         }
     }
 

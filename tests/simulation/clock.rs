@@ -46,11 +46,12 @@ impl Clock {
 /// Runs a world to its end on a clock of its own, in this thread.
 pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
     let clock = Clock::default();
-    let (parked, idled) = (clock.clone(), clock.clone());
+    // Weak: the idler's waker holds the runtime, and with it this hook, whose sockets would stay open for ever.
+    let (parked, idled) = (Arc::downgrade(&clock.0), clock.clone());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
-        .on_thread_park(move || parked.idle())
+        .on_thread_park(move || parked.upgrade().into_iter().for_each(|state| Clock(state).idle()))
         .build()
         .unwrap();
     runtime.spawn(poll_fn(move |context| {

@@ -43,6 +43,7 @@ async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mu
         biased;
         () = sleep(Duration::from_millis(life)) => {
             world.tell(format_args!("{request_id} is killed"));
+            world.queue.lock().unwrap().killed(batch);
             false
         }
         answer = working => {

@@ -16,6 +16,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::clock::Clock;
+use crate::trace;
 
 pub struct Link {
     pub addr: SocketAddr,
@@ -79,6 +80,7 @@ impl Link {
         while let Ok((caller, _)) = listener.accept().await {
             self.clock.moved();
             if self.is_down.get() {
+                trace::line("a connection is refused".to_owned());
                 continue;
             }
             spawn_local(self.clone().connect(caller));
@@ -97,7 +99,10 @@ impl Link {
         let (from_service, to_service) = service.split();
         tokio::select! {
             biased;
-            () = self.reset.notified() => Ok(()),
+            () = self.reset.notified() => {
+                trace::line("a connection is reset".to_owned());
+                Ok(())
+            }
             carried = async {
                 let there = self.carry(from_caller, to_service);
                 tokio::try_join!(biased; there, self.carry(from_service, to_caller)).map(drop)
@@ -126,8 +131,13 @@ impl Link {
             sleep(Duration::from_millis(milliseconds)).await;
         }
         while self.cut_until.get() > Instant::now() {
+            trace::line("a piece is kept".to_owned());
             sleep_until(self.cut_until.get()).await;
         }
-        if is_last { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if is_last {
+            trace::line("a connection breaks".to_owned());
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use crate::events::Message;
+use crate::trace;
 
 pub struct Queue {
     pub entries: Vec<Entry>,
@@ -29,6 +30,8 @@ pub struct Entry {
     pub receives: u32,
     /// Outcome and reason, as the function told them last.
     pub told: Option<(String, String)>,
+    /// Receives that died with their invocation.
+    pub killed: u32,
     was_duplicated: bool,
     visible_at: Instant,
 }
@@ -65,6 +68,7 @@ impl Queue {
             place: Place::Queue,
             receives: 0,
             told: None,
+            killed: 0,
             was_duplicated: false,
             visible_at: Instant::now(),
         });
@@ -103,7 +107,10 @@ impl Queue {
             if received.len() == most {
                 break;
             }
-            entry.was_duplicated |= !is_there;
+            if !is_there {
+                entry.was_duplicated = true;
+                trace::line(format!("m{number} comes twice"));
+            }
             entry.place = Place::Queue;
             entry.receives += 1;
             entry.visible_at = now + self.visibility;
@@ -136,6 +143,11 @@ impl Queue {
             entry.place = Place::Deleted;
             self.changed.notify_waiters();
         }
+    }
+
+    /// The invocation that had these is dead.
+    pub fn killed(&mut self, batch: &[Received]) {
+        batch.iter().for_each(|received| self.entries[received.number].killed += 1);
     }
 
     /// When the next message becomes visible.

@@ -7,14 +7,26 @@ use std::thread;
 use std::time::Instant;
 
 use crate::plan::Plan;
-use crate::{clock, function, trace, world};
+use crate::{SEEDS, clock, function, trace, world};
 
 /// What is counted, and the word that a line of the trace has for it.
-const COUNTED: [(&str, &str); 11] = [
+const COUNTED: [(&str, &str); 23] = [
     ("messages", " is sent: "),
+    ("duplicates", " comes twice"),
     ("invocations", " gets "),
     ("invocations killed", " is killed"),
-    ("spells of bad weather", " of bad weather: "),
+    ("spells of a faulty service", " of bad weather: Fault"),
+    ("spells of a slow link", " of bad weather: Slow"),
+    ("spells of a lossy link", " of bad weather: Lossy"),
+    ("partitions", " of bad weather: Cut"),
+    ("spells without connections", " of bad weather: Down"),
+    ("spells of a refusing queue", " of bad weather: Queue"),
+    ("pieces kept by a partition", "a piece is kept"),
+    ("connections broken", "a connection breaks"),
+    ("connections reset", "a connection is reset"),
+    ("connections refused", "a connection is refused"),
+    ("calls left without a reply", " got hang"),
+    ("calls that the caller gave up", " got abandoned"),
     ("records succeeded", "\"success\""),
     ("records superseded", "\"superseded\""),
     ("records ignored", "\"ignored\""),
@@ -66,8 +78,10 @@ pub fn run_all(seeds: Range<u64>) {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         (0..threads).for_each(|_| drop(scope.spawn(work)));
     });
+    let counts = counts.map(|(what, count)| (what, count.into_inner()));
     for (what, count) in counts {
-        println!("{:>9} {what}", count.into_inner());
+        println!("{count:>9} {what}");
+        assert!(count > 0 || seeds.end - seeds.start < SEEDS, "no {what}: the weather is too fair");
     }
     assert_eq!(failed.into_inner(), 0, "of seeds {seeds:?}, so many break an invariant");
 }

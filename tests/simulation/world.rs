@@ -143,7 +143,7 @@ pub async fn live(plan: Plan, clock: Clock) {
         () = sleep(LONGEST) => panic!("the queue is never drained"),
     }
     for call in world.services.calls() {
-        trace::line(format!("{:?} {} {}", call.operation, call.reservation_id, call.reply));
+        trace::line(format!("{:?} {} got {}", call.operation, call.reservation_id, call.reply));
     }
     invariants::at_the_end(world)
         .and_then(|()| calls::at_the_end(world))

@@ -88,6 +88,7 @@ fn every_variable_is_read() {
 
     assert_eq!(config.inventory.as_str(), "https://inventory.example/");
     assert_eq!(config.reservation_api.as_str(), "https://api.example/v1");
+    assert!(format!("{config:?}").contains("token: Some((hidden))"), "{config:?}");
     assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
     assert_eq!(config.worker_concurrency, 21);
     assert_eq!(config.max_retries, 6);

@@ -175,7 +175,7 @@ async fn a_line_is_one_json_object_with_timestamp_level_and_message_first() {
 }
 
 /// Digits where they belong, in UTC.
-fn assert_rfc_3339(timestamp: &str) {
+pub fn assert_rfc_3339(timestamp: &str) {
     let (time, fraction) = timestamp.strip_suffix('Z').unwrap().split_once('.').unwrap();
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000-00-00T00:00:00", "{timestamp}");

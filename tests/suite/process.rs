@@ -1,6 +1,5 @@
 //! The release binary itself under a plain Runtime API: nothing may depend on the emulator.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use crate::wire::Server;
 const LONG: Duration = Duration::from_secs(60);
 
 /// What is deployed, built once.
-fn release(artifact: &str) -> PathBuf {
+pub fn release(artifact: &str) -> PathBuf {
     static RELEASE: OnceLock<PathBuf> = OnceLock::new();
     let release = RELEASE.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -27,17 +26,19 @@ fn release(artifact: &str) -> PathBuf {
     release.join(artifact)
 }
 
-fn environment(services: &Services, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+/// A program with the addresses of these services, and with these variables.
+pub async fn function(binary: &Path, services: &Services, more: &[(&str, &str)]) -> Function {
     let mut variables = services.environment();
     variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    variables
+    Function::start(binary, variables).await.unwrap()
 }
 
 async fn start(artifact: &str, services: &Services, more: &[(&str, &str)]) -> Function {
-    Function::start(&release(artifact), environment(services, more)).await.unwrap()
+    function(&release(artifact), services, more).await
 }
 
-fn hold(services: &Services, reservation_id: &str) {
+/// Creates a hold of two seats.
+pub fn hold(services: &Services, reservation_id: &str) {
     let seat_ids = vec![format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")];
     let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
     services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
+use crate::fuzz::event::FIELDS;
+
 mod backoff;
 mod batches;
 mod bodies;
@@ -20,7 +22,8 @@ fn json() -> impl Strategy<Value = Value> {
         prop::sample::select(WORDS).prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 64, 8, |inner| {
-        let name = prop_oneof![3 => prop::sample::select(NAMES).prop_map(str::to_owned), 1 => ".{0,20}"];
+        let name = prop::sample::select([&FIELDS[..], NAMES].concat());
+        let name = prop_oneof![3 => name.prop_map(str::to_owned), 1 => ".{0,20}"];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
             prop::collection::vec((name, inner), 0..8)
@@ -29,28 +32,9 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-const NAMES: &[&str] = &[
-    "detail-type",
-    "type",
-    "detail",
-    "payload",
-    "reservation_id",
-    "event_id",
-    "seat_ids",
-    "qty",
-    "quantity",
-    "payment_intent_id",
-    "payment_id",
-    "user_id",
-    "error_code",
-    "trace_id",
-    "event_type",
-    "status",
-    "id",
-    "time",
-    "error",
-    "code",
-];
+/// Of records and replies; those of events are the fuzz target's.
+const NAMES: &[&str] =
+    &["id", "time", "error", "code", "Records", "messageId", "attributes", "eventSource", "eventSourceARN"];
 
 const WORDS: &[&str] = &[
     "reservation.expired",

@@ -90,8 +90,9 @@ async fn acknowledged_records_are_left_alone_and_a_clean_batch_asks_for_nothing(
 
     let mut event = sqs([("m1", expired("good")), ("m2", json!("poison"))]);
     received(&mut event, 1);
-    desk.run(event).await;
+    let ran = desk.run(event).await;
     assert_eq!(seconds(&desk), [("m2".to_owned(), 0)]);
+    assert_eq!(ran.log.len(), 2, "nothing went wrong: {:?}", ran.log);
 }
 
 #[tokio::test]
@@ -141,6 +142,11 @@ async fn the_queues_url_comes_from_its_arn_in_every_partition() {
     let cases = [
         ("arn:aws:sqs:eu-west-1:111122223333:q", "https://sqs.eu-west-1.amazonaws.com/111122223333/q"),
         ("arn:aws-cn:sqs:cn-north-1:1:q", "https://sqs.cn-north-1.amazonaws.com.cn/1/q"),
+        ("arn:aws-eusc:sqs:eusc-de-east-1:1:q", "https://sqs.eusc-de-east-1.amazonaws.eu/1/q"),
+        ("arn:aws-iso:sqs:us-iso-east-1:1:q", "https://sqs.us-iso-east-1.c2s.ic.gov/1/q"),
+        ("arn:aws-iso-b:sqs:us-isob-east-1:1:q", "https://sqs.us-isob-east-1.sc2s.sgov.gov/1/q"),
+        ("arn:aws-iso-e:sqs:eu-isoe-west-1:1:q", "https://sqs.eu-isoe-west-1.cloud.adc-e.uk/1/q"),
+        ("arn:aws-iso-f:sqs:us-isof-south-1:1:q", "https://sqs.us-isof-south-1.csp.hci.ic.gov/1/q"),
         ("arn:aws-us-gov:sqs:us-gov-west-1:1:q", "https://sqs.us-gov-west-1.amazonaws.com/1/q"),
         ("arn:aws:sqs:eu-west-1:1:q.fifo", "https://sqs.eu-west-1.amazonaws.com/1/q.fifo"),
     ];

@@ -32,6 +32,26 @@ fn settle(record: &mut Value) {
     assert!(sender.as_str().is_some_and(|sender| !sender.is_empty()), "{sender}");
 }
 
+/// What every record says, settled.
+fn sample(queue: &Queue, message_id: Option<String>) -> Value {
+    json!({
+        "messageId": message_id,
+        "receiptHandle": null,
+        "body": BODY,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": null,
+            "SenderId": null,
+            "ApproximateFirstReceiveTimestamp": null,
+        },
+        "messageAttributes": {},
+        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue.arn,
+        "awsRegion": "ap-northeast-2",
+    })
+}
+
 #[tokio::test]
 async fn a_record_has_every_attribute_that_aws_sends() {
     let sqs = moto().await;
@@ -50,33 +70,19 @@ async fn a_record_has_every_attribute_that_aws_sends() {
     let mut record = record(&queue).await;
 
     settle(&mut record);
-    let sample = json!({
-        "messageId": sent.message_id,
-        "receiptHandle": null,
-        "body": BODY,
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": null,
-            "SenderId": null,
-            "ApproximateFirstReceiveTimestamp": null,
-            "AWSTraceHeader": TRACE,
+    let mut sample = sample(&queue, sent.message_id);
+    sample["attributes"]["AWSTraceHeader"] = json!(TRACE);
+    sample["md5OfMessageAttributes"] = json!(sent.md5_of_message_attributes);
+    sample["messageAttributes"] = json!({
+        "myAttribute": {
+            "stringValue": "myValue", "stringListValues": [], "binaryListValues": [], "dataType": "String",
         },
-        "messageAttributes": {
-            "myAttribute": {
-                "stringValue": "myValue", "stringListValues": [], "binaryListValues": [], "dataType": "String",
-            },
-            "count": {
-                "stringValue": "7", "stringListValues": [], "binaryListValues": [], "dataType": "Number",
-            },
-            "bytes": {
-                "binaryValue": "AP8Q", "stringListValues": [], "binaryListValues": [], "dataType": "Binary",
-            },
+        "count": {
+            "stringValue": "7", "stringListValues": [], "binaryListValues": [], "dataType": "Number",
         },
-        "md5OfMessageAttributes": sent.md5_of_message_attributes,
-        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": queue.arn,
-        "awsRegion": "ap-northeast-2",
+        "bytes": {
+            "binaryValue": "AP8Q", "stringListValues": [], "binaryListValues": [], "dataType": "Binary",
+        },
     });
     assert_eq!(record, sample);
 }
@@ -91,25 +97,10 @@ async fn a_fifo_queues_record_has_group_deduplication_id_and_sequence_number_too
     let mut record = record(&queue).await;
 
     settle(&mut record);
-    let sample = json!({
-        "messageId": sent.message_id,
-        "receiptHandle": null,
-        "body": BODY,
-        "attributes": {
-            "ApproximateReceiveCount": "1",
-            "SentTimestamp": null,
-            "SequenceNumber": sent.sequence_number,
-            "MessageGroupId": "1",
-            "SenderId": null,
-            "MessageDeduplicationId": "once",
-            "ApproximateFirstReceiveTimestamp": null,
-        },
-        "messageAttributes": {},
-        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": queue.arn,
-        "awsRegion": "ap-northeast-2",
-    });
+    let mut sample = sample(&queue, sent.message_id);
+    sample["attributes"]["SequenceNumber"] = json!(sent.sequence_number);
+    sample["attributes"]["MessageGroupId"] = json!("1");
+    sample["attributes"]["MessageDeduplicationId"] = json!("once");
     assert!(sent.sequence_number.is_some());
     assert_eq!(record, sample);
 }

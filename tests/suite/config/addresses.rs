@@ -1,5 +1,6 @@
 //! Where the services are: which addresses are accepted, and that they are what is called.
 
+use reservation_worker::config::OtlpProtocol;
 use reservation_worker_local::Services;
 use rustls::RootCertStore;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
@@ -111,6 +112,17 @@ fn other_urls_are_refused() {
             let problem = problem(&[(variable, url)]);
             assert!(problem.starts_with(&format!("{variable}={}: ", shown(url))), "{problem}");
         }
+    }
+}
+
+#[test]
+fn a_collector_at_4317_is_asked_by_grpc_and_any_other_by_http() {
+    for (endpoint, protocol) in [
+        ("http://collector:4317", OtlpProtocol::Grpc),
+        ("http://collector:4318", OtlpProtocol::HttpProtobuf),
+        ("https://collector", OtlpProtocol::HttpProtobuf),
+    ] {
+        assert_eq!(OtlpProtocol::by_port(&endpoint.parse().unwrap()), protocol, "{endpoint}");
     }
 }
 

@@ -1,16 +1,15 @@
 //! A configuration that is kept, in part, in Secrets Manager.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use reservation_worker::config::{Config, LoadError};
 use reservation_worker_local::Services;
-use reservation_worker_local::cargo;
 use reservation_worker_local::runtime_api::{Exit, Function};
 use serde_json::{Value, json};
 
 use crate::desk::{expired, sqs};
+use crate::process::release;
 use crate::wire::Server;
 
 /// Reads the configuration with this secret, or for want of it.
@@ -99,8 +98,6 @@ async fn a_setting_of_the_secret_that_is_wrong_is_told_with_the_others_and_not_s
 
 /// The function, with everything from a Secrets Manager that gives this reply.
 async fn function(manager: &Server, more: &[(&str, &str)]) -> Function {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap();
     let mut variables = BTreeMap::from([
         ("USE_SECRET_MANAGER", "true".to_owned()),
         ("AWS_REGION", "ap-northeast-2".to_owned()),
@@ -110,7 +107,7 @@ async fn function(manager: &Server, more: &[(&str, &str)]) -> Function {
     ]);
     variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Function::start(&release.join("reservation-worker"), variables).await.unwrap()
+    Function::start(&release("reservation-worker"), variables).await.unwrap()
 }
 
 /// Accepts connections and says nothing.

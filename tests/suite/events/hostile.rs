@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{body, told};
 use crate::desk::{Desk, approved, expired, failed, record, sqs};
+use crate::table::patient;
 
 /// The longest message that SQS takes.
 const MEBIBYTE: usize = 1 << 20;
@@ -49,7 +50,7 @@ async fn bodies_of_a_mebibyte_are_read_or_refused_beside_a_good_one() {
 /// As many as Lambda puts into a batch.
 #[tokio::test]
 async fn ten_thousand_records_of_which_half_are_poison_are_each_settled() {
-    let desk = Desk::new().await;
+    let desk = patient(&[("LOG_LEVEL", "info")]).await;
     let holds: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
     holds.iter().for_each(|id| desk.hold(id));
     let ids: Vec<_> = (0..10_000).map(|number| format!("m{number}")).collect();

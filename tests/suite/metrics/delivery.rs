@@ -182,3 +182,16 @@ async fn with_no_sink_nothing_is_sent_or_written() {
     desk.shutdown().await;
     assert_eq!((desk.services.cloudwatch().calls(), desk.emf().text()), (0, String::new()));
 }
+
+#[tokio::test]
+async fn what_is_recorded_while_a_call_hangs_is_sent_after_it() {
+    let desk = Desk::new().await;
+    let start = Moment::now();
+    invoke(&desk).await;
+    desk.services.cloudwatch().answer(Answer::Hang);
+    tokio::join!(desk.after_response(start), invoke(&desk));
+    desk.services.cloudwatch().answer(Answer::Normal);
+    desk.after_response(later(start, 60)).await;
+    let sent = Sent::of(desk.services.cloudwatch().take());
+    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 2.0);
+}

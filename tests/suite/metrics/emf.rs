@@ -7,6 +7,7 @@ use reservation_worker::telemetry::metrics::Moment;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, expired, sqs};
+use crate::logs::assert_rfc_3339;
 
 /// Bytes of a log event that every reader of the log takes whole.
 const LARGEST: usize = 256 * 1_024;
@@ -24,7 +25,8 @@ async fn lines_of(desk: &Desk, records: usize) -> Vec<Value> {
 
 /// The specification's rules for a line, and Lambda's.
 fn check(line: &Value) {
-    assert!(["timestamp", "level", "message"].iter().all(|name| line[name].is_string()), "{line}");
+    assert!(["level", "message"].iter().all(|name| line[name].is_string()), "{line}");
+    assert_rfc_3339(line["timestamp"].as_str().unwrap());
     let now = UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
     let timestamp = line["_aws"]["Timestamp"].as_i64().unwrap();
     assert!((now - timestamp).abs() < 600_000, "milliseconds: {timestamp}");

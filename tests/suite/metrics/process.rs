@@ -4,31 +4,25 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use reservation_worker_local::Services;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::runtime_api::Function;
-use reservation_worker_local::{Hold, Services};
 use serde_json::{Value, json};
 
 use super::Sent;
 use crate::desk::{expired, sqs};
+use crate::process;
 
 const LONG: Duration = Duration::from_secs(60);
 
 async fn start(services: &Services, more: &[(&str, &str)]) -> Function {
-    let mut variables = services.environment();
-    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    Function::start(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), variables).await.unwrap()
+    process::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
 }
 
 fn batch(services: &Services, records: usize) -> Value {
     let ids: Vec<_> = (0..records).map(|number| format!("r{number}")).collect();
-    for reservation_id in ids.iter().filter(|id| services.reservation(id).is_none()) {
-        let (reservation_id, event_id) = (reservation_id.clone(), "evt_1".to_owned());
-        let seat_ids = vec![format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")];
-        services
-            .create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None })
-            .unwrap();
-    }
+    let new = ids.iter().filter(|id| services.reservation(id).is_none());
+    new.for_each(|id| process::hold(services, id));
     sqs(ids.iter().map(|id| (id.as_str(), expired(id))))
 }
 

@@ -14,8 +14,10 @@ use reservation_worker::visibility::Visibility;
 use serde_json::{Value, json};
 use tracing::{Level, Span, error_span};
 
+use super::bodies::event as any_event;
 use super::json;
 use crate::desk::{Ran, context, record, run};
+use crate::fuzz::{self, event::shapes};
 
 /// The body is a lane and the number of an outcome.
 struct Scripted;
@@ -122,18 +124,61 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_a_batch_or_an_error_and_never_acknowledged_unread(payload in json()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let config = Config::from_lookup(|name| match name {
-            "INVENTORY_GRPC_ADDR" => Some("localhost:1".to_owned()),
-            "RESERVATION_API_BASE" => Some("http://localhost:1".to_owned()),
-            _ => None,
-        })
-        .unwrap();
-        let metrics = Metrics::new(&config);
-        let batch = Batch::new(&config, Scripted, Visibility::new(&config, metrics.clone()), metrics);
-        let has_records = payload["Records"].as_array().is_some_and(|records| !records.is_empty());
-        let ran = runtime.block_on(run(&batch, Level::INFO, payload, context(Duration::ZERO)));
-        prop_assert!(!has_records || ran.is_err(), "records without ids are no batch");
+    fn any_payload_is_refused_or_each_of_its_records_is_settled(payload in payload()) {
+        fuzz::payload::check(payload.to_string().as_bytes());
     }
+}
+
+/// Any JSON now and then; mostly a list of records of one queue.
+fn payload() -> impl Strategy<Value = Value> {
+    let queue = prop::sample::select(&["arn:aws:sqs:ap-northeast-2:123456789012:q", "q.fifo"][..]);
+    let records = queue.prop_flat_map(|queue| prop::collection::vec(sqs_record(queue), 0..8));
+    prop_oneof![1 => json(), 15 => records.prop_map(|records| json!({ "Records": records }))]
+}
+
+/// As SQS sends it, but that one member in sixty is missing, and one is anything.
+fn sqs_record(queue: &'static str) -> impl Strategy<Value = Value> {
+    let text = |texts: &'static [&'static str]| prop::sample::select(texts).prop_map(Value::from).boxed();
+    let receives = prop_oneof![4 => 1..8_u64, 1 => any::<u64>()].prop_map(|receives| receives.to_string());
+    let attributes = [
+        ("ApproximateReceiveCount", receives.prop_map(Value::from).boxed()),
+        ("MessageGroupId", text(&["g-1", "g-2"])),
+        ("SentTimestamp", any::<u64>().prop_map(|sent| json!(sent.to_string())).boxed()),
+    ];
+    let members = [
+        (
+            "messageId",
+            prop_oneof![80 => "[m\"\n][1-5]", 1 => Just(String::new())].prop_map(Value::from).boxed(),
+        ),
+        ("receiptHandle", text(&["AQEB", ""])),
+        ("body", body().boxed()),
+        ("attributes", object(attributes, 4).boxed()),
+        ("messageAttributes", Just(json!({})).boxed()),
+        ("eventSource", prop_oneof![80 => text(&["aws:sqs"]), 1 => text(&["aws:s3", ""])].boxed()),
+        ("eventSourceARN", Just(json!(queue)).boxed()),
+    ];
+    let members = members.map(|(name, right)| (name, prop_oneof![60 => right, 1 => json()].boxed()));
+    object(members, 60)
+}
+
+/// Of these members; one in so many is missing.
+fn object<const N: usize>(
+    members: [(&'static str, BoxedStrategy<Value>); N],
+    one_in: u32,
+) -> impl Strategy<Value = Value> {
+    let members = members.map(|(name, value)| {
+        let is_there = 1.0 - 1.0 / f64::from(one_in);
+        prop::option::weighted(is_there, value).prop_map(move |value| Some((name.to_owned(), value?)))
+    });
+    Vec::from(members).prop_map(|members| members.into_iter().flatten().collect())
+}
+
+/// An event in any shape, or what is none.
+fn body() -> impl Strategy<Value = Value> {
+    let event = (any_event(), any::<prop::sample::Index>()).prop_map(|(event, shape)| {
+        let shapes = shapes(&event);
+        json!(shapes[shape.index(shapes.len())])
+    });
+    let other = prop_oneof![any::<String>(), json().prop_map(|body| body.to_string())].prop_map(Value::from);
+    prop_oneof![2 => event, 1 => other]
 }

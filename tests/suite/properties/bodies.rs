@@ -20,7 +20,7 @@ fn seats() -> impl Strategy<Value = Option<Seats>> {
     prop_oneof![Just(None), (1..=10_000_i32).prop_map(|most| Seats::new(Vec::new(), Some(most))), named]
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let hold = |event_id| {
         (id(), event_id, seats()).prop_map(|(reservation_id, event_id, seats)| Hold {
             reservation_id,
@@ -69,18 +69,36 @@ proptest! {
 
     #[test]
     fn no_error_repeats_the_body(event in event(), wrong in wrong_value()) {
-        for body in shapes(&event) {
-            let mut body: Value = serde_json::from_str(&body).unwrap();
-            let Value::Object(members) = &mut body else { continue };
-            for name in members.keys().cloned().collect::<Vec<_>>() {
-                let mut body = Value::Object(members.clone());
-                body[&name] = wrong.clone();
-                if let Err(error) = event::parse(Some(&body.to_string())) {
-                    prop_assert!(!error.to_string().contains(PRIVATE), "{error}");
+        for shape in shapes(&event) {
+            let shape: Value = serde_json::from_str(&shape).unwrap();
+            for place in places(&shape) {
+                let mut body = shape.clone();
+                *body.pointer_mut(&place).unwrap() = wrong.clone();
+                let body = body.to_string();
+                for body in [Value::from(body.as_str()).to_string(), body] {
+                    if let Err(error) = event::parse(Some(&body)) {
+                        prop_assert!(!error.to_string().contains(PRIVATE), "{place}: {error}");
+                    }
                 }
             }
         }
     }
+}
+
+/// JSON pointers to all that an object holds; none is into a text.
+fn places(value: &Value) -> Vec<String> {
+    let members: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(place, item)| (place.to_string(), item)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let below = members.into_iter().flat_map(|(name, member)| {
+        let name = format!("/{name}");
+        [vec![String::new()], places(member)].concat().into_iter().map(move |place| format!("{name}{place}"))
+    });
+    below.collect()
 }
 
 /// Of every JSON type that can hold a text.

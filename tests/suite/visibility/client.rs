@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use reservation_worker_local::runtime_api::Function;
-use reservation_worker_local::{Hold, Services, cargo};
+use reservation_worker_local::Services;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use crate::desk::{expired, sqs};
+use crate::process;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -21,19 +21,10 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
     _ = std::fs::remove_file(&pipe);
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let services = Services::start().await.unwrap();
-    let hold = Hold {
-        reservation_id: "r1".to_owned(),
-        event_id: "evt_1".to_owned(),
-        seat_ids: ["r1/A-1", "r1/A-2"].map(str::to_owned).to_vec(),
-        ..Hold::default()
-    };
-    services.create_hold(hold).unwrap();
-    let mut variables = services.environment();
-    variables.insert("AWS_CONFIG_FILE".to_owned(), pipe.to_str().unwrap().to_owned());
-    variables.insert("METRICS_SINK".to_owned(), "none".to_owned());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap();
-    let mut function = Function::start(&release.join("reservation-worker"), variables).await.unwrap();
+    process::hold(&services, "r1");
+    let variables = [("AWS_CONFIG_FILE", pipe.to_str().unwrap()), ("METRICS_SINK", "none")];
+    let release = process::release("reservation-worker");
+    let mut function = process::function(&release, &services, &variables).await;
 
     let clean = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(clean.response.unwrap(), json!({ "batchItemFailures": [] }));
