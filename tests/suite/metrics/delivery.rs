@@ -133,22 +133,26 @@ async fn what_was_taken_without_an_answer_is_sent_again() {
     }
 }
 
-/// Of a period that is too large for one call, the calls that were answered are not made again.
-#[tokio::test]
-async fn what_was_answered_is_not_sent_again() {
-    let desk = Desk::new().await;
-    let all = 60_000;
-    desk.metrics().batch_begun(all);
-    for number in 0..all {
-        let took = Duration::from_secs_f64(10_f64.powf((number / 4) as f64 / (all / 4) as f64 * 6.0 - 3.0));
+/// Of a period that is too large for one call, the first call is taken and the second is not.
+async fn sent_in_part(desk: &Desk, records: usize, start: Moment) {
+    desk.metrics().invocation_begun(false, start.time);
+    desk.metrics().batch_begun(records);
+    for number in 0..records {
+        let share = (number / 4) as f64 / (records / 4) as f64;
         let event_type = EventType::ALL[number % EventType::ALL.len()];
+        let took = Duration::from_secs_f64(10_f64.powf(share * 6.0 - 3.0));
         desk.metrics().record_ended(record(event_type, took));
     }
     desk.services.cloudwatch().answer(Answer::Throttled(1));
-    let start = Moment::now();
     let log = desk.after_response(start).await;
     assert!(log.contains("ThrottlingException"), "{log}");
     assert_eq!(desk.services.cloudwatch().calls(), 2);
+}
+
+#[tokio::test]
+async fn what_was_answered_is_not_sent_again() {
+    let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
+    sent_in_part(&desk, all, start).await;
     desk.metrics().batch_begun(1);
     desk.services.cloudwatch().answer(Answer::Normal);
     desk.after_response(later(start, 10)).await;
@@ -158,6 +162,29 @@ async fn what_was_answered_is_not_sent_again() {
     assert_eq!(sent.count("worker_event_age_seconds", &[]), all as f64);
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), all as f64);
     assert_eq!(sent.count("worker_batch_size", &[]), 2.0);
+}
+
+#[tokio::test]
+async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_nothing_in() {
+    let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
+    sent_in_part(&desk, all, start).await;
+    for minute in 1..=10 {
+        let now = later(start, 60 * minute);
+        desk.metrics().invocation_begun(false, now.time);
+        desk.metrics().batch_begun(minute as usize);
+        desk.services.cloudwatch().answer(Answer::Fails(500, "InternalServiceFault"));
+        desk.after_response(now).await;
+    }
+    desk.services.cloudwatch().answer(Answer::Normal);
+    desk.after_response(later(start, 660)).await;
+
+    let sent = Sent::of(desk.services.cloudwatch().take());
+    assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64);
+    let batches = sent.0.iter().filter(|datum| datum.name == "worker_batch_size");
+    let sizes: Vec<Vec<_>> =
+        batches.map(|datum| datum.values.iter().map(|(size, _)| *size).collect()).collect();
+    let merged = (1..=7).map(f64::from).collect();
+    assert_eq!(sizes, [vec![all as f64], merged, vec![8.0], vec![9.0], vec![10.0]]);
 }
 
 #[tokio::test]
