@@ -133,8 +133,18 @@ async fn what_was_taken_without_an_answer_is_sent_again() {
     }
 }
 
-/// Of a period that is too large for one call, the first call is taken and the second is not.
-async fn sent_in_part(desk: &Desk, records: usize, start: Moment) {
+/// In how many minutes from a time on batches began, and their sizes, as they were sent.
+fn batches(sent: &Sent, from: SystemTime) -> Vec<(u64, Vec<f64>)> {
+    let batches = sent.0.iter().filter(|datum| datum.name == "worker_batch_size").map(|datum| {
+        let after = datum.timestamp.duration_since(from).unwrap_or_default() + Duration::from_millis(500);
+        (after.as_secs() / 60, datum.values.iter().map(|(size, _)| *size).collect())
+    });
+    batches.collect()
+}
+
+/// Of a period that is too large for one call, the first call is taken and the second is not; so many
+/// records end meanwhile, and one afterwards.
+async fn sent_in_part(desk: &Desk, records: usize, start: Moment, meanwhile: usize) {
     desk.metrics().invocation_begun(false, start.time);
     desk.metrics().batch_begun(records);
     for number in 0..records {
@@ -144,30 +154,36 @@ async fn sent_in_part(desk: &Desk, records: usize, start: Moment) {
         desk.metrics().record_ended(record(event_type, took));
     }
     desk.services.cloudwatch().answer(Answer::Throttled(1));
-    let log = desk.after_response(start).await;
+    let end = || desk.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
+    let meanwhile = async { (0..meanwhile).for_each(|_| end()) };
+    let (log, ()) = tokio::join!(desk.after_response(start), meanwhile);
     assert!(log.contains("ThrottlingException"), "{log}");
     assert_eq!(desk.services.cloudwatch().calls(), 2);
+    end();
 }
 
 #[tokio::test]
 async fn what_was_answered_is_not_sent_again() {
-    let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
-    sent_in_part(&desk, all, start).await;
-    desk.metrics().batch_begun(1);
-    desk.services.cloudwatch().answer(Answer::Normal);
-    desk.after_response(later(start, 10)).await;
+    for meanwhile in [0, 1] {
+        let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
+        sent_in_part(&desk, all, start, meanwhile).await;
+        desk.metrics().batch_begun(1);
+        desk.services.cloudwatch().answer(Answer::Normal);
+        desk.after_response(later(start, 10)).await;
 
-    let sent = Sent::of(desk.services.cloudwatch().take());
-    assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64);
-    assert_eq!(sent.count("worker_event_age_seconds", &[]), all as f64);
-    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), all as f64);
-    assert_eq!(sent.count("worker_batch_size", &[]), 2.0);
+        let sent = Sent::of(desk.services.cloudwatch().take());
+        let ended = (all + meanwhile + 1) as f64;
+        assert_eq!(sent.count("worker_latency_seconds", &[]), ended);
+        assert_eq!(sent.count("worker_event_age_seconds", &[]), ended);
+        assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), ended);
+        assert_eq!(sent.count("worker_batch_size", &[]), 2.0);
+    }
 }
 
 #[tokio::test]
 async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_nothing_in() {
     let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
-    sent_in_part(&desk, all, start).await;
+    sent_in_part(&desk, all, start, 1).await;
     for minute in 1..=10 {
         let now = later(start, 60 * minute);
         desk.metrics().invocation_begun(false, now.time);
@@ -179,26 +195,25 @@ async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_no
     desk.after_response(later(start, 660)).await;
 
     let sent = Sent::of(desk.services.cloudwatch().take());
-    assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64);
-    let batches = sent.0.iter().filter(|datum| datum.name == "worker_batch_size");
-    let sizes: Vec<Vec<_>> =
-        batches.map(|datum| datum.values.iter().map(|(size, _)| *size).collect()).collect();
+    assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64 + 2.0);
+    // With what had ended in the first minute after it was sent.
     let merged = (1..=7).map(f64::from).collect();
-    assert_eq!(sizes, [vec![all as f64], merged, vec![8.0], vec![9.0], vec![10.0]]);
+    let kept = [(0, vec![all as f64]), (0, merged), (8, vec![8.0]), (9, vec![9.0]), (10, vec![10.0])];
+    assert_eq!(batches(&sent, start.time), kept);
 }
 
 #[tokio::test]
 async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() {
     let desk = Desk::new().await;
     let now = SystemTime::now();
-    for minutes in (1..=60).rev() {
-        desk.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes));
-        desk.metrics().batch_begun(1);
+    for minute in 0..60 {
+        desk.metrics().invocation_begun(false, now - Duration::from_secs(3_600 - 60 * minute));
+        desk.metrics().batch_begun(minute as usize + 1);
     }
     let sent = sent(&desk).await;
-    let batches: Vec<_> = sent.0.iter().filter(|datum| datum.name == "worker_batch_size").collect();
-    let counts: Vec<_> = batches.iter().map(|datum| datum.values[0].1).collect();
-    assert_eq!(counts, [56.0, 1.0, 1.0, 1.0, 1.0]);
+    let merged = (1..=56).map(f64::from).collect();
+    let kept = [(0, merged), (56, vec![57.0]), (57, vec![58.0]), (58, vec![59.0]), (59, vec![60.0])];
+    assert_eq!(batches(&sent, now - Duration::from_secs(3_600)), kept);
 }
 
 #[tokio::test]
@@ -211,14 +226,19 @@ async fn with_no_sink_nothing_is_sent_or_written() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_while_a_call_hangs_is_sent_after_it() {
-    let desk = Desk::new().await;
-    let start = Moment::now();
-    invoke(&desk).await;
-    desk.services.cloudwatch().answer(Answer::Hang);
-    tokio::join!(desk.after_response(start), invoke(&desk));
-    desk.services.cloudwatch().answer(Answer::Normal);
-    desk.after_response(later(start, 60)).await;
-    let sent = Sent::of(desk.services.cloudwatch().take());
-    assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 2.0);
+async fn what_is_recorded_while_a_call_hangs_is_sent_after_it_with_its_minute() {
+    for (minutes, kept) in [(0, vec![(0, vec![1.0, 2.0])]), (1, vec![(0, vec![1.0]), (1, vec![2.0])])] {
+        let (desk, start) = (Desk::new().await, Moment::now());
+        desk.metrics().invocation_begun(false, start.time);
+        desk.metrics().batch_begun(1);
+        desk.services.cloudwatch().answer(Answer::Hang);
+        let meanwhile = async {
+            desk.metrics().invocation_begun(false, later(start, 60 * minutes).time);
+            desk.metrics().batch_begun(2);
+        };
+        tokio::join!(desk.after_response(start), meanwhile);
+        desk.services.cloudwatch().answer(Answer::Normal);
+        desk.after_response(later(start, 60)).await;
+        assert_eq!(batches(&Sent::of(desk.services.cloudwatch().take()), start.time), kept);
+    }
 }
