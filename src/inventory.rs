@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Display;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{self, Call, CallOutcome, Service};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Moment};
 
 mod verdict;
 
@@ -51,6 +51,8 @@ pub struct Inventory {
     endpoint: Endpoint,
     connector: HttpConnector,
     client: OnceLock<Client>,
+    /// Connected ahead, and since when.
+    ahead: Mutex<Option<(Moment, Client)>>,
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
@@ -110,6 +112,7 @@ impl Inventory {
             endpoint,
             connector,
             client: OnceLock::new(),
+            ahead: Mutex::default(),
             breaker: Breaker::new(Service::Inventory, config, metrics.clone()),
             metrics,
             timeout,
@@ -117,18 +120,27 @@ impl Inventory {
         })
     }
 
-    /// Connects, so that the first call need not. A call that does not wait for it connects by itself, and so
-    /// does one after a connection that failed.
-    pub async fn connect(&self) {
-        if let Ok(channel) = self.endpoint.connect_with_connector(self.connector.clone()).await {
-            // An error means that a call was first.
-            let _ = self.client.set(Client::new(channel));
+    /// Connects, so that the first call need not. A call that does not wait for it connects by itself; so does
+    /// one after a connection that failed, or that was silent for so long that it may be dead: an environment
+    /// may be frozen before its first event.
+    pub async fn connect(&self, now: Moment) {
+        let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
+        if let (Ok(channel), None) = (connected, self.client.get()) {
+            *self.ahead() = Some((now, Client::new(channel)));
         }
     }
 
     fn client(&self) -> Client {
         let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
-        self.client.get_or_init(lazy).clone()
+        let first = || {
+            let ahead = self.ahead().take().filter(|(since, _)| Moment::now().since(*since) < SILENCE);
+            ahead.map_or_else(lazy, |(_, client)| client)
+        };
+        self.client.get_or_init(first).clone()
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Option<(Moment, Client)>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the seats of a hold back.

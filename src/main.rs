@@ -11,7 +11,7 @@ use reservation_worker::batch::Batch;
 use reservation_worker::config::{self, Config, LoadError};
 use reservation_worker::telemetry::after_response::AfterResponse;
 use reservation_worker::telemetry::invocation::Invocations;
-use reservation_worker::telemetry::metrics::{Metrics, Sink};
+use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
 use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
 use reservation_worker::visibility::Visibility;
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     let after_response = AfterResponse { invocations: Arc::new(invocations), work };
     let runtime = Runtime::new(handler).layer(after_response).run();
     // Polled in this order: the runtime asks for its first event first.
-    match tokio::join!(biased; runtime, batch.handler().connect()).0 {
+    match tokio::join!(biased; runtime, batch.handler().connect(Moment::now())).0 {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime ended");

@@ -12,7 +12,7 @@ use crate::outcome::{Ended, Outcome};
 use crate::record::Record;
 use crate::reservation_api::ReservationApi;
 use crate::retry::Deadline;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Moment};
 use crate::telemetry::traces::Parent;
 use crate::telemetry::traces::describe::own;
 use crate::workflow::Workflow;
@@ -41,7 +41,7 @@ impl Reading {
 }
 
 impl Worker {
-    /// Makes the clients of both services, which connect when first needed; must be called within a Tokio
+    /// Makes the clients of both services, which connect when first needed or [ahead](Self::connect); must be called within a Tokio
     /// runtime. `https://` servers are checked against `roots`.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl Worker {
 
     /// Connects to the inventory, which takes a connection without a call; the reservation API's client has
     /// none before its first call.
-    pub async fn connect(&self) {
-        self.workflow.inventory.connect().await;
+    pub async fn connect(&self, now: Moment) {
+        self.workflow.inventory.connect(now).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use reservation_worker::telemetry::metrics::Moment;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;
@@ -97,6 +98,19 @@ async fn batch_after_batch_uses_one_connection_to_each_service() {
     }
 }
 
+/// An environment may be frozen before its first event, and whatever keeps the connection may have let it go.
+#[tokio::test]
+async fn a_connection_made_ahead_is_used_if_it_was_not_silent_for_too_long_by_either_clock() {
+    let (now, silence) = (Moment::now(), Duration::from_secs(10));
+    let (instant, time) = (now.instant - silence, now.time - silence);
+    for (since, connections) in [(now, 1), (Moment { instant, ..now }, 2), (Moment { time, ..now }, 2)] {
+        let (desk, _rest, grpc) = counted(&[]).await;
+        desk.connect(since).await;
+        assert_eq!(pay(&desk, &ids("r", 2)).await.returned(), [""; 0]);
+        assert_eq!(grpc.accepted(), connections, "{since:?} is {:?} ago", now.instant - since.instant);
+    }
+}
+
 #[tokio::test]
 async fn refusals_and_faults_do_not_cost_the_connection() {
     let (desk, rest, grpc) = counted(&[]).await;
@@ -139,6 +153,7 @@ async fn connections_to_the_reservation_api_are_never_more_than_the_records_work
 async fn a_service_that_restarts_is_used_again_by_the_same_function() {
     for service in [Service::ReservationApi, Service::Inventory] {
         let desk = patient(&[]).await;
+        desk.connect(Moment::now()).await;
         assert_eq!(pay(&desk, &ids("before", 3)).await.returned(), [""; 0]);
         desk.services.stop(service).await;
         let during = ids("during", 3);

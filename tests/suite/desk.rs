@@ -77,6 +77,11 @@ impl Desk {
         }
     }
 
+    /// Connects to the inventory, as `main` does while the runtime asks for its first event.
+    pub async fn connect(&self, now: Moment) {
+        self.batch.handler().connect(now).await;
+    }
+
     /// Runs a batch with all the time that Lambda can give.
     pub async fn run(&self, event: Value) -> Ran {
         self.run_within(event, Duration::from_secs(900)).await

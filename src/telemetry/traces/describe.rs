@@ -187,7 +187,7 @@ pub fn end_batch(refused: Option<(&str, &dyn Display)>) {
 /// Ends the span of an invocation whose payload did not even come to be read, or that panicked; of any other
 /// it has ended.
 pub(crate) fn end_unworked(invocation: &Context) {
-    end(invocation, Some(("_OTHER", &"the payload was not worked on")));
+    end(invocation, Some(("_OTHER", &"it ended before its work did")));
 }
 
 fn end(span: &Context, failed: Option<(&str, &dyn Display)>) {

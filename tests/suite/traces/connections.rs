@@ -1,12 +1,13 @@
 //! Connections to a collector that did not outlive the time in which the environment was frozen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reservation_worker::telemetry::metrics::Moment;
 use reservation_worker_local::trace_receivers::Collector;
-use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use super::{INVOCATIONS, LONG, run};
 use crate::desk::{Desk, expired, record};
@@ -69,6 +70,52 @@ async fn a_connection_that_has_gone_costs_no_span() {
                 assert_eq!(collector.spans().len(), 4 * number, "{end:?} by {protocol}");
                 frozen.send_replace(());
             }
+        }
+    }
+}
+
+/// Messages share the time in which they must be sent.
+#[tokio::test]
+async fn messages_go_side_by_side() {
+    let collector = Collector::start().await.unwrap();
+    let (listener, endpoint) = listen().await;
+    let (target, all_eight) = (collector.endpoint(), Arc::new(Barrier::new(8)));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(target.trim_start_matches("http://")).await.unwrap();
+            let all_eight = all_eight.clone();
+            tokio::spawn(async move {
+                let ((mut asks, mut hears), (mut answers, mut asked)) =
+                    (client.into_split(), server.into_split());
+                let answer = async {
+                    all_eight.wait().await;
+                    copy(&mut answers, &mut hears).await
+                };
+                let _ = tokio::join!(copy(&mut asks, &mut asked), answer);
+            });
+        }
+    });
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ];
+    let desk = Desk::with(&variables).await;
+    let ids: Vec<_> = (0..1_365).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| desk.hold(id));
+    run(&desk, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+    desk.flush(LONG).await;
+    assert_eq!(collector.spans().len(), 4_096);
+}
+
+#[tokio::test]
+async fn without_time_nothing_is_lost() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let traced = super::Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
+        traced.desk.hold("m1");
+        for (within, sent) in [(LONG, 4), (Duration::ZERO, 4), (LONG, 12)] {
+            run(&traced.desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+            traced.desk.flush(within).await;
+            assert_eq!(traced.collector.spans().len(), sent, "by {protocol}");
         }
     }
 }

@@ -44,7 +44,10 @@ async fn only_debug_says_that_spans_are_lost() {
     let desk = Desk::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector), ("LOG_LEVEL", "debug")]).await;
     invoke(&desk).await;
     let line: Value = serde_json::from_str(&desk.flush(LONG).await).unwrap();
-    assert_eq!((&line["message"], &line["level"]), (&Value::from("spans lost"), &Value::from("DEBUG")));
+    assert_eq!(
+        (&line["message"], &line["level"]),
+        (&Value::from("not all of these spans arrived"), &Value::from("DEBUG"))
+    );
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn a_payload_that_is_not_even_json_is_told_in_the_same_way() {
     assert!(invoked.response.is_err());
     function.idle().await.unwrap();
     let spans = collector.spans();
-    assert_eq!((spans.len(), spans[0].error.as_deref()), (1, Some("the payload was not worked on")));
+    assert_eq!((spans.len(), spans[0].error.as_deref()), (1, Some("it ended before its work did")));
     assert!(function.log_lines().iter().any(|line| line["level"] == "ERROR"));
     assert_all_say_whose_they_are(&mut function, &invoked.request_id, &spans[0], true);
 }
