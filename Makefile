@@ -7,7 +7,7 @@ DEPLOY_TOOLS := $(VENV)/installed-deploy
 
 require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
 require_cargo = $(call require,cargo,https://rustup.rs)
-# For those that know no --locked, sam and cargo-fuzz: Cargo.lock needs no change.
+# For those that know no --locked: Cargo.lock needs no change.
 locked = cargo metadata --locked --format-version 1 --manifest-path $(1)Cargo.toml >/dev/null
 
 help: ## list the targets
@@ -59,12 +59,13 @@ audit: $(TOOLS) ## hold the dependencies to deny.toml, and find those that nothi
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
 sbom: .tools/bin/cargo-cyclonedx ## list what is linked into the function, as CycloneDX, in .aws-sam/
+	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
 	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # of what is not deployed
 
 # The tests that need no release build.
-SHORT := --skip process:: --skip secrets_manager --skip visibility::client
+SHORT := --skip release:: --skip secrets_manager --skip visibility::client
 
 COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -101,6 +102,7 @@ fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, from fuzz/corpus and events on
 	@cargo +nightly --version >/dev/null 2>&1 || \
 	  { echo "error: a nightly toolchain is missing: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
 	$(call require,c++,your package manager: libFuzzer is C++)
+	$(call locked,fuzz/)
 	$(foreach target,$(TARGETS),mkdir -p fuzz/target/found/$(target) && RUSTUP_TOOLCHAIN=nightly $(FUZZ) run $(target) \
 	  fuzz/target/found/$(target) fuzz/corpus/$(target) events -- -max_total_time=$(SECONDS) -timeout=10 &&) true
 

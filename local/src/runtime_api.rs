@@ -1,6 +1,7 @@
 //! A Lambda Runtime API of our own, and one function process under it: what Lambda does with a function,
 //! without an emulator in between.
 
+use std::env;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -94,7 +95,9 @@ impl Function {
 
         let output = Output::new()?;
         let mut command = Command::new(binary);
-        command.env_clear().envs([
+        // Where it writes what it measures of coverage.
+        let profile = env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file));
+        command.env_clear().envs(profile).envs([
             ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", "reservation-worker"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),

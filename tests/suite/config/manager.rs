@@ -9,7 +9,7 @@ use reservation_worker_local::runtime_api::{Exit, Function};
 use serde_json::{Value, json};
 
 use crate::desk::{expired, sqs};
-use crate::process::release;
+use crate::release;
 use crate::wire::Server;
 
 /// Reads the configuration with this secret, or for want of it.
@@ -107,7 +107,7 @@ async fn function(manager: &Server, more: &[(&str, &str)]) -> Function {
     ]);
     variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Function::start(&release("reservation-worker"), variables).await.unwrap()
+    Function::start(&release::built("reservation-worker"), variables).await.unwrap()
 }
 
 /// Accepts connections and says nothing.

@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 
 use super::Sent;
 use crate::desk::{expired, sqs};
-use crate::process;
+use crate::release;
 
 const LONG: Duration = Duration::from_secs(60);
 
 async fn start(services: &Services, more: &[(&str, &str)]) -> Function {
-    process::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
+    release::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
 }
 
 fn batch(services: &Services, records: usize) -> Value {
     let ids: Vec<_> = (0..records).map(|number| format!("r{number}")).collect();
     let new = ids.iter().filter(|id| services.reservation(id).is_none());
-    new.for_each(|id| process::hold(services, id));
+    new.for_each(|id| release::hold(services, id));
     sqs(ids.iter().map(|id| (id.as_str(), expired(id))))
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use crate::desk::{expired, sqs};
-use crate::process;
+use crate::release;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -21,10 +21,9 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
     _ = std::fs::remove_file(&pipe);
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let services = Services::start().await.unwrap();
-    process::hold(&services, "r1");
+    release::hold(&services, "r1");
     let variables = [("AWS_CONFIG_FILE", pipe.to_str().unwrap()), ("METRICS_SINK", "none")];
-    let release = process::release("reservation-worker");
-    let mut function = process::function(&release, &services, &variables).await;
+    let mut function = release::function(&release::built("reservation-worker"), &services, &variables).await;
 
     let clean = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(clean.response.unwrap(), json!({ "batchItemFailures": [] }));

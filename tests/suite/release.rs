@@ -17,7 +17,7 @@ use crate::wire::Server;
 const LONG: Duration = Duration::from_secs(60);
 
 /// What is deployed, built once.
-pub fn release(artifact: &str) -> PathBuf {
+pub fn built(artifact: &str) -> PathBuf {
     static RELEASE: OnceLock<PathBuf> = OnceLock::new();
     let release = RELEASE.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -34,7 +34,7 @@ pub async fn function(binary: &Path, services: &Services, more: &[(&str, &str)])
 }
 
 async fn start(artifact: &str, services: &Services, more: &[(&str, &str)]) -> Function {
-    function(&release(artifact), services, more).await
+    function(&built(artifact), services, more).await
 }
 
 /// Creates a hold of two seats.
@@ -164,7 +164,7 @@ async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message()
         ("RESERVATION_API_TOKEN", "SECRET\u{7f}"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut function = Function::start(&release("reservation-worker"), variables).await.unwrap();
+    let mut function = Function::start(&built("reservation-worker"), variables).await.unwrap();
 
     let exit = function.exit(LONG).await.unwrap();
 
