@@ -120,9 +120,9 @@ impl Inventory {
         })
     }
 
-    /// Connects, so that the first call need not. A call that does not wait for it connects by itself; so does
-    /// one after a connection that failed, or that was silent for so long that it may be dead: an environment
-    /// may be frozen before its first event.
+    /// Connects from `now` on, so that the first call need not. A call that does not wait for it connects by
+    /// itself; so does one after a connection that failed, or that was silent for so long that it may be dead:
+    /// an environment may be frozen before its first event.
     pub async fn connect(&self, now: Moment) {
         let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
         if let (Ok(channel), None) = (connected, self.client.get()) {

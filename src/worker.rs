@@ -41,8 +41,8 @@ impl Reading {
 }
 
 impl Worker {
-    /// Makes the clients of both services, which connect when first needed or [ahead](Self::connect); must be called within a Tokio
-    /// runtime. `https://` servers are checked against `roots`.
+    /// Makes the clients of both services, which connect when first needed or [ahead](Self::connect); must be
+    /// called within a Tokio runtime. `https://` servers are checked against `roots`.
     ///
     /// # Errors
     ///

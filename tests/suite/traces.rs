@@ -81,6 +81,22 @@ fn children<'a>(spans: &'a [Span], of: &Span) -> Vec<&'a Span> {
     spans.iter().filter(is_child).collect()
 }
 
+/// A line has the ids of its span, and its invocation's X-Ray id, request, version and cold start, each once.
+fn says_whose_it_is((line, text): (&Value, &str), span: &Span, invocation: [Value; 4]) {
+    let [xray, request_id, version, cold_start] = invocation;
+    for (name, value) in [
+        ("trace_id", json!(span.trace_id)),
+        ("span_id", json!(span.span_id)),
+        ("xray_trace_id", xray),
+        ("request_id", request_id),
+        ("function_version", version),
+        ("cold_start", cold_start),
+    ] {
+        assert_eq!(line[name], value, "{name} of {text}");
+        assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} of {text}");
+    }
+}
+
 #[tokio::test]
 async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it() {
     let mut w3c = traced("w3c", &traceparent(W3C, "01"));

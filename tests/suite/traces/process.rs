@@ -2,24 +2,21 @@
 
 use std::path::Path;
 
+use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Daemon, segments};
-use reservation_worker_local::{Hold, Services};
 
 use super::LONG;
 use crate::desk::{expired, sqs};
+use crate::release;
 
 /// The function, with these variables besides the addresses of the services.
 pub async fn function(services: &Services, more: &[(&str, &str)]) -> Function {
-    let mut variables = services.environment();
-    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    Function::start(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), variables).await.unwrap()
+    release::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
 }
 
 async fn invoke(function: &mut Function, services: &Services) {
-    let (reservation_id, event_id) = ("r1".to_owned(), "evt_1".to_owned());
-    let seat_ids = vec!["r1/A-1".to_owned(), "r1/A-2".to_owned()];
-    services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
+    release::hold(services, "r1");
     let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(invoked.response.unwrap()["batchItemFailures"].as_array().map(Vec::len), Some(0));
 }

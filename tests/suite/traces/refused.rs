@@ -5,7 +5,7 @@ use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
-use super::{LONG, invocation, process::function};
+use super::{LONG, invocation, process::function, says_whose_it_is};
 use crate::desk::{expired, sqs};
 
 /// A function that sends its spans to the collector, and finds nobody at CloudWatch.
@@ -23,17 +23,11 @@ fn assert_all_say_whose_they_are(function: &mut Function, request_id: &str, span
     let (texts, lines) = (function.raw_log(), function.take_log());
     assert_eq!(texts.len(), lines.len(), "{texts:?}");
     for (line, text) in lines.iter().zip(texts) {
-        for (name, value) in [
-            ("trace_id", json!(span.trace_id)),
-            ("span_id", json!(span.span_id)),
-            ("xray_trace_id", json!(xray)),
-            ("request_id", json!(request_id)),
-            ("function_version", json!("$LATEST")),
-            ("cold_start", json!(is_cold)),
-        ] {
-            assert_eq!(line[name], value, "{name} of {text}");
-            assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} of {text}");
-        }
+        says_whose_it_is(
+            (line, &text),
+            span,
+            [json!(xray), json!(request_id), json!("$LATEST"), json!(is_cold)],
+        );
     }
 }
 
