@@ -24,8 +24,8 @@ pub mod fault;
 pub mod retry;
 
 pub mod aws;
+pub mod http_client;
 pub mod outcome;
 pub mod reason;
 pub mod telemetry;
-pub mod tls;
 pub mod visibility;

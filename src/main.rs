@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
 use reservation_worker::batch::Batch;
 use reservation_worker::config::{self, Config, LoadError};
+use reservation_worker::http_client;
 use reservation_worker::telemetry::after_response::AfterResponse;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
@@ -16,7 +17,6 @@ use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
-use rustls::RootCertStore;
 use tokio::sync::OnceCell;
 use tracing::Level;
 
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
 
 fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocations, Unsent), Error> {
     let config = config?;
-    let web_roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let web_roots = http_client::web_roots();
     let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
     let worker = Worker::new(&config, web_roots, metrics.clone())?;
     let visibility = Visibility::new(&config, metrics.clone());

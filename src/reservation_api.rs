@@ -3,18 +3,18 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode, header, redirect, retry as protocol_retry};
+use reqwest::{Client, RequestBuilder, StatusCode, header};
 use rustls::RootCertStore;
 use serde::Serialize;
 use url::Url;
 
 use crate::breaker::Breaker;
 use crate::config::Config;
+use crate::http_client;
 use crate::reservation::{Ending, Id};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{Call, CallOutcome, Service, Status};
 use crate::telemetry::metrics::Metrics;
-use crate::tls;
 
 mod error;
 mod reply;
@@ -86,15 +86,10 @@ impl ReservationApi {
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls::client(roots)?)
+        let http = http_client::builder(roots)?
             .default_headers(headers)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .timeout(config.reservation_api_timeout)
-            .redirect(redirect::Policy::none())
-            .retry(protocol_retry::never()) // `retry` counts the tries
-            .no_proxy() // the environment holds what the contract lists, and nothing else counts
-            .tcp_nodelay(true)
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_user_timeout(config.reservation_api_timeout) // a peer that vanished while the function was frozen
             .pool_idle_timeout(IDLE)

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use lambda_runtime::{Context, LambdaEvent};
+use reservation_worker::aws;
 use reservation_worker::batch::Batch;
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::invocation::Invocations;
@@ -49,7 +50,7 @@ impl Function {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("ap-northeast-2"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(aws::http().unwrap())
             .endpoint_url(format!("http://{}", queue.addr));
         let metrics = Metrics::new(&config);
         let sqs = OnceCell::new_with(Some(Client::from_conf(sqs.build())));

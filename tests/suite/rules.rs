@@ -10,7 +10,10 @@ const PLACES: [(&str, &[&str]); 4] = [
     ("aws_lambda_events", &["batch.rs", "record.rs"]),
     ("std::env", &["config.rs", "config/"]),
     ("tonic", &["inventory.rs", "inventory/", "telemetry.rs", "telemetry/"]),
-    ("reqwest", &["reservation_api.rs", "reservation_api/", "telemetry.rs", "telemetry/"]),
+    (
+        "reqwest",
+        &["aws.rs", "http_client.rs", "reservation_api.rs", "reservation_api/", "telemetry.rs", "telemetry/"],
+    ),
 ];
 
 /// Which modules must not know of which others.

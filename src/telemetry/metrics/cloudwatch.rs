@@ -45,7 +45,7 @@ impl CloudWatch {
             let call =
                 client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data.to_vec()));
             // What is not taken is kept, and sent with what comes after it.
-            let once = Builder::new().retry_config(RetryConfig::disabled());
+            let once = Builder::new().retry_config(aws::same_connections(RetryConfig::disabled()));
             if let Err(error) = call.customize().config_override(once).send().await {
                 let reason = aws::reason(&error);
                 if !error.as_service_error().is_some_and(is_final) {

@@ -15,8 +15,8 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use url::Url;
 
 use crate::config::{Config, OtlpProtocol};
+use crate::http_client;
 use crate::telemetry::traces::describe;
-use crate::tls;
 
 /// Calls are nested in their record's document, which must fit into a datagram of 64 KiB.
 const SPANS_A_DOCUMENT: usize = 50;
@@ -127,15 +127,7 @@ fn grpc(endpoint: &Url, roots: RootCertStore) -> Result<SpanExporter, Box<dyn Er
 }
 
 fn http(endpoint: &Url, roots: RootCertStore) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client(roots)?)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .tcp_nodelay(true)
-        .tcp_user_timeout(UNANSWERED)
-        .timeout(TIMEOUT)
-        .build()?;
+    let client = http_client::builder(roots)?.tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
     let base = endpoint.as_str().trim_end_matches('/');
     let exporter = SpanExporter::builder()
         .with_http()

@@ -146,6 +146,23 @@ async fn a_function_works_with_all_its_settings_from_secrets_manager() {
     assert!(!function.raw_log().concat().contains("SECRET"));
 }
 
+/// On a desk the SDK's chain asks for keys there last. Its own time-out is 1 s.
+#[tokio::test]
+async fn a_metadata_service_that_is_silent_is_given_up_for_its_own_sake() {
+    let (manager, metadata) = (silent().await, silent().await);
+    let endpoint = metadata.base();
+    let more = [
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str()),
+        ("HOME", "/nowhere"),
+    ];
+    let exit = function(&manager, &more).await.exit(Duration::from_secs(60)).await.unwrap();
+    let told = exit.init_error.unwrap()["errorMessage"].to_string();
+    assert!(told.contains("no providers in chain provided credentials"), "{told}");
+    assert!(metadata.accepted() > 0);
+    assert_eq!(manager.accepted(), 0);
+}
+
 #[tokio::test]
 async fn an_init_error_says_what_is_missing_to_ask_secrets_manager() {
     let manager = silent().await;
