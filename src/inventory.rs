@@ -154,7 +154,7 @@ impl Inventory {
         reason: ReleaseReason,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let message = ReleaseHoldRequest {
+        let message = || ReleaseHoldRequest {
             reservation_id: held.reservation_id.to_string(),
             event_id: held.event_id.to_string(),
             seat_ids: held.seats.ids().to_vec(),
@@ -167,7 +167,7 @@ impl Inventory {
             idempotency_key: format!("{}:RELEASE", held.reservation_id),
         };
         let call = async |mut client: Client, request| client.release_hold(request).await;
-        retry(deadline, async || self.once("ReleaseHold", &message, call).await).await
+        retry(deadline, async || self.once("ReleaseHold", message(), call).await).await
     }
 
     /// Sells the seats of a hold.
@@ -182,7 +182,7 @@ impl Inventory {
         user_id: Option<&str>,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let message = CommitReservationRequest {
+        let message = || CommitReservationRequest {
             reservation_id: held.reservation_id.to_string(),
             event_id: held.event_id.to_string(),
             seat_ids: held.seats.ids().to_vec(),
@@ -192,20 +192,20 @@ impl Inventory {
             idempotency_key: format!("{}:COMMIT", held.reservation_id),
         };
         let call = async |mut client: Client, request| client.commit_reservation(request).await;
-        retry(deadline, async || self.once("CommitReservation", &message, call).await).await
+        retry(deadline, async || self.once("CommitReservation", message(), call).await).await
     }
 
     /// One try. Our clock is looked at first: when the channel's own ends a call, it says `CANCELLED`.
-    async fn once<M: Clone, R: Reply>(
+    async fn once<M, R: Reply>(
         &self,
         method: &'static str,
-        message: &M,
+        message: M,
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<(), Error> {
         let permit = self.breaker.admit().await?;
         let told = Call::begin(&self.metrics, Service::Inventory, method, &self.address);
         let metadata = MetadataMap::from_headers(told.headers());
-        let mut request = Request::from_parts(metadata, Extensions::new(), message.clone());
+        let mut request = Request::from_parts(metadata, Extensions::new(), message);
         request.set_timeout(self.timeout);
         let reply = tokio::select! {
             biased;

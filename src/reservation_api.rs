@@ -20,8 +20,7 @@ mod error;
 mod reply;
 
 pub use error::Error;
-use reply::Reply;
-pub use reply::Reservation;
+pub use reply::{Reply, Reservation};
 
 /// The client: one connection pool for the life of the process, connected when first needed.
 #[derive(Debug)]
@@ -49,10 +48,10 @@ pub struct Transition<'a> {
 }
 
 /// The answer to a [`Transition`]: either way the reservation has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It ended as asked, with the reservation if the reply held one.
-    Done(Option<Reservation>),
+    /// It ended as asked; the reply may hold the reservation.
+    Done(Reply),
     /// It had ended before, in this way.
     AlreadyEnded(Ending),
 }
@@ -133,7 +132,7 @@ impl ReservationApi {
             .json(&update);
         let reply = self.send("PATCH", &url, request).await?;
         if reply.status.is_success() {
-            return Ok(Answer::Done(reply.reservation(reservation_id)));
+            return Ok(Answer::Done(reply));
         }
         match reply.ended() {
             Some(ending) => Ok(Answer::AlreadyEnded(ending)),

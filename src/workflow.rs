@@ -9,7 +9,7 @@ use crate::inventory::{Held, Inventory, ReleaseReason};
 use crate::outcome::{Deferral, Outcome};
 use crate::reason::Reason;
 use crate::reservation::Ending;
-use crate::reservation_api::{Answer, Reservation, ReservationApi, Transition};
+use crate::reservation_api::{Answer, Reply, Reservation, ReservationApi, Transition};
 use crate::retry::Deadline;
 
 /// Brings the two services into agreement.
@@ -105,8 +105,8 @@ impl Workflow {
         let Some((transition, seat_step)) = steps(event) else {
             return Ok(Outcome::Ignored("a payment status that needs no work"));
         };
-        let reservation = match self.reservation_api.end(&transition, deadline).await.map_err(failed)? {
-            Answer::Done(reservation) => reservation,
+        let reply = match self.reservation_api.end(&transition, deadline).await.map_err(failed)? {
+            Answer::Done(reply) => Some(reply),
             Answer::AlreadyEnded(found) => match decide(transition.to, found) {
                 Verdict::Continue => None,
                 Verdict::Superseded => return Ok(Outcome::Superseded(format!("the reservation is {found}"))),
@@ -115,19 +115,21 @@ impl Workflow {
                 }
             },
         };
-        self.settle_seats(event.hold(), reservation, &seat_step, deadline).await?;
+        self.settle_seats(event.hold(), reply, &seat_step, deadline).await?;
         Ok(Outcome::Success)
     }
 
     async fn settle_seats(
         &self,
         hold: &Hold,
-        reservation: Option<Reservation>,
+        reply: Option<Reply>,
         step: &SeatStep<'_>,
         deadline: Deadline,
     ) -> Result<(), Outcome> {
-        let known = self.complete(hold, reservation, step, deadline).await?;
-        let (Some(event_id), Some(seats)) = (&known.event_id, &known.seats) else {
+        let found = self.find(hold, reply, step, deadline).await?;
+        let event_id = hold.event_id.as_ref().or(found.event_id.as_ref());
+        let seats = hold.seats.as_ref().or(found.seats.as_ref());
+        let (Some(event_id), Some(seats)) = (event_id, seats) else {
             return Err(Outcome::Failed {
                 code: Reason::FactsMissing,
                 reason: "neither the event nor the reservation names event and seats".to_owned(),
@@ -137,41 +139,39 @@ impl Workflow {
         match *step {
             SeatStep::Release(reason) => self.inventory.release_hold(&held, reason, deadline).await,
             SeatStep::Commit { payment_intent_id, user_id } => {
-                let user_id = user_id.or(known.user_id.as_deref());
+                let user_id = user_id.or(found.user_id.as_deref());
                 self.inventory.commit_reservation(&held, payment_intent_id, user_id, deadline).await
             }
         }
         .map_err(failed)
     }
 
-    /// What the inventory must be told: from the event, else from the reservation in the reply to the
+    /// What the inventory must be told and the event does not know: from the reservation in the reply to the
     /// status update, else from the reservation itself.
     ///
     /// A redelivery finds no reservation in that reply, and must ask the inventory for the same. So what the
     /// event knows is never taken from elsewhere, and what it lacks never from half a reservation.
-    async fn complete(
+    async fn find(
         &self,
         hold: &Hold,
-        reservation: Option<Reservation>,
+        reply: Option<Reply>,
         step: &SeatStep<'_>,
         deadline: Deadline,
     ) -> Result<Reservation, Outcome> {
-        let mut known = Reservation {
-            ending: None,
-            event_id: hold.event_id.clone(),
-            user_id: None,
-            seats: hold.seats.clone(),
-        };
-        if known.event_id.is_some() && known.seats.is_some() {
-            return Ok(known);
+        let (needs_event_id, needs_seats) = (hold.event_id.is_none(), hold.seats.is_none());
+        if !needs_event_id && !needs_seats {
+            return Ok(Reservation::default());
         }
-        known = known.or(reservation.unwrap_or_default());
         let needs_user = matches!(step, SeatStep::Commit { user_id: None, .. });
-        if known.event_id.is_none() || known.seats.is_none() || (needs_user && known.user_id.is_none()) {
+        let found = reply.and_then(|reply| reply.reservation(&hold.reservation_id)).unwrap_or_default();
+        if (needs_event_id && found.event_id.is_none())
+            || (needs_seats && found.seats.is_none())
+            || (needs_user && found.user_id.is_none())
+        {
             let read = self.reservation_api.read(&hold.reservation_id, deadline).await;
-            known = known.or(read.map_err(failed)?);
+            return Ok(found.or(read.map_err(failed)?));
         }
-        Ok(known)
+        Ok(found)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a reply of the inventory means: the gRPC code, and in an `OK` reply the status and the error in
 //! its body (contract section 3). Every number has a meaning, those of a newer service too.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 
 use tonic::{Code, Status};
@@ -57,7 +58,7 @@ pub trait Reply {
 
     fn error(&self) -> Option<&BodyError>;
     /// The status in words, and what it says by itself: nothing where it is not set, or leaves it to `code`.
-    fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>);
+    fn of_status(&self, code: Option<Verdict>) -> (Cow<'static, str>, Option<Verdict>);
     fn of_error_code(code: ErrorCode) -> Verdict {
         of_error_code(code)
     }
@@ -70,7 +71,7 @@ impl Reply for ReleaseHoldResponse {
         self.error.as_ref()
     }
 
-    fn of_status(&self, code: Option<Verdict>) -> (String, Option<Verdict>) {
+    fn of_status(&self, code: Option<Verdict>) -> (Cow<'static, str>, Option<Verdict>) {
         let Ok(status) = ReleaseStatus::try_from(self.status) else {
             return unknown(self.status);
         };
@@ -81,7 +82,7 @@ impl Reply for ReleaseHoldResponse {
             }
             ReleaseStatus::Failed => code.or(Some(Verdict::Transient)),
         };
-        (status.as_str_name().to_owned(), verdict)
+        (status.as_str_name().into(), verdict)
     }
 
     fn of_error_code(code: ErrorCode) -> Verdict {
@@ -96,7 +97,7 @@ impl Reply for CommitReservationResponse {
         self.error.as_ref()
     }
 
-    fn of_status(&self, _: Option<Verdict>) -> (String, Option<Verdict>) {
+    fn of_status(&self, _: Option<Verdict>) -> (Cow<'static, str>, Option<Verdict>) {
         let Ok(status) = CommitStatus::try_from(self.status) else {
             return unknown(self.status);
         };
@@ -107,13 +108,13 @@ impl Reply for CommitReservationResponse {
                 Some(Verdict::Rejected)
             }
         };
-        (status.as_str_name().to_owned(), verdict)
+        (status.as_str_name().into(), verdict)
     }
 }
 
 /// A status or code that only a newer service knows is tried again, never taken for success.
-fn unknown(number: i32) -> (String, Option<Verdict>) {
-    (number.to_string(), Some(Verdict::Transient))
+fn unknown(number: i32) -> (Cow<'static, str>, Option<Verdict>) {
+    (number.to_string().into(), Some(Verdict::Transient))
 }
 
 /// Reads a reply whole.
@@ -123,18 +124,18 @@ fn unknown(number: i32) -> (String, Option<Verdict>) {
 /// [`Error::Said`], which says by its fault whether asking again can help.
 pub fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
     let (said, verdict) = match reply {
-        Err(status) => (said(&status), of_grpc_code(status.code())),
+        Err(status) => ([said(&status).into(), Cow::default()], of_grpc_code(status.code())),
         Ok(reply) => {
             let code = reply.error().map(|error| error.code).filter(|code| *code != 0);
             let (code_said, by_code) = match code.map(ErrorCode::try_from) {
-                None => (String::new(), None),
-                Some(Ok(code)) => (code.as_str_name().to_owned(), Some(R::of_error_code(code))),
+                None => (Cow::default(), None),
+                Some(Ok(code)) => (code.as_str_name().into(), Some(R::of_error_code(code))),
                 Some(Err(error)) => unknown(error.0),
             };
             let (status_said, by_status) = reply.of_status(by_code);
             // An error without a code says no more than that all is not well.
             let silent = if reply.error().is_some() { Verdict::Transient } else { Verdict::Done };
-            (format!("{status_said} {code_said}"), by_status.max(by_code).unwrap_or(silent))
+            ([status_said, code_said], by_status.max(by_code).unwrap_or(silent))
         }
     };
     let (fault, code) = match verdict {
@@ -143,7 +144,7 @@ pub fn judge<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
         Verdict::Denied => (Fault::TRANSIENT, Reason::InventoryDenied),
         Verdict::Rejected => (Fault::Rejected, R::REJECTED),
     };
-    Err(Error::Said(said.trim_end().to_owned(), fault, code))
+    Err(Error::Said(said.join(" ").trim_end().to_owned(), fault, code))
 }
 
 /// The code, and why there was no reply where the fault is on our side of the wire.

@@ -1,5 +1,6 @@
 //! What a reply of the reservation API says. A caller may not rely on a body.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Response, StatusCode, header};
@@ -37,10 +38,19 @@ impl Reservation {
     }
 }
 
-pub(super) struct Reply {
+/// What came back.
+#[derive(PartialEq, Eq)]
+pub struct Reply {
     pub(super) status: StatusCode,
     retry_after: Option<Duration>,
     body: Vec<u8>,
+}
+
+/// The body may name a customer.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 impl Reply {
@@ -59,7 +69,7 @@ impl Reply {
     }
 
     /// The reservation in the body, if it is the one asked for. What cannot be read of it is unknown.
-    pub(super) fn reservation(&self, asked_for: &Id) -> Option<Reservation> {
+    pub fn reservation(&self, asked_for: &Id) -> Option<Reservation> {
         let body: Map<String, Value> = serde_json::from_slice(&self.body).ok()?;
         let text = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if text("reservation_id").is_some_and(|id| id != asked_for.as_str()) {

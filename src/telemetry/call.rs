@@ -4,9 +4,8 @@ use std::fmt::{self, Display};
 use std::thread;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, TraceState};
-use opentelemetry::{Context, TraceFlags};
-use opentelemetry_aws::trace::xray_propagator::span_context_to_string;
+use opentelemetry::Context;
+use opentelemetry::trace::{Span as _, TraceContextExt};
 use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
 use tonic::Code;
@@ -135,21 +134,23 @@ impl<'a> Call<'a> {
     /// What the service must be sent to go on with the trace: `traceparent` and `tracestate`, `x-trace-id`, and
     /// `x-amzn-trace-id` for what AWS puts before it.
     pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(4);
         let context = self.context.span();
         let span = self.span.as_ref().map_or(context.span_context(), |span| span.span_context());
         if !span.is_valid() {
             return headers;
         }
-        let (trace_id, span_id) = (span.trace_id(), span.span_id());
-        let sampled = span.trace_flags() & TraceFlags::SAMPLED;
-        // The state is W3C's, and would be written among X-Ray's fields.
-        let stateless = SpanContext::new(trace_id, span_id, sampled, false, TraceState::NONE);
+        let (trace_id, span_id) = (span.trace_id().to_string(), span.span_id().to_string());
+        let (time, unique) = trace_id.split_at(8);
+        let sampled = if span.is_sampled() { "1" } else { "0" };
         let fields = [
-            ("traceparent", format!("00-{trace_id}-{span_id}-{sampled:02x}")),
+            ("traceparent", ["00-", &trace_id, "-", &span_id, "-0", sampled].concat()),
             ("tracestate", span.trace_state().header()),
-            ("x-trace-id", trace_id.to_string()),
-            ("x-amzn-trace-id", span_context_to_string(&stateless).unwrap_or_default()),
+            (
+                "x-amzn-trace-id",
+                ["Root=1-", time, "-", unique, ";Parent=", &span_id, ";Sampled=", sampled].concat(),
+            ),
+            ("x-trace-id", trace_id),
         ];
         let fits = |value: &str| (1..=LONGEST_FIELD).contains(&value.len());
         for (name, value) in fields.into_iter().filter(|(_, value)| fits(value)) {

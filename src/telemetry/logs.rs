@@ -5,9 +5,12 @@ use std::fmt;
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt;
+use serde::Serialize;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{
     self as format, FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
@@ -23,7 +26,7 @@ where
 {
     let targets =
         Targets::new().with_default(level.min(Level::WARN)).with_target(env!("CARGO_CRATE_NAME"), level);
-    let lines = format::layer().event_format(FlatJson).fmt_fields(JsonFields::new()).with_writer(writer);
+    let lines = format::layer().event_format(FlatJson).fmt_fields(Members).with_writer(writer);
     Registry::default().with(targets).with(lines)
 }
 
@@ -65,12 +68,10 @@ where
         write_ids(&mut line)?;
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                write_members(&mut line, fields)?;
+                line.write_str(fields)?;
             }
         }
-        let mut fields = String::new();
-        context.format_fields(Writer::new(&mut fields), event)?;
-        write_members(&mut line, &fields)?;
+        context.format_fields(line.by_ref(), event)?;
         line.write_str("}\n")
     }
 }
@@ -90,10 +91,52 @@ fn write_ids(line: &mut Writer<'_>) -> fmt::Result {
     })
 }
 
-/// The members of a JSON object, without its braces.
-fn write_members(line: &mut Writer<'_>, object: &str) -> fmt::Result {
-    match object.strip_prefix('{').and_then(|object| object.strip_suffix('}')) {
-        None | Some("") => Ok(()),
-        Some(members) => write!(line, ",{members}"),
+/// Writes fields as further members of a JSON object.
+struct Members;
+
+impl<'w> FormatFields<'w> for Members {
+    fn format_fields<R: RecordFields>(&self, mut line: Writer<'w>, fields: R) -> fmt::Result {
+        let mut members = MemberVisitor(Vec::with_capacity(512));
+        fields.record(&mut members);
+        line.write_str(str::from_utf8(&members.0).map_err(|_| fmt::Error)?)
+    }
+}
+
+struct MemberVisitor(Vec<u8>);
+
+impl MemberVisitor {
+    fn write(&mut self, field: &Field, value: impl Serialize) {
+        let Self(members) = self;
+        // Neither text nor a number fails.
+        members.push(b',');
+        let _ = serde_json::to_writer(&mut *members, field.name());
+        members.push(b':');
+        let _ = serde_json::to_writer(members, &value);
+    }
+}
+
+impl Visit for MemberVisitor {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, format_args!("{value:?}"));
     }
 }

@@ -149,13 +149,11 @@ fn begin(
     parent: &Context,
     describe: impl FnOnce() -> (String, Vec<KeyValue>),
 ) -> Span {
-    let mut span = tracer.build_with_context(SpanBuilder::from_name("").with_kind(kind), parent);
-    if span.is_recording() {
-        let (name, attributes) = describe();
-        span.update_name(name);
-        span.set_attributes(attributes);
-    }
-    span
+    // As the sampler decides.
+    let is_sampled = !parent.has_active_span() || parent.span().span_context().is_sampled();
+    let (name, attributes) = if is_sampled { describe() } else { Default::default() };
+    let span = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes);
+    tracer.build_with_context(span, parent)
 }
 
 impl Recording {

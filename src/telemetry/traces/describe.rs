@@ -106,7 +106,7 @@ fn process(queue: Option<&str>) -> (String, Vec<KeyValue>) {
     ];
     let Some(queue) = queue else { return ("process".to_owned(), attributes) };
     attributes.push(KeyValue::new(key::MESSAGING_DESTINATION_NAME, queue.to_owned()));
-    (format!("process {queue}"), attributes)
+    (["process ", queue].concat(), attributes)
 }
 
 fn queue(record: &Record) -> Option<&str> {
@@ -117,14 +117,14 @@ fn queue(record: &Record) -> Option<&str> {
 pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = match service {
         Service::ReservationApi => (
-            format!("{method} /internal/reservations/{{id}}"),
+            [method, " /internal/reservations/{id}"].concat(),
             vec![
                 KeyValue::new(key::HTTP_REQUEST_METHOD, method),
                 KeyValue::new(key::URL_FULL, server.to_string()),
             ],
         ),
         Service::Inventory => {
-            let name = format!("reservation.v1.InventoryService/{method}");
+            let name = ["reservation.v1.InventoryService/", method].concat();
             let method = KeyValue::new(key::RPC_METHOD, name.clone());
             (name, vec![KeyValue::new(key::RPC_SYSTEM_NAME, "grpc"), method])
         }
