@@ -27,6 +27,7 @@ use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST};
 pub mod describe;
 mod parent;
 mod sink;
+mod xray;
 
 pub use parent::Parent;
 use sink::{Destination, Sink};
@@ -175,7 +176,7 @@ impl Recording {
     }
 
     async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
-        let sink = self.sink.get_or_init(|| Sink::new(&self.destination, &describe::resource()).ok());
+        let sink = self.sink.get_or_init(|| Sink::new(&self.destination).ok());
         sink.as_ref().ok_or("the exporter cannot be made")?.send(spans).await
     }
 }

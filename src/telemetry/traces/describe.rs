@@ -30,24 +30,9 @@ pub mod own {
 }
 
 /// Replaced in the conventions by `service.peer.name`, and what X-Ray's service map knows a callee by.
-const PEER_SERVICE: &str = "peer.service";
+pub(super) const PEER_SERVICE: &str = "peer.service";
 /// The event that the conventions put an error in.
-const EXCEPTION: &str = "exception";
-
-/// What X-Ray can search by; the rest of what it has no field for it does not get.
-pub(super) const INDEXED: [&str; 8] = [
-    key::ERROR_TYPE,
-    key::FAAS_INVOCATION_ID,
-    key::MESSAGING_MESSAGE_ID,
-    key::RPC_METHOD,
-    key::RPC_RESPONSE_STATUS_CODE,
-    own::EVENT_TYPE,
-    own::OUTCOME,
-    own::RESERVATION_ID,
-];
-
-/// What the translator to X-Ray takes for a database's address.
-pub(super) const MISREAD: [&str; 2] = [key::SERVER_ADDRESS, key::SERVER_PORT];
+pub(super) const EXCEPTION: &str = "exception";
 
 /// The function, as far as Lambda's environment tells; `OTEL_RESOURCE_ATTRIBUTES` adds to it.
 pub(super) fn resource() -> Resource {

@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use opentelemetry_aws::xray_exporter::daemon_client::XrayDaemonClient;
-use opentelemetry_aws::xray_exporter::{SegmentTranslator, XrayExporter};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use rustls::RootCertStore;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -17,9 +14,8 @@ use url::Url;
 use crate::config::{Config, OtlpProtocol};
 use crate::http_client;
 use crate::telemetry::traces::describe;
+use crate::telemetry::traces::xray::Daemon;
 
-/// Calls are nested in their record's document, which must fit into a datagram of 64 KiB.
-const SPANS_A_DOCUMENT: usize = 50;
 /// As many as OpenTelemetry's own processor puts into one; a collector takes 4 MiB by gRPC.
 const SPANS_A_MESSAGE: usize = 512;
 /// What is sent is given up after the caller's time, which is shorter.
@@ -49,48 +45,30 @@ impl Destination {
 
 #[derive(Debug)]
 pub(super) enum Sink {
-    Xray(XrayExporter<XrayDaemonClient>),
-    Otlp(SpanExporter),
+    Xray(Daemon),
+    Otlp(Box<SpanExporter>),
 }
 
 impl Sink {
-    pub(super) fn new(
-        destination: &Destination,
-        resource: &Resource,
-    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(super) fn new(destination: &Destination) -> Result<Self, Box<dyn Error + Send + Sync>> {
         Ok(match destination {
-            Destination::Xray(daemon) => {
-                let translator = SegmentTranslator::new()
-                    .with_indexed_attrs(describe::INDEXED.map(str::to_owned))
-                    .always_nest_subsegments()
-                    .skip_timestamp_validation(); // X-Ray takes W3C's random ids too
-                let mut exporter =
-                    XrayExporter::new(XrayDaemonClient::new(*daemon)?).with_translator(translator);
-                exporter.set_resource(resource);
-                Self::Xray(exporter)
-            }
+            Destination::Xray(daemon) => Self::Xray(Daemon::new(*daemon)?),
             Destination::Otlp { endpoint, protocol, roots } => {
                 let mut exporter = match protocol {
                     OtlpProtocol::Grpc => grpc(endpoint, roots.clone())?,
                     OtlpProtocol::HttpProtobuf => http(endpoint, roots.clone())?,
                 };
-                exporter.set_resource(resource);
-                Self::Otlp(exporter)
+                exporter.set_resource(&describe::resource());
+                Self::Otlp(Box::new(exporter))
             }
         })
     }
 
     /// Says why the spans are lost; of datagrams nobody knows.
-    pub(super) async fn send(&self, mut spans: Vec<SpanData>) -> Result<(), String> {
+    pub(super) async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
         match self {
-            Self::Xray(exporter) => {
-                for span in &mut spans {
-                    span.attributes.retain(|attribute| !describe::MISREAD.contains(&attribute.key.as_str()));
-                }
-                let mut spans = spans.into_iter();
-                while spans.len() > 0 {
-                    let _ = exporter.export(spans.by_ref().take(SPANS_A_DOCUMENT).collect()).await;
-                }
+            Self::Xray(daemon) => {
+                daemon.send(&spans);
                 Ok(())
             }
             Self::Otlp(exporter) => {

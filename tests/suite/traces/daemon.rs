@@ -109,6 +109,74 @@ async fn a_record_says_why_it_failed() {
     );
 }
 
+/// X-Ray tells who is to blame by the status.
+#[tokio::test]
+async fn a_call_that_failed_says_whose_fault_it_is() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    for (status, fault, error, throttle) in
+        [(422, false, true, false), (429, false, true, true), (500, true, false, false)]
+    {
+        desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(status)).times(1));
+        run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+        desk.flush(LONG).await;
+        let is_the_call = |segment: &Map<String, Value>| {
+            segment.get("http").is_some_and(|http| http["response"]["status"] == status)
+        };
+        let call = loop {
+            let document = timeout(LONG, daemon.document()).await.unwrap().unwrap();
+            if let Some(call) = segments(&document).into_iter().find(is_the_call) {
+                break call;
+            }
+        };
+        let said = (&call["fault"], &call["error"], &call["throttle"]);
+        assert_eq!(said, (&json!(fault), &json!(error), &json!(throttle)), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_without_a_trace_of_lambdas_is_a_segment() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    run(&desk, vec![record("m1", expired("m1"))], "").await;
+    let segments = sent(&desk, &daemon, 4).await;
+    let (alone, below): (Vec<_>, Vec<_>) =
+        segments.iter().partition(|segment| !segment.contains_key("parent_id"));
+    let [invocation] = alone[..] else { panic!("{segments:#?}") };
+    assert!(!invocation.contains_key("type"), "{invocation:#?}");
+    let process = of_message(&segments, "m1");
+    assert_eq!((&process["parent_id"], &process["type"]), (&invocation["id"], &json!("subsegment")));
+    assert_eq!(below.len(), 3);
+}
+
+#[tokio::test]
+async fn a_record_is_one_document_with_its_calls_in_order() {
+    let daemon = Daemon::start().await.unwrap();
+    let desk = desk(&daemon).await;
+    let records = ["m1", "m2"].map(|id| traced(id, &traceparent(W3C, "01")));
+    run(&desk, records.into(), INVOCATIONS).await;
+    desk.flush(LONG).await;
+    let mut documents = Vec::new();
+    for _ in 0..3 {
+        documents.push(timeout(LONG, daemon.document()).await.unwrap().unwrap());
+    }
+    assert_eq!(daemon.documents().unwrap(), [Value::Null; 0]);
+    let (calls, alone): (Vec<_>, Vec<_>) =
+        documents.iter().partition(|document| document.get("subsegments").is_some());
+    assert_eq!((calls.len(), alone.len()), (2, 1), "two records, the invocation: {documents:#?}");
+    for document in calls {
+        assert_eq!(document["type"], "subsegment");
+        let calls = document["subsegments"].as_array().unwrap();
+        let names: Vec<_> = calls.iter().map(|call| &call["name"]).collect();
+        assert_eq!(names, ["reservation-api", "inventory"]);
+        for call in calls {
+            let known = call.as_object().unwrap();
+            let places = ["type", "trace_id", "parent_id"].map(|field| known.contains_key(field));
+            assert_eq!(places, [false; 3], "its place is its document's: {call:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn of_a_record_whose_producer_does_not_sample_there_is_nothing() {
     let daemon = Daemon::start().await.unwrap();
