@@ -28,6 +28,7 @@ impl Goal {
     const INIT: Self = Self::new("init", Some(1.5), |run| millis(run.init), "ms");
     const FIRST: Self =
         Self::new("first invocation, one record", Some(1.0), |run| millis(percentile(&run.batches, 0)), "ms");
+    const FIRST_CPU: Self = Self::new("CPU of the first invocation", None, |run| millis(run.cpu), "ms");
     const P50: Self = Self::new("time, p50", Some(1.03), |run| millis(percentile(&run.batches, 50)), "ms");
     const P99: Self = Self::new("time, p99", Some(1.10), |run| millis(percentile(&run.batches, 99)), "ms");
     const ANSWER: Self =
@@ -61,7 +62,7 @@ impl Report {
     }
 
     pub fn cold_starts(&mut self, rounds: &Rounds) {
-        self.goals("cold start", &[Goal::INIT, Goal::FIRST], rounds);
+        self.goals("cold start", &[Goal::INIT, Goal::FIRST, Goal::FIRST_CPU], rounds);
     }
 
     pub fn goals(&mut self, work: &str, goals: &[Goal], rounds: &Rounds) {
