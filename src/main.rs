@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
@@ -19,6 +20,10 @@ use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use tokio::sync::OnceCell;
 use tracing::Level;
+
+/// By then the runtime has asked for its first event, which a connection to the inventory must not delay, and the
+/// event's first call is on its way.
+const HEAD_START: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -43,8 +48,11 @@ async fn main() -> ExitCode {
     };
     let after_response = AfterResponse { invocations: Arc::new(invocations), work };
     let runtime = Runtime::new(handler).layer(after_response).run();
-    // Polled in this order: the runtime asks for its first event first.
-    match tokio::join!(biased; runtime, batch.handler().connect(Moment::now())).0 {
+    let connect = async {
+        tokio::time::sleep(HEAD_START).await;
+        batch.handler().connect(Moment::now()).await;
+    };
+    match tokio::join!(biased; runtime, connect).0 {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime ended");
