@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
         tokio::time::sleep(HEAD_START).await;
         batch.handler().connect(Moment::now()).await;
     };
-    match tokio::join!(biased; runtime, connect).0 {
+    match tokio::join!(runtime, connect).0 {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "the Lambda runtime ended");

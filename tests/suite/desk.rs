@@ -78,7 +78,7 @@ impl Desk {
         }
     }
 
-    /// Connects to the inventory, as `main` does while the runtime asks for its first event.
+    /// Connects to the inventory, as `main` does while the runtime waits for its first event.
     pub async fn connect(&self, now: Moment) {
         self.batch.handler().connect(now).await;
     }
