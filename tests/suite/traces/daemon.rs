@@ -144,6 +144,7 @@ async fn an_invocation_without_a_trace_of_lambdas_is_a_segment() {
         segments.iter().partition(|segment| !segment.contains_key("parent_id"));
     let [invocation] = alone[..] else { panic!("{segments:#?}") };
     assert!(!invocation.contains_key("type"), "{invocation:#?}");
+    assert_eq!(invocation["annotations"]["faas_invocation_id"], "request-1");
     let process = of_message(&segments, "m1");
     assert_eq!((&process["parent_id"], &process["type"]), (&invocation["id"], &json!("subsegment")));
     assert_eq!(below.len(), 3);
