@@ -27,7 +27,7 @@ impl Fault {
 }
 
 /// An error whose consequence is known.
-pub trait Faulty {
+pub trait Classify {
     /// The consequence.
     fn fault(&self) -> Fault;
 

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::reservation::{Id, Seats};
 use crate::retry::{Deadline, retry};
 use crate::telemetry::call::{self, Call, CallOutcome, Service};
-use crate::telemetry::metrics::{Metrics, Moment};
+use crate::telemetry::metrics::{ClockReading, Metrics};
 
 mod verdict;
 
@@ -52,7 +52,7 @@ pub struct Inventory {
     connector: HttpConnector,
     client: OnceLock<Client>,
     /// Connected ahead, and since when.
-    ahead: Mutex<Option<(Moment, Client)>>,
+    ahead: Mutex<Option<(ClockReading, Client)>>,
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
@@ -123,7 +123,7 @@ impl Inventory {
     /// Connects from `now` on, so that the first call need not. A call that does not wait for it connects by
     /// itself; so does one after a connection that failed, or that was silent for so long that it may be dead:
     /// an environment may be frozen before its first event.
-    pub async fn connect(&self, now: Moment) {
+    pub async fn connect(&self, now: ClockReading) {
         let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
         if let (Ok(channel), None) = (connected, self.client.get()) {
             *self.ahead() = Some((now, Client::new(channel)));
@@ -133,13 +133,13 @@ impl Inventory {
     fn client(&self) -> Client {
         let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
         let first = || {
-            let ahead = self.ahead().take().filter(|(since, _)| Moment::now().since(*since) < SILENCE);
+            let ahead = self.ahead().take().filter(|(since, _)| ClockReading::now().since(*since) < SILENCE);
             ahead.map_or_else(lazy, |(_, client)| client)
         };
         self.client.get_or_init(first).clone()
     }
 
-    fn ahead(&self) -> MutexGuard<'_, Option<(Moment, Client)>> {
+    fn ahead(&self) -> MutexGuard<'_, Option<(ClockReading, Client)>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

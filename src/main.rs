@@ -13,9 +13,9 @@ use reservation_worker::config::{self, Config, LoadError};
 use reservation_worker::http_client;
 use reservation_worker::telemetry::after_response::AfterResponse;
 use reservation_worker::telemetry::invocation::Invocations;
-use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
+use reservation_worker::telemetry::metrics::{ClockReading, Metrics, Sink};
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::telemetry::{Unsent, init_error, logs, shutdown};
+use reservation_worker::telemetry::{TelemetryFlusher, init_error, logs, shutdown};
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use tokio::sync::OnceCell;
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     };
     let handler = service_fn(async |event| batch.handle(event).await.map_err(Diagnostic::from));
     let unsent = Arc::new(unsent);
-    if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.minds_shutdown()) {
+    if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.needs_shutdown_flush()) {
         let unsent = unsent.clone();
         shutdown::prepare(&runtime_api, async move { unsent.shutdown().await }).await;
     }
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
     let runtime = Runtime::new(handler).layer(after_response).run();
     let connect = async {
         tokio::time::sleep(HEAD_START).await;
-        batch.handler().connect(Moment::now()).await;
+        batch.handler().connect(ClockReading::now()).await;
     };
     match tokio::join!(runtime, connect).0 {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocations, Unsent), Error> {
+fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocations, TelemetryFlusher), Error> {
     let config = config?;
     let web_roots = http_client::web_roots();
     let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
@@ -70,5 +70,5 @@ fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocation
     let batch = Batch::new(&config, worker, visibility, metrics.clone());
     let invocations = Invocations::new(metrics.clone(), traces.clone());
     let metrics = Sink::new(&config, metrics, OnceCell::new(), std::io::stdout());
-    Ok((batch, invocations, Unsent { metrics, traces }))
+    Ok((batch, invocations, TelemetryFlusher { metrics, traces }))
 }

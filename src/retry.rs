@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Classify, Fault};
 
 /// A call is tried three times at most; the waits between are drawn from zero to these, in full jitter.
 const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
@@ -57,7 +57,7 @@ impl Deadline {
 /// # Errors
 ///
 /// The last try's error.
-pub async fn retry<T, E: Faulty>(deadline: Deadline, call: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+pub async fn retry<T, E: Classify>(deadline: Deadline, call: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     for longest in WAITS {
         let error = match call().await {
             Err(error) => error,

@@ -10,4 +10,4 @@ pub mod shutdown;
 pub mod traces;
 mod unsent;
 
-pub use unsent::Unsent;
+pub use unsent::TelemetryFlusher;

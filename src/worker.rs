@@ -12,7 +12,7 @@ use crate::outcome::{Ended, Outcome};
 use crate::record::Record;
 use crate::reservation_api::ReservationApi;
 use crate::retry::Deadline;
-use crate::telemetry::metrics::{Metrics, Moment};
+use crate::telemetry::metrics::{ClockReading, Metrics};
 use crate::telemetry::traces::Parent;
 use crate::telemetry::traces::describe::own;
 use crate::workflow::Workflow;
@@ -59,7 +59,7 @@ impl Worker {
 
     /// Connects to the inventory, which takes a connection without a call; the reservation API's client has
     /// none before its first call.
-    pub async fn connect(&self, now: Moment) {
+    pub async fn connect(&self, now: ClockReading) {
         self.workflow.inventory.connect(now).await;
     }
 }

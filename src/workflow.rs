@@ -4,7 +4,7 @@
 //! rolled back: the next delivery of an event finds the steps that were done, done.
 
 use crate::event::{Event, Hold};
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Classify, Fault};
 use crate::inventory::{Held, Inventory, ReleaseReason};
 use crate::outcome::{Deferral, Outcome};
 use crate::reason::Reason;
@@ -176,7 +176,7 @@ impl Workflow {
 }
 
 /// How a record ends whose step failed.
-pub fn failed(error: impl Faulty + ToString) -> Outcome {
+pub fn failed(error: impl Classify + ToString) -> Outcome {
     let (code, reason) = (error.code(), error.to_string());
     match error.fault() {
         Fault::Transient { retry_after } => Outcome::Retried { code, reason, retry_after },

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
-use reservation_worker::fault::{Fault, Faulty};
+use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use reservation_worker::inventory::proto::reservation::v1::{
     CommitReservationRequest, CommitReservationResponse, ReleaseHoldRequest, ReleaseHoldResponse,

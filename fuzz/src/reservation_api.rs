@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reservation_worker::config::Config;
-use reservation_worker::fault::{Fault, Faulty};
+use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
 use reservation_worker::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};

@@ -11,7 +11,7 @@ use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
 use crate::breaker::Open;
-use crate::fault::{Fault, Faulty, cause};
+use crate::fault::{Classify, Fault, cause};
 use crate::reason::Reason;
 
 /// A call to the inventory that was not done.
@@ -25,7 +25,7 @@ pub enum Error {
     Said(String, Fault, Reason),
 }
 
-impl Faulty for Error {
+impl Classify for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::NotCalled(open) => Fault::NotCalled(*open),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::breaker::Open;
-use crate::fault::{Fault, Faulty, cause};
+use crate::fault::{Classify, Fault, cause};
 use crate::reason::Reason;
 
 /// A call to the reservation API that led to nothing. Holds no body and no message of the service.
@@ -61,7 +61,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Faulty for Error {
+impl Classify for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::TimedOut | Self::Unreachable(_) | Self::NotEnded | Self::Unreadable => Fault::TRANSIENT,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use url::Url;
 
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Classify, Fault};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
@@ -64,7 +64,7 @@ impl CallOutcome {
         [Self::Success, Self::Conflict, Self::Transient, Self::Rejected, Self::Abandoned, Self::Panicked];
 
     /// What an error makes of it.
-    pub fn of(error: &impl Faulty) -> Self {
+    pub fn of(error: &impl Classify) -> Self {
         match error.fault() {
             Fault::Rejected => Self::Rejected,
             Fault::Transient { .. } | Fault::NotCalled(_) => Self::Transient,

@@ -22,7 +22,7 @@ mod sink;
 
 pub use catalogue::{Dimension, Metric};
 use catalogue::{Handler, UNKNOWN_TYPE};
-pub use pace::Moment;
+pub use pace::ClockReading;
 use period::Period;
 use recorder::Recorder;
 pub use sink::Sink;

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::record::Record;
-use crate::telemetry::metrics::Moment;
+use crate::telemetry::metrics::ClockReading;
 use crate::telemetry::unsent::{LONGEST, LONGEST_FIRST};
 
 pub mod describe;
@@ -52,7 +52,7 @@ struct Recording {
     sink: OnceLock<Option<Sink>>,
     /// When spans could not be sent, the last time. Held while they are, so that whoever sends the last ones
     /// waits for those on their way.
-    failed: tokio::sync::Mutex<Option<Moment>>,
+    failed: tokio::sync::Mutex<Option<ClockReading>>,
 }
 
 /// In the context of an invocation whose spans are kept.
@@ -84,13 +84,13 @@ impl Traces {
 
     /// To be called when the response of an invocation is out: sends the spans that have ended. Takes 500 ms
     /// at most, 2 s the first time, and never more than is `left` of the invocation's time.
-    pub async fn after_response(&self, left: Duration, now: Moment) {
+    pub async fn after_response(&self, left: Duration, now: ClockReading) {
         let is_first = self.0.as_deref().is_some_and(|recording| recording.sink.get().is_none());
         self.flush(left.min(if is_first { LONGEST_FIRST } else { LONGEST }), now).await;
     }
 
     /// Sends the spans that have ended, and gives up after `within`.
-    pub async fn flush(&self, within: Duration, now: Moment) {
+    pub async fn flush(&self, within: Duration, now: ClockReading) {
         // Without time nothing is lost yet, and no collector to blame.
         let Some(recording) = self.0.as_deref().filter(|_| !within.is_zero()) else { return };
         let Ok(mut failed) = timeout(within, recording.failed.lock()).await else { return };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 
 use super::after_response::Answered;
-use super::metrics::{Moment, Sink};
+use super::metrics::{ClockReading, Sink};
 use super::traces::Traces;
 
 /// Sending may take so long, and with it the environment's next invocation may wait.
@@ -18,30 +18,30 @@ pub(super) const LONGEST_LAST: Duration = Duration::from_millis(400);
 
 /// Metrics and spans that wait to be sent.
 #[derive(Debug)]
-pub struct Unsent {
+pub struct TelemetryFlusher {
     /// The metrics.
     pub metrics: Sink,
     /// The spans.
     pub traces: Traces,
 }
 
-impl Unsent {
+impl TelemetryFlusher {
     /// To be called when the response of an invocation is out: sends what is due, both at once. Takes as long
     /// as [`Sink::after_response`] or [`Traces::after_response`], the longer.
     pub async fn after_response(&self, answered: Answered) {
         let Answered { request_id, left } = answered;
-        let now = Moment::now();
+        let now = ClockReading::now();
         join(self.metrics.after_response(&request_id, left, now), self.traces.after_response(left, now))
             .await;
     }
 
     /// Whether anything may be left to send when the process is to end; spans go after each response.
-    pub fn minds_shutdown(&self) -> bool {
-        self.metrics.minds_shutdown()
+    pub fn needs_shutdown_flush(&self) -> bool {
+        self.metrics.needs_shutdown_flush()
     }
 
     /// To be called when the process is told to end: sends what is left, in 400 ms at most.
     pub async fn shutdown(&self) {
-        join(self.metrics.shutdown(), self.traces.flush(LONGEST_LAST, Moment::now())).await;
+        join(self.metrics.shutdown(), self.traces.flush(LONGEST_LAST, ClockReading::now())).await;
     }
 }

@@ -4,7 +4,7 @@
 use reservation_worker_local::{Call, Hold};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, sqs};
+use crate::test_app::{BatchRun, TestApp, sqs};
 
 mod hostile;
 mod identifiers;
@@ -15,15 +15,15 @@ mod seats;
 mod shapes;
 
 /// Runs one event that must be understood and worked, and returns what the services were told, in order.
-async fn told(desk: &Desk, body: &Value) -> Vec<Value> {
-    let ran = run(desk, body).await;
+async fn told(app: &TestApp, body: &Value) -> Vec<Value> {
+    let ran = run(app, body).await;
     assert_eq!(ran.outcome("m1"), "success", "{}: {body}", ran.reason("m1"));
     assert_eq!(ran.returned(), [""; 0], "{body}");
-    desk.services.take_calls().iter().map(call).collect()
+    app.services.take_calls().iter().map(call).collect()
 }
 
-async fn run(desk: &Desk, body: &Value) -> Ran {
-    desk.run(sqs([("m1", body.clone())])).await
+async fn run(app: &TestApp, body: &Value) -> BatchRun {
+    app.run(sqs([("m1", body.clone())])).await
 }
 
 /// What a service was told, without the headers that are the same for every event.
@@ -77,7 +77,7 @@ fn commit(reservation_id: &str, seat_ids: &[String]) -> Value {
     })
 }
 
-/// The calls that a type asks for, of a hold made by [`Desk::hold`].
+/// The calls that a type asks for, of a hold made by [`TestApp::hold`].
 fn calls_of(event_type: &str, reservation_id: &str) -> Vec<Value> {
     let seats = seats_of(reservation_id);
     match event_type {
@@ -101,13 +101,13 @@ fn calls_of(event_type: &str, reservation_id: &str) -> Vec<Value> {
     }
 }
 
-/// The seats of a hold made by [`Desk::hold`].
+/// The seats of a hold made by [`TestApp::hold`].
 fn seats_of(reservation_id: &str) -> Vec<String> {
     ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec()
 }
 
 /// Creates a hold of these seats, or of so many of any, in `evt_1`.
-fn hold(desk: &Desk, reservation_id: &str, seat_ids: &[String], quantity: Option<u32>) {
+fn hold(app: &TestApp, reservation_id: &str, seat_ids: &[String], quantity: Option<u32>) {
     let hold = Hold {
         reservation_id: reservation_id.to_owned(),
         event_id: "evt_1".to_owned(),
@@ -115,7 +115,7 @@ fn hold(desk: &Desk, reservation_id: &str, seat_ids: &[String], quantity: Option
         seat_ids: seat_ids.to_vec(),
         quantity,
     };
-    desk.services.create_hold(hold).unwrap();
+    app.services.create_hold(hold).unwrap();
 }
 
 /// An event in EventBridge's shape that is understood, with `facts` in the place of its own; its texts are
@@ -149,15 +149,15 @@ fn with(mut members: Value, more: Value) -> Value {
 /// Each body must be refused with a reason that begins with the path of the field; nothing of what it says
 /// may be in the log, and no service may be told of it. All that is wrong is shown at once.
 async fn assert_refused(cases: impl IntoIterator<Item = (impl AsRef<str>, Value)>) {
-    let desk = Desk::with(&[("LOG_LEVEL", "debug")]).await;
+    let app = TestApp::with(&[("LOG_LEVEL", "debug")]).await;
     let mut wrong = String::new();
     for (path, body) in cases {
         let path = path.as_ref();
-        let ran = run(&desk, &body).await;
+        let ran = run(&app, &body).await;
         let (outcome, reason) = (ran.outcome("m1"), ran.reason("m1"));
         let refused = outcome == "invalid_payload" && ran.returned() == ["m1"];
         let well_named = reason.starts_with(&format!("{path}: ")) && reason.len() < 200;
-        let told = desk.services.take_calls().len();
+        let told = app.services.take_calls().len();
         if !refused || !well_named || ran.text.contains("SECRET") || told > 0 {
             let shown: String = body.to_string().chars().take(400).collect();
             let line = ran.line("m1");

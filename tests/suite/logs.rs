@@ -6,7 +6,7 @@ use std::time::Duration;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, approved, context_of_version, expired, failed, fifo, record, sqs};
+use crate::test_app::{BatchRun, TestApp, approved, context_of_version, expired, failed, fifo, record, sqs};
 
 mod levels;
 mod secrecy;
@@ -45,22 +45,22 @@ fn without_reservation() -> Value {
     json!({ "detail-type": "payment.failed", "detail": { "event_id": "evt_1" } })
 }
 
-/// A desk where [`one_of_each`] ends as it should.
-async fn desk(variables: &[(&str, &str)]) -> Desk {
+/// A test app where [`one_of_each`] ends as it should.
+async fn app(variables: &[(&str, &str)]) -> TestApp {
     // So that none of the eight receives is the last.
-    let desk = Desk::with(&[&[("MAX_RETRIES", "9")], variables].concat()).await;
+    let app = TestApp::with(&[&[("MAX_RETRIES", "9")], variables].concat()).await;
     for id in ["done", "lost", "idle", "busy", "late", "next"] {
-        desk.hold(id);
+        app.hold(id);
     }
-    desk.services.set_reservation_status("lost", Status::Confirmed);
-    desk.services.set_reservation_status("late", Status::Expired);
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
-    desk
+    app.services.set_reservation_status("lost", Status::Confirmed);
+    app.services.set_reservation_status("late", Status::Expired);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    app
 }
 
 /// Runs [`one_of_each`].
-async fn run_one_of_each(desk: &Desk) -> Ran {
-    desk.run(event_of_each()).await
+async fn run_one_of_each(app: &TestApp) -> BatchRun {
+    app.run(event_of_each()).await
 }
 
 /// The second record for the second time, and so on.
@@ -84,7 +84,7 @@ fn names(line: &Value) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn each_record_has_one_line_and_it_says_all() {
-    let ran = run_one_of_each(&desk(&[]).await).await;
+    let ran = run_one_of_each(&app(&[]).await).await;
 
     let all = one_of_each();
     assert_eq!(ran.log.len(), all.len(), "{}", ran.text);
@@ -130,9 +130,9 @@ async fn each_record_has_one_line_and_it_says_all() {
 /// The template's own tests hold every saved query to this list.
 #[tokio::test]
 async fn saved_queries_are_held_to_the_fields_that_records_lines_have() {
-    let desk = desk(&[("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1")]).await;
+    let app = app(&[("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1")]).await;
     let context = context_of_version("7", "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Sampled=1");
-    let ran = desk.run_in(event_of_each(), context).await.unwrap();
+    let ran = app.run_in(event_of_each(), context).await.unwrap();
     let listed: BTreeSet<String> = serde_json::from_str(include_str!("../template/log_fields.json")).unwrap();
     let has: BTreeSet<_> = ran.log.iter().flat_map(names).map(str::to_owned).collect();
     assert_eq!(listed, has);
@@ -140,7 +140,7 @@ async fn saved_queries_are_held_to_the_fields_that_records_lines_have() {
 
 #[tokio::test]
 async fn the_reason_says_what_happened() {
-    let ran = run_one_of_each(&desk(&[]).await).await;
+    let ran = run_one_of_each(&app(&[]).await).await;
     for (id, reason) in [
         ("done", "status and seats agree"),
         ("lost", "the reservation is CONFIRMED"),
@@ -157,7 +157,7 @@ async fn the_reason_says_what_happened() {
 
 #[tokio::test]
 async fn a_line_is_one_json_object_with_timestamp_level_and_message_first() {
-    let ran = run_one_of_each(&desk(&[("LOG_LEVEL", "debug")]).await).await;
+    let ran = run_one_of_each(&app(&[("LOG_LEVEL", "debug")]).await).await;
 
     assert!(ran.text.ends_with("}\n"));
     let lines: Vec<_> = ran.text.lines().collect();
@@ -189,9 +189,9 @@ async fn the_time_in_the_log_is_now() {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         now % 86_400
     };
-    let desk = desk(&[]).await;
+    let app = app(&[]).await;
     let before = seconds_of_day();
-    let ran = run_one_of_each(&desk).await;
+    let ran = run_one_of_each(&app).await;
     let timestamp = ran.log[0]["timestamp"].as_str().unwrap();
     let part = |at: usize| timestamp[at..at + 2].parse::<u64>().unwrap();
     let logged = part(11) * 3_600 + part(14) * 60 + part(17);
@@ -201,12 +201,12 @@ async fn the_time_in_the_log_is_now() {
 
 #[tokio::test]
 async fn duplicates_in_a_batch_have_a_line_each() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
-    desk.hold("r2");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(422)));
+    let app = TestApp::new().await;
+    app.hold("r1");
+    app.hold("r2");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(422)));
     let records = [("a", "r1"), ("b", "r1"), ("d", "r2"), ("c", "r1"), ("e", "r2")];
-    let ran = desk.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
+    let ran = app.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
 
     assert_eq!(ran.log.len(), 5, "{}", ran.text);
     for id in ["a", "b", "c"] {
@@ -220,11 +220,11 @@ async fn duplicates_in_a_batch_have_a_line_each() {
 
 #[tokio::test]
 async fn every_deferred_record_has_a_line() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let ids: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
     let bodies =
         ids.iter().map(|id| (id.as_str(), "group", if id == "m0" { json!("") } else { expired(id) }));
-    let ran = desk.run(fifo(bodies)).await;
+    let ran = app.run(fifo(bodies)).await;
 
     assert_eq!(ran.log.len(), ids.len(), "{}", ran.text);
     assert_eq!(ran.outcome("m0"), "invalid_payload");
@@ -236,17 +236,17 @@ async fn every_deferred_record_has_a_line() {
 
 #[tokio::test]
 async fn a_record_that_the_deadline_cut_off_has_a_line_whether_it_was_started_or_not() {
-    let desk = Desk::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
-    desk.hold("hangs");
-    desk.hold("waits");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
+    let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
+    app.hold("hangs");
+    app.hold("waits");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
     let records = [
         ("hangs", expired("hangs")),
         ("waits", expired("waits")),
         ("same", expired("hangs")),
         ("bad", json!("no JSON")),
     ];
-    let ran = desk.run_within(sqs(records), Duration::from_millis(500)).await;
+    let ran = app.run_within(sqs(records), Duration::from_millis(500)).await;
 
     assert_eq!(ran.log.len(), 4, "{}", ran.text);
     for (id, reason) in [
@@ -263,11 +263,11 @@ async fn a_record_that_the_deadline_cut_off_has_a_line_whether_it_was_started_or
 
 #[tokio::test]
 async fn the_duration_is_that_of_the_record_in_milliseconds() {
-    let desk = Desk::new().await;
-    desk.hold("slow");
-    desk.hold("fast");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "slow", Effect::latency(250)));
-    let ran = desk.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
+    let app = TestApp::new().await;
+    app.hold("slow");
+    app.hold("fast");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "slow", Effect::latency(250)));
+    let ran = app.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
 
     let duration = |id| ran.line(id)["duration_ms"].as_f64().unwrap();
     assert!((250.0..5_000.0).contains(&duration("slow")), "{}", duration("slow"));
@@ -276,14 +276,14 @@ async fn the_duration_is_that_of_the_record_in_milliseconds() {
 
 #[tokio::test]
 async fn a_record_that_was_retried_within_the_invocation_has_one_line_with_its_last_fault() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)).times(1));
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Reset).times(1));
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(502)).times(1));
-    let ran = desk.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
+    let app = TestApp::new().await;
+    app.hold("r1");
+    app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)).times(1));
+    app.services.fault(Fault::any(Operation::UpdateStatus, Effect::Reset).times(1));
+    app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(502)).times(1));
+    let ran = app.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
 
-    assert_eq!(desk.services.calls().len(), 3);
+    assert_eq!(app.services.calls().len(), 3);
     assert_eq!(ran.log.len(), 1, "{}", ran.text);
     assert_eq!(ran.reason("m1"), "reservation API: 502");
 }
@@ -299,7 +299,7 @@ async fn the_attempt_is_the_receive_count_and_1_where_the_queue_does_not_say() {
         (json!("-1"), 1),
         (Value::Null, 1),
     ];
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (count, attempt) in counts {
         let mut record = record("m1", json!("{}"));
         let attributes = record["attributes"].as_object_mut().unwrap();
@@ -307,17 +307,17 @@ async fn the_attempt_is_the_receive_count_and_1_where_the_queue_does_not_say() {
             true => drop(attributes.remove("ApproximateReceiveCount")),
             false => drop(attributes.insert("ApproximateReceiveCount".to_owned(), count.clone())),
         }
-        let ran = desk.run(json!({ "Records": [record] })).await;
+        let ran = app.run(json!({ "Records": [record] })).await;
         assert_eq!(ran.line("m1")["attempt"], attempt, "{count}");
     }
 }
 
 #[tokio::test]
 async fn what_a_record_does_not_know_is_absent() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
+    let app = TestApp::new().await;
+    app.hold("r1");
     let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
-    let ran = desk.run(json!({ "Records": [record("m1", body)] })).await;
+    let ran = app.run(json!({ "Records": [record("m1", body)] })).await;
 
     let known = [
         "timestamp",
@@ -345,7 +345,7 @@ async fn aliases_and_simulator_statuses_are_logged_as_the_type_they_mean() {
     };
     let mut alias = expired("r1");
     alias["detail-type"] = json!("reservation.hold.expired");
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (body, event_type) in [
         (alias, "reservation.expired"),
         (simulator("PAYMENT_STATUS_COMPLETED"), "payment.approved"),
@@ -357,7 +357,7 @@ async fn aliases_and_simulator_statuses_are_logged_as_the_type_they_mean() {
         (simulator("PAYMENT_STATUS_UNKNOWN"), "payment.status_updated"),
         (json!({ "type": "reservation.created" }), "unknown"),
     ] {
-        let ran = desk.run(json!({ "Records": [record("m1", body.clone())] })).await;
+        let ran = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
         assert_eq!(ran.line("m1")["event_type"], event_type, "{body}");
     }
 }

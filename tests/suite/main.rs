@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod desk;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod table;
+mod test_app;
 mod wire;
 
 mod batch;

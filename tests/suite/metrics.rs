@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reservation_worker::telemetry::metrics::{Metric, Moment};
+use reservation_worker::telemetry::metrics::{ClockReading, Metric};
 use reservation_worker_local::cloudwatch::{Datum, Put};
 use reservation_worker_local::visibility::Answer;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, approved, expired, failed, sqs};
+use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
 mod dead_letters;
 mod delivery;
@@ -93,9 +93,9 @@ impl Sent {
 }
 
 /// Sends what was recorded, and takes it.
-pub async fn sent(desk: &Desk) -> Sent {
-    desk.shutdown().await;
-    Sent::of(desk.services.cloudwatch().take())
+pub async fn sent(app: &TestApp) -> Sent {
+    app.shutdown().await;
+    Sent::of(app.services.cloudwatch().take())
 }
 
 fn labels<const N: usize>(labels: [&str; N]) -> Vec<String> {
@@ -121,15 +121,15 @@ fn the_catalogue_is_the_contracts_table() {
 
 #[tokio::test]
 async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "3")]).await;
-    ["good", "bad"].into_iter().for_each(|id| desk.hold(id));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
-    desk.services.queue().answer(Answer::CallFails(403, "AccessDenied"));
+    let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
+    ["good", "bad"].into_iter().for_each(|id| app.hold(id));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
+    app.services.queue().answer(Answer::CallFails(403, "AccessDenied"));
     let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
     receive_count(&mut event, 5);
-    desk.run(event).await;
+    app.run(event).await;
 
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
 
     let names = |datum: &Datum| datum.dimensions.keys().cloned().collect();
     let rows: BTreeSet<Row> =
@@ -140,13 +140,13 @@ async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
 
 #[tokio::test]
 async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for id in ["done", "too", "lost", "busy", "late"] {
-        desk.hold(id);
+        app.hold(id);
     }
-    desk.services.set_reservation_status("lost", Status::Confirmed);
-    desk.services.set_reservation_status("late", Status::Expired);
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    app.services.set_reservation_status("lost", Status::Confirmed);
+    app.services.set_reservation_status("late", Status::Expired);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
     let pending = json!({ "detail-type": "Payment Status Updated", "detail": {
         "event_type": "payment.status_updated", "payment_id": "p", "reservation_id": "idle",
         "status": "PAYMENT_STATUS_PENDING" } });
@@ -160,9 +160,9 @@ async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
         ("wrong", json!({ "type": "payment.failed" })),
         ("what", json!("no JSON")),
     ];
-    desk.run(sqs(records)).await;
+    app.run(sqs(records)).await;
 
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
 
     let expected = [
         (["payment.approved", "failed"], 1.0),
@@ -204,15 +204,15 @@ async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
 
 #[tokio::test]
 async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "0")]).await;
-    ["r1", "r2", "r3"].into_iter().for_each(|id| desk.hold(id));
-    desk.services.set_reservation_status("r2", Status::Confirmed);
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r1", Effect::http(503)).times(2));
-    desk.services.fault(Fault::on(Operation::ReleaseHold, "r1", Effect::latency(120)));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r3", Effect::http(422)));
-    desk.run(sqs(["r1", "r2", "r3"].map(|id| (id, expired(id))))).await;
+    let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
+    ["r1", "r2", "r3"].into_iter().for_each(|id| app.hold(id));
+    app.services.set_reservation_status("r2", Status::Confirmed);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r1", Effect::http(503)).times(2));
+    app.services.fault(Fault::on(Operation::ReleaseHold, "r1", Effect::latency(120)));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r3", Effect::http(422)));
+    app.run(sqs(["r1", "r2", "r3"].map(|id| (id, expired(id))))).await;
 
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
 
     let tries = |service, outcome| {
         sent.count("worker_downstream_seconds", &[("service", service), ("outcome", outcome)])
@@ -228,14 +228,14 @@ async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
 
 #[tokio::test]
 async fn a_conflict_is_known_by_its_status_or_by_its_code() {
-    let desk = Desk::new().await;
-    ["r1", "r2"].into_iter().for_each(|id| desk.hold(id));
+    let app = TestApp::new().await;
+    ["r1", "r2"].into_iter().for_each(|id| app.hold(id));
     let confirmed = Effect::http_code(410, "RESERVATION_ALREADY_CONFIRMED");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r1", confirmed));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http_code(409, "OTHER")).times(1));
-    desk.run(sqs(["r1", "r2"].map(|id| (id, expired(id))))).await;
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r1", confirmed));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http_code(409, "OTHER")).times(1));
+    app.run(sqs(["r1", "r2"].map(|id| (id, expired(id))))).await;
     let conflicts = [("service", "reservation-api"), ("outcome", "conflict")];
-    assert_eq!(sent(&desk).await.count("worker_downstream_seconds", &conflicts), 2.0);
+    assert_eq!(sent(&app).await.count("worker_downstream_seconds", &conflicts), 2.0);
 }
 
 #[tokio::test]
@@ -250,14 +250,14 @@ async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_
         (Value::Null, None),
     ];
     for (sent_at, expected) in cases {
-        let desk = Desk::new().await;
+        let app = TestApp::new().await;
         let mut event = sqs([("m", json!("no JSON"))]);
         event["Records"][0]["attributes"]["SentTimestamp"] = sent_at.clone();
         if sent_at.is_null() {
             event["Records"][0]["attributes"].as_object_mut().unwrap().remove("SentTimestamp");
         }
-        desk.run(event).await;
-        let sent = sent(&desk).await;
+        app.run(event).await;
+        let sent = sent(&app).await;
         for dimensions in [&[][..], &[("type", "unknown")]] {
             let ages = sent.values("worker_event_age_seconds", dimensions);
             match &expected {
@@ -270,42 +270,45 @@ async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_
 
 #[tokio::test]
 async fn an_invocation_tells_its_size_its_peak_and_whether_it_was_the_first() {
-    let desk = Desk::with(&[("WORKER_CONCURRENCY", "3")]).await;
+    let app = TestApp::with(&[("WORKER_CONCURRENCY", "3")]).await;
     let ids: Vec<_> = (0..7).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| desk.hold(id));
+    ids.iter().for_each(|id| app.hold(id));
     for ids in [&ids[..5], &ids[5..]] {
-        desk.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
+        app.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
     }
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
     assert_eq!(sent.values("worker_batch_size", &[]), [(2.0, 1.0), (5.0, 1.0)]);
     assert_eq!(sent.values("worker_active_count", &[]), [(2.0, 1.0), (3.0, 1.0)]);
     assert_eq!(sent.values("worker_cold_start", &[]), [(1.0, 1.0)]);
 
-    desk.run(sqs([("r0", expired("r0"))])).await;
-    assert_eq!(self::sent(&desk).await.values("worker_cold_start", &[]), []);
+    app.run(sqs([("r0", expired("r0"))])).await;
+    assert_eq!(self::sent(&app).await.values("worker_cold_start", &[]), []);
 }
 
 #[tokio::test]
 async fn records_that_were_never_worked_on_have_no_latency() {
-    let desk = Desk::new().await;
-    let event =
-        crate::desk::fifo([("a", "g", json!("no JSON")), ("b", "g", expired("b")), ("c", "g", expired("c"))]);
-    desk.run(event).await;
-    let sent = sent(&desk).await;
+    let app = TestApp::new().await;
+    let event = crate::test_app::fifo([
+        ("a", "g", json!("no JSON")),
+        ("b", "g", expired("b")),
+        ("c", "g", expired("c")),
+    ]);
+    app.run(event).await;
+    let sent = sent(&app).await;
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "deferred")]), 2.0);
     assert_eq!(sent.count("worker_latency_seconds", &[]), 1.0);
 }
 
 #[tokio::test]
 async fn an_open_breaker_is_1_for_as_long_as_it_turns_calls_away_and_absent_when_closed() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
+    let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
     let pay = async |id: &str| {
-        desk.hold(id);
-        desk.run(sqs([(id, approved(id))])).await;
-        sent(&desk).await.values("worker_breaker_open", &[("service", "inventory")])
+        app.hold(id);
+        app.run(sqs([(id, approved(id))])).await;
+        sent(&app).await.values("worker_breaker_open", &[("service", "inventory")])
     };
     assert_eq!(pay("r0").await, []);
-    desk.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(14)));
+    app.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(14)));
     assert_eq!(pay("r1").await, [(1.0, 1.0)], "opened");
     for id in ["r2", "r3"] {
         assert_eq!(pay(id).await, [(1.0, 1.0)], "turned away");
@@ -320,27 +323,27 @@ async fn visibility_time_outs_that_were_not_changed_are_counted() {
         (Answer::CallFails(403, "AccessDenied"), 2.0),
     ];
     for (answer, errors) in cases {
-        let desk = Desk::new().await;
-        desk.services.queue().answer(answer);
-        desk.run(poison()).await;
-        assert_eq!(sent(&desk).await.sum("worker_visibility_errors_total", &[]), errors);
+        let app = TestApp::new().await;
+        app.services.queue().answer(answer);
+        app.run(poison()).await;
+        assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), errors);
     }
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let mut nowhere = poison();
     nowhere["Records"][0]["eventSourceARN"] = json!("not an arn");
-    desk.run(nowhere).await;
-    assert_eq!(sent(&desk).await.sum("worker_visibility_errors_total", &[]), 2.0);
+    app.run(nowhere).await;
+    assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), 2.0);
 }
 
 #[tokio::test]
 async fn what_was_recorded_in_another_minute_keeps_its_time() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let now = SystemTime::now();
     for minutes in [30, 20, 20, 10] {
-        desk.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes as u64));
-        desk.metrics().batch_begun(minutes);
+        app.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes as u64));
+        app.metrics().batch_begun(minutes);
     }
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
     let batches = sent.data("worker_batch_size", &[]);
     let at = |datum: &Datum| now.duration_since(datum.timestamp).unwrap().as_secs_f64() / 60.0;
     let batches: Vec<_> =
@@ -350,8 +353,8 @@ async fn what_was_recorded_in_another_minute_keeps_its_time() {
 
 #[tokio::test]
 async fn the_namespace_is_the_operators() {
-    let desk = Desk::with(&[("METRICS_NAMESPACE", "Other/Worker")]).await;
-    desk.run(sqs([])).await;
-    desk.after_response(Moment::now()).await;
-    assert_eq!(desk.services.cloudwatch().take()[0].namespace, "Other/Worker");
+    let app = TestApp::with(&[("METRICS_NAMESPACE", "Other/Worker")]).await;
+    app.run(sqs([])).await;
+    app.after_response(ClockReading::now()).await;
+    assert_eq!(app.services.cloudwatch().take()[0].namespace, "Other/Worker");
 }

@@ -11,7 +11,7 @@ use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Service, Services};
 use serde_json::{Value, json};
 
-use crate::desk::{approved, expired, record, sqs};
+use crate::test_app::{approved, expired, record, sqs};
 use crate::wire::Server;
 
 const LONG: Duration = Duration::from_secs(60);

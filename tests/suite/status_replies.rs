@@ -82,9 +82,9 @@ async fn any_2xx_leads_on_to_the_seats_with_or_without_a_readable_body() {
 async fn a_reservation_that_has_ended_decides_for_each_event() {
     let rows =
         each_ending(&[PATCH], |kind, found, _| Row::new(kind, format!("{found:?} before")).found(found));
-    let desk = patient(&[]).await;
-    check(&desk, rows).await;
-    let replies: Vec<_> = desk.services.calls().into_iter().map(|call| call.reply).collect();
+    let app = patient(&[]).await;
+    check(&app, rows).await;
+    let replies: Vec<_> = app.services.calls().into_iter().map(|call| call.reply).collect();
     for (_, code) in CODES {
         let refusal = format!("409 {code}");
         assert_eq!(replies.iter().filter(|reply| **reply == refusal).count(), 3, "{replies:?}");

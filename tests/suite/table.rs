@@ -3,7 +3,7 @@
 use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::Value;
 
-use crate::desk::{Desk, Ran, approved, expired, failed, sqs};
+use crate::test_app::{BatchRun, TestApp, approved, expired, failed, sqs};
 
 pub use Operation::{
     CommitReservation as COMMIT, ReadReservation as GET, ReleaseHold as RELEASE, UpdateStatus as PATCH,
@@ -20,8 +20,8 @@ pub const PATIENT: [(&str, &str); 5] = [
 ];
 
 /// [`PATIENT`] but for these variables.
-pub async fn patient(but: &[(&str, &str)]) -> Desk {
-    Desk::with(&[&PATIENT, but].concat()).await
+pub async fn patient(but: &[(&str, &str)]) -> TestApp {
+    TestApp::with(&[&PATIENT, but].concat()).await
 }
 
 /// The three event types that ask for work.
@@ -35,7 +35,7 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Expired, Self::Approved, Self::Failed];
 
-    /// The event about a hold made by [`Desk::hold`].
+    /// The event about a hold made by [`TestApp::hold`].
     pub fn event(self, reservation_id: &str) -> Value {
         match self {
             Self::Expired => expired(reservation_id),
@@ -107,27 +107,27 @@ pub fn done_with(body: impl ToString) -> Effect {
 }
 
 /// The operations called for a reservation, in order.
-pub fn operations(desk: &Desk, reservation_id: &str) -> Vec<Operation> {
-    let calls = desk.services.calls_for(reservation_id);
+pub fn operations(app: &TestApp, reservation_id: &str) -> Vec<Operation> {
+    let calls = app.services.calls_for(reservation_id);
     calls.iter().map(|call| call.operation).collect()
 }
 
 /// The requests to the inventory for a reservation, in order.
-pub fn seat_requests(desk: &Desk, reservation_id: &str) -> Vec<Value> {
-    let calls = desk.services.calls_for(reservation_id).into_iter();
+pub fn seat_requests(app: &TestApp, reservation_id: &str) -> Vec<Value> {
+    let calls = app.services.calls_for(reservation_id).into_iter();
     let seats = calls.filter(|call| call.operation.service() == Service::Inventory);
     seats.map(|call| call.body).collect()
 }
 
 /// Invariant 3 of the contract, once nothing is left on the queue.
-pub fn assert_agreement(desk: &Desk, reservation_id: &str) {
-    let status = desk.services.reservation(reservation_id).unwrap().status;
+pub fn assert_agreement(app: &TestApp, reservation_id: &str) {
+    let status = app.services.reservation(reservation_id).unwrap().status;
     let seats = match status {
         Status::Hold => SeatState::Hold,
         Status::Confirmed => SeatState::Sold,
         Status::Cancelled | Status::Expired => SeatState::Available,
     };
-    assert_eq!(desk.services.seat_state(reservation_id), Some(seats), "{reservation_id} is {status:?}");
+    assert_eq!(app.services.seat_state(reservation_id), Some(seats), "{reservation_id} is {status:?}");
 }
 
 /// A record about a hold of its own.
@@ -184,7 +184,7 @@ impl Row {
         self
     }
 
-    fn differences(&self, desk: &Desk, ran: &Ran, id: &str) -> Vec<String> {
+    fn differences(&self, app: &TestApp, ran: &BatchRun, id: &str) -> Vec<String> {
         let (outcome, reason) = (ran.outcome(id), ran.reason(id));
         let mut differences = Vec::new();
         if outcome != self.outcome {
@@ -192,7 +192,7 @@ impl Row {
         }
         let missing = self.reason.iter().filter(|words| !reason.contains(*words));
         differences.extend(missing.map(|words| format!("reason {reason:?} without {words:?}")));
-        let calls = operations(desk, id);
+        let calls = operations(app, id);
         if calls != self.calls {
             differences.push(format!("calls {calls:?}, not {:?}", self.calls));
         }
@@ -205,24 +205,24 @@ impl Row {
 }
 
 /// Runs the rows as one batch and says of all of them at once what differs.
-pub async fn check(desk: &Desk, rows: impl IntoIterator<Item = Row>) -> Ran {
+pub async fn check(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchRun {
     let rows: Vec<_> =
         rows.into_iter().enumerate().map(|(number, row)| (format!("row-{number}"), row)).collect();
     assert!(!rows.is_empty());
     for (id, row) in &rows {
-        desk.hold(id);
-        desk.services.set_reservation_status(id, row.found);
+        app.hold(id);
+        app.services.set_reservation_status(id, row.found);
         for (operation, effect) in &row.faults {
-            desk.services.fault(Fault::on(*operation, id, effect.clone()));
+            app.services.fault(Fault::on(*operation, id, effect.clone()));
         }
     }
     let records = rows.iter().map(|(id, row)| (id.as_str(), (row.event)(id)));
-    let ran = desk.run(sqs(records)).await;
+    let ran = app.run(sqs(records)).await;
     let differences: Vec<_> = rows
         .iter()
         .flat_map(|(id, row)| {
             let of_row = |difference| format!("{}: {difference}", row.name);
-            row.differences(desk, &ran, id).into_iter().map(of_row)
+            row.differences(app, &ran, id).into_iter().map(of_row)
         })
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -230,7 +230,7 @@ pub async fn check(desk: &Desk, rows: impl IntoIterator<Item = Row>) -> Ran {
 }
 
 /// Nothing of the log holds this text.
-pub fn never_logged(ran: &Ran, secret: &str) {
+pub fn never_logged(ran: &BatchRun, secret: &str) {
     for line in &ran.log {
         assert!(!line.to_string().contains(secret), "{secret:?} in {line}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, context, expired, record};
+use crate::test_app::{BatchRun, TestApp, context, expired, record};
 
 mod connections;
 mod daemon;
@@ -28,7 +28,7 @@ const INVOCATIONS: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf94
 /// A collector, and a function that sends its spans there.
 struct Traced {
     collector: Collector,
-    desk: Desk,
+    app: TestApp,
 }
 
 impl Traced {
@@ -36,23 +36,23 @@ impl Traced {
         let collector = Collector::start().await.unwrap();
         let endpoint = collector.endpoint();
         let variables = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())], variables].concat();
-        Self { desk: Desk::with(&variables).await, collector }
+        Self { app: TestApp::with(&variables).await, collector }
     }
 
     /// Runs these records in an invocation with this X-Ray header; the spans that came of it.
-    async fn run(&self, records: Vec<Value>, xray: &str) -> (Ran, Vec<Span>) {
+    async fn run(&self, records: Vec<Value>, xray: &str) -> (BatchRun, Vec<Span>) {
         let before = self.collector.spans().len();
-        let ran = run(&self.desk, records, xray).await;
-        assert_eq!(self.desk.flush(LONG).await, "", "nothing is said");
+        let ran = run(&self.app, records, xray).await;
+        assert_eq!(self.app.flush(LONG).await, "", "nothing is said");
         (ran, self.collector.spans().split_off(before))
     }
 }
 
-async fn run(desk: &Desk, records: Vec<Value>, xray: &str) -> Ran {
+async fn run(app: &TestApp, records: Vec<Value>, xray: &str) -> BatchRun {
     let mut context = context(Duration::ZERO);
     context.xray_trace_id = Some(xray.to_owned()).filter(|header| !header.is_empty());
     context.invoked_function_arn = "arn:aws:lambda:ap-northeast-2:123456789012:function:worker".to_owned();
-    desk.run_in(json!({ "Records": records }), context).await.unwrap()
+    app.run_in(json!({ "Records": records }), context).await.unwrap()
 }
 
 /// An expiry with a message attribute `traceparent`.
@@ -116,7 +116,7 @@ async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it(
     for protocol in ["grpc", "http/protobuf"] {
         let traced = Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
         for (id, record, trace_id, producer, state) in records.clone() {
-            traced.desk.hold(id);
+            traced.app.hold(id);
             let (ran, spans) = traced.run(vec![record], INVOCATIONS).await;
 
             let process = of_message(&spans, id);
@@ -129,7 +129,7 @@ async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it(
             assert_eq!((&line["trace_id"], &line["span_id"]), (&json!(trace_id), &json!(process.span_id)));
 
             let tries = children(&spans, process);
-            let calls = traced.desk.services.calls_for(id);
+            let calls = traced.app.services.calls_for(id);
             assert_eq!((tries.len(), calls.len()), (2, 2), "{id}");
             for (call, span) in calls.iter().zip(tries) {
                 let expected = format!("00-{trace_id}-{}-01", span.span_id);
@@ -149,7 +149,7 @@ async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it(
 async fn ten_records_of_ten_producers_are_ten_traces_linked_to_one_invocation() {
     let traced = Traced::start(&[]).await;
     let ids: Vec<_> = (1..=10).map(|number| format!("{number:032x}")).collect();
-    ids.iter().for_each(|id| traced.desk.hold(id));
+    ids.iter().for_each(|id| traced.app.hold(id));
     let records = ids.iter().map(|id| self::traced(id, &traceparent(id, "01"))).collect();
     let (_, spans) = traced.run(records, INVOCATIONS).await;
 
@@ -172,7 +172,7 @@ async fn ten_records_of_ten_producers_are_ten_traces_linked_to_one_invocation() 
 #[tokio::test]
 async fn a_record_without_a_producer_is_a_child_of_the_invocation() {
     let traced = Traced::start(&[]).await;
-    traced.desk.hold("m1");
+    traced.app.hold("m1");
     let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATIONS).await;
 
     let invocation = invocation(&spans);
@@ -185,7 +185,7 @@ async fn a_record_without_a_producer_is_a_child_of_the_invocation() {
 #[tokio::test]
 async fn spans_say_what_the_semantic_conventions_ask_for() {
     let traced = Traced::start(&[]).await;
-    traced.desk.hold("m1");
+    traced.app.hold("m1");
     let mut record = traced_record();
     record["attributes"]["ApproximateReceiveCount"] = json!("2");
     let (_, spans) = traced.run(vec![record], INVOCATIONS).await;
@@ -196,9 +196,9 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
         let (host, port) = url.trim_start_matches("http://").split_once(':').unwrap();
         (json!(host), json!(port.parse::<u16>().unwrap()))
     };
-    let api = traced.desk.services.reservation_api_base();
+    let api = traced.app.services.reservation_api_base();
     let (api_host, api_port) = address(&api);
-    let (inventory_host, inventory_port) = address(&traced.desk.services.inventory_addr());
+    let (inventory_host, inventory_port) = address(&traced.app.services.inventory_addr());
     let messaging = json!({
         "faas.trigger": "pubsub",
         "messaging.system": "aws_sqs",

@@ -6,7 +6,7 @@ use reservation_worker_local::visibility::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, expired, fifo, sqs};
+use crate::test_app::{TestApp, expired, fifo, sqs};
 
 mod client;
 
@@ -21,30 +21,30 @@ fn received(event: &mut Value, times: u32) {
 }
 
 /// The seconds asked for each message, in the order of the calls.
-fn seconds(desk: &Desk) -> Vec<(String, i64)> {
-    let changes = desk.services.queue().take();
+fn seconds(app: &TestApp) -> Vec<(String, i64)> {
+    let changes = app.services.queue().take();
     let entries = changes.into_iter().flat_map(|change| change.entries);
     entries.map(|entry| (entry.receipt_handle.replace("handle of ", ""), entry.visibility_timeout)).collect()
 }
 
 /// Runs one expiry that meets this fault.
-async fn one(desk: &Desk, effect: Effect, times: u32) -> i64 {
+async fn one(app: &TestApp, effect: Effect, times: u32) -> i64 {
     let id = format!("r-{}", fastrand::u64(..));
-    desk.hold(&id);
-    desk.services.fault(Fault::on(Operation::UpdateStatus, &id, effect));
+    app.hold(&id);
+    app.services.fault(Fault::on(Operation::UpdateStatus, &id, effect));
     let mut event = sqs([("m", expired(&id))]);
     received(&mut event, times);
-    assert_eq!(desk.run(event).await.returned(), ["m"]);
-    let [(_, seconds)] = &seconds(desk)[..] else { panic!("not one change") };
+    assert_eq!(app.run(event).await.returned(), ["m"]);
+    let [(_, seconds)] = &seconds(app)[..] else { panic!("not one change") };
     *seconds
 }
 
 #[tokio::test]
 async fn the_back_off_doubles_with_each_receive_and_gets_up_to_a_fifth_more() {
-    let desk =
-        Desk::with(&[("MAX_RETRIES", "9"), ("BREAKER_FAILURES", "0"), ("BACKOFF_MAX_MS", "100000")]).await;
+    let app =
+        TestApp::with(&[("MAX_RETRIES", "9"), ("BREAKER_FAILURES", "0"), ("BACKOFF_MAX_MS", "100000")]).await;
     for (times, least) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 64), (8, 100)] {
-        let seconds = one(&desk, Effect::http(500), times).await;
+        let seconds = one(&app, Effect::http(500), times).await;
         let most = (least as f64 * 1.2).round() as i64;
         assert!((least..=most).contains(&seconds), "receive {times}: {seconds} s");
     }
@@ -52,16 +52,16 @@ async fn the_back_off_doubles_with_each_receive_and_gets_up_to_a_fifth_more() {
 
 #[tokio::test]
 async fn the_back_off_is_rounded_up_to_whole_seconds() {
-    let desk = Desk::with(&[("BACKOFF_BASE_MS", "10100"), ("BREAKER_FAILURES", "0")]).await;
-    let seconds = one(&desk, Effect::http(500), 1).await;
+    let app = TestApp::with(&[("BACKOFF_BASE_MS", "10100"), ("BREAKER_FAILURES", "0")]).await;
+    let seconds = one(&app, Effect::http(500), 1).await;
     assert!((11..=13).contains(&seconds), "{seconds} s");
 }
 
 #[tokio::test]
 async fn the_queue_waits_as_long_as_the_service_asks_up_to_the_longest_back_off() {
-    let desk = Desk::with(&[("BACKOFF_MAX_MS", "100000"), ("BREAKER_FAILURES", "0")]).await;
+    let app = TestApp::with(&[("BACKOFF_MAX_MS", "100000"), ("BREAKER_FAILURES", "0")]).await;
     for (asked, least) in [("30", 30), ("0", 1), ("86400", 100)] {
-        let seconds = one(&desk, Effect::http(429).with_retry_after(asked), 1).await;
+        let seconds = one(&app, Effect::http(429).with_retry_after(asked), 1).await;
         let most = (least as f64 * 1.2).round() as i64;
         assert!((least..=most).contains(&seconds), "Retry-After {asked}: {seconds} s");
     }
@@ -69,42 +69,42 @@ async fn the_queue_waits_as_long_as_the_service_asks_up_to_the_longest_back_off(
 
 #[tokio::test]
 async fn what_is_bound_for_the_dead_letter_queue_goes_at_once() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "0")]).await;
-    assert_eq!(one(&desk, Effect::http(404), 1).await, 0, "rejected");
-    assert_eq!(one(&desk, Effect::http(500), 5).await, 0, "the last receive");
-    assert_eq!(one(&desk, Effect::http(500), 6).await, 0, "after the last receive");
-    assert_eq!(one(&desk, Effect::http(429).with_retry_after("60"), 5).await, 0, "the last receive");
+    let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
+    assert_eq!(one(&app, Effect::http(404), 1).await, 0, "rejected");
+    assert_eq!(one(&app, Effect::http(500), 5).await, 0, "the last receive");
+    assert_eq!(one(&app, Effect::http(500), 6).await, 0, "after the last receive");
+    assert_eq!(one(&app, Effect::http(429).with_retry_after("60"), 5).await, 0, "the last receive");
 
     let mut poison = sqs([("m", json!("poison"))]);
     received(&mut poison, 1);
-    desk.run(poison).await;
-    assert_eq!(seconds(&desk), [("m".to_owned(), 0)]);
+    app.run(poison).await;
+    assert_eq!(seconds(&app), [("m".to_owned(), 0)]);
 }
 
 #[tokio::test]
 async fn acknowledged_records_are_left_alone_and_a_clean_batch_asks_for_nothing() {
-    let desk = Desk::new().await;
-    desk.hold("good");
-    desk.run(sqs([("m1", expired("good"))])).await;
-    assert_eq!(seconds(&desk), []);
+    let app = TestApp::new().await;
+    app.hold("good");
+    app.run(sqs([("m1", expired("good"))])).await;
+    assert_eq!(seconds(&app), []);
 
     let mut event = sqs([("m1", expired("good")), ("m2", json!("poison"))]);
     received(&mut event, 1);
-    let ran = desk.run(event).await;
-    assert_eq!(seconds(&desk), [("m2".to_owned(), 0)]);
+    let ran = app.run(event).await;
+    assert_eq!(seconds(&app), [("m2".to_owned(), 0)]);
     assert_eq!(ran.log.len(), 2, "nothing went wrong: {:?}", ran.log);
 }
 
 #[tokio::test]
 async fn returned_records_are_changed_ten_a_call() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let ids: Vec<_> = (0..25).map(|number| format!("m{number}")).collect();
     let mut event = sqs(ids.iter().map(|id| (id.as_str(), json!("poison"))));
     received(&mut event, 1);
 
-    desk.run(event).await;
+    app.run(event).await;
 
-    let changes = desk.services.queue().take();
+    let changes = app.services.queue().take();
     let mut sizes: Vec<_> = changes.iter().map(|change| change.entries.len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [5, 10, 10]);
@@ -113,10 +113,10 @@ async fn returned_records_are_changed_ten_a_call() {
 
 #[tokio::test]
 async fn the_returned_part_of_a_fifo_group_gets_one_value() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "0")]).await;
-    ["a1", "a2", "b0", "b1", "c1", "c2"].into_iter().for_each(|id| desk.hold(id));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "a1", Effect::http(500)));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "c1", Effect::http(404)));
+    let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
+    ["a1", "a2", "b0", "b1", "c1", "c2"].into_iter().for_each(|id| app.hold(id));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "a1", Effect::http(500)));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "c1", Effect::http(404)));
     let mut event = fifo([
         ("a1", "a", expired("a1")),
         ("b0", "b", expired("b0")),
@@ -127,9 +127,9 @@ async fn the_returned_part_of_a_fifo_group_gets_one_value() {
     ]);
     received(&mut event, 4);
 
-    assert_eq!(desk.run(event).await.returned(), ["a1", "a2", "c1", "c2"]);
+    assert_eq!(app.run(event).await.returned(), ["a1", "a2", "c1", "c2"]);
 
-    let seconds = seconds(&desk);
+    let seconds = seconds(&app);
     let of = |id: &str| seconds.iter().find(|(message, _)| message == id).unwrap().1;
     assert!((8..=10).contains(&of("a1")), "{seconds:?}");
     assert_eq!(of("a2"), of("a1"));
@@ -151,28 +151,28 @@ async fn the_queues_url_comes_from_its_arn_in_every_partition() {
         ("arn:aws:sqs:eu-west-1:1:q.fifo", "https://sqs.eu-west-1.amazonaws.com/1/q.fifo"),
     ];
     for (arn, url) in cases {
-        let desk = Desk::new().await;
+        let app = TestApp::new().await;
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0]["eventSourceARN"] = json!(arn);
-        desk.run(event).await;
-        assert_eq!(desk.services.queue().take()[0].queue_url, url);
+        app.run(event).await;
+        assert_eq!(app.services.queue().take()[0].queue_url, url);
     }
 }
 
 #[tokio::test]
 async fn the_operators_queue_url_goes_first() {
-    let desk = Desk::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
-    desk.run(sqs([("m", json!("poison"))])).await;
-    assert_eq!(desk.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
+    app.run(sqs([("m", json!("poison"))])).await;
+    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
 async fn the_operators_queue_url_needs_no_arn() {
-    let desk = Desk::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
+    let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
     let mut event = sqs([("m", json!("poison"))]);
     event["Records"][0]["eventSourceARN"] = json!("not an arn");
-    assert_eq!(desk.run(event).await.returned(), ["m"]);
-    assert_eq!(desk.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.run(event).await.returned(), ["m"]);
+    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
@@ -182,12 +182,12 @@ async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
         (Answer::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
     ];
     for (answer, failed, reason) in cases {
-        let desk = Desk::new().await;
-        desk.services.queue().answer(answer);
+        let app = TestApp::new().await;
+        app.services.queue().answer(answer);
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
         received(&mut event, 1);
 
-        let ran = desk.run(event).await;
+        let ran = app.run(event).await;
 
         assert_eq!(ran.returned(), ["m1", "m2"]);
         let told: Vec<_> =
@@ -200,12 +200,12 @@ async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
 
 #[tokio::test]
 async fn a_queue_that_does_not_answer_does_not_hold_the_response_beyond_the_deadline() {
-    let desk = Desk::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
-    desk.services.queue().answer(Answer::Hang);
+    let app = TestApp::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
+    app.services.queue().answer(Answer::Hang);
     let limit = Duration::from_secs(2);
 
     let ran =
-        tokio::time::timeout(limit, desk.run_within(sqs([("m", json!("poison"))]), limit)).await.unwrap();
+        tokio::time::timeout(limit, app.run_within(sqs([("m", json!("poison"))]), limit)).await.unwrap();
 
     assert_eq!(ran.returned(), ["m"]);
     assert!(ran.text.contains("no answer in time"), "{}", ran.text);
@@ -218,10 +218,10 @@ async fn records_without_a_queue_or_a_receipt_are_returned_all_the_same() {
         ("eventSourceARN", Value::Null),
         ("receiptHandle", Value::Null),
     ] {
-        let desk = Desk::new().await;
+        let app = TestApp::new().await;
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0][field] = value;
-        assert_eq!(desk.run(event).await.returned(), ["m"]);
-        assert_eq!(seconds(&desk), []);
+        assert_eq!(app.run(event).await.returned(), ["m"]);
+        assert_eq!(seconds(&app), []);
     }
 }

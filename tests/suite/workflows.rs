@@ -3,18 +3,18 @@
 use reservation_worker_local::{Effect, Fault, SeatState, Status};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, approved, expired, failed, sqs};
 use crate::table::{
     COMMIT, Kind, PATCH, RELEASE, Row, assert_agreement, check, operations, patient, seat_requests, without,
 };
+use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
 mod facts;
 mod races;
 mod redelivery;
 
 /// Delivers one event and returns the outcome with its reason.
-async fn deliver(desk: &Desk, message_id: &str, event: Value) -> (String, String) {
-    let ran = desk.run(sqs([(message_id, event)])).await;
+async fn deliver(app: &TestApp, message_id: &str, event: Value) -> (String, String) {
+    let ran = app.run(sqs([(message_id, event)])).await;
     let (outcome, reason) = (ran.outcome(message_id).to_owned(), ran.reason(message_id).to_owned());
     let acknowledged = matches!(outcome.as_str(), "success" | "superseded" | "ignored");
     assert_eq!(ran.returned().is_empty(), acknowledged, "{outcome}: {reason}");
@@ -66,11 +66,11 @@ async fn each_event_leads_to_exactly_these_two_requests() {
         ),
     ];
     for (event, key, update, method, message) in cases {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        assert_eq!(deliver(&desk, "m-1", event).await.0, "success");
+        let app = patient(&[]).await;
+        app.hold("r1");
+        assert_eq!(deliver(&app, "m-1", event).await.0, "success");
 
-        let calls = desk.services.calls();
+        let calls = app.services.calls();
         let [status, seats] = &calls[..] else { panic!("{calls:#?}") };
         assert_eq!((status.operation, status.path.as_str()), (PATCH, "/internal/reservations/r1"));
         assert_eq!(status.headers["idempotency-key"], key);
@@ -78,7 +78,7 @@ async fn each_event_leads_to_exactly_these_two_requests() {
         assert_eq!(status.body, update);
         assert_eq!(seats.path, method);
         assert_eq!(seats.body, message);
-        assert_agreement(&desk, "r1");
+        assert_agreement(&app, "r1");
     }
 }
 
@@ -87,15 +87,15 @@ async fn any_identifier_of_the_alphabet_reaches_both_services_as_it_is() {
     let long = format!("r{}", "9".repeat(127));
     for id in ["res:2026.a_b-C", "0", "a..b", "a.", "r-_.:", &long] {
         for kind in Kind::ALL {
-            let desk = patient(&[]).await;
-            desk.hold(id);
+            let app = patient(&[]).await;
+            app.hold(id);
             // Seats that are named after the longest id would be too long for an event.
             let event = without(kind.event(id), &["seat_ids"]);
-            assert_eq!(deliver(&desk, "m-1", event).await.0, "success", "{kind:?} {id}");
-            let calls = desk.services.calls();
+            assert_eq!(deliver(&app, "m-1", event).await.0, "success", "{kind:?} {id}");
+            let calls = app.services.calls();
             assert_eq!(calls[0].path.replace("%3A", ":"), format!("/internal/reservations/{id}"));
             assert!(calls.iter().all(|call| call.reservation_id == id), "{calls:#?}");
-            assert_eq!(desk.services.seat_state(id), Some(kind.seats()));
+            assert_eq!(app.services.seat_state(id), Some(kind.seats()));
         }
     }
 }
@@ -116,23 +116,23 @@ async fn a_status_that_fails_leaves_the_seats_alone() {
                 .gives(outcome, vec![PATCH; tries])
         })
     });
-    let desk = patient(&[]).await;
-    check(&desk, rows).await;
-    for call in desk.services.calls() {
-        assert_eq!(desk.services.seat_state(&call.reservation_id), Some(SeatState::Hold));
+    let app = patient(&[]).await;
+    check(&app, rows).await;
+    for call in app.services.calls() {
+        assert_eq!(app.services.seat_state(&call.reservation_id), Some(SeatState::Hold));
     }
 }
 
 #[tokio::test]
 async fn the_seats_wait_for_the_reply_to_the_status_update() {
-    let desk = patient(&[]).await;
+    let app = patient(&[]).await;
     // The status is reached, but nobody says so yet.
-    desk.services.fault(Fault::any(PATCH, Effect::done_then(Effect::latency(50))));
+    app.services.fault(Fault::any(PATCH, Effect::done_then(Effect::latency(50))));
     let kinds = Kind::ALL.map(|kind| (format!("{kind:?}"), kind));
-    kinds.iter().for_each(|(id, _)| desk.hold(id));
+    kinds.iter().for_each(|(id, _)| app.hold(id));
     let replies_when_seats_were_asked_for = async {
         loop {
-            let calls = desk.services.calls();
+            let calls = app.services.calls();
             if let Some(seats) = calls.iter().find(|call| matches!(call.operation, COMMIT | RELEASE)) {
                 let id = &seats.reservation_id;
                 let status = calls.iter().find(|call| call.operation == PATCH && call.reservation_id == *id);
@@ -142,7 +142,7 @@ async fn the_seats_wait_for_the_reply_to_the_status_update() {
         }
     };
     let events = sqs(kinds.iter().map(|(id, kind)| (id.as_str(), kind.event(id))));
-    let (ran, reply) = tokio::join!(desk.run(events), replies_when_seats_were_asked_for);
+    let (ran, reply) = tokio::join!(app.run(events), replies_when_seats_were_asked_for);
     assert_eq!(reply, "200");
     assert_eq!(ran.returned(), [""; 0]);
 }
@@ -150,15 +150,15 @@ async fn the_seats_wait_for_the_reply_to_the_status_update() {
 #[tokio::test]
 async fn an_event_delivered_three_times_has_the_effect_of_one() {
     for kind in Kind::ALL {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
+        let app = patient(&[]).await;
+        app.hold("r1");
         for message_id in ["m-1", "m-2", "m-3"] {
-            assert_eq!(deliver(&desk, message_id, kind.event("r1")).await.0, "success");
-            assert_eq!(desk.services.reservation("r1").unwrap().status, kind.target());
-            assert_eq!(desk.services.seat_state("r1"), Some(kind.seats()));
+            assert_eq!(deliver(&app, message_id, kind.event("r1")).await.0, "success");
+            assert_eq!(app.services.reservation("r1").unwrap().status, kind.target());
+            assert_eq!(app.services.seat_state("r1"), Some(kind.seats()));
         }
-        assert_eq!(operations(&desk, "r1"), [PATCH, kind.seat_call()].repeat(3));
-        let calls = desk.services.calls();
+        assert_eq!(operations(&app, "r1"), [PATCH, kind.seat_call()].repeat(3));
+        let calls = app.services.calls();
         for again in calls[2..].chunks(2) {
             assert_eq!(again[0].body, calls[0].body);
             assert_eq!(again[0].headers["idempotency-key"], calls[0].headers["idempotency-key"]);
@@ -170,15 +170,15 @@ async fn an_event_delivered_three_times_has_the_effect_of_one() {
 #[tokio::test]
 async fn the_same_event_in_other_words_makes_the_same_requests() {
     // A release that was asked for under its alias must not conflict with the one before it.
-    let desk = patient(&[]).await;
-    desk.hold("r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
     let mut alias = expired("r1");
     alias["detail-type"] = json!("reservation.hold.expired");
     alias["id"] = json!("another-event");
     for (message_id, event) in [("m-1", expired("r1")), ("m-2", alias)] {
-        assert_eq!(deliver(&desk, message_id, event).await.0, "success");
+        assert_eq!(deliver(&app, message_id, event).await.0, "success");
     }
-    let requests = seat_requests(&desk, "r1");
+    let requests = seat_requests(&app, "r1");
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0], requests[1]);
 }
@@ -186,7 +186,7 @@ async fn the_same_event_in_other_words_makes_the_same_requests() {
 #[tokio::test]
 async fn seats_of_an_ended_hold_can_be_held_and_sold_again() {
     for kind in [Kind::Expired, Kind::Failed] {
-        let desk = patient(&[]).await;
+        let app = patient(&[]).await;
         let hold = |id: &str| reservation_worker_local::Hold {
             reservation_id: id.to_owned(),
             event_id: "evt_1".to_owned(),
@@ -199,16 +199,16 @@ async fn seats_of_an_ended_hold_can_be_held_and_sold_again() {
             event["detail"]["seat_ids"] = json!(["A-1"]);
             event
         };
-        desk.services.create_hold(hold("r1")).unwrap();
-        assert_eq!(deliver(&desk, "m-1", event(kind, "r1")).await.0, "success");
-        desk.services.create_hold(hold("r2")).unwrap();
-        assert_eq!(deliver(&desk, "m-2", event(Kind::Approved, "r2")).await.0, "success");
+        app.services.create_hold(hold("r1")).unwrap();
+        assert_eq!(deliver(&app, "m-1", event(kind, "r1")).await.0, "success");
+        app.services.create_hold(hold("r2")).unwrap();
+        assert_eq!(deliver(&app, "m-2", event(Kind::Approved, "r2")).await.0, "success");
         // The first buyer's event comes again, late: the seat is another's by now.
-        assert_eq!(deliver(&desk, "m-3", event(kind, "r1")).await.0, "success");
-        let (outcome, reason) = deliver(&desk, "m-4", event(Kind::Approved, "r1")).await;
+        assert_eq!(deliver(&app, "m-3", event(kind, "r1")).await.0, "success");
+        let (outcome, reason) = deliver(&app, "m-4", event(Kind::Approved, "r1")).await;
         assert_eq!(outcome, "failed");
         assert!(reason.contains("refund due"), "{reason}");
-        assert_eq!(desk.services.seat_state("r2"), Some(SeatState::Sold));
-        assert_eq!(desk.services.reservation("r2").unwrap().status, Status::Confirmed);
+        assert_eq!(app.services.seat_state("r2"), Some(SeatState::Sold));
+        assert_eq!(app.services.reservation("r2").unwrap().status, Status::Confirmed);
     }
 }

@@ -15,13 +15,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
-pub(crate) struct Desk {
+pub(crate) struct TestServices {
     pub(crate) services: Services,
     pub(crate) http: reqwest::Client,
     pub(crate) channel: Channel,
 }
 
-impl Desk {
+impl TestServices {
     pub(crate) async fn open() -> Self {
         let services = Services::start().await.unwrap();
         let grpc = Endpoint::from_shared(format!("http://{}", services.inventory_addr())).unwrap();

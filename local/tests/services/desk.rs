@@ -2,11 +2,11 @@ use reqwest::Method;
 use reservation_worker_local::SeatState;
 use serde_json::{Value, json};
 
-use crate::client::{Desk, commit, expired, release};
+use crate::client::{TestServices, commit, expired, release};
 
 #[tokio::test]
 async fn a_person_creates_holds_and_sees_the_seats() {
-    let desk = Desk::open().await;
+    let desk = TestServices::open().await;
     let body = json!({"reservation_id": "r1", "event_id": "concert", "seat_ids": ["A-1"], "user_id": "u1"});
     let (status, reservation) = desk.send(Method::POST, "/holds", Some(body.clone())).await;
     assert_eq!(status, 201);
@@ -28,7 +28,7 @@ async fn a_person_creates_holds_and_sees_the_seats() {
 
 #[tokio::test]
 async fn a_person_reads_and_forgets_the_calls() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.update("r1", "k", expired()).await;
     desk.release(release("r9", &[])).await.unwrap();
     let (_, all) = desk.send(Method::GET, "/calls", None).await;
@@ -42,7 +42,7 @@ async fn a_person_reads_and_forgets_the_calls() {
 
 #[tokio::test]
 async fn a_person_asks_for_faults() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let fault = json!({"operation": "update-status", "effect": {"http": {"status": 500}}});
     assert_eq!(desk.send(Method::POST, "/faults", Some(fault)).await, (204, Value::String(String::new())));
     assert_eq!(desk.update("r1", "k", expired()).await.0, 500);

@@ -6,7 +6,7 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
 use serde_json::json;
 use tonic::Code;
 
-use crate::client::{Desk, commit, confirmed, expired, hold, release, until};
+use crate::client::{TestServices, commit, confirmed, expired, hold, release, until};
 
 const SEATS: [&str; 2] = ["A-1", "A-2"];
 
@@ -20,7 +20,7 @@ fn releasing(effect: Effect) -> Fault {
 
 #[tokio::test]
 async fn a_fault_strikes_what_it_was_asked_for_as_often_as_asked_in_the_order_asked() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.create_hold(hold("r2", &["B-1"])).unwrap();
     desk.services.fault(update(Effect::http(503)).times(2));
     desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http_code(429, "RATE_LIMITED")).times(2));
@@ -50,7 +50,7 @@ async fn a_fault_strikes_what_it_was_asked_for_as_often_as_asked_in_the_order_as
 
 #[tokio::test]
 async fn an_effect_strikes_only_the_service_that_speaks_its_protocol() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.fault(Fault {
         operation: None,
         reservation_id: None,
@@ -63,7 +63,7 @@ async fn an_effect_strikes_only_the_service_that_speaks_its_protocol() {
 
 #[tokio::test]
 async fn http_replies_of_any_kind() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let busy = Effect::http_code(503, "BUSY").with_retry_after("7").with_location("/elsewhere");
     desk.services.fault(update(busy).times(1));
     let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
@@ -96,7 +96,7 @@ async fn http_replies_of_any_kind() {
 
 #[tokio::test]
 async fn a_grpc_reply_can_be_ok_and_a_failure() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.fault(releasing(Effect::reply(4, Some(17))).times(1));
     let reply = desk.release(release("r1", &SEATS)).await.unwrap();
     assert_eq!((reply.status(), reply.error.unwrap().code), (ReleaseStatus::Failed, 17));
@@ -110,7 +110,7 @@ async fn a_grpc_reply_can_be_ok_and_a_failure() {
 
 #[tokio::test]
 async fn a_reply_can_be_late() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     for fault in [update(Effect::latency(50)), releasing(Effect::latency(50))] {
         desk.services.fault(fault.times(1));
     }
@@ -124,7 +124,7 @@ async fn a_reply_can_be_late() {
 #[tokio::test]
 async fn a_lost_reply_leaves_the_work_done() {
     for lost in [Effect::http(503), Effect::Reset] {
-        let desk = Desk::with_hold().await;
+        let desk = TestServices::with_hold().await;
         desk.services.fault(update(Effect::done_then(lost)).times(1));
         let reply = desk.patch("r1", "k", expired()).send().await;
         assert!(reply.is_err() || reply.unwrap().status() == 503);
@@ -132,7 +132,7 @@ async fn a_lost_reply_leaves_the_work_done() {
         assert_eq!(desk.update("r1", "k", expired()).await.0, 200, "the key replays it");
     }
     for lost in [Effect::grpc(14), Effect::Reset, Effect::reply(0, Some(17))] {
-        let desk = Desk::with_hold().await;
+        let desk = TestServices::with_hold().await;
         let fault = Fault::on(Operation::CommitReservation, "r1", Effect::done_then(lost)).times(1);
         desk.services.fault(fault);
         let reply = desk.commit(commit("r1", &SEATS)).await;
@@ -144,7 +144,7 @@ async fn a_lost_reply_leaves_the_work_done() {
 
 #[tokio::test]
 async fn a_hanging_call_has_no_reply() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.fault(update(Effect::Hang));
     desk.services.fault(releasing(Effect::done_then(Effect::Hang)));
     let hung = || desk.services.calls().iter().filter(|call| call.reply == "hang").count() == 2;
@@ -159,7 +159,7 @@ async fn a_hanging_call_has_no_reply() {
 
 #[tokio::test]
 async fn a_caller_that_leaves_before_the_reply_is_seen() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.fault(update(Effect::latency(60_000)));
     desk.services.fault(releasing(Effect::latency(60_000)));
     tokio::select! {
@@ -172,7 +172,7 @@ async fn a_caller_that_leaves_before_the_reply_is_seen() {
 
 #[tokio::test]
 async fn the_peak_counts_what_is_in_flight_at_once_over_both_services() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     for _ in 0..3 {
         desk.update("r1", "k", expired()).await;
     }

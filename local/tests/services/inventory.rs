@@ -7,13 +7,13 @@ use reservation_worker_local::{Hold, HoldRefused, Operation, SeatState};
 use serde_json::json;
 use tonic::Code;
 
-use crate::client::{Desk, commit, hold, release, unary};
+use crate::client::{TestServices, commit, hold, release, unary};
 
 const SEATS: [&str; 2] = ["A-1", "A-2"];
 
 #[tokio::test]
 async fn a_released_hold_frees_its_seats_for_another() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let taken = HoldRefused::SeatTaken { seat_id: "A-2".to_owned(), reservation_id: "r1".to_owned() };
     assert_eq!(desk.services.create_hold(hold("r2", &["A-3", "A-2"])), Err(taken));
 
@@ -34,7 +34,7 @@ async fn a_released_hold_frees_its_seats_for_another() {
 
 #[tokio::test]
 async fn a_sold_seat_stays_sold() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let reply = desk.commit(commit("r1", &SEATS)).await.unwrap();
     assert_eq!((reply.status(), reply.sold_seats.len()), (CommitStatus::Success, 2));
     assert!(!reply.order_id.is_empty());
@@ -51,7 +51,7 @@ async fn a_sold_seat_stays_sold() {
 
 #[tokio::test]
 async fn an_unknown_hold_is_not_found() {
-    let desk = Desk::open().await;
+    let desk = TestServices::open().await;
     assert_eq!(desk.release(release("r9", &SEATS)).await.unwrap().status(), ReleaseStatus::NotFound);
     let reply = desk.commit(commit("r9", &SEATS)).await.unwrap();
     assert_eq!((reply.status(), reply.error.unwrap().code), (CommitStatus::Unspecified, 5));
@@ -61,7 +61,7 @@ async fn an_unknown_hold_is_not_found() {
 
 #[tokio::test]
 async fn a_request_that_does_not_match_the_hold_is_invalid() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let good = release("r1", &SEATS);
     let wrong = [
         ReleaseHoldRequest { event_id: String::new(), ..good.clone() },
@@ -84,7 +84,7 @@ async fn a_request_that_does_not_match_the_hold_is_invalid() {
 
 #[tokio::test]
 async fn a_hold_by_quantity_has_no_seats_to_name() {
-    let desk = Desk::open().await;
+    let desk = TestServices::open().await;
     desk.services.create_hold(Hold { quantity: Some(3), ..hold("r1", &[]) }).unwrap();
     let request = CommitReservationRequest { quantity: 3, ..commit("r1", &[]) };
     assert_eq!(desk.commit(request).await.unwrap().status(), CommitStatus::Success);
@@ -94,7 +94,7 @@ async fn a_hold_by_quantity_has_no_seats_to_name() {
 
 #[tokio::test]
 async fn an_idempotency_key_replays_its_request_and_refuses_another() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let keyless = ReleaseHoldRequest { idempotency_key: String::new(), ..release("r1", &SEATS) };
     assert_eq!(desk.release(keyless).await.unwrap().error.unwrap().code, 10);
     let keyless = CommitReservationRequest { idempotency_key: String::new(), ..commit("r1", &SEATS) };
@@ -111,7 +111,7 @@ async fn an_idempotency_key_replays_its_request_and_refuses_another() {
 #[tokio::test]
 async fn of_racing_release_and_commit_one_wins() {
     for _ in 0..10 {
-        let desk = Desk::with_hold().await;
+        let desk = TestServices::with_hold().await;
         let (released, committed) = tokio::join!(
             join_all((0..5).map(|_| desk.release(release("r1", &SEATS)))),
             join_all((0..5).map(|_| desk.commit(commit("r1", &SEATS)))),
@@ -126,7 +126,7 @@ async fn of_racing_release_and_commit_one_wins() {
 
 #[tokio::test]
 async fn availability_comes_from_the_seat_map() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.create_hold(hold("r2", &["B-1"])).unwrap();
     desk.release(release("r2", &["B-1"])).await.unwrap();
 
@@ -146,7 +146,7 @@ async fn availability_comes_from_the_seat_map() {
 
 #[tokio::test]
 async fn a_hold_is_created_once_and_whole() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let exists = HoldRefused::ReservationExists("r1".to_owned());
     assert_eq!(desk.services.create_hold(hold("r1", &["B-1"])), Err(exists));
     assert!(matches!(desk.services.create_hold(hold("r2", &[])), Err(HoldRefused::Incomplete(_))));
@@ -158,7 +158,7 @@ async fn a_hold_is_created_once_and_whole() {
 
 #[tokio::test]
 async fn a_call_is_recorded_as_it_was_sent() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.release(release("r1", &SEATS)).await.unwrap();
     desk.commit(commit("r1", &SEATS)).await.unwrap();
     desk.commit(CommitReservationRequest { quantity: 9, ..commit("r1", &SEATS) }).await.unwrap_err();

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-use crate::client::{Desk, expired, hold, release, unary, until};
+use crate::client::{TestServices, expired, hold, release, unary, until};
 
 const SEATS: [&str; 2] = ["A-1", "A-2"];
 
@@ -29,7 +29,7 @@ fn io_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 
 #[tokio::test]
 async fn a_reset_is_a_tcp_reset_for_rest_and_grpc() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let reset = Fault { operation: None, reservation_id: None, times: Some(2), effect: Effect::Reset };
     desk.services.fault(reset);
     let error = desk.patch("r1", "k", expired()).send().await.unwrap_err();
@@ -45,7 +45,7 @@ async fn a_reset_is_a_tcp_reset_for_rest_and_grpc() {
 
 #[tokio::test]
 async fn a_stopped_service_drops_its_connections_and_refuses_new_ones() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
     let (base, addr) = (desk.services.reservation_api_base(), desk.services.inventory_addr());
     let hanging = tokio::spawn(desk.patch("r1", "k", expired()).send());

@@ -3,7 +3,7 @@ use reqwest::Method;
 use reservation_worker_local::{Operation, SeatState, Status};
 use serde_json::{Value, json};
 
-use crate::client::{Desk, confirmed, expired, hold};
+use crate::client::{TestServices, confirmed, expired, hold};
 
 #[tokio::test]
 async fn a_hold_moves_once_and_every_later_update_is_told_where_it_went() {
@@ -13,7 +13,7 @@ async fn a_hold_moves_once_and_every_later_update_is_told_where_it_went() {
         (json!({"status": "CANCELLED", "reason": "payment_failed"}), "RESERVATION_ALREADY_CANCELLED"),
     ];
     for (target, code) in cases {
-        let desk = Desk::with_hold().await;
+        let desk = TestServices::with_hold().await;
         assert_eq!(desk.update("r1", "first", target.clone()).await, (200, String::new()));
         for (key, later) in [("k1", expired()), ("k2", confirmed()), ("k3", target.clone())] {
             assert_eq!(desk.update("r1", key, later).await, (409, code.to_owned()));
@@ -26,7 +26,7 @@ async fn a_hold_moves_once_and_every_later_update_is_told_where_it_went() {
 
 #[tokio::test]
 async fn the_reply_is_the_reservation() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let body = json!({"status": "CONFIRMED", "payment_intent_id": "pi-1", "order_id": "o-1", "new": true});
     let reply: Value = desk.patch("r1", "k", body).send().await.unwrap().json().await.unwrap();
     let expected = json!({
@@ -39,7 +39,7 @@ async fn the_reply_is_the_reservation() {
 
 #[tokio::test]
 async fn an_update_that_cannot_be_understood_changes_nothing() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let wrong = [
         json!({"status": "LOST"}),
         json!({"status": "HOLD"}),
@@ -60,7 +60,7 @@ async fn an_update_that_cannot_be_understood_changes_nothing() {
 
 #[tokio::test]
 async fn an_unknown_reservation_is_not_found() {
-    let desk = Desk::open().await;
+    let desk = TestServices::open().await;
     let not_found = "RESERVATION_NOT_FOUND";
     assert_eq!(desk.update("r9", "k", expired()).await, (404, not_found.to_owned()));
     let (status, body) = desk.send(Method::GET, "/internal/reservations/r9", None).await;
@@ -69,7 +69,7 @@ async fn an_unknown_reservation_is_not_found() {
 
 #[tokio::test]
 async fn an_idempotency_key_replays_its_request_and_refuses_another() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     desk.services.create_hold(hold("r2", &["B-1"])).unwrap();
     assert_eq!(desk.update("r1", "", expired()).await, (400, "IDEMPOTENCY_REQUIRED".to_owned()));
     let url = format!("{}/internal/reservations/r1", desk.services.reservation_api_base());
@@ -88,7 +88,7 @@ async fn an_idempotency_key_replays_its_request_and_refuses_another() {
 
 #[tokio::test]
 async fn of_many_racing_updates_one_wins() {
-    let desk = Desk::with_hold().await;
+    let desk = TestServices::with_hold().await;
     let updates = (0..20).map(|n| {
         let (desk, key) = (&desk, format!("k{n}"));
         async move { desk.update("r1", &key, if n % 2 == 0 { expired() } else { confirmed() }).await.0 }
@@ -100,7 +100,7 @@ async fn of_many_racing_updates_one_wins() {
 
 #[tokio::test]
 async fn a_call_is_recorded_as_it_was_sent() {
-    let desk = Desk::open().await;
+    let desk = TestServices::open().await;
     desk.services.create_hold(hold("r:1", &["A-1"])).unwrap();
     let error: Value = desk
         .patch("r%3A1", "r:1:EXPIRED", json!({"status": "LOST"}))

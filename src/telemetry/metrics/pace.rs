@@ -14,14 +14,14 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 /// A point in time by both clocks: a frozen environment's monotonic clock may stand still, and any wall
 /// clock may be set.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct ClockReading {
     /// Monotonic.
     pub instant: Instant,
     /// Wall clock.
     pub time: SystemTime,
 }
 
-impl Moment {
+impl ClockReading {
     /// This one.
     pub fn now() -> Self {
         Self { instant: Instant::now(), time: SystemTime::now() }
@@ -36,14 +36,14 @@ impl Moment {
 
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    last: Option<Moment>,
+    last: Option<ClockReading>,
     /// In a row.
     failures: u32,
     has_succeeded: bool,
 }
 
 impl Pace {
-    pub(super) fn is_due(&self, now: Moment, is_urgent: bool) -> bool {
+    pub(super) fn is_due(&self, now: ClockReading, is_urgent: bool) -> bool {
         let interval = match self.failures {
             0 if is_urgent => URGENT_INTERVAL,
             failures => INTERVAL.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))),
@@ -57,12 +57,12 @@ impl Pace {
         !self.has_succeeded || self.failures == 1
     }
 
-    pub(super) fn succeeded(&mut self, now: Moment) {
+    pub(super) fn succeeded(&mut self, now: ClockReading) {
         *self = Self { last: Some(now), failures: 0, has_succeeded: true };
     }
 
     /// Whether this failure is the first in a row.
-    pub(super) fn failed(&mut self, now: Moment) -> bool {
+    pub(super) fn failed(&mut self, now: ClockReading) -> bool {
         (self.last, self.failures) = (Some(now), self.failures.saturating_add(1));
         self.failures == 1
     }
@@ -72,17 +72,17 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn after(start: Moment, monotonic: u64, wall: i64) -> Moment {
+    fn after(start: ClockReading, monotonic: u64, wall: i64) -> ClockReading {
         let time = match wall.try_into() {
             Ok(wall) => start.time + Duration::from_secs(wall),
             Err(_) => start.time - Duration::from_secs(wall.unsigned_abs()),
         };
-        Moment { instant: start.instant + Duration::from_secs(monotonic), time }
+        ClockReading { instant: start.instant + Duration::from_secs(monotonic), time }
     }
 
     #[test]
     fn it_is_due_at_first_and_then_after_the_interval_by_either_clock() {
-        let start = Moment::now();
+        let start = ClockReading::now();
         let mut pace = Pace::default();
         assert!(pace.is_due(start, false) && pace.is_patient());
         pace.succeeded(start);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn after_failures_the_interval_doubles_up_to_a_minute_and_nothing_is_urgent() {
-        let start = Moment::now();
+        let start = ClockReading::now();
         let mut pace = Pace::default();
         for (failures, seconds) in [10, 20, 40, 60, 60].into_iter().enumerate() {
             assert_eq!(pace.failed(start), failures == 0, "only the first is told");

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::cloudwatch::CloudWatch;
-use super::pace::{Moment, Pace};
+use super::pace::{ClockReading, Pace};
 use super::{Metrics, emf};
 use crate::config::{Config, MetricsSink};
 use crate::telemetry::logs;
@@ -57,14 +57,14 @@ impl Sink {
     }
 
     /// Whether anything may be left to send when the process is to end.
-    pub fn minds_shutdown(&self) -> bool {
+    pub fn needs_shutdown_flush(&self) -> bool {
         matches!(self.target, Target::CloudWatch(_))
     }
 
     /// To be called when the response of an invocation is out: sends what is due. Takes 500 ms at most, 2 s
     /// until a first try has succeeded and after a first failure, and never more than is `left` of the
     /// invocation's time.
-    pub async fn after_response(&self, request_id: &str, left: Duration, now: Moment) {
+    pub async fn after_response(&self, request_id: &str, left: Duration, now: ClockReading) {
         match &self.target {
             Target::CloudWatch(cloudwatch) => {
                 let mut pace = self.pace.lock().await;
@@ -87,7 +87,8 @@ impl Sink {
                 // The connection may have gone while the environment was frozen.
                 let mut is_sent = false;
                 for _ in 0..2 {
-                    is_sent = is_sent || self.send(cloudwatch, &mut pace, Moment::now(), LONGEST_LAST).await;
+                    is_sent =
+                        is_sent || self.send(cloudwatch, &mut pace, ClockReading::now(), LONGEST_LAST).await;
                 }
             };
             // Until a call that is under way has ended there is nothing to send.
@@ -96,7 +97,13 @@ impl Sink {
     }
 
     /// Whether all is sent. What is not taken within the time is kept: it may be counted twice, but is not lost.
-    async fn send(&self, cloudwatch: &CloudWatch, pace: &mut Pace, now: Moment, time: Duration) -> bool {
+    async fn send(
+        &self,
+        cloudwatch: &CloudWatch,
+        pace: &mut Pace,
+        now: ClockReading,
+        time: Duration,
+    ) -> bool {
         if time.is_zero() {
             return false;
         }

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::{Level, Span, error_span};
 
-use crate::desk::{Ran, context, fifo, run, sqs};
+use crate::test_app::{BatchRun, context, fifo, run, sqs};
 
 /// Bodies are `lane work`, work is `ok`, `fail`, `panic`, `hang` or a number of milliseconds.
 #[derive(Default)]
@@ -87,7 +87,7 @@ async fn play(
     variables: &'static [(&str, &str)],
     seconds: u64,
     mut event: serde_json::Value,
-) -> Ran {
+) -> BatchRun {
     let config = config(variables);
     let metrics = Metrics::new(&config);
     let batch = Batch::new(&config, script, Visibility::new(&config, metrics.clone()), metrics);

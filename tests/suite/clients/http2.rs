@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::codegen::Bytes;
 
-use crate::desk::{Desk, Ran, approved, sqs};
 use crate::table::PATIENT;
+use crate::test_app::{BatchRun, TestApp, approved, sqs};
 use crate::wire::Server;
 
 /// A `CommitReservationResponse` whose status is `SUCCESS`, in its frame.
@@ -110,26 +110,26 @@ async fn repeat(_: RecvStream, mut reply: SendResponse<Bytes>, pause: Duration) 
     None
 }
 
-/// A desk whose inventory is this one.
-async fn with(inventory: &Server, variables: &[(&str, &str)]) -> Desk {
+/// A test app whose inventory is this one.
+async fn with(inventory: &Server, variables: &[(&str, &str)]) -> TestApp {
     let services = Services::start().await.unwrap();
     let addr = inventory.addr();
     let variables = [&PATIENT[..], &[("INVENTORY_GRPC_ADDR", &addr)], variables].concat();
-    let desk = Desk::of(services, &variables, RootCertStore::empty());
-    ["r1", "r2"].iter().for_each(|id| desk.hold(id));
-    desk
+    let app = TestApp::of(services, &variables, RootCertStore::empty());
+    ["r1", "r2"].iter().for_each(|id| app.hold(id));
+    app
 }
 
-async fn pay(desk: &Desk) -> Ran {
-    let run = desk.run(sqs([("m-1", approved("r1")), ("m-2", approved("r2"))]));
+async fn pay(app: &TestApp) -> BatchRun {
+    let run = app.run(sqs([("m-1", approved("r1")), ("m-2", approved("r2"))]));
     tokio::time::timeout(Duration::from_secs(120), run).await.unwrap()
 }
 
 /// Two payments, one after the other: each of the first one's tries meets this, and none of the second one's.
-async fn meets(act: Act, tries: usize, variables: &[(&str, &str)]) -> (Ran, usize) {
+async fn meets(act: Act, tries: usize, variables: &[(&str, &str)]) -> (BatchRun, usize) {
     let server = inventory(move |number| if number < tries { act } else { Act::Sell }).await;
-    let desk = with(&server, &[&[("WORKER_CONCURRENCY", "1")], variables].concat()).await;
-    let ran = pay(&desk).await;
+    let app = with(&server, &[&[("WORKER_CONCURRENCY", "1")], variables].concat()).await;
+    let ran = pay(&app).await;
     assert_eq!(ran.outcome("m-2"), "success", "{act:?}: {}", ran.reason("m-2"));
     assert_eq!(ran.returned(), ["m-1"], "{act:?}");
     (ran, server.accepted())
@@ -169,7 +169,7 @@ async fn a_connection_that_goes_away_in_the_middle_of_two_calls_costs_neither_it
 #[tokio::test]
 async fn connections_that_all_go_away_leave_the_record_on_the_queue_and_the_others_done() {
     let server = inventory(|_| Act::GoAway(Reason::ENHANCE_YOUR_CALM)).await;
-    let desk = with(&server, &[]).await;
+    let app = with(&server, &[]).await;
     let pending = json!({
         "detail-type": "Payment Status Updated",
         "detail": {
@@ -178,7 +178,7 @@ async fn connections_that_all_go_away_leave_the_record_on_the_queue_and_the_othe
             "status": "PAYMENT_STATUS_PENDING",
         },
     });
-    let ran = desk.run(sqs([("m-1", approved("r1")), ("m-2", json!("{")), ("m-3", pending)])).await;
+    let ran = app.run(sqs([("m-1", approved("r1")), ("m-2", json!("{")), ("m-3", pending)])).await;
     assert_eq!(ran.outcome("m-1"), "retried", "{}", ran.reason("m-1"));
     assert_eq!((ran.outcome("m-2"), ran.outcome("m-3")), ("invalid_payload", "ignored"));
     assert_eq!(server.accepted(), 3);
@@ -187,8 +187,8 @@ async fn connections_that_all_go_away_leave_the_record_on_the_queue_and_the_othe
 #[tokio::test]
 async fn a_connection_that_goes_away_in_good_order_costs_no_try() {
     let server = inventory(|_| Act::SellAndLeave).await;
-    let desk = with(&server, &[("WORKER_CONCURRENCY", "1")]).await;
-    let ran = pay(&desk).await;
+    let app = with(&server, &[("WORKER_CONCURRENCY", "1")]).await;
+    let ran = pay(&app).await;
     assert_eq!(ran.returned(), [""; 0], "{}", ran.text);
     assert_eq!(server.accepted(), 2);
     let tries = ran.log.iter().filter(|line| line["method"] == "CommitReservation");

@@ -13,33 +13,33 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::desk::{Desk, Ran, sqs};
 use crate::table::{Kind, PATCH, PATIENT, operations, patient};
+use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::{Server, request};
 
 /// Long enough for any machine; a test that needs it has failed.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// A desk whose function takes `server` for one of the services.
-async fn with_server(variable: &str, address: &str, variables: &[(&str, &str)]) -> Desk {
+/// A test app whose function takes `server` for one of the services.
+async fn with_server(variable: &str, address: &str, variables: &[(&str, &str)]) -> TestApp {
     let services = Services::start().await.unwrap();
     let variables = [&PATIENT[..], &[(variable, address)], variables].concat();
-    let desk = Desk::of(services, &variables, RootCertStore::empty());
-    desk.hold("r1");
-    desk
+    let app = TestApp::of(services, &variables, RootCertStore::empty());
+    app.hold("r1");
+    app
 }
 
-async fn with_api(server: &Server, variables: &[(&str, &str)]) -> Desk {
+async fn with_api(server: &Server, variables: &[(&str, &str)]) -> TestApp {
     with_server("RESERVATION_API_BASE", &server.base(), variables).await
 }
 
-async fn with_inventory(server: &Server, variables: &[(&str, &str)]) -> Desk {
+async fn with_inventory(server: &Server, variables: &[(&str, &str)]) -> TestApp {
     with_server("INVENTORY_GRPC_ADDR", &server.addr(), variables).await
 }
 
-async fn pay(desk: &Desk) -> Ran {
+async fn pay(app: &TestApp) -> BatchRun {
     let event = Kind::Approved.event("r1");
-    tokio::time::timeout(GUARD, desk.run(sqs([("m-1", event)]))).await.unwrap()
+    tokio::time::timeout(GUARD, app.run(sqs([("m-1", event)]))).await.unwrap()
 }
 
 #[tokio::test]
@@ -64,8 +64,8 @@ async fn a_path_prefix_is_kept_with_or_without_a_slash_at_its_end() {
     ];
     for (prefix, line) in expected {
         let base = format!("{}{prefix}", server.base());
-        let desk = with_server("RESERVATION_API_BASE", &base, &[]).await;
-        assert_eq!(pay(&desk).await.outcome("m-1"), "success");
+        let app = with_server("RESERVATION_API_BASE", &base, &[]).await;
+        assert_eq!(pay(&app).await.outcome("m-1"), "success");
         assert_eq!(seen.lock().unwrap().drain(..).collect::<Vec<_>>(), [line], "{prefix:?}");
     }
 }
@@ -78,9 +78,9 @@ async fn the_inventory_is_reached_by_host_and_port_or_by_url() {
     let forms =
         [addr.clone(), format!("http://{addr}"), format!("http://{addr}/"), format!("localhost:{port}")];
     for form in forms {
-        let desk = with_server("INVENTORY_GRPC_ADDR", &form, &[]).await;
-        // Another inventory than the desk's own: it knows no such hold.
-        let ran = pay(&desk).await;
+        let app = with_server("INVENTORY_GRPC_ADDR", &form, &[]).await;
+        // Another inventory than the app's own: it knows no such hold.
+        let ran = pay(&app).await;
         assert!(ran.reason("m-1").contains("NOT_FOUND"), "{form}: {}", ran.reason("m-1"));
     }
     assert_eq!(services.calls_for("r1").len(), 4);
@@ -104,17 +104,17 @@ async fn a_body_without_end_is_not_read_to_its_end() {
         }
     })
     .await;
-    let desk = with_api(&server, &[]).await;
+    let app = with_api(&server, &[]).await;
 
     // The status is 200, and the event knows its seats.
-    assert_eq!(pay(&desk).await.outcome("m-1"), "success");
+    assert_eq!(pay(&app).await.outcome("m-1"), "success");
     let sent = tokio::time::timeout(GUARD, hung_up.recv()).await.unwrap().unwrap();
     // What sockets hold on their way, and no more.
     assert!(sent < 32 << 20, "{sent} bytes were taken");
 
     // A reservation that comes in such a body cannot be read.
     let event = Kind::Approved.event_without_facts("r1");
-    let ran = tokio::time::timeout(GUARD, desk.run(sqs([("m-2", event)]))).await.unwrap();
+    let ran = tokio::time::timeout(GUARD, app.run(sqs([("m-2", event)]))).await.unwrap();
     assert_eq!(ran.outcome("m-2"), "retried");
 }
 
@@ -126,9 +126,9 @@ async fn headers_without_end_are_not_read_to_their_end() {
         while stream.write_all(b"x-more: of the same, on and on and on\r\n").await.is_ok() {}
     })
     .await;
-    let desk = with_api(&server, &[]).await;
-    assert_eq!(pay(&desk).await.outcome("m-1"), "retried");
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+    let app = with_api(&server, &[]).await;
+    assert_eq!(pay(&app).await.outcome("m-1"), "retried");
+    assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 }
 
 /// Sends `text` a byte at a time, for ever if it takes that long.
@@ -148,12 +148,12 @@ async fn a_reply_that_comes_a_byte_at_a_time_is_not_waited_for() {
         drip(&mut stream, &"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".repeat(100)).await;
     })
     .await;
-    let desk = with_api(&server, &[("RESERVATION_API_TIMEOUT_MS", "300")]).await;
-    let ran = pay(&desk).await;
+    let app = with_api(&server, &[("RESERVATION_API_TIMEOUT_MS", "300")]).await;
+    let ran = pay(&app).await;
     assert_eq!(ran.outcome("m-1"), "retried");
     assert_eq!(ran.reason("m-1"), "reservation API: no reply in time");
     assert_eq!(server.accepted(), 3, "a connection in the middle of a reply was used again");
-    assert_eq!(desk.services.calls(), []);
+    assert_eq!(app.services.calls(), []);
 }
 
 #[tokio::test]
@@ -165,10 +165,10 @@ async fn a_body_that_comes_a_byte_at_a_time_is_not_waited_for() {
         drip(&mut stream, &" ".repeat(1_000)).await;
     })
     .await;
-    let desk = with_api(&server, &[("RESERVATION_API_TIMEOUT_MS", "300")]).await;
+    let app = with_api(&server, &[("RESERVATION_API_TIMEOUT_MS", "300")]).await;
     // The status line says it all.
-    assert_eq!(pay(&desk).await.outcome("m-1"), "success");
-    let ran = desk.run(sqs([("m-2", Kind::Approved.event_without_facts("r1"))])).await;
+    assert_eq!(pay(&app).await.outcome("m-1"), "success");
+    let ran = app.run(sqs([("m-2", Kind::Approved.event_without_facts("r1"))])).await;
     assert_eq!(ran.outcome("m-2"), "retried");
 }
 
@@ -229,9 +229,9 @@ async fn a_reply_that_breaks_off_in_its_body_counts_as_one_without() {
     };
     let whole = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"], "status": "CONFIRMED"});
     let server = Server::replying(cut("200 OK", &whole.to_string())).await;
-    let desk = with_api(&server, &[]).await;
-    assert_eq!(pay(&desk).await.outcome("m-1"), "success");
-    assert_eq!(operations(&desk, "r1"), [Kind::Approved.seat_call()]);
+    let app = with_api(&server, &[]).await;
+    assert_eq!(pay(&app).await.outcome("m-1"), "success");
+    assert_eq!(operations(&app, "r1"), [Kind::Approved.seat_call()]);
 
     let server = Server::replying(cut("404 Not Found", r#"{"error": {"#)).await;
     let ran = pay(&with_api(&server, &[]).await).await;
@@ -243,15 +243,15 @@ async fn the_content_type_of_a_reply_is_not_looked_at() {
     for content_type in
         ["text/html", "application/json; charset=utf-8", "application/problem+json", "nonsense", ""]
     {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
+        let app = patient(&[]).await;
+        app.hold("r1");
         let body =
             json!({"event_id": "evt_1", "user_id": "user_1", "seat_ids": ["r1/A-1", "r1/A-2"]}).to_string();
         let content_type = content_type.to_owned();
-        desk.services.fault(Fault::any(PATCH, Effect::Body { content_type, body }));
-        let ran = desk.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
+        app.services.fault(Fault::any(PATCH, Effect::Body { content_type, body }));
+        let ran = app.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
         assert_eq!(ran.outcome("m-1"), "success");
-        assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Approved.seat_call()]);
+        assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
     }
 }
 
@@ -276,11 +276,11 @@ async fn a_compressed_body_is_neither_asked_for_nor_unpacked() {
             }
         })
         .await;
-        let desk = with_api(&server, &[]).await;
+        let app = with_api(&server, &[]).await;
 
         let records =
             [("m-1", Kind::Approved.event_without_facts("r1")), ("m-2", Kind::Approved.event("r1"))];
-        let ran = tokio::time::timeout(GUARD, desk.run(sqs(records))).await.unwrap();
+        let ran = tokio::time::timeout(GUARD, app.run(sqs(records))).await.unwrap();
 
         // A reservation cannot be read; the status line can.
         assert_eq!((ran.outcome("m-1"), ran.outcome("m-2")), ("retried", "success"));
@@ -293,8 +293,8 @@ async fn text_that_is_not_utf_8_is_no_reservation() {
     let body = b"{\"event_id\": \"evt_1\", \"seat_ids\": [\"A-\xff\"]}";
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     let server = Server::replying([head.as_bytes(), body].concat()).await;
-    let desk = with_api(&server, &[]).await;
-    let ran = desk.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
+    let app = with_api(&server, &[]).await;
+    let ran = app.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
     assert_eq!(ran.outcome("m-1"), "retried");
-    assert_eq!(desk.services.calls(), [], "no seat was asked for");
+    assert_eq!(app.services.calls(), [], "no seat was asked for");
 }

@@ -11,8 +11,8 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
-use crate::desk::{Desk, Ran, sqs};
 use crate::table::{Kind, PATCH, PATIENT, operations};
+use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::Server;
 
 /// A certificate authority of the test's own.
@@ -53,8 +53,8 @@ impl Authority {
     }
 }
 
-async fn pay(desk: &Desk) -> Ran {
-    desk.run(sqs([("m-1", Kind::Approved.event("r1"))])).await
+async fn pay(app: &TestApp) -> BatchRun {
+    app.run(sqs([("m-1", Kind::Approved.event("r1"))])).await
 }
 
 /// The reasons, where the reservation API and where the inventory alone is one of those over TLS.
@@ -65,12 +65,12 @@ async fn reasons(secure: Services, roots: &RootCertStore) -> [String; 2] {
         assert!(address.starts_with("https://localhost:"), "{address}");
         let services = Services::start().await.unwrap();
         let variables = [&PATIENT[..], &[(variable, address.as_str())]].concat();
-        let desk = Desk::of(services, &variables, roots.clone());
-        desk.hold("r1");
-        let ran = pay(&desk).await;
+        let app = TestApp::of(services, &variables, roots.clone());
+        app.hold("r1");
+        let ran = pay(&app).await;
         assert_eq!(ran.outcome("m-1"), "retried", "{variable}");
         assert_eq!(ran.returned(), ["m-1"]);
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
         reasons.push(ran.reason("m-1").to_owned());
     }
     assert_eq!(secure.calls(), [], "a request went to a service that was not trusted");
@@ -87,12 +87,12 @@ fn assert_names(reasons: [String; 2], words: &str) {
 async fn both_services_are_spoken_to_over_tls() {
     let authority = Authority::new();
     let services = authority.services("localhost", |_| {}).await;
-    let desk = Desk::of(services, &PATIENT, authority.roots());
-    desk.hold("r1");
-    assert_eq!(pay(&desk).await.outcome("m-1"), "success");
-    assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Approved.seat_call()]);
-    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Confirmed);
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
+    let app = TestApp::of(services, &PATIENT, authority.roots());
+    app.hold("r1");
+    assert_eq!(pay(&app).await.outcome("m-1"), "success");
+    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    assert_eq!(app.services.reservation("r1").unwrap().status, Status::Confirmed);
+    assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }
 
 #[tokio::test]
@@ -147,9 +147,9 @@ async fn plain_text_where_tls_is_spoken_and_tls_where_it_is_not_come_again() {
         for (variable, address) in [("RESERVATION_API_BASE", &base), ("INVENTORY_GRPC_ADDR", &addr)] {
             let services = Services::start().await.unwrap();
             let variables = [&PATIENT[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
-            let desk = Desk::of(services, &variables, authority.roots());
-            desk.hold("r1");
-            let ran = pay(&desk).await;
+            let app = TestApp::of(services, &variables, authority.roots());
+            app.hold("r1");
+            let ran = pay(&app).await;
             assert_eq!(ran.outcome("m-1"), "retried", "{address}: {}", ran.reason("m-1"));
         }
         assert_eq!(asked.calls(), []);
@@ -175,14 +175,14 @@ async fn a_handshake_that_hangs_is_given_up_and_the_next_one_is_made() {
     });
     let behind = behind.await;
     let address = behind.base().replace("http://127.0.0.1", "https://localhost");
-    let desk = Desk::of(services, &[("INVENTORY_GRPC_ADDR", &address)], authority.roots());
-    desk.hold("r1");
+    let app = TestApp::of(services, &[("INVENTORY_GRPC_ADDR", &address)], authority.roots());
+    app.hold("r1");
 
     let until = Instant::now() + Duration::from_secs(60);
-    while pay(&desk).await.outcome("m-1") != "success" {
+    while pay(&app).await.outcome("m-1") != "success" {
         assert!(Instant::now() < until, "{} connections", behind.accepted());
     }
 
     assert_eq!(behind.accepted(), 2);
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
+    assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
 use super::{problem, read, read_only};
-use crate::desk::{Desk, expired, sqs};
+use crate::test_app::{TestApp, expired, sqs};
 
 #[test]
 fn the_inventory_is_addressed_as_host_and_port_or_as_a_url() {
@@ -137,9 +137,9 @@ async fn the_inventory_is_called_at_either_form_of_its_address() {
     for scheme in ["", "http://"] {
         let services = Services::start().await.unwrap();
         let address = format!("{scheme}{}", services.inventory_addr());
-        let desk = Desk::of(services, &[("INVENTORY_GRPC_ADDR", &address)], RootCertStore::empty());
-        desk.hold("r1");
-        let ran = desk.run(sqs([("m1", expired("r1"))])).await;
+        let app = TestApp::of(services, &[("INVENTORY_GRPC_ADDR", &address)], RootCertStore::empty());
+        app.hold("r1");
+        let ran = app.run(sqs([("m1", expired("r1"))])).await;
         assert_eq!(ran.outcome("m1"), "success", "{address}");
     }
 }
@@ -158,14 +158,14 @@ async fn the_path_of_the_base_goes_before_the_path_of_the_reservation() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}{prefix}", listener.local_addr().unwrap());
         let services = Services::start().await.unwrap();
-        let desk = Desk::of(services, &[("RESERVATION_API_BASE", &base)], RootCertStore::empty());
+        let app = TestApp::of(services, &[("RESERVATION_API_BASE", &base)], RootCertStore::empty());
 
         let event = sqs([("m1", expired("r.1:a-b_c"))]);
-        let (ran, request_line) = tokio::join!(desk.run(event), refuse_one_request(listener));
+        let (ran, request_line) = tokio::join!(app.run(event), refuse_one_request(listener));
 
         assert_eq!(request_line, format!("PATCH {path} HTTP/1.1"));
         assert_eq!(ran.outcome("m1"), "failed");
-        assert_eq!(desk.services.calls(), []);
+        assert_eq!(app.services.calls(), []);
     }
 }
 

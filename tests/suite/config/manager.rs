@@ -8,8 +8,8 @@ use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::{Exit, Function};
 use serde_json::{Value, json};
 
-use crate::desk::{expired, sqs};
 use crate::release;
+use crate::test_app::{expired, sqs};
 use crate::wire::Server;
 
 /// Reads the configuration with this secret, or for want of it.
@@ -146,7 +146,7 @@ async fn a_function_works_with_all_its_settings_from_secrets_manager() {
     assert!(!function.raw_log().concat().contains("SECRET"));
 }
 
-/// On a desk the SDK's chain asks for keys there last. Its own time-out is 1 s.
+/// On a app the SDK's chain asks for keys there last. Its own time-out is 1 s.
 #[tokio::test]
 async fn a_metadata_service_that_is_silent_is_given_up_for_its_own_sake() {
     let (manager, metadata) = (silent().await, silent().await);

@@ -6,7 +6,7 @@ use reservation_worker_local::Operation;
 use rustls::RootCertStore;
 
 use super::{OTHERS, REQUIRED, problem, read, read_only};
-use crate::desk::{Desk, approved, sqs};
+use crate::test_app::{TestApp, approved, sqs};
 
 #[test]
 fn the_token_is_never_shown() {
@@ -72,10 +72,10 @@ fn a_url_with_credentials_is_refused_and_not_shown() {
 #[tokio::test]
 async fn the_token_goes_to_the_reservation_api_and_to_nobody_else() {
     for (token, sent) in [("SECRET", Some("Bearer SECRET")), ("", None)] {
-        let desk = Desk::with(&[("RESERVATION_API_TOKEN", token)]).await;
-        desk.hold("r1");
-        desk.run(sqs([("m1", approved("r1"))])).await;
-        let calls = desk.services.calls();
+        let app = TestApp::with(&[("RESERVATION_API_TOKEN", token)]).await;
+        app.hold("r1");
+        app.run(sqs([("m1", approved("r1"))])).await;
+        let calls = app.services.calls();
         assert_eq!(calls.len(), 2);
         for call in calls {
             let expected = sent.filter(|_| call.operation == Operation::UpdateStatus);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{body, told};
-use crate::desk::{Desk, approved, expired, failed, record, sqs};
 use crate::table::patient;
+use crate::test_app::{TestApp, approved, expired, failed, record, sqs};
 
 /// The longest message that SQS takes.
 const MEBIBYTE: usize = 1 << 20;
@@ -29,35 +29,35 @@ async fn bodies_of_a_mebibyte_are_read_or_refused_beside_a_good_one() {
         ("id", body("payment.failed", json!({ "reservation_id": "x".repeat(MEBIBYTE) })).to_string()),
         ("seats", body("payment.approved", json!({ "seat_ids": seats })).to_string()),
     ];
-    let desk = Desk::new().await;
-    ["large", "good"].iter().for_each(|id| desk.hold(id));
+    let app = TestApp::new().await;
+    ["large", "good"].iter().for_each(|id| app.hold(id));
     let large = padded(expired("large"), "[{");
     assert_eq!(large.len(), MEBIBYTE);
     let records = poison.iter().map(|(name, text)| (*name, Value::from(text.as_str())));
     let records = records.chain([("large", Value::from(large)), ("good", approved("good"))]);
 
-    let ran = desk.run(sqs(records)).await;
+    let ran = app.run(sqs(records)).await;
 
     assert_eq!(ran.returned(), poison.each_ref().map(|(name, _)| *name));
     assert!(poison.iter().all(|(name, _)| ran.outcome(name) == "invalid_payload"));
     assert_eq!((ran.outcome("large"), ran.outcome("good")), ("success", "success"));
-    assert_eq!(desk.services.calls().len(), 4);
+    assert_eq!(app.services.calls().len(), 4);
     assert!(ran.text.len() < 1_000 * (poison.len() + 2), "the log repeats them: {} bytes", ran.text.len());
 }
 
 /// As many as Lambda puts into a batch.
 #[tokio::test]
 async fn ten_thousand_records_of_which_half_are_poison_are_each_settled() {
-    let desk = patient(&[("LOG_LEVEL", "info")]).await;
+    let app = patient(&[("LOG_LEVEL", "info")]).await;
     let holds: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
-    holds.iter().for_each(|id| desk.hold(id));
+    holds.iter().for_each(|id| app.hold(id));
     let ids: Vec<_> = (0..10_000).map(|number| format!("m{number}")).collect();
     let records = ids.iter().enumerate().map(|(number, id)| match number % 2 {
         0 => record(id, json!("{")),
         _ => record(id, expired(&holds[number % holds.len()])),
     });
 
-    let ran = desk.run(json!({ "Records": records.collect::<Vec<_>>() })).await;
+    let ran = app.run(json!({ "Records": records.collect::<Vec<_>>() })).await;
 
     let poison: Vec<_> = ids.iter().step_by(2).collect();
     assert_eq!(ran.returned(), poison);
@@ -68,7 +68,7 @@ async fn ten_thousand_records_of_which_half_are_poison_are_each_settled() {
     each_once.sort_unstable();
     assert!(told == each_once, "{} lines", told.len());
     // Half of the holds have records: each event comes a hundred times and is worked once.
-    assert_eq!(desk.services.calls().len(), 100);
+    assert_eq!(app.services.calls().len(), 100);
 }
 
 #[tokio::test]
@@ -83,16 +83,16 @@ async fn texts_made_for_headers_paths_and_json_arrive_as_they_are_and_nowhere_el
         "😀".repeat(500).as_str(),
     ]
     .map(str::to_owned);
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (number, text) in texts.iter().enumerate() {
         let id = format!("r{number}");
-        desk.hold(&id);
+        app.hold(&id);
         let mut event = approved(&id);
         event["detail"]["payment_intent_id"] = json!(text);
         event["detail"]["user_id"] = json!(text);
-        let ran = desk.run(sqs([("m1", event)])).await;
+        let ran = app.run(sqs([("m1", event)])).await;
         assert_eq!(ran.outcome("m1"), "success", "{text:?}: {}", ran.reason("m1"));
-        let calls = desk.services.take_calls();
+        let calls = app.services.take_calls();
         let [status, seats] = &calls[..] else { panic!("{calls:?}") };
         assert_eq!(status.body, json!({ "status": "CONFIRMED", "payment_intent_id": text }));
         assert_eq!((&seats.body["payment_intent_id"], &seats.body["user_id"]), (&json!(text), &json!(text)));
@@ -103,7 +103,7 @@ async fn texts_made_for_headers_paths_and_json_arrive_as_they_are_and_nowhere_el
 
 #[tokio::test]
 async fn an_id_that_is_a_number_keeps_every_digit() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let numbers = [
         "9007199254740993",
         "18446744073709551615",
@@ -112,16 +112,16 @@ async fn an_id_that_is_a_number_keeps_every_digit() {
     ];
     for (number, written) in numbers.into_iter().enumerate() {
         let (paid, unpaid) = (format!("paid{number}"), format!("unpaid{number}"));
-        [&paid, &unpaid].iter().for_each(|id| desk.hold(id));
+        [&paid, &unpaid].iter().for_each(|id| app.hold(id));
         let with = |event: Value, fact: &str| {
             let (name, place) = (format!("\"{fact}\":"), event["detail"][fact].to_string());
             let body = event.to_string();
             assert!(body.contains(&format!("{name}{place}")), "{body}");
             Value::from(body.replace(&format!("{name}{place}"), &format!("{name}{written}")))
         };
-        let calls = told(&desk, &with(approved(&paid), "user_id")).await;
+        let calls = told(&app, &with(approved(&paid), "user_id")).await;
         assert_eq!(calls[1]["body"]["user_id"], written);
-        let calls = told(&desk, &with(failed(&unpaid), "error_code")).await;
+        let calls = told(&app, &with(failed(&unpaid), "error_code")).await;
         assert_eq!(calls[0]["body"]["error_code"], written);
     }
 }

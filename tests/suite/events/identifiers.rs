@@ -4,7 +4,7 @@ use reservation_worker_local::Hold;
 use serde_json::{Value, json};
 
 use super::{assert_refused, body, raw_body, told};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 const TYPES: [&str; 3] = ["reservation.expired", "payment.approved", "payment.failed"];
 
@@ -76,17 +76,17 @@ fn refused() -> Vec<Value> {
 
 #[tokio::test]
 async fn a_reservation_id_of_the_alphabet_is_passed_on_as_it_is() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for id in allowed() {
-        desk.hold(&id);
+        app.hold(&id);
         let event = body("reservation.expired", json!({ "reservation_id": id }));
-        assert_eq!(told(&desk, &event).await, super::calls_of("reservation.expired", &id));
+        assert_eq!(told(&app, &event).await, super::calls_of("reservation.expired", &id));
     }
 }
 
 #[tokio::test]
 async fn an_event_id_of_the_alphabet_is_passed_on_as_it_is() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (number, event_id) in allowed().into_iter().enumerate() {
         let reservation_id = format!("r{number}");
         let hold = Hold {
@@ -96,9 +96,9 @@ async fn an_event_id_of_the_alphabet_is_passed_on_as_it_is() {
             seat_ids: vec!["A-1".to_owned()],
             quantity: None,
         };
-        desk.services.create_hold(hold).unwrap();
+        app.services.create_hold(hold).unwrap();
         let facts = json!({ "reservation_id": reservation_id, "event_id": event_id, "seat_ids": ["A-1"] });
-        let calls = told(&desk, &body("reservation.expired", facts)).await;
+        let calls = told(&app, &body("reservation.expired", facts)).await;
         assert_eq!(calls[1]["body"]["event_id"], event_id);
     }
 }
@@ -159,9 +159,9 @@ async fn only_a_payment_event_may_lack_the_event_id() {
     ])
     .await;
 
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for event_type in ["payment.approved", "payment.failed"] {
-        desk.hold(event_type);
+        app.hold(event_type);
         let facts = json!({
             "reservation_id": event_type,
             "event_id": null,
@@ -169,7 +169,7 @@ async fn only_a_payment_event_may_lack_the_event_id() {
             "payment_intent_id": "pay_1",
             "error_code": "CARD_DECLINED",
         });
-        let calls = told(&desk, &body(event_type, facts)).await;
+        let calls = told(&app, &body(event_type, facts)).await;
         assert_eq!(calls, super::calls_of(event_type, event_type));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_refused, body, call, commit, release, run, seats_of, status_update, told, with};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 /// The payment simulator's event, field by field.
 fn simulator(reservation_id: &str, status: &str) -> Value {
@@ -38,52 +38,52 @@ fn simulator_with(facts: Value) -> Value {
 
 #[tokio::test]
 async fn a_completed_or_approved_payment_confirms() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_COMPLETED", "PAYMENT_STATUS_APPROVED"] {
-        desk.hold(status);
+        app.hold(status);
         let expected = [
             status_update(status, "CONFIRMED", json!({ "payment_intent_id": "pay_1" })),
             commit(status, &seats_of(status)),
         ];
-        assert_eq!(told(&desk, &simulator(status, status)).await, expected, "{status}");
+        assert_eq!(told(&app, &simulator(status, status)).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
 async fn a_failed_cancelled_or_expired_payment_cancels() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_FAILED", "PAYMENT_STATUS_CANCELLED", "PAYMENT_STATUS_EXPIRED"] {
-        desk.hold(status);
+        app.hold(status);
         let expected = [
             status_update(status, "CANCELLED", json!({ "reason": "payment_failed" })),
             release(status, "FAILED_PAYMENT", &seats_of(status), 2),
         ];
-        assert_eq!(told(&desk, &simulator(status, status)).await, expected, "{status}");
+        assert_eq!(told(&app, &simulator(status, status)).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
 async fn a_payment_under_way_or_refunded_is_acknowledged_and_changes_nothing() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_PENDING", "PAYMENT_STATUS_PROCESSING", "PAYMENT_STATUS_REFUNDED"] {
-        desk.hold(status);
-        let ran = run(&desk, &simulator(status, status)).await;
+        app.hold(status);
+        let ran = run(&app, &simulator(status, status)).await;
         assert_eq!(ran.outcome("m1"), "ignored", "{status}");
         assert_eq!(ran.returned(), [""; 0], "{status}");
     }
-    assert_eq!(desk.services.calls(), []);
+    assert_eq!(app.services.calls(), []);
 }
 
 #[tokio::test]
 async fn the_simulators_event_may_come_as_a_json_string() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
+    let app = TestApp::new().await;
+    app.hold("r1");
     let body = Value::String(Value::String(simulator("r1", "PAYMENT_STATUS_FAILED").to_string()).to_string());
     let expected = [
         status_update("r1", "CANCELLED", json!({ "reason": "payment_failed" })),
         release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
     ];
-    assert_eq!(told(&desk, &body).await, expected);
+    assert_eq!(told(&app, &body).await, expected);
 }
 
 #[tokio::test]
@@ -141,12 +141,12 @@ async fn a_payment_is_named_by_payment_intent_id_or_payment_id() {
         (json!({ "payment_intent_id": null, "payment_id": "pay_2" }), "pay_2"),
         (json!({ "payment_intent_id": "pi_3", "payment_id": "pay_3" }), "pi_3"),
     ];
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (number, (facts, expected)) in named.into_iter().enumerate() {
         let id = format!("r{number}");
-        desk.hold(&id);
+        app.hold(&id);
         let body = body("payment.approved", with(facts, json!({ "reservation_id": id })));
-        let calls = told(&desk, &body).await;
+        let calls = told(&app, &body).await;
         let payments = calls.iter().map(|call| &call["body"]["payment_intent_id"]);
         assert_eq!(payments.collect::<Vec<_>>(), [expected, expected], "{body}");
     }
@@ -167,35 +167,35 @@ async fn an_approval_without_a_payment_is_refused() {
 
 #[tokio::test]
 async fn a_failure_needs_neither_payment_nor_error_code() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
+    let app = TestApp::new().await;
+    app.hold("r1");
     let expected = [
         status_update("r1", "CANCELLED", json!({ "reason": "payment_failed" })),
         release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
     ];
     let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
-    assert_eq!(told(&desk, &body).await, expected);
+    assert_eq!(told(&app, &body).await, expected);
 }
 
 #[tokio::test]
 async fn a_customer_and_an_error_may_be_numbers() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
+    let app = TestApp::new().await;
+    app.hold("r1");
     let failed = json!({ "type": "payment.failed", "reservation_id": "r1", "error_code": 51 });
-    let calls = told(&desk, &failed).await;
+    let calls = told(&app, &failed).await;
     assert_eq!(calls[0]["body"]["error_code"], "51");
 
-    desk.hold("r2");
+    app.hold("r2");
     let approved = with(simulator("r2", "PAYMENT_STATUS_APPROVED")["detail"].take(), json!({ "user_id": 7 }));
-    run(&desk, &json!({ "detail-type": "Payment Status Updated", "detail": approved })).await;
-    let calls = desk.services.take_calls();
+    run(&app, &json!({ "detail-type": "Payment Status Updated", "detail": approved })).await;
+    let calls = app.services.take_calls();
     assert_eq!(call(calls.last().unwrap())["body"]["user_id"], "7");
 }
 
 #[tokio::test]
 async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
+    let app = TestApp::new().await;
+    app.hold("r1");
     let facts = json!({
         "reservation_id": "r1",
         "event_id": "evt_2",
@@ -204,8 +204,8 @@ async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
         "user_id": "user_2",
     });
     // The inventory refuses it, for these are not the hold's: what counts here is what it was told.
-    run(&desk, &json!({ "detail-type": "payment.approved", "detail": facts })).await;
-    let told = call(desk.services.take_calls().last().unwrap());
+    run(&app, &json!({ "detail-type": "payment.approved", "detail": facts })).await;
+    let told = call(app.services.take_calls().last().unwrap());
     let expected = json!({
         "event_id": "evt_2",
         "seat_ids": ["B-1"],

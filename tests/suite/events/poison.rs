@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_refused, body, raw_body, told};
-use crate::desk::{Desk, expired, record};
+use crate::test_app::{TestApp, expired, record};
 
 /// Bodies that are no JSON object, or not one that can be read: each with a name and the path in its reason.
 fn poison() -> Vec<(&'static str, &'static str, String)> {
@@ -106,7 +106,7 @@ async fn a_field_that_occurs_twice_is_refused() {
 
 #[tokio::test]
 async fn poison_among_good_records_is_returned_alone() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let poison = poison()
         .into_iter()
         .map(|(name, _, text)| (name.to_owned(), text))
@@ -114,7 +114,7 @@ async fn poison_among_good_records_is_returned_alone() {
     let (mut records, mut bad, mut good) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (name, text)) in poison.enumerate() {
         let id = format!("good{number}");
-        desk.hold(&id);
+        app.hold(&id);
         records.push(record(&name, Value::String(text)));
         records.push(record(&id, expired(&id)));
         bad.push(name);
@@ -130,7 +130,7 @@ async fn poison_among_good_records_is_returned_alone() {
         bad.push(name.to_owned());
     }
 
-    let ran = desk.run(json!({ "Records": records })).await;
+    let ran = app.run(json!({ "Records": records })).await;
 
     assert_eq!(ran.returned(), bad);
     for name in &bad {
@@ -138,9 +138,9 @@ async fn poison_among_good_records_is_returned_alone() {
     }
     for id in &good {
         assert_eq!(ran.outcome(id), "success", "{id}");
-        assert_eq!(desk.services.calls_for(id).len(), 2, "{id}");
+        assert_eq!(app.services.calls_for(id).len(), 2, "{id}");
     }
-    assert_eq!(desk.services.calls().len(), 2 * good.len());
+    assert_eq!(app.services.calls().len(), 2 * good.len());
     assert!(ran.reason("no body").starts_with("body: "));
     assert!(ran.reason("body of null").starts_with("body: "));
 }
@@ -149,15 +149,15 @@ async fn poison_among_good_records_is_returned_alone() {
 async fn what_is_large_or_deep_does_not_matter_in_an_unknown_field() {
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let long = Value::String("x".repeat(200_000)).to_string();
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (number, json) in [deep, long].into_iter().enumerate() {
         let id = format!("r{number}");
-        desk.hold(&id);
+        app.hold(&id);
         let event = expired(&id).to_string();
         let at_the_top = event.replacen('{', &format!("{{\"unknown\":{json},"), 1);
         let body =
             Value::String(at_the_top.replace("\"detail\":{", &format!("\"detail\":{{\"unknown\":{json},")));
-        assert_eq!(told(&desk, &body).await, super::calls_of("reservation.expired", &id));
+        assert_eq!(told(&app, &body).await, super::calls_of("reservation.expired", &id));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::shapes::{SHAPES, all_facts, envelope, fewest_facts};
 use super::{assert_refused, body, run, with};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn a_refusal_names_the_field_by_its_path_in_every_shape() {
@@ -106,6 +106,6 @@ async fn detail_and_payload_are_objects() {
 async fn a_refused_event_is_told_with_its_trace() {
     let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
     let refused = with(body("reservation.expired", json!({ "qty": 0 })), json!({ "trace_id": trace_id }));
-    let ran = run(&Desk::new().await, &refused).await;
+    let ran = run(&TestApp::new().await, &refused).await;
     assert_eq!((ran.outcome("m1"), &ran.line("m1")["trace_id"]), ("invalid_payload", &json!(trace_id)));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_refused, body, hold, raw_body, release, run, status_update, told, with};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 fn expired(facts: Value) -> Value {
     body("reservation.expired", facts)
@@ -23,11 +23,11 @@ async fn seat_ids_are_passed_on_as_they_are() {
         strings([" ", "a/b?c", "\"'\\", "좌석 12", "\u{202e}21", "x\ny"]),
         (0..10_000).map(|number| number.to_string()).collect(),
     ];
-    let desk = Desk::with(&[("INVENTORY_TIMEOUT_MS", "60000")]).await; // 10,000 seats on a busy machine
+    let app = TestApp::with(&[("INVENTORY_TIMEOUT_MS", "60000")]).await; // 10,000 seats on a busy machine
     for (number, seat_ids) in lists.into_iter().enumerate() {
         let id = format!("r{number}");
-        hold(&desk, &id, &seat_ids, None);
-        let calls = told(&desk, &expired(json!({ "reservation_id": id, "seat_ids": seat_ids }))).await;
+        hold(&app, &id, &seat_ids, None);
+        let calls = told(&app, &expired(json!({ "reservation_id": id, "seat_ids": seat_ids }))).await;
         let expected =
             [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &seat_ids, seat_ids.len())];
         assert_eq!(calls, expected);
@@ -63,16 +63,16 @@ async fn other_seat_ids_are_refused() {
 
 #[tokio::test]
 async fn the_reason_says_what_is_wrong_with_a_seat() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (seat, reason) in [("", "is empty"), (&*"x".repeat(65), "is longer than 64 characters")] {
-        let ran = run(&desk, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
+        let ran = run(&app, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
         assert!(ran.reason("m1").ends_with(reason), "{}", ran.reason("m1"));
     }
 }
 
 #[tokio::test]
 async fn a_hold_without_seats_is_released_by_quantity() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let quantities = [
         (1, json!({ "qty": 1 })),
         (2, json!({ "quantity": 2 })),
@@ -84,8 +84,8 @@ async fn a_hold_without_seats_is_released_by_quantity() {
     ];
     for (number, (quantity, facts)) in quantities.into_iter().enumerate() {
         let id = format!("r{number}");
-        hold(&desk, &id, &[], Some(quantity));
-        let calls = told(&desk, &expired(with(facts, json!({ "reservation_id": id })))).await;
+        hold(&app, &id, &[], Some(quantity));
+        let calls = told(&app, &expired(with(facts, json!({ "reservation_id": id })))).await;
         let expected =
             [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &[], quantity as usize)];
         assert_eq!(calls, expected);
@@ -139,17 +139,17 @@ async fn where_the_quantity_disagrees_the_seats_win_with_a_warning() {
         (json!({ "qty": 10_000 }), true),
         (json!({ "quantity": 4 }), true),
     ];
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for (number, (facts, warned)) in quantities.into_iter().enumerate() {
         let id = format!("r{number}");
         let seat_ids = seat_ids.map(|seat| format!("{id}/{seat}"));
-        hold(&desk, &id, &seat_ids, None);
+        hold(&app, &id, &seat_ids, None);
         let facts = with(facts, json!({ "reservation_id": id, "seat_ids": seat_ids }));
 
-        let ran = run(&desk, &expired(facts)).await;
+        let ran = run(&app, &expired(facts)).await;
 
         assert_eq!(ran.outcome("m1"), "success");
-        let calls = desk.services.take_calls();
+        let calls = app.services.take_calls();
         assert_eq!(super::call(&calls[1]), release(&id, "EXPIRED", &seat_ids, 3));
         let warnings: Vec<_> = ran.log.iter().filter(|line| line["level"] == "WARN").collect();
         assert_eq!(warnings.len(), usize::from(warned), "{warnings:#?}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_refused, calls_of, told, with};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 /// A shape that names the worker's own types.
 pub(super) struct Shape {
@@ -81,7 +81,7 @@ fn bare(event_type: &str, facts: Value) -> Value {
     with(facts, json!({ "type": event_type }))
 }
 
-/// All facts that the contract knows, of a hold made by [`Desk::hold`].
+/// All facts that the contract knows, of a hold made by [`TestApp::hold`].
 pub(super) fn all_facts(reservation_id: &str) -> Value {
     json!({
         "reservation_id": reservation_id,
@@ -110,39 +110,39 @@ pub(super) fn fewest_facts(event_type: &str, reservation_id: &str) -> Value {
 
 #[tokio::test]
 async fn every_type_is_understood_in_every_shape() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
         for event_type in TYPES {
             let id = format!("{}.{event_type}", shape.name);
-            desk.hold(&id);
+            app.hold(&id);
             let body = (shape.body)(event_type, all_facts(&id));
-            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{id}");
+            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_body_may_be_a_json_string_that_holds_the_object() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
         for (number, space) in ["", " \r\n\t"].into_iter().enumerate() {
             let id = format!("{}.{number}", shape.name);
-            desk.hold(&id);
+            app.hold(&id);
             let object = (shape.body)("payment.approved", all_facts(&id)).to_string();
             let quoted = Value::String(format!("{space}{object}{space}")).to_string();
             let body = Value::String(format!("{space}{quoted}{space}"));
-            assert_eq!(told(&desk, &body).await, calls_of("payment.approved", &id), "{id}");
+            assert_eq!(told(&app, &body).await, calls_of("payment.approved", &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
 async fn the_fewest_fields_of_a_shape_suffice() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
         for event_type in TYPES {
             let id = format!("{}.{event_type}", shape.name);
-            desk.hold(&id);
+            app.hold(&id);
             let mut body = (shape.body)(event_type, fewest_facts(event_type, &id));
             for unneeded in
                 ["id", "version", "source", "account", "time", "ts", "region", "resources", "trace_id"]
@@ -150,7 +150,7 @@ async fn the_fewest_fields_of_a_shape_suffice() {
                 body.as_object_mut().unwrap().remove(unneeded);
             }
             // Event and seats come with the reply to the status update, so that nothing is read.
-            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{body}");
+            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{body}");
         }
     }
 }
@@ -167,27 +167,27 @@ async fn unknown_fields_are_ignored_wherever_they_stand() {
         "nothing": null,
         "precise": 1.5e300,
     });
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
         for event_type in TYPES {
             let id = format!("{}.{event_type}", shape.name);
-            desk.hold(&id);
+            app.hold(&id);
             let facts = with(unknown.clone(), all_facts(&id));
             let body = with(unknown.clone(), (shape.body)(event_type, facts));
-            assert_eq!(told(&desk, &body).await, calls_of(event_type, &id), "{id}");
+            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
 async fn facts_outside_their_place_are_unknown_fields() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES[..2] {
-        desk.hold(shape.name);
+        app.hold(shape.name);
         let stray = json!({ "reservation_id": "other", "event_id": 7, "seat_ids": ["x"], "qty": "many" });
         let body = with((shape.body)("reservation.expired", all_facts(shape.name)), stray.clone());
         let body = with(body, json!({ "payload": stray }));
-        assert_eq!(told(&desk, &body).await, calls_of("reservation.expired", shape.name));
+        assert_eq!(told(&app, &body).await, calls_of("reservation.expired", shape.name));
     }
 }
 
@@ -207,27 +207,27 @@ async fn null_is_absent() {
         "expires_at": null,
     });
     let envelope_nulls = json!({ "id": null, "time": null, "ts": null, "trace_id": null });
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
-        desk.hold(shape.name);
+        app.hold(shape.name);
         let facts = with(nulls.clone(), fewest_facts("payment.approved", shape.name));
         let mut body = with((shape.body)("payment.approved", facts), envelope_nulls.clone());
         for of_other_shapes in ["detail-type", "type", "detail", "payload"] {
             let members = body.as_object_mut().unwrap();
             members.entry(of_other_shapes).or_insert(Value::Null);
         }
-        assert_eq!(told(&desk, &body).await, calls_of("payment.approved", shape.name), "{body}");
+        assert_eq!(told(&app, &body).await, calls_of("payment.approved", shape.name), "{body}");
     }
 }
 
 #[tokio::test]
 async fn the_ticketed_event_is_never_the_envelopes_id() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for shape in &SHAPES {
-        desk.hold(shape.name);
+        app.hold(shape.name);
         let facts = fewest_facts("payment.approved", shape.name);
         let body = with((shape.body)("payment.approved", facts), json!({ "id": "evt_of_the_envelope" }));
-        assert_eq!(told(&desk, &body).await[1]["body"]["event_id"], "evt_1", "{body}");
+        assert_eq!(told(&app, &body).await[1]["body"]["event_id"], "evt_1", "{body}");
     }
     let without_event = SHAPES.iter().map(|shape| {
         let mut facts = all_facts("r1");

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{desk, names, one_of_each, run_one_of_each};
-use crate::desk::{Desk, expired, record};
+use super::{app, names, one_of_each, run_one_of_each};
+use crate::test_app::{TestApp, expired, record};
 
 #[tokio::test]
 async fn the_log_level_hides_lines_below_it_and_no_field_of_the_others() {
-    let whole = run_one_of_each(&desk(&[]).await).await;
+    let whole = run_one_of_each(&app(&[]).await).await;
     for (variable, level, shown) in [
         ("LOG_LEVEL", "info", vec!["INFO", "WARN", "ERROR"]),
         ("LOG_LEVEL", "warn", vec!["WARN", "ERROR"]),
@@ -15,7 +15,7 @@ async fn the_log_level_hides_lines_below_it_and_no_field_of_the_others() {
         ("AWS_LAMBDA_LOG_LEVEL", "WARN", vec!["WARN", "ERROR"]),
         ("AWS_LAMBDA_LOG_LEVEL", "FATAL", vec!["ERROR"]),
     ] {
-        let ran = run_one_of_each(&desk(&[(variable, level)]).await).await;
+        let ran = run_one_of_each(&app(&[(variable, level)]).await).await;
 
         let hidden = |line: &&Value| !shown.contains(&line["level"].as_str().unwrap());
         assert_eq!(ran.log.iter().filter(hidden).count(), 0, "{level}: {}", ran.text);
@@ -32,11 +32,11 @@ async fn the_log_level_hides_lines_below_it_and_no_field_of_the_others() {
 
 #[tokio::test]
 async fn a_warning_about_a_good_record_says_whose_it_is() {
-    let desk = Desk::with(&[("LOG_LEVEL", "warn")]).await;
-    desk.hold("r1");
+    let app = TestApp::with(&[("LOG_LEVEL", "warn")]).await;
+    app.hold("r1");
     let mut body = expired("r1");
     body["detail"]["qty"] = json!(7);
-    let ran = desk.run(json!({ "Records": [record("m1", body)] })).await;
+    let ran = app.run(json!({ "Records": [record("m1", body)] })).await;
 
     assert_eq!(ran.log.len(), 1, "{}", ran.text);
     let line = &ran.log[0];

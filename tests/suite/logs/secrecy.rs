@@ -10,7 +10,7 @@ use reservation_worker_local::{Effect, Fault, Hold, Operation};
 use serde_json::{Value, json};
 use tracing::Level;
 
-use crate::desk::{Desk, Log, approved, context, expired, record, sqs};
+use crate::test_app::{Log, TestApp, approved, context, expired, record, sqs};
 
 fn secret_facts(reservation_id: &str) -> Value {
     json!({
@@ -70,8 +70,8 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
         let collector = Collector::start().await.unwrap();
         let endpoint = collector.endpoint();
         let token = ("RESERVATION_API_TOKEN", "SECRET-TOKEN");
-        let desk =
-            Desk::with(&[token, ("LOG_LEVEL", level), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+        let app =
+            TestApp::with(&[token, ("LOG_LEVEL", level), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
         // Also what the connections' own tasks log, which stand outside of any record.
         let elsewhere = Log::default();
         let _guard = tracing::subscriber::set_default(logs::subscriber(Level::DEBUG, elsewhere.clone()));
@@ -84,25 +84,25 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
                 seat_ids: vec![format!("{id} SECRET seat")],
                 quantity: None,
             };
-            desk.services.create_hold(hold).unwrap();
+            app.services.create_hold(hold).unwrap();
             if let Some((operation, effect)) = fault {
-                desk.services.fault(Fault::on(*operation, &id, effect.clone()));
+                app.services.fault(Fault::on(*operation, &id, effect.clone()));
             }
             if matches!(fault, Some((_, Effect::HttpBody { status: 409, .. }))) {
-                desk.services.fault(Fault::on(Operation::ReadReservation, &id, html(200)));
+                app.services.fault(Fault::on(Operation::ReadReservation, &id, html(200)));
             }
             let body = json!({ "detail-type": "payment.approved", "detail": secret_facts(&id) });
-            let ran = desk.run(sqs([("m1", body)])).await;
+            let ran = app.run(sqs([("m1", body)])).await;
 
             assert_eq!(ran.outcome("m1"), *outcome, "{fault:?}: {}", ran.reason("m1"));
             for hidden in ["SECRET", "4242 4242", "asked for by a fault", "Bearer", "<html>"] {
                 assert!(!ran.text.contains(hidden), "{hidden} of {fault:?} shows in {}", ran.text);
             }
         }
-        let calls = desk.services.calls();
+        let calls = app.services.calls();
         assert!(calls.iter().any(|call| call.headers.contains_key("authorization")), "the token was sent");
         assert!(!elsewhere.text().contains("SECRET"), "{}", elsewhere.text());
-        desk.flush(Duration::from_secs(60)).await;
+        app.flush(Duration::from_secs(60)).await;
         let spans = collector.spans();
         assert!(spans.len() > 3 * endings.len(), "{spans:#?}");
         for hidden in ["SECRET", "asked for by a fault", "Bearer", "<html>"] {
@@ -120,14 +120,14 @@ fn what_the_other_side_wrote_is_nowhere_in_the_cause_of_a_broken_connection() {
 
 #[tokio::test]
 async fn debug_lines_show_each_call_and_whose_it_is() {
-    let desk = Desk::with(&[("LOG_LEVEL", "debug")]).await;
-    desk.hold("r1");
-    desk.hold("r2");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(503)).times(2));
-    let ran = desk.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
+    let app = TestApp::with(&[("LOG_LEVEL", "debug")]).await;
+    app.hold("r1");
+    app.hold("r2");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(503)).times(2));
+    let ran = app.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
 
     for (message_id, reservation_id) in [("m1", "r1"), ("m2", "r2")] {
-        let calls = desk.services.calls_for(reservation_id).len();
+        let calls = app.services.calls_for(reservation_id).len();
         let lines =
             ran.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
         let lines: Vec<_> = lines.collect();
@@ -171,7 +171,7 @@ async fn nothing_that_comes_from_outside_can_forge_a_line() {
         "a\u{202e}b\u{2028}c\u{2029}d\u{85}e",
         "}{",
     ];
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for text in forged {
         // Where the text is as it is, and where it is in a part that is understood.
         let bodies = [
@@ -192,7 +192,7 @@ async fn nothing_that_comes_from_outside_can_forge_a_line() {
         context.request_id = text.to_owned();
         context.xray_trace_id = Some(text.to_owned());
 
-        let ran = desk.run_in(json!({ "Records": records }), context).await.unwrap();
+        let ran = app.run_in(json!({ "Records": records }), context).await.unwrap();
 
         assert_eq!(ran.text.matches('\n').count(), 4, "{}", ran.text);
         assert_eq!(ran.log.len(), 4, "{}", ran.text);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, context, expired, record, sqs};
+use crate::test_app::{BatchRun, TestApp, context, expired, record, sqs};
 
 const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const XRAY: &str = "5759e988bd862e3fe1be46a994272793";
@@ -34,7 +34,7 @@ impl Carriers {
         }
     }
 
-    async fn run(&self, desk: &Desk, body: Value) -> Ran {
+    async fn run(&self, app: &TestApp, body: Value) -> BatchRun {
         let mut record = record("m1", body);
         if !self.traceparent.is_null() {
             let attribute = json!({ "stringValue": self.traceparent, "dataType": "String" });
@@ -45,55 +45,55 @@ impl Carriers {
         }
         let mut context = context(Duration::ZERO);
         context.xray_trace_id = self.invocation.as_str().map(str::to_owned);
-        desk.run_in(json!({ "Records": [record] }), context).await.unwrap()
+        app.run_in(json!({ "Records": [record] }), context).await.unwrap()
     }
 
     /// The trace id in the summary line of an event that is worked.
-    async fn trace_id(&self, desk: &Desk) -> Value {
+    async fn trace_id(&self, app: &TestApp) -> Value {
         let body = json!({
             "type": "payment.failed",
             "detail": { "reservation_id": "r1" },
             "trace_id": self.in_body,
         });
-        let ran = self.run(desk, body).await;
+        let ran = self.run(app, body).await;
         assert_eq!(ran.outcome("m1"), "success", "a trace never costs an event: {self:?}");
         assert_eq!(ran.log.len(), 1, "nor a line: {}", ran.text);
         ran.line("m1")["trace_id"].clone()
     }
 }
 
-async fn desk() -> Desk {
-    let desk = Desk::new().await;
-    desk.hold("r1");
-    desk
+async fn app() -> TestApp {
+    let app = TestApp::new().await;
+    app.hold("r1");
+    app
 }
 
 #[tokio::test]
 async fn the_first_carrier_that_holds_a_trace_counts() {
     let mut carriers = Carriers::all();
-    let desk = desk().await;
-    assert_eq!(carriers.trace_id(&desk).await, W3C);
+    let app = app().await;
+    assert_eq!(carriers.trace_id(&app).await, W3C);
     carriers.traceparent = Value::Null;
-    assert_eq!(carriers.trace_id(&desk).await, XRAY);
+    assert_eq!(carriers.trace_id(&app).await, XRAY);
     carriers.trace_header = Value::Null;
-    assert_eq!(carriers.trace_id(&desk).await, BODY);
+    assert_eq!(carriers.trace_id(&app).await, BODY);
     carriers.in_body = Value::Null;
-    assert_eq!(carriers.trace_id(&desk).await, INVOCATION);
+    assert_eq!(carriers.trace_id(&app).await, INVOCATION);
     carriers.invocation = Value::Null;
-    assert_eq!(carriers.trace_id(&desk).await, Value::Null);
+    assert_eq!(carriers.trace_id(&app).await, Value::Null);
 }
 
 #[tokio::test]
 async fn each_carrier_is_read_in_every_form_that_is_allowed() {
     let carriers = Carriers::default();
-    let desk = desk().await;
+    let app = app().await;
     for traceparent in [
         TRACEPARENT,
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
         "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-of-a-later-version",
     ] {
         let carriers = Carriers { traceparent: json!(traceparent), ..carriers.clone() };
-        assert_eq!(carriers.trace_id(&desk).await, W3C, "{traceparent}");
+        assert_eq!(carriers.trace_id(&app).await, W3C, "{traceparent}");
     }
     for trace_header in [
         TRACE_HEADER,
@@ -103,9 +103,9 @@ async fn each_carrier_is_read_in_every_form_that_is_allowed() {
         "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:a87bd80c:0|68fd508a:5",
     ] {
         let of_record = Carriers { trace_header: json!(trace_header), ..carriers.clone() };
-        assert_eq!(of_record.trace_id(&desk).await, XRAY, "{trace_header}");
+        assert_eq!(of_record.trace_id(&app).await, XRAY, "{trace_header}");
         let of_invocation = Carriers { invocation: json!(trace_header), ..carriers.clone() };
-        assert_eq!(of_invocation.trace_id(&desk).await, XRAY, "{trace_header}");
+        assert_eq!(of_invocation.trace_id(&app).await, XRAY, "{trace_header}");
     }
 }
 
@@ -127,10 +127,10 @@ async fn assert_passed_over(traceparents: &[&str], trace_headers: &[&str], in_bo
         let (in_body, invocation) = (in_body.clone(), json!(INVOCATIONS));
         cases.push((Carriers { in_body, invocation, ..nothing() }, json!(INVOCATION)));
     }
-    let desk = desk().await;
+    let app = app().await;
     let mut wrong = Vec::new();
     for (carriers, expected) in cases {
-        let found = carriers.trace_id(&desk).await;
+        let found = carriers.trace_id(&app).await;
         if found != expected {
             wrong.push(format!("{found} of {carriers:?}"));
         }
@@ -214,7 +214,7 @@ async fn an_id_with_too_few_or_too_many_digits_is_garbage_too() {
 
 #[tokio::test]
 async fn a_trace_id_that_cannot_be_read_costs_no_event() {
-    let desk = desk().await;
+    let app = app().await;
     let unreadable = [
         ("too large a number", "1e400".to_owned()),
         ("half of a surrogate pair", r#""\ud800""#.to_owned()),
@@ -224,7 +224,7 @@ async fn a_trace_id_that_cannot_be_read_costs_no_event() {
     for (name, json) in unreadable {
         let body = expired("r1").to_string();
         let body = body.replacen('{', &format!("{{\"trace_id\":{json},"), 1);
-        let ran = desk.run(sqs([("m1", Value::String(body))])).await;
+        let ran = app.run(sqs([("m1", Value::String(body))])).await;
         if ran.outcome("m1") != "success" {
             wrong.push(format!("{name}: {}", ran.reason("m1")));
         }
@@ -234,10 +234,10 @@ async fn a_trace_id_that_cannot_be_read_costs_no_event() {
 
 /// Of an event in this body, and of the same body as a JSON string.
 async fn assert_trace_of_body(body: Value) {
-    let desk = desk().await;
+    let app = app().await;
     let as_string = Value::String(Value::String(body.to_string()).to_string());
     for body in [body, as_string] {
-        let ran = Carriers::default().run(&desk, body.clone()).await;
+        let ran = Carriers::default().run(&app, body.clone()).await;
         assert_eq!(ran.line("m1")["trace_id"], BODY, "{body}");
     }
 }
@@ -266,28 +266,28 @@ async fn the_trace_id_of_an_eventbridge_event_stands_in_its_detail() {
 #[tokio::test]
 async fn a_record_that_is_not_understood_keeps_its_trace() {
     let mut carriers = Carriers::all();
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for body in [json!("no JSON"), json!({ "type": "SECRET" }), json!({ "type": "payment.failed" })] {
         carriers.traceparent = json!(TRACEPARENT);
-        assert_eq!(carriers.run(&desk, body.clone()).await.line("m1")["trace_id"], W3C, "{body}");
+        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], W3C, "{body}");
         carriers.traceparent = Value::Null;
-        assert_eq!(carriers.run(&desk, body.clone()).await.line("m1")["trace_id"], XRAY, "{body}");
+        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], XRAY, "{body}");
     }
     let carriers = Carriers { invocation: json!(INVOCATIONS), ..Carriers::default() };
-    let ran = carriers.run(&desk, json!("no JSON")).await;
+    let ran = carriers.run(&app, json!("no JSON")).await;
     assert_eq!(ran.line("m1")["trace_id"], INVOCATION);
 }
 
 #[tokio::test]
 async fn each_record_of_a_batch_has_its_own_trace() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let ids: Vec<_> = (1..=5).map(|number| format!("{number:032x}")).collect();
     let records: Vec<_> = ids
         .iter()
         .map(|id| record(id, json!({ "type": "payment.failed", "reservation_id": id, "trace_id": id })))
         .collect();
-    ids.iter().for_each(|id| desk.hold(id));
-    let ran = desk.run(json!({ "Records": records })).await;
+    ids.iter().for_each(|id| app.hold(id));
+    let ran = app.run(json!({ "Records": records })).await;
     for id in &ids {
         assert_eq!(ran.line(id)["trace_id"], *id);
     }

@@ -8,8 +8,8 @@ use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
 use super::{labels, receive_count, sent};
-use crate::desk::{Desk, approved, expired, failed, fifo, sqs};
 use crate::table::{COMMIT, PATCH, RELEASE, reply};
+use crate::test_app::{TestApp, approved, expired, failed, fifo, sqs};
 
 /// A record: its id, its event, its reservation's status, and what it meets.
 type Case = (&'static str, Value, Status, Option<(Operation, Effect)>);
@@ -52,32 +52,32 @@ fn one_of_each() -> Vec<Case> {
     ]
 }
 
-async fn desk() -> Desk {
-    let desk = Desk::with(&[
+async fn app() -> TestApp {
+    let app = TestApp::with(&[
         ("BREAKER_FAILURES", "0"),
         ("INVENTORY_TIMEOUT_MS", "60000"),
         ("RESERVATION_API_TIMEOUT_MS", "60000"),
     ])
     .await;
     for (id, _, status, fault) in one_of_each() {
-        desk.hold(id);
-        desk.services.set_reservation_status(id, status);
+        app.hold(id);
+        app.services.set_reservation_status(id, status);
         if let Some((operation, effect)) = fault {
-            desk.services.fault(Fault::on(operation, id, effect));
+            app.services.fault(Fault::on(operation, id, effect));
         }
     }
-    desk.services.fault(Fault::on(PATCH, "facts_missing", reply(200, json!({}))));
-    desk
+    app.services.fault(Fault::on(PATCH, "facts_missing", reply(200, json!({}))));
+    app
 }
 
 #[tokio::test]
 async fn each_reason_is_a_code_on_the_line_and_a_dimension_of_the_metric_with_what_to_do() {
-    let desk = desk().await;
+    let app = app().await;
     let mut event = sqs(one_of_each().into_iter().map(|(id, body, ..)| (id, body)));
     receive_count(&mut event, 5);
 
-    let ran = desk.run(event).await;
-    let sent = sent(&desk).await;
+    let ran = app.run(event).await;
+    let sent = sent(&app).await;
 
     let mut advised = BTreeSet::new();
     let mut counted = sent.sums("worker_dead_letters_total", &["type", "reason"]);
@@ -97,19 +97,19 @@ async fn each_reason_is_a_code_on_the_line_and_a_dimension_of_the_metric_with_wh
 
 #[tokio::test]
 async fn a_conflict_when_the_reservation_is_read_is_one_too() {
-    let desk = Desk::new().await;
-    desk.hold("r1");
-    desk.services.fault(Fault::any(PATCH, reply(200, json!({}))));
-    desk.services.fault(Fault::any(Operation::ReadReservation, Effect::http(409)));
-    let ran = desk.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
+    let app = TestApp::new().await;
+    app.hold("r1");
+    app.services.fault(Fault::any(PATCH, reply(200, json!({}))));
+    app.services.fault(Fault::any(Operation::ReadReservation, Effect::http(409)));
+    let ran = app.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
     assert_eq!(ran.line("m1")["reason_code"], "reservation_conflict");
 }
 
 #[tokio::test]
 async fn reasons_that_are_nobodys_fault_are_told_too() {
-    let desk = Desk::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
-    desk.hold("hangs");
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
+    let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
+    app.hold("hangs");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
     let mut group = fifo([("poison", "a", json!("no JSON")), ("blocked", "a", expired("blocked"))]);
     let mut late = sqs([("hangs", expired("hangs")), ("waits", approved("waits"))]);
     receive_count(&mut group, 5);
@@ -120,13 +120,13 @@ async fn reasons_that_are_nobodys_fault_are_told_too() {
         (group, [("poison", "invalid_payload"), ("blocked", "group_blocked")]),
         (late, [("hangs", "no_time"), ("waits", "no_time")]),
     ] {
-        let ran = desk.run_within(event, Duration::from_millis(500)).await;
+        let ran = app.run_within(event, Duration::from_millis(500)).await;
         for (id, code) in codes {
             assert_eq!(ran.line(id)["reason_code"], code);
             assert!(ran.line(id)["advice"].is_string());
         }
     }
-    let sums = sent(&desk).await.sums("worker_dead_letters_total", &["type", "reason"]);
+    let sums = sent(&app).await.sums("worker_dead_letters_total", &["type", "reason"]);
     let expected = [
         (["payment.approved", "no_time"], 1.0),
         (["reservation.expired", "group_blocked"], 1.0),
@@ -141,11 +141,11 @@ async fn a_breaker_that_turns_a_record_away_is_its_services_unavailability() {
         (Operation::UpdateStatus, Effect::http(503), "reservation_api_unavailable"),
         (Operation::CommitReservation, Effect::grpc(14), "inventory_unavailable"),
     ] {
-        let desk = Desk::with(&[("BREAKER_FAILURES", "3")]).await;
-        desk.services.fault(Fault::any(operation, effect));
+        let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
+        app.services.fault(Fault::any(operation, effect));
         for id in ["r1", "r2"] {
-            desk.hold(id);
-            let ran = desk.run(sqs([(id, approved(id))])).await;
+            app.hold(id);
+            let ran = app.run(sqs([(id, approved(id))])).await;
             assert_eq!(ran.line(id)["reason_code"], code);
         }
     }
@@ -153,18 +153,18 @@ async fn a_breaker_that_turns_a_record_away_is_its_services_unavailability() {
 
 #[tokio::test]
 async fn only_the_delivery_after_which_sqs_moves_the_message_is_counted() {
-    let desk = Desk::with(&[("MAX_RETRIES", "3"), ("BREAKER_FAILURES", "0")]).await;
-    ["good", "busy"].into_iter().for_each(|id| desk.hold(id));
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    let app = TestApp::with(&[("MAX_RETRIES", "3"), ("BREAKER_FAILURES", "0")]).await;
+    ["good", "busy"].into_iter().for_each(|id| app.hold(id));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
     // The fourth comes only where the queue allows more than the worker knows of.
     for (receives, is_last, counted) in [(1, false, 0.0), (2, false, 0.0), (3, true, 1.0), (4, true, 0.0)] {
         let mut event =
             sqs([("good", expired("good")), ("busy", expired("busy")), ("bad", json!("no JSON"))]);
         receive_count(&mut event, receives);
 
-        let ran = desk.run(event).await;
+        let ran = app.run(event).await;
 
-        let sent = sent(&desk).await;
+        let sent = sent(&app).await;
         let count = |event_type, reason| {
             sent.sum("worker_dead_letters_total", &[("type", event_type), ("reason", reason)])
         };

@@ -3,24 +3,24 @@
 use std::time::{Duration, SystemTime};
 
 use reservation_worker::event::EventType;
-use reservation_worker::telemetry::metrics::Moment;
+use reservation_worker::telemetry::metrics::ClockReading;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::values::record;
 use super::{Sent, receive_count, sent};
-use crate::desk::{Desk, expired, sqs};
+use crate::test_app::{TestApp, expired, sqs};
 
-fn later(now: Moment, seconds: u64) -> Moment {
+fn later(now: ClockReading, seconds: u64) -> ClockReading {
     let time = Duration::from_secs(seconds);
-    Moment { instant: now.instant + time, time: now.time + time }
+    ClockReading { instant: now.instant + time, time: now.time + time }
 }
 
 /// An invocation of one record that is done.
-async fn invoke(desk: &Desk) {
-    desk.hold_if_new("r1");
-    assert_eq!(desk.run(sqs([("m1", expired("r1"))])).await.returned(), [""; 0]);
+async fn invoke(app: &TestApp) {
+    app.hold_if_new("r1");
+    assert_eq!(app.run(sqs([("m1", expired("r1"))])).await.returned(), [""; 0]);
 }
 
 fn lines(log: &str) -> Vec<Value> {
@@ -29,38 +29,38 @@ fn lines(log: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_first_invocation_sends_at_once_and_then_one_in_ten_seconds() {
-    let desk = Desk::new().await;
-    let start = Moment::now();
+    let app = TestApp::new().await;
+    let start = ClockReading::now();
     for (seconds, calls) in [(0, 1), (1, 1), (9, 1), (10, 2), (11, 2), (20, 3)] {
-        invoke(&desk).await;
-        assert_eq!(desk.after_response(later(start, seconds)).await, "");
-        assert_eq!(desk.services.cloudwatch().calls(), calls, "after {seconds} s");
+        invoke(&app).await;
+        assert_eq!(app.after_response(later(start, seconds)).await, "");
+        assert_eq!(app.services.cloudwatch().calls(), calls, "after {seconds} s");
     }
-    let sent = Sent::of(desk.services.cloudwatch().take());
+    let sent = Sent::of(app.services.cloudwatch().take());
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 6.0);
 }
 
 #[tokio::test]
 async fn what_an_alarm_waits_for_goes_within_a_second() {
-    let desk = Desk::with(&[("BREAKER_FAILURES", "3")]).await;
-    let start = Moment::now();
-    invoke(&desk).await;
-    desk.after_response(start).await;
+    let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
+    let start = ClockReading::now();
+    invoke(&app).await;
+    app.after_response(start).await;
     let mut dead = sqs([("m", json!("no JSON"))]);
     receive_count(&mut dead, 5);
-    desk.run(dead).await;
-    desk.after_response(start).await;
-    assert_eq!(desk.services.cloudwatch().calls(), 1);
-    desk.after_response(later(start, 1)).await;
-    assert_eq!(desk.services.cloudwatch().calls(), 2, "a dead letter");
+    app.run(dead).await;
+    app.after_response(start).await;
+    assert_eq!(app.services.cloudwatch().calls(), 1);
+    app.after_response(later(start, 1)).await;
+    assert_eq!(app.services.cloudwatch().calls(), 2, "a dead letter");
 
-    desk.hold("r2");
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
-    desk.run(sqs([("m2", expired("r2"))])).await;
-    desk.after_response(later(start, 2)).await;
-    assert_eq!(desk.services.cloudwatch().calls(), 3, "an open breaker");
-    desk.after_response(later(start, 3)).await;
-    assert_eq!(desk.services.cloudwatch().calls(), 3, "nothing to send");
+    app.hold("r2");
+    app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
+    app.run(sqs([("m2", expired("r2"))])).await;
+    app.after_response(later(start, 2)).await;
+    assert_eq!(app.services.cloudwatch().calls(), 3, "an open breaker");
+    app.after_response(later(start, 3)).await;
+    assert_eq!(app.services.cloudwatch().calls(), 3, "nothing to send");
 }
 
 #[tokio::test]
@@ -70,9 +70,9 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
         (Answer::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
         (Answer::Fails(403, "AccessDenied"), "AccessDenied"),
     ] {
-        let desk = Desk::new().await;
-        desk.services.cloudwatch().answer(answer);
-        let start = Moment::now();
+        let app = TestApp::new().await;
+        app.services.cloudwatch().answer(answer);
+        let start = ClockReading::now();
         let mut log = String::new();
         let steps = [
             (0, 1),
@@ -88,48 +88,48 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
             (190, 6),
         ];
         for (seconds, calls) in steps {
-            invoke(&desk).await;
-            log += &desk.after_response(later(start, seconds)).await;
-            assert_eq!(desk.services.cloudwatch().calls(), calls, "{reason} after {seconds} s");
+            invoke(&app).await;
+            log += &app.after_response(later(start, seconds)).await;
+            assert_eq!(app.services.cloudwatch().calls(), calls, "{reason} after {seconds} s");
         }
         let told = lines(&log);
         assert_eq!(told.len(), 1, "{log}");
         assert_eq!((&told[0]["level"], &told[0]["reason"]), (&json!("WARN"), &json!(reason)));
 
-        desk.services.cloudwatch().answer(Answer::Normal);
-        desk.after_response(later(start, 250)).await;
-        let sent = Sent::of(desk.services.cloudwatch().take());
+        app.services.cloudwatch().answer(Answer::Normal);
+        app.after_response(later(start, 250)).await;
+        let sent = Sent::of(app.services.cloudwatch().take());
         assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 11.0, "{reason}");
     }
 }
 
 #[tokio::test]
 async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
-    let desk = Desk::new().await;
-    desk.services.cloudwatch().answer(Answer::Fails(400, "InvalidParameterValueException"));
-    invoke(&desk).await;
-    let start = Moment::now();
-    let log = desk.after_response(start).await;
+    let app = TestApp::new().await;
+    app.services.cloudwatch().answer(Answer::Fails(400, "InvalidParameterValueException"));
+    invoke(&app).await;
+    let start = ClockReading::now();
+    let log = app.after_response(start).await;
     let told = lines(&log);
     assert_eq!((told.len(), &told[0]["level"]), (1, &json!("ERROR")), "{log}");
-    desk.services.cloudwatch().answer(Answer::Normal);
-    invoke(&desk).await;
-    desk.after_response(later(start, 10)).await;
-    let sent = Sent::of(desk.services.cloudwatch().take());
+    app.services.cloudwatch().answer(Answer::Normal);
+    invoke(&app).await;
+    app.after_response(later(start, 10)).await;
+    let sent = Sent::of(app.services.cloudwatch().take());
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 1.0);
 }
 
 #[tokio::test]
 async fn what_was_taken_without_an_answer_is_sent_again() {
     for (answer, times) in [(Answer::Hang, 1.0), (Answer::HangWhenTaken, 2.0)] {
-        let desk = Desk::new().await;
-        desk.metrics().batch_begun(3);
-        desk.services.cloudwatch().answer(answer);
-        let log = desk.after_response(Moment::now()).await;
+        let app = TestApp::new().await;
+        app.metrics().batch_begun(3);
+        app.services.cloudwatch().answer(answer);
+        let log = app.after_response(ClockReading::now()).await;
         let told = lines(&log);
         assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
-        desk.services.cloudwatch().answer(Answer::Normal);
-        assert_eq!(sent(&desk).await.count("worker_batch_size", &[]), times);
+        app.services.cloudwatch().answer(Answer::Normal);
+        assert_eq!(sent(&app).await.count("worker_batch_size", &[]), times);
     }
 }
 
@@ -144,34 +144,34 @@ fn batches(sent: &Sent, from: SystemTime) -> Vec<(u64, Vec<f64>)> {
 
 /// Of a period that is too large for one call, the first call is taken and the second is not; so many
 /// records end meanwhile, and one afterwards.
-async fn sent_in_part(desk: &Desk, records: usize, start: Moment, meanwhile: usize) {
-    desk.metrics().invocation_begun(false, start.time);
-    desk.metrics().batch_begun(records);
+async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwhile: usize) {
+    app.metrics().invocation_begun(false, start.time);
+    app.metrics().batch_begun(records);
     for number in 0..records {
         let share = (number / 4) as f64 / (records / 4) as f64;
         let event_type = EventType::ALL[number % EventType::ALL.len()];
         let took = Duration::from_secs_f64(10_f64.powf(share * 6.0 - 3.0));
-        desk.metrics().record_ended(record(event_type, took));
+        app.metrics().record_ended(record(event_type, took));
     }
-    desk.services.cloudwatch().answer(Answer::Throttled(1));
-    let end = || desk.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
+    app.services.cloudwatch().answer(Answer::Throttled(1));
+    let end = || app.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
     let meanwhile = async { (0..meanwhile).for_each(|_| end()) };
-    let (log, ()) = tokio::join!(desk.after_response(start), meanwhile);
+    let (log, ()) = tokio::join!(app.after_response(start), meanwhile);
     assert!(log.contains("ThrottlingException"), "{log}");
-    assert_eq!(desk.services.cloudwatch().calls(), 2);
+    assert_eq!(app.services.cloudwatch().calls(), 2);
     end();
 }
 
 #[tokio::test]
 async fn what_was_answered_is_not_sent_again() {
     for meanwhile in [0, 1] {
-        let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
-        sent_in_part(&desk, all, start, meanwhile).await;
-        desk.metrics().batch_begun(1);
-        desk.services.cloudwatch().answer(Answer::Normal);
-        desk.after_response(later(start, 10)).await;
+        let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
+        sent_in_part(&app, all, start, meanwhile).await;
+        app.metrics().batch_begun(1);
+        app.services.cloudwatch().answer(Answer::Normal);
+        app.after_response(later(start, 10)).await;
 
-        let sent = Sent::of(desk.services.cloudwatch().take());
+        let sent = Sent::of(app.services.cloudwatch().take());
         let ended = (all + meanwhile + 1) as f64;
         assert_eq!(sent.count("worker_latency_seconds", &[]), ended);
         assert_eq!(sent.count("worker_event_age_seconds", &[]), ended);
@@ -182,19 +182,19 @@ async fn what_was_answered_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_nothing_in() {
-    let (desk, all, start) = (Desk::new().await, 60_000, Moment::now());
-    sent_in_part(&desk, all, start, 1).await;
+    let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
+    sent_in_part(&app, all, start, 1).await;
     for minute in 1..=10 {
         let now = later(start, 60 * minute);
-        desk.metrics().invocation_begun(false, now.time);
-        desk.metrics().batch_begun(minute as usize);
-        desk.services.cloudwatch().answer(Answer::Fails(500, "InternalServiceFault"));
-        desk.after_response(now).await;
+        app.metrics().invocation_begun(false, now.time);
+        app.metrics().batch_begun(minute as usize);
+        app.services.cloudwatch().answer(Answer::Fails(500, "InternalServiceFault"));
+        app.after_response(now).await;
     }
-    desk.services.cloudwatch().answer(Answer::Normal);
-    desk.after_response(later(start, 660)).await;
+    app.services.cloudwatch().answer(Answer::Normal);
+    app.after_response(later(start, 660)).await;
 
-    let sent = Sent::of(desk.services.cloudwatch().take());
+    let sent = Sent::of(app.services.cloudwatch().take());
     assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64 + 2.0);
     // With what had ended in the first minute after it was sent.
     let merged = (1..=7).map(f64::from).collect();
@@ -204,13 +204,13 @@ async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_no
 
 #[tokio::test]
 async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     let now = SystemTime::now();
     for minute in 0..60 {
-        desk.metrics().invocation_begun(false, now - Duration::from_secs(3_600 - 60 * minute));
-        desk.metrics().batch_begun(minute as usize + 1);
+        app.metrics().invocation_begun(false, now - Duration::from_secs(3_600 - 60 * minute));
+        app.metrics().batch_begun(minute as usize + 1);
     }
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
     let merged = (1..=56).map(f64::from).collect();
     let kept = [(0, merged), (56, vec![57.0]), (57, vec![58.0]), (58, vec![59.0]), (59, vec![60.0])];
     assert_eq!(batches(&sent, now - Duration::from_secs(3_600)), kept);
@@ -218,27 +218,27 @@ async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() 
 
 #[tokio::test]
 async fn with_no_sink_nothing_is_sent_or_written() {
-    let desk = Desk::with(&[("METRICS_SINK", "none")]).await;
-    invoke(&desk).await;
-    assert_eq!(desk.after_response(Moment::now()).await, "");
-    desk.shutdown().await;
-    assert_eq!((desk.services.cloudwatch().calls(), desk.emf().text()), (0, String::new()));
+    let app = TestApp::with(&[("METRICS_SINK", "none")]).await;
+    invoke(&app).await;
+    assert_eq!(app.after_response(ClockReading::now()).await, "");
+    app.shutdown().await;
+    assert_eq!((app.services.cloudwatch().calls(), app.emf().text()), (0, String::new()));
 }
 
 #[tokio::test]
 async fn what_is_recorded_while_a_call_hangs_is_sent_after_it_with_its_minute() {
     for (minutes, kept) in [(0, vec![(0, vec![1.0, 2.0])]), (1, vec![(0, vec![1.0]), (1, vec![2.0])])] {
-        let (desk, start) = (Desk::new().await, Moment::now());
-        desk.metrics().invocation_begun(false, start.time);
-        desk.metrics().batch_begun(1);
-        desk.services.cloudwatch().answer(Answer::Hang);
+        let (app, start) = (TestApp::new().await, ClockReading::now());
+        app.metrics().invocation_begun(false, start.time);
+        app.metrics().batch_begun(1);
+        app.services.cloudwatch().answer(Answer::Hang);
         let meanwhile = async {
-            desk.metrics().invocation_begun(false, later(start, 60 * minutes).time);
-            desk.metrics().batch_begun(2);
+            app.metrics().invocation_begun(false, later(start, 60 * minutes).time);
+            app.metrics().batch_begun(2);
         };
-        tokio::join!(desk.after_response(start), meanwhile);
-        desk.services.cloudwatch().answer(Answer::Normal);
-        desk.after_response(later(start, 60)).await;
-        assert_eq!(batches(&Sent::of(desk.services.cloudwatch().take()), start.time), kept);
+        tokio::join!(app.after_response(start), meanwhile);
+        app.services.cloudwatch().answer(Answer::Normal);
+        app.after_response(later(start, 60)).await;
+        assert_eq!(batches(&Sent::of(app.services.cloudwatch().take()), start.time), kept);
     }
 }

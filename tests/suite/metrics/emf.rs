@@ -3,24 +3,24 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reservation_worker::telemetry::metrics::Moment;
+use reservation_worker::telemetry::metrics::ClockReading;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, expired, sqs};
 use crate::logs::assert_rfc_3339;
+use crate::test_app::{TestApp, expired, sqs};
 
 /// Bytes of a log event that every reader of the log takes whole.
 const LARGEST: usize = 256 * 1_024;
 
-async fn lines_of(desk: &Desk, records: usize) -> Vec<Value> {
-    let before = desk.emf().lines().len();
+async fn lines_of(app: &TestApp, records: usize) -> Vec<Value> {
+    let before = app.emf().lines().len();
     let ids: Vec<_> = (0..records).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| desk.hold_if_new(id));
-    desk.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
-    assert_eq!(desk.after_response(Moment::now()).await, "");
-    let text = desk.emf().text();
+    ids.iter().for_each(|id| app.hold_if_new(id));
+    app.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
+    assert_eq!(app.after_response(ClockReading::now()).await, "");
+    let text = app.emf().text();
     assert!(text.lines().all(|line| line.len() < LARGEST));
-    desk.emf().lines().split_off(before)
+    app.emf().lines().split_off(before)
 }
 
 /// The specification's rules for a line, and Lambda's.
@@ -64,9 +64,9 @@ fn values<'a>(lines: &'a [Value], name: &str, dimensions: &[(&str, &str)]) -> Ve
 
 #[tokio::test]
 async fn each_invocation_writes_one_line_for_each_set_of_dimensions() {
-    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
+    let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
     for _ in 0..2 {
-        let lines = lines_of(&desk, 3).await;
+        let lines = lines_of(&app, 3).await;
         lines.iter().for_each(check);
         let distinct: BTreeSet<_> = lines
             .iter()
@@ -85,13 +85,13 @@ async fn each_invocation_writes_one_line_for_each_set_of_dimensions() {
         assert_eq!(values(&lines, "worker_latency_seconds", &[("type", "reservation.expired")]).len(), 3);
         assert_eq!(values(&lines, "worker_latency_seconds", &[]).len(), 3);
     }
-    assert_eq!(desk.services.cloudwatch().calls(), 0);
+    assert_eq!(app.services.cloudwatch().calls(), 0);
 }
 
 #[tokio::test]
 async fn what_does_not_fit_into_one_line_goes_into_more() {
-    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
-    let lines = lines_of(&desk, 250).await;
+    let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
+    let lines = lines_of(&app, 250).await;
     lines.iter().for_each(check);
     assert_eq!(values(&lines, "worker_latency_seconds", &[]).len(), 250);
     assert_eq!(values(&lines, "worker_latency_seconds", &[("type", "reservation.expired")]).len(), 250);
@@ -111,8 +111,8 @@ async fn the_level_is_one_that_lambdas_filter_lets_through_whatever_we_log_ourse
         ("", "FATAL", "FATAL"),
     ] {
         let variables = [("METRICS_SINK", "emf"), ("LOG_LEVEL", ours), ("AWS_LAMBDA_LOG_LEVEL", lambdas)];
-        let desk = Desk::with(&variables).await;
-        for line in lines_of(&desk, 1).await {
+        let app = TestApp::with(&variables).await;
+        for line in lines_of(&app, 1).await {
             check(&line);
             assert_eq!(line["level"], level);
         }
@@ -121,9 +121,9 @@ async fn the_level_is_one_that_lambdas_filter_lets_through_whatever_we_log_ourse
 
 #[tokio::test]
 async fn the_time_is_that_of_the_invocation() {
-    let desk = Desk::with(&[("METRICS_SINK", "emf")]).await;
+    let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    let lines = lines_of(&desk, 1).await;
+    let lines = lines_of(&app, 1).await;
     let timestamp = lines[0]["_aws"]["Timestamp"].as_i64().unwrap();
     assert!(timestamp >= before && timestamp - before < 600_000, "{timestamp}");
 }

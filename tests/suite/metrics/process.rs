@@ -10,8 +10,8 @@ use reservation_worker_local::runtime_api::Function;
 use serde_json::{Value, json};
 
 use super::Sent;
-use crate::desk::{expired, sqs};
 use crate::release;
+use crate::test_app::{expired, sqs};
 
 const LONG: Duration = Duration::from_secs(60);
 

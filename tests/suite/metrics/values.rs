@@ -5,10 +5,10 @@ use std::time::Duration;
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::Label;
 use reservation_worker::telemetry::call::{CallOutcome, Service};
-use reservation_worker::telemetry::metrics::{Moment, RecordEnded};
+use reservation_worker::telemetry::metrics::{ClockReading, RecordEnded};
 
 use super::{Sent, sent};
-use crate::desk::Desk;
+use crate::test_app::TestApp;
 
 pub fn record(event_type: EventType, worked: Duration) -> RecordEnded {
     let event_type = Some(event_type);
@@ -36,17 +36,17 @@ fn percentile(sorted: &[(f64, f64)], part: f64) -> f64 {
 
 #[tokio::test]
 async fn percentiles_of_10_000_latencies_survive() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     // From 1 ms to 10 s, as many in each decade.
     let mut latencies: Vec<_> = (0..10_000).map(|_| 10_f64.powf(fastrand::f64() * 4.0 - 3.0)).collect();
-    desk.metrics().batch_begun(latencies.len());
+    app.metrics().batch_begun(latencies.len());
     for latency in &latencies {
-        desk.metrics().record_ended(record(EventType::PaymentApproved, Duration::from_secs_f64(*latency)));
+        app.metrics().record_ended(record(EventType::PaymentApproved, Duration::from_secs_f64(*latency)));
     }
     latencies.sort_by(f64::total_cmp);
     let latencies: Vec<_> = latencies.into_iter().map(|latency| (latency, 1.0)).collect();
 
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
 
     for dimensions in [&[][..], &[("type", "payment.approved")]] {
         let arrived = sent.values("worker_latency_seconds", dimensions);
@@ -60,29 +60,29 @@ async fn percentiles_of_10_000_latencies_survive() {
 
 #[tokio::test]
 async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
-    let desk = Desk::new().await;
-    desk.metrics().batch_begun(10_000);
+    let app = TestApp::new().await;
+    app.metrics().batch_begun(10_000);
     let mut values = 0.0;
     for micros in (1_000..1_000_000).step_by(250).chain((1_000_000..10_000_000).step_by(25_000)) {
         let worked = Duration::from_micros(micros);
         for event_type in EventType::ALL {
             for outcome in Label::ALL {
-                desk.metrics().record_ended(RecordEnded { outcome, ..record(event_type, worked) });
+                app.metrics().record_ended(RecordEnded { outcome, ..record(event_type, worked) });
             }
         }
         for (service, outcome) in
             Service::ALL.into_iter().flat_map(|service| CallOutcome::ALL.map(|outcome| (service, outcome)))
         {
-            desk.metrics().call_ended(service, outcome, worked);
+            app.metrics().call_ended(service, outcome, worked);
         }
         values += 28.0;
     }
 
-    assert_eq!(desk.after_response(Moment::now()).await, "");
+    assert_eq!(app.after_response(ClockReading::now()).await, "");
 
     // It would have refused any that is too large: bytes, data, or values of a datum.
-    let puts = desk.services.cloudwatch().take();
-    assert_eq!(desk.services.cloudwatch().calls(), puts.len());
+    let puts = app.services.cloudwatch().take();
+    assert_eq!(app.services.cloudwatch().calls(), puts.len());
     assert!(puts.len() > 1);
     assert!(puts.iter().all(|put| put.sent * 2 < put.size), "compressed");
     let largest = puts.iter().map(|put| put.size).max().unwrap();
@@ -94,11 +94,11 @@ async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
 
 #[tokio::test]
 async fn the_same_value_goes_once_with_its_count() {
-    let desk = Desk::new().await;
+    let app = TestApp::new().await;
     for micros in [1_234_000, 1_234_999, 1_233_501, 2_000_000] {
-        desk.metrics().record_ended(record(EventType::PaymentFailed, Duration::from_micros(micros)));
+        app.metrics().record_ended(record(EventType::PaymentFailed, Duration::from_micros(micros)));
     }
-    let sent = sent(&desk).await;
+    let sent = sent(&app).await;
     assert_eq!(sent.values("worker_latency_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);
     assert_eq!(sent.values("worker_event_age_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);
 }

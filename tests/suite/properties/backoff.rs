@@ -14,7 +14,7 @@ use reservation_worker::visibility::Visibility;
 use reservation_worker_local::Services;
 use tokio::sync::OnceCell;
 
-use crate::desk::{config, sqs_client};
+use crate::test_app::{config, sqs_client};
 
 const LONGEST: f64 = 12.0 * 3_600.0 - 15.0 * 60.0;
 

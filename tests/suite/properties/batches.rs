@@ -16,8 +16,8 @@ use tracing::{Level, Span, error_span};
 
 use super::bodies::event as any_event;
 use super::json;
-use crate::desk::{Ran, context, record, run};
 use crate::fuzz::{self, event::shapes};
+use crate::test_app::{BatchRun, context, record, run};
 
 /// The body is a lane and the number of an outcome.
 struct Scripted;
@@ -65,7 +65,7 @@ impl Job for Work {
 
 const RETURNED: std::ops::RangeInclusive<usize> = 3..=6;
 
-fn run_batch(event: Value) -> Ran {
+fn run_batch(event: Value) -> BatchRun {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let variables = |name: &str| match name {

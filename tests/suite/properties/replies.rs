@@ -1,7 +1,7 @@
 //! Replies: every one means something, and none is taken for a success that is not.
 
 use proptest::prelude::*;
-use reservation_worker::fault::{Fault, Faulty};
+use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::inventory::judge;
 use reservation_worker::inventory::proto::common::v1::Error;
 use reservation_worker::inventory::proto::reservation::v1::{CommitReservationResponse, ReleaseHoldResponse};
@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::Status;
 
 use super::json;
-use crate::desk::{Desk, approved, sqs};
+use crate::test_app::{TestApp, approved, sqs};
 
 /// Status, code if the body is an error with one, body.
 fn refusal() -> impl Strategy<Value = (u16, Option<String>, String)> {
@@ -88,19 +88,19 @@ proptest! {
     #[test]
     fn a_reply_of_the_reservation_api_means_what_the_contract_says(refusals in prop::collection::vec(refusal(), 20)) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let desk = Desk::with(&[("BREAKER_FAILURES", "0")]).await;
+            let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
             let names: Vec<_> = (0..refusals.len()).map(|place| format!("r-{place}")).collect();
             for (name, (status, _, body)) in names.iter().zip(&refusals) {
-                desk.hold(name);
+                app.hold(name);
                 let (status, body) = (*status, body.clone());
                 let effect = Effect::HttpBody { status, content_type: "application/json".to_owned(), body };
-                desk.services.fault(Asked::on(Operation::UpdateStatus, name, effect));
+                app.services.fault(Asked::on(Operation::UpdateStatus, name, effect));
             }
-            let ran = desk.run(sqs(names.iter().map(|name| (name.as_str(), approved(name))))).await;
+            let ran = app.run(sqs(names.iter().map(|name| (name.as_str(), approved(name))))).await;
             for (name, (status, code, body)) in names.iter().zip(&refusals) {
                 let expected = means(*status, code.as_deref());
                 prop_assert_eq!(ran.outcome(name), expected, "{} {}", status, body);
-                let sold = desk.services.calls_for(name).iter().any(|call| call.operation == Operation::CommitReservation);
+                let sold = app.services.calls_for(name).iter().any(|call| call.operation == Operation::CommitReservation);
                 prop_assert_eq!(sold, expected == "success", "{} {}", status, body);
             }
             Ok(())

@@ -3,8 +3,8 @@
 use reservation_worker_local::{Effect, Fault, SeatState, Service, Status};
 
 use super::{Transient, rows};
-use crate::desk::sqs;
 use crate::table::{Kind, PATCH, Row, check, operations, patient};
+use crate::test_app::sqs;
 
 #[tokio::test]
 async fn no_reply_in_time_is_tried_three_times_and_comes_again() {
@@ -23,24 +23,24 @@ async fn a_reset_connection_is_tried_three_times_and_comes_again() {
 
 #[tokio::test]
 async fn a_stopped_inventory_comes_again_with_the_status_settled() {
-    let desk = patient(&[]).await;
-    desk.services.stop(Service::Inventory).await;
+    let app = patient(&[]).await;
+    app.services.stop(Service::Inventory).await;
     let rows =
         Kind::ALL.map(|kind| Row::new(kind, "stopped").gives("retried", [PATCH]).because("inventory: "));
-    check(&desk, rows).await;
+    check(&app, rows).await;
     for (number, kind) in Kind::ALL.into_iter().enumerate() {
         let id = format!("row-{number}");
-        assert_eq!(desk.services.reservation(&id).unwrap().status, kind.target());
-        assert_eq!(desk.services.seat_state(&id), Some(SeatState::Hold));
+        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target());
+        assert_eq!(app.services.seat_state(&id), Some(SeatState::Hold));
     }
 }
 
 #[tokio::test]
 async fn the_reason_says_why_the_inventory_cannot_be_reached() {
-    let desk = patient(&[]).await;
-    desk.services.stop(Service::Inventory).await;
+    let app = patient(&[]).await;
+    app.services.stop(Service::Inventory).await;
     let row = Row::new(Kind::Approved, "stopped").gives("retried", [PATCH]);
-    check(&desk, [row.because("refused")]).await;
+    check(&app, [row.because("refused")]).await;
     let row = Row::new(Kind::Approved, "reset").fault(Kind::Approved.seat_call(), Effect::Reset);
     let calls = [vec![PATCH], vec![Kind::Approved.seat_call(); 3]].concat();
     check(&patient(&[]).await, [row.gives("retried", calls).because("reset")]).await;
@@ -59,25 +59,25 @@ async fn a_transient_fault_among_three_tries_costs_nothing_and_each_try_is_the_s
     ];
     for effect in faults {
         for struck in [1, 2] {
-            let desk = patient(&[]).await;
+            let app = patient(&[]).await;
             for kind in Kind::ALL {
                 let id = format!("{kind:?}");
-                desk.hold(&id);
+                app.hold(&id);
                 let fault = Fault::on(kind.seat_call(), &id, effect.clone()).times(struck);
-                desk.services.fault(fault);
+                app.services.fault(fault);
 
-                let ran = desk.run(sqs([("m-1", kind.event(&id))])).await;
+                let ran = app.run(sqs([("m-1", kind.event(&id))])).await;
 
                 assert_eq!(ran.outcome("m-1"), "success", "{kind:?} {effect:?} {struck}");
                 let tries = struck as usize + 1;
                 let expected = [vec![PATCH], vec![kind.seat_call(); tries]].concat();
-                assert_eq!(operations(&desk, &id), expected, "{effect:?}");
-                let calls = desk.services.calls_for(&id);
+                assert_eq!(operations(&app, &id), expected, "{effect:?}");
+                let calls = app.services.calls_for(&id);
                 for again in &calls[2..] {
                     assert_eq!(again.body, calls[1].body, "the idempotency key and all else");
                 }
-                assert_eq!(desk.services.seat_state(&id), Some(kind.seats()));
-                assert_eq!(desk.services.unused_faults(), 0);
+                assert_eq!(app.services.seat_state(&id), Some(kind.seats()));
+                assert_eq!(app.services.unused_faults(), 0);
             }
         }
     }
@@ -85,50 +85,50 @@ async fn a_transient_fault_among_three_tries_costs_nothing_and_each_try_is_the_s
 
 #[tokio::test]
 async fn no_reply_in_time_to_the_first_try_alone_costs_nothing() {
-    let desk = patient(&[("INVENTORY_TIMEOUT_MS", "1000")]).await;
+    let app = patient(&[("INVENTORY_TIMEOUT_MS", "1000")]).await;
     for kind in Kind::ALL {
-        desk.hold(&format!("{kind:?}"));
-        desk.services.fault(Fault::on(kind.seat_call(), &format!("{kind:?}"), Effect::Hang).times(1));
+        app.hold(&format!("{kind:?}"));
+        app.services.fault(Fault::on(kind.seat_call(), &format!("{kind:?}"), Effect::Hang).times(1));
     }
     let ids = Kind::ALL.map(|kind| (format!("{kind:?}"), kind));
-    let ran = desk.run(sqs(ids.iter().map(|(id, kind)| (id.as_str(), kind.event(id))))).await;
+    let ran = app.run(sqs(ids.iter().map(|(id, kind)| (id.as_str(), kind.event(id))))).await;
     for (id, kind) in &ids {
         assert_eq!(ran.outcome(id), "success");
         let seat_call = kind.seat_call();
-        assert_eq!(operations(&desk, id), [PATCH, seat_call, seat_call]);
+        assert_eq!(operations(&app, id), [PATCH, seat_call, seat_call]);
     }
 }
 
 #[tokio::test]
 async fn seats_that_were_sold_are_never_released() {
     for kind in [Kind::Expired, Kind::Failed] {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        let ran = desk.run(sqs([("m-1", Kind::Approved.event("r1"))])).await;
+        let app = patient(&[]).await;
+        app.hold("r1");
+        let ran = app.run(sqs([("m-1", Kind::Approved.event("r1"))])).await;
         assert_eq!(ran.outcome("m-1"), "success");
         // Somebody moved the reservation by hand: the inventory is the last to say no.
-        desk.services.set_reservation_status("r1", Status::Hold);
+        app.services.set_reservation_status("r1", Status::Hold);
 
-        let ran = desk.run(sqs([("m-2", kind.event("r1"))])).await;
+        let ran = app.run(sqs([("m-2", kind.event("r1"))])).await;
 
         assert_eq!(ran.outcome("m-2"), "failed");
         assert!(ran.reason("m-2").contains("FAILED_PRECONDITION"), "{}", ran.reason("m-2"));
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
     }
 }
 
 #[tokio::test]
 async fn a_commit_of_released_seats_is_for_a_person_to_look_at() {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
-    let ran = desk.run(sqs([("m-1", Kind::Expired.event("r1"))])).await;
+    let app = patient(&[]).await;
+    app.hold("r1");
+    let ran = app.run(sqs([("m-1", Kind::Expired.event("r1"))])).await;
     assert_eq!(ran.outcome("m-1"), "success");
-    desk.services.set_reservation_status("r1", Status::Hold);
+    app.services.set_reservation_status("r1", Status::Hold);
 
-    let ran = desk.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
+    let ran = app.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
 
     assert_eq!(ran.outcome("m-2"), "failed");
     assert!(ran.reason("m-2").contains("COMMIT_STATUS_FAILED_EXPIRED"), "{}", ran.reason("m-2"));
     assert_eq!(ran.returned(), ["m-2"]);
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Available));
+    assert_eq!(app.services.seat_state("r1"), Some(SeatState::Available));
 }

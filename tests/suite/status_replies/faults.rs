@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use reservation_worker_local::{Effect, Fault, Service, Services};
 
 use super::each_kind;
-use crate::desk::sqs;
 use crate::table::{Kind, PATCH, Row, check, operations, patient};
+use crate::test_app::sqs;
 
 #[tokio::test]
 async fn transient_statuses_are_tried_three_times_and_come_again() {
@@ -71,12 +71,12 @@ async fn any_other_4xx_fails_the_record_after_one_try() {
 #[tokio::test]
 async fn an_unknown_reservation_fails_the_record() {
     for kind in Kind::ALL {
-        let desk = patient(&[]).await;
-        let ran = desk.run(sqs([("m-1", kind.event("nobody"))])).await;
+        let app = patient(&[]).await;
+        let ran = app.run(sqs([("m-1", kind.event("nobody"))])).await;
         assert_eq!(ran.outcome("m-1"), "failed");
         assert_eq!(ran.reason("m-1"), "reservation API: 404 RESERVATION_NOT_FOUND");
         assert_eq!(ran.returned(), ["m-1"]);
-        assert_eq!(operations(&desk, "nobody"), [PATCH]);
+        assert_eq!(operations(&app, "nobody"), [PATCH]);
     }
 }
 
@@ -99,11 +99,11 @@ async fn redirects_are_never_followed() {
                 })
             })
     });
-    let desk = patient(&[]).await;
-    check(&desk, rows).await;
+    let app = patient(&[]).await;
+    check(&app, rows).await;
     assert!(listener.accept().is_err(), "somebody called");
     assert_eq!(other.calls(), []);
-    assert_eq!(desk.services.calls_for("other"), []);
+    assert_eq!(app.services.calls_for("other"), []);
 }
 
 #[tokio::test]
@@ -169,25 +169,25 @@ async fn a_reset_connection_is_tried_three_times_and_comes_again() {
 
 #[tokio::test]
 async fn a_refused_connection_comes_again() {
-    let desk = patient(&[]).await;
-    desk.services.stop(Service::ReservationApi).await;
+    let app = patient(&[]).await;
+    app.services.stop(Service::ReservationApi).await;
     let rows = each_kind(|kind| Row::new(kind, "stopped").gives("retried", []).because("refused"));
-    check(&desk, rows).await;
+    check(&app, rows).await;
 }
 
 #[tokio::test]
 async fn one_transient_fault_among_three_tries_costs_nothing() {
     for effect in [Effect::http(503), Effect::Reset, Effect::http(401)] {
-        let desk = patient(&[]).await;
+        let app = patient(&[]).await;
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             let (id, struck) = (format!("r{number}"), u32::try_from(number % 2).unwrap() + 1);
-            desk.hold(&id);
-            desk.services.fault(Fault::on(PATCH, &id, effect.clone()).times(struck));
-            let ran = desk.run(sqs([(id.as_str(), kind.event(&id))])).await;
+            app.hold(&id);
+            app.services.fault(Fault::on(PATCH, &id, effect.clone()).times(struck));
+            let ran = app.run(sqs([(id.as_str(), kind.event(&id))])).await;
             assert_eq!(ran.outcome(&id), "success", "{kind:?} {effect:?}");
             let tries = struck as usize + 1;
-            assert_eq!(operations(&desk, &id), [vec![PATCH; tries], vec![kind.seat_call()]].concat());
-            let calls = desk.services.calls_for(&id);
+            assert_eq!(operations(&app, &id), [vec![PATCH; tries], vec![kind.seat_call()]].concat());
+            let calls = app.services.calls_for(&id);
             for again in &calls[1..tries] {
                 assert_eq!(again.body, calls[0].body);
                 assert_eq!(again.headers["idempotency-key"], calls[0].headers["idempotency-key"]);

@@ -103,9 +103,9 @@ async fn a_redirected_read_is_never_followed() {
                 .because(status)
         })
     });
-    let desk = patient(&[]).await;
-    check(&desk, rows).await;
-    assert_eq!(desk.services.calls_for("other"), []);
+    let app = patient(&[]).await;
+    check(&app, rows).await;
+    assert_eq!(app.services.calls_for("other"), []);
 }
 
 #[tokio::test]

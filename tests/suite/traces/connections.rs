@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reservation_worker::telemetry::metrics::Moment;
+use reservation_worker::telemetry::metrics::ClockReading;
 use reservation_worker_local::trace_receivers::Collector;
 use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, watch};
 
 use super::{INVOCATIONS, LONG, run};
-use crate::desk::{Desk, expired, record};
+use crate::test_app::{TestApp, expired, record};
 
 /// How a connection ends whose other side is there no more.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +61,12 @@ async fn a_connection_that_has_gone_costs_no_span() {
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ];
-            let desk = Desk::with(&variables).await;
+            let app = TestApp::with(&variables).await;
             for number in 1..=3 {
                 let id = format!("m{number}");
-                desk.hold(&id);
-                run(&desk, vec![record(&id, expired(&id))], INVOCATIONS).await;
-                desk.flush(LONG).await;
+                app.hold(&id);
+                run(&app, vec![record(&id, expired(&id))], INVOCATIONS).await;
+                app.flush(LONG).await;
                 assert_eq!(collector.spans().len(), 4 * number, "{end:?} by {protocol}");
                 frozen.send_replace(());
             }
@@ -99,11 +99,11 @@ async fn messages_go_side_by_side() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
     ];
-    let desk = Desk::with(&variables).await;
+    let app = TestApp::with(&variables).await;
     let ids: Vec<_> = (0..1_365).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| desk.hold(id));
-    run(&desk, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
-    desk.flush(LONG).await;
+    ids.iter().for_each(|id| app.hold(id));
+    run(&app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+    app.flush(LONG).await;
     assert_eq!(collector.spans().len(), 4_096);
 }
 
@@ -111,10 +111,10 @@ async fn messages_go_side_by_side() {
 async fn without_time_nothing_is_lost() {
     for protocol in ["grpc", "http/protobuf"] {
         let traced = super::Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
-        traced.desk.hold("m1");
+        traced.app.hold("m1");
         for (within, sent) in [(LONG, 4), (Duration::ZERO, 4), (LONG, 12)] {
-            run(&traced.desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
-            traced.desk.flush(within).await;
+            run(&traced.app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+            traced.app.flush(within).await;
             assert_eq!(traced.collector.spans().len(), sent, "by {protocol}");
         }
     }
@@ -124,17 +124,17 @@ async fn without_time_nothing_is_lost() {
 #[tokio::test]
 async fn a_collector_that_did_not_answer_is_asked_again_after_30_s_by_either_clock() {
     let (listener, endpoint) = listen().await;
-    let desk = Desk::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
-    desk.hold("m1");
-    let (start, short) = (Moment::now(), Duration::from_millis(50));
-    let flush = async |now: Moment, within| {
-        run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
-        desk.flush_at(now, within).await;
+    let app = TestApp::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+    app.hold("m1");
+    let (start, short) = (ClockReading::now(), Duration::from_millis(50));
+    let flush = async |now: ClockReading, within| {
+        run(&app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+        app.flush_at(now, within).await;
     };
     flush(start, short).await;
     let collector = Collector::start().await.unwrap();
     let _frozen = pass_on(listener, &collector, End::Closed);
-    let after = |monotonic, wall| Moment {
+    let after = |monotonic, wall| ClockReading {
         instant: start.instant + Duration::from_secs(monotonic),
         time: start.time + Duration::from_secs(wall),
     };

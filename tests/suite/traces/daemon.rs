@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::{INVOCATIONS, LONG, W3C, run, traced, traceparent};
-use crate::desk::{Desk, expired, record};
+use crate::test_app::{TestApp, expired, record};
 
-async fn desk(daemon: &Daemon) -> Desk {
+async fn app(daemon: &Daemon) -> TestApp {
     let address = daemon.address().unwrap();
-    let desk = Desk::with(&[("AWS_XRAY_DAEMON_ADDRESS", address.as_str())]).await;
-    ["m1", "m2"].iter().for_each(|id| desk.hold(id));
-    desk
+    let app = TestApp::with(&[("AWS_XRAY_DAEMON_ADDRESS", address.as_str())]).await;
+    ["m1", "m2"].iter().for_each(|id| app.hold(id));
+    app
 }
 
-async fn sent(desk: &Desk, daemon: &Daemon, number: usize) -> Vec<Map<String, Value>> {
-    assert_eq!(desk.flush(LONG).await, "");
+async fn sent(app: &TestApp, daemon: &Daemon, number: usize) -> Vec<Map<String, Value>> {
+    assert_eq!(app.flush(LONG).await, "");
     let sent = documents(daemon, number).await;
     assert_eq!(daemon.documents().unwrap(), [Value::Null; 0]);
     sent
@@ -41,11 +41,11 @@ fn of_message<'a>(segments: &'a [Map<String, Value>], message_id: &str) -> &'a M
 #[tokio::test]
 async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(503)).times(1));
+    let app = app(&daemon).await;
+    app.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(503)).times(1));
     let records = vec![traced("m1", &traceparent(W3C, "01")), record("m2", expired("m2"))];
-    run(&desk, records, INVOCATIONS).await;
-    let segments = sent(&desk, &daemon, 8).await;
+    run(&app, records, INVOCATIONS).await;
+    let segments = sent(&app, &daemon, 8).await;
 
     let (produced, lambdas) = ("1-4bf92f35-77b34da6a3ce929d0e0e4736", "1-6af84039-c2029f7c3ddb565ad52f1ac6");
     let invocation = segments.iter().find(|segment| segment["parent_id"] == "bdf943552fd52cd3").unwrap();
@@ -66,7 +66,7 @@ async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas(
             assert!(call["end_time"].as_f64() >= call["start_time"].as_f64());
             assert!(!call.contains_key("sql"), "a service is no database: {call:?}");
         }
-        let sent = desk.services.calls_for(message_id);
+        let sent = app.services.calls_for(message_id);
         let id = |traceparent: &str| traceparent[36..52].to_owned();
         for call in &sent {
             let span_id = id(&call.headers["traceparent"]);
@@ -96,10 +96,10 @@ async fn each_record_and_call_is_a_subsegment_in_its_producers_trace_or_lambdas(
 #[tokio::test]
 async fn a_record_says_why_it_failed() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
-    desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(422)));
-    run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
-    let segments = sent(&desk, &daemon, 3).await;
+    let app = app(&daemon).await;
+    app.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(422)));
+    run(&app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    let segments = sent(&app, &daemon, 3).await;
     let failed = of_message(&segments, "m1");
     assert_eq!(failed["fault"], true);
     let exception = &failed["cause"]["exceptions"][0];
@@ -113,13 +113,13 @@ async fn a_record_says_why_it_failed() {
 #[tokio::test]
 async fn a_call_that_failed_says_whose_fault_it_is() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
+    let app = app(&daemon).await;
     for (status, fault, error, throttle) in
         [(422, false, true, false), (429, false, true, true), (500, true, false, false)]
     {
-        desk.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(status)).times(1));
-        run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
-        desk.flush(LONG).await;
+        app.services.fault(Fault::on(Operation::UpdateStatus, "m1", Effect::http(status)).times(1));
+        run(&app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+        app.flush(LONG).await;
         let is_the_call = |segment: &Map<String, Value>| {
             segment.get("http").is_some_and(|http| http["response"]["status"] == status)
         };
@@ -137,9 +137,9 @@ async fn a_call_that_failed_says_whose_fault_it_is() {
 #[tokio::test]
 async fn an_invocation_without_a_trace_of_lambdas_is_a_segment() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
-    run(&desk, vec![record("m1", expired("m1"))], "").await;
-    let segments = sent(&desk, &daemon, 4).await;
+    let app = app(&daemon).await;
+    run(&app, vec![record("m1", expired("m1"))], "").await;
+    let segments = sent(&app, &daemon, 4).await;
     let (alone, below): (Vec<_>, Vec<_>) =
         segments.iter().partition(|segment| !segment.contains_key("parent_id"));
     let [invocation] = alone[..] else { panic!("{segments:#?}") };
@@ -153,10 +153,10 @@ async fn an_invocation_without_a_trace_of_lambdas_is_a_segment() {
 #[tokio::test]
 async fn a_record_is_one_document_with_its_calls_in_order() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
+    let app = app(&daemon).await;
     let records = ["m1", "m2"].map(|id| traced(id, &traceparent(W3C, "01")));
-    run(&desk, records.into(), INVOCATIONS).await;
-    desk.flush(LONG).await;
+    run(&app, records.into(), INVOCATIONS).await;
+    app.flush(LONG).await;
     let mut documents = Vec::new();
     for _ in 0..3 {
         documents.push(timeout(LONG, daemon.document()).await.unwrap().unwrap());
@@ -181,11 +181,11 @@ async fn a_record_is_one_document_with_its_calls_in_order() {
 #[tokio::test]
 async fn of_a_record_whose_producer_does_not_sample_there_is_nothing() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
+    let app = app(&daemon).await;
     let records = vec![traced("m1", &traceparent(W3C, "00")), record("m2", expired("m2"))];
-    let ran = run(&desk, records, INVOCATIONS).await;
+    let ran = run(&app, records, INVOCATIONS).await;
     assert_eq!(ran.line("m1")["trace_id"], W3C);
-    let segments = sent(&desk, &daemon, 4).await;
+    let segments = sent(&app, &daemon, 4).await;
     assert!(segments.iter().all(|segment| !json!(segment).to_string().contains("4bf92f35")), "{segments:#?}");
     of_message(&segments, "m2");
 }
@@ -194,12 +194,12 @@ async fn of_a_record_whose_producer_does_not_sample_there_is_nothing() {
 async fn the_daemon_is_sent_nothing_when_there_is_a_collector() {
     let (daemon, collector) = (Daemon::start().await.unwrap(), super::Traced::start(&[]).await);
     let (address, endpoint) = (daemon.address().unwrap(), collector.collector.endpoint());
-    let desk =
-        Desk::with(&[("AWS_XRAY_DAEMON_ADDRESS", &address), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)])
+    let app =
+        TestApp::with(&[("AWS_XRAY_DAEMON_ADDRESS", &address), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)])
             .await;
-    desk.hold("m1");
-    run(&desk, vec![record("m1", expired("m1"))], INVOCATIONS).await;
-    desk.flush(LONG).await;
+    app.hold("m1");
+    run(&app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    app.flush(LONG).await;
     assert_eq!(collector.collector.spans().len(), 4);
     assert_eq!(daemon.documents().unwrap(), [Value::Null; 0]);
 }
@@ -208,11 +208,11 @@ async fn the_daemon_is_sent_nothing_when_there_is_a_collector() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_batch_of_one_trace_arrives_whole() {
     let daemon = Daemon::start().await.unwrap();
-    let desk = desk(&daemon).await;
+    let app = app(&daemon).await;
     let ids: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| desk.hold(id));
-    run(&desk, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+    ids.iter().for_each(|id| app.hold(id));
+    run(&app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
     let reading = tokio::spawn(async move { documents(&daemon, 301).await });
-    desk.flush(LONG).await;
+    app.flush(LONG).await;
     assert_eq!(reading.await.unwrap().len(), 301);
 }

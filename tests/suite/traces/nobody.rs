@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use super::{INVOCATIONS, LONG, run};
-use crate::desk::{Desk, Ran, expired, record};
+use crate::test_app::{BatchRun, TestApp, expired, record};
 
-async fn invoke(desk: &Desk) -> Ran {
-    run(desk, vec![record("m1", expired("m1"))], INVOCATIONS).await
+async fn invoke(app: &TestApp) -> BatchRun {
+    run(app, vec![record("m1", expired("m1"))], INVOCATIONS).await
 }
 
 /// A port that nobody listens on.
@@ -26,13 +26,13 @@ async fn nobody_listening_says_nothing_and_changes_nothing() {
         vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())],
         vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
     ] {
-        let desk = Desk::with(&variables).await;
-        desk.hold("m1");
+        let app = TestApp::with(&variables).await;
+        app.hold("m1");
         for _ in 0..3 {
-            let ran = invoke(&desk).await;
+            let ran = invoke(&app).await;
             assert_eq!(ran.outcome("m1"), "success");
             assert_eq!(ran.log.len(), 1, "{}", ran.text);
-            let flushed = timeout(LONG, desk.flush(LONG * 2)).await;
+            let flushed = timeout(LONG, app.flush(LONG * 2)).await;
             assert_eq!(flushed.expect("a refused connection is not waited for"), "", "{variables:?}");
         }
     }
@@ -41,9 +41,9 @@ async fn nobody_listening_says_nothing_and_changes_nothing() {
 #[tokio::test]
 async fn only_debug_says_that_spans_are_lost() {
     let collector = format!("http://{}", free());
-    let desk = Desk::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector), ("LOG_LEVEL", "debug")]).await;
-    invoke(&desk).await;
-    let line: Value = serde_json::from_str(&desk.flush(LONG).await).unwrap();
+    let app = TestApp::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector), ("LOG_LEVEL", "debug")]).await;
+    invoke(&app).await;
+    let line: Value = serde_json::from_str(&app.flush(LONG).await).unwrap();
     assert_eq!(
         (&line["message"], &line["level"]),
         (&Value::from("not all of these spans arrived"), &Value::from("DEBUG"))
@@ -58,22 +58,22 @@ async fn a_collector_that_hangs_is_waited_for_once_and_then_left_alone_for_a_whi
         let endpoint = format!("http://{}", hangs.local_addr().unwrap());
         let variables =
             [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
-        let desk = Desk::with(&variables).await;
-        desk.hold("m1");
-        assert_eq!(invoke(&desk).await.outcome("m1"), "success");
+        let app = TestApp::with(&variables).await;
+        app.hold("m1");
+        assert_eq!(invoke(&app).await.outcome("m1"), "success");
 
         tokio::time::pause();
         let (within, start) = (Duration::from_millis(200), Instant::now());
-        assert_eq!(desk.flush(within).await, "");
+        assert_eq!(app.flush(within).await, "");
         let waited = start.elapsed();
         assert!((within..within * 2).contains(&waited), "{waited:?} by {protocol}");
         tokio::time::resume();
 
         // The response is out before any of this, and the next one is not held up.
-        assert_eq!(invoke(&desk).await.outcome("m1"), "success");
+        assert_eq!(invoke(&app).await.outcome("m1"), "success");
         tokio::time::pause();
         let start = Instant::now();
-        desk.flush(within).await;
+        app.flush(within).await;
         assert_eq!(start.elapsed(), Duration::ZERO, "by {protocol}");
         tokio::time::resume();
     }
@@ -83,11 +83,11 @@ async fn a_collector_that_hangs_is_waited_for_once_and_then_left_alone_for_a_whi
 async fn what_is_never_sent_does_not_grow_without_bound() {
     let traced = super::Traced::start(&[]).await;
     let ids: Vec<_> = (0..500).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| traced.desk.hold(id));
+    ids.iter().for_each(|id| traced.app.hold(id));
     for _ in 0..3 {
-        run(&traced.desk, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+        run(&traced.app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
     }
-    traced.desk.flush(LONG).await;
+    traced.app.flush(LONG).await;
     assert_eq!(traced.collector.spans().len(), 4_096, "of 4,503");
     assert_eq!(traced.collector.requests(), 8, "512 in each");
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 use tracing::{Span, error_span};
 
 use super::{Traced, children, of_message};
-use crate::desk::{config, record};
 use crate::metrics::sent;
+use crate::test_app::{config, record};
 
 /// Panics when it has called the inventory.
 struct Panicking(Metrics);
@@ -49,15 +49,15 @@ impl Handler for Panicking {
 #[tokio::test]
 async fn a_try_and_a_dead_letter_say_that_the_worker_panicked() {
     let traced = Traced::start(&[("LOG_LEVEL", "debug")]).await;
-    let desk = &traced.desk;
-    let config = config(&desk.services, &[("MAX_RETRIES", "1")]);
-    let metrics = desk.metrics().clone();
+    let app = &traced.app;
+    let config = config(&app.services, &[("MAX_RETRIES", "1")]);
+    let metrics = app.metrics().clone();
     let visibility = Visibility::new(&config, metrics.clone());
     let batch = Batch::new(&config, Panicking(metrics.clone()), visibility, metrics);
     let mut last = record("m1", json!("{}"));
     last["receiptHandle"] = json!(null); // no queue is asked for anything
 
-    let ran = desk.run_on(&batch, json!({ "Records": [last] })).await;
+    let ran = app.run_on(&batch, json!({ "Records": [last] })).await;
 
     let line = ran.line("m1");
     assert_eq!(
@@ -69,7 +69,7 @@ async fn a_try_and_a_dead_letter_say_that_the_worker_panicked() {
     assert_eq!((&call["result"], &call["message_id"]), (&json!("panicked"), &json!("m1")));
     assert!(!ran.text.contains("SECRET"), "{}", ran.text);
 
-    assert_eq!(desk.flush(super::LONG).await, "");
+    assert_eq!(app.flush(super::LONG).await, "");
     let spans = traced.collector.spans();
     let process = of_message(&spans, "m1");
     let call = children(&spans, process)[0];
@@ -79,7 +79,7 @@ async fn a_try_and_a_dead_letter_say_that_the_worker_panicked() {
     );
     assert_eq!(process.attributes["error.type"], "panicked");
 
-    let sent = sent(desk).await;
+    let sent = sent(app).await;
     let dead = [("type", "unknown"), ("reason", "panicked")];
     assert_eq!(sent.sum("worker_dead_letters_total", &dead), 1.0);
     let tries = [("service", "inventory"), ("outcome", "panicked")];

@@ -7,8 +7,8 @@ use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Daemon, segments};
 
 use super::LONG;
-use crate::desk::{expired, sqs};
 use crate::release;
+use crate::test_app::{expired, sqs};
 
 /// The function, with these variables besides the addresses of the services.
 pub async fn function(services: &Services, more: &[(&str, &str)]) -> Function {

@@ -6,7 +6,7 @@ use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
 use super::{LONG, invocation, process::function, says_whose_it_is};
-use crate::desk::{expired, sqs};
+use crate::test_app::{expired, sqs};
 
 /// A function that sends its spans to the collector, and finds nobody at CloudWatch.
 async fn start(services: &Services, collector: &Collector) -> Function {

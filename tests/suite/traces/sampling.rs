@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BODY, INVOCATION, Traced, W3C, XRAY, run, traced, traceparent};
-use crate::desk::{Desk, expired, record};
+use crate::test_app::{TestApp, expired, record};
 
 const SAMPLED: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
 const UNSAMPLED: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=0";
@@ -38,7 +38,7 @@ async fn the_producers_decision_counts_and_the_invocations_where_there_is_none()
         (record("m1", expired("m1")), SAMPLED, INVOCATION, true),
     ] {
         let traced = Traced::start(&[]).await;
-        traced.desk.hold("m1");
+        traced.app.hold("m1");
         let (ran, spans) = traced.run(vec![record.clone()], invocation).await;
 
         let case = format!("{record} in {invocation}");
@@ -46,7 +46,7 @@ async fn the_producers_decision_counts_and_the_invocations_where_there_is_none()
         assert_eq!(of_record.count(), if sampled { 3 } else { 0 }, "{case}");
         let of_invocation = spans.iter().any(|span| span.attributes.contains_key("faas.coldstart"));
         assert_eq!(of_invocation, invocation == SAMPLED, "{case}");
-        let calls = traced.desk.services.calls();
+        let calls = traced.app.services.calls();
         assert_eq!(calls.len(), 2);
         for call in &calls {
             let (flags, sent) = (if sampled { "01" } else { "00" }, &call.headers["traceparent"]);
@@ -64,7 +64,7 @@ async fn the_producers_decision_counts_and_the_invocations_where_there_is_none()
 #[tokio::test]
 async fn without_a_header_of_lambdas_a_new_trace_is_begun_and_sampled() {
     let traced = Traced::start(&[]).await;
-    traced.desk.hold("m1");
+    traced.app.hold("m1");
     let (_, spans) = traced.run(vec![record("m1", expired("m1"))], "").await;
     assert_eq!(spans.len(), 4);
     assert!(spans.iter().all(|span| span.trace_id == spans[0].trace_id));
@@ -75,15 +75,15 @@ async fn without_a_header_of_lambdas_a_new_trace_is_begun_and_sampled() {
 
 #[tokio::test]
 async fn with_nowhere_to_send_spans_the_producers_context_is_passed_on_as_it_came() {
-    let desk = Desk::new().await;
-    ["m1", "m2"].iter().for_each(|id| desk.hold(id));
+    let app = TestApp::new().await;
+    ["m1", "m2"].iter().for_each(|id| app.hold(id));
     let producers = traceparent(W3C, "01");
-    let ran = run(&desk, vec![traced("m1", &producers), record("m2", expired("m2"))], SAMPLED).await;
+    let ran = run(&app, vec![traced("m1", &producers), record("m2", expired("m2"))], SAMPLED).await;
 
     for (id, expected) in
         [("m1", producers.as_str()), ("m2", "00-6af84039c2029f7c3ddb565ad52f1ac6-bdf943552fd52cd3-01")]
     {
-        let calls = desk.services.calls_for(id);
+        let calls = app.services.calls_for(id);
         assert_eq!(calls.len(), 2);
         assert!(calls.iter().all(|call| call.headers["traceparent"] == expected), "{calls:#?}");
         assert_eq!(ran.line(id)["trace_id"], expected[3..35]);
@@ -93,10 +93,10 @@ async fn with_nowhere_to_send_spans_the_producers_context_is_passed_on_as_it_cam
 
 #[tokio::test]
 async fn a_record_of_no_trace_sends_no_headers_of_one() {
-    let desk = Desk::new().await;
-    desk.hold("m1");
-    run(&desk, vec![record("m1", expired("m1"))], "").await;
-    for call in desk.services.calls() {
+    let app = TestApp::new().await;
+    app.hold("m1");
+    run(&app, vec![record("m1", expired("m1"))], "").await;
+    for call in app.services.calls() {
         for header in ["traceparent", "tracestate", "x-trace-id", "x-amzn-trace-id"] {
             assert_eq!(call.headers.get(header), None);
         }
@@ -108,13 +108,13 @@ async fn a_record_of_no_trace_sends_no_headers_of_one() {
 async fn a_tracestate_that_is_too_long_is_not_passed_on() {
     let traced = Traced::start(&[]).await;
     for (id, member, passed_on) in [("short", 245, true), ("long", 256, false)] {
-        traced.desk.hold(id);
+        traced.app.hold(id);
         let state = format!("a={0},b={0}", "x".repeat(member));
         let mut record = super::traced(id, &traceparent(W3C, "01"));
         record["messageAttributes"]["tracestate"] = json!({ "stringValue": state, "dataType": "String" });
         let (ran, _) = traced.run(vec![record], SAMPLED).await;
         assert_eq!(ran.outcome(id), "success");
-        for call in traced.desk.services.calls_for(id) {
+        for call in traced.app.services.calls_for(id) {
             assert_eq!(call.headers.get("tracestate") == Some(&state), passed_on, "{id}");
         }
     }
@@ -125,12 +125,12 @@ async fn a_tracestate_that_cannot_be_sent_costs_nothing_but_itself() {
     let traced = Traced::start(&[]).await;
     for state in ["a=1\r\nx-forged: 1", "a=\u{0}", "garbage", "=", "a=\u{20ac}"] {
         let id = format!("m{}", state.len());
-        traced.desk.hold(&id);
+        traced.app.hold(&id);
         let mut record = super::traced(&id, &traceparent(W3C, "01"));
         record["messageAttributes"]["tracestate"] = json!({ "stringValue": state, "dataType": "String" });
         let (ran, _) = traced.run(vec![record], SAMPLED).await;
         assert_eq!(ran.outcome(&id), "success", "{state:?}");
-        for call in traced.desk.services.calls_for(&id) {
+        for call in traced.app.services.calls_for(&id) {
             assert!(call.headers["traceparent"].starts_with("00-4bf92f35"), "{state:?}");
             assert_eq!(call.headers.get("x-forged"), None);
         }

@@ -7,7 +7,7 @@ use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{INVOCATIONS, Traced, W3C, children, of_message, run, says_whose_it_is, traced, traceparent};
-use crate::desk::{Desk, context_of_version};
+use crate::test_app::{TestApp, context_of_version};
 
 fn record() -> Value {
     traced("m1", &traceparent(W3C, "01"))
@@ -27,12 +27,12 @@ fn tries(spans: &[Span]) -> Vec<(Value, Value, Option<&str>)> {
 #[tokio::test]
 async fn a_call_that_is_tried_again_has_a_span_for_each_try() {
     let traced = Traced::start(&[("INVENTORY_TIMEOUT_MS", "60000")]).await;
-    traced.desk.hold("m1");
+    traced.app.hold("m1");
     for effect in [Effect::http_code(503, "BUSY"), Effect::Reset] {
-        traced.desk.services.fault(Fault::any(Operation::UpdateStatus, effect).times(1));
+        traced.app.services.fault(Fault::any(Operation::UpdateStatus, effect).times(1));
     }
     for effect in [Effect::grpc(14), Effect::reply(4, Some(16))] {
-        traced.desk.services.fault(Fault::any(Operation::ReleaseHold, effect).times(1));
+        traced.app.services.fault(Fault::any(Operation::ReleaseHold, effect).times(1));
     }
     let (ran, spans) = traced.run(vec![record()], INVOCATIONS).await;
 
@@ -50,7 +50,7 @@ async fn a_call_that_is_tried_again_has_a_span_for_each_try() {
     assert_eq!(tries[5], (json!("OK"), Value::Null, None));
     assert_eq!(tries.len(), 6);
     let sent: Vec<_> =
-        traced.desk.services.calls().iter().map(|call| call.headers["traceparent"].clone()).collect();
+        traced.app.services.calls().iter().map(|call| call.headers["traceparent"].clone()).collect();
     let spans = children(&spans, of_message(&spans, "m1"));
     let expected: Vec<_> = spans.iter().map(|span| format!("00-{W3C}-{}-01", span.span_id)).collect();
     assert_eq!(sent, expected);
@@ -59,9 +59,9 @@ async fn a_call_that_is_tried_again_has_a_span_for_each_try() {
 #[tokio::test]
 async fn a_conflict_is_no_error_of_the_call_and_a_failed_record_is_one_with_its_reason() {
     let traced = Traced::start(&[]).await;
-    traced.desk.hold("m1");
+    traced.app.hold("m1");
     traced
-        .desk
+        .app
         .services
         .fault(Fault::any(Operation::UpdateStatus, Effect::http_code(409, "RESERVATION_ALREADY_CONFIRMED")));
     let (ran, spans) = traced.run(vec![record()], INVOCATIONS).await;
@@ -69,8 +69,8 @@ async fn a_conflict_is_no_error_of_the_call_and_a_failed_record_is_one_with_its_
     assert_eq!(tries(&spans), [(json!(409), Value::Null, None)]);
     assert_eq!(of_message(&spans, "m1").error, None);
 
-    traced.desk.services.clear_faults();
-    traced.desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(422)));
+    traced.app.services.clear_faults();
+    traced.app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(422)));
     let (_, spans) = traced.run(vec![record()], INVOCATIONS).await;
     let process = of_message(&spans, "m1");
     assert_eq!(process.error.as_deref(), Some("reservation API: 422"));
@@ -81,10 +81,10 @@ async fn a_conflict_is_no_error_of_the_call_and_a_failed_record_is_one_with_its_
 #[tokio::test]
 async fn a_try_that_the_deadline_abandons_has_a_span_and_a_line_in_its_records_trace() {
     let traced = Traced::start(&[("DEADLINE_RESERVE_MS", "100"), ("LOG_LEVEL", "debug")]).await;
-    traced.desk.hold("m1");
-    traced.desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang));
-    let ran = traced.desk.run_within(json!({ "Records": [record()] }), Duration::from_millis(500)).await;
-    traced.desk.flush(super::LONG).await;
+    traced.app.hold("m1");
+    traced.app.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang));
+    let ran = traced.app.run_within(json!({ "Records": [record()] }), Duration::from_millis(500)).await;
+    traced.app.flush(super::LONG).await;
 
     let spans = traced.collector.spans();
     let (_, error_type, reason) = tries(&spans)[0].clone();
@@ -103,17 +103,17 @@ async fn a_try_that_the_deadline_abandons_has_a_span_and_a_line_in_its_records_t
 async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is_of() {
     let traced =
         Traced::start(&[("LOG_LEVEL", "debug"), ("SQS_QUEUE_URL", "http://127.0.0.1:1/queue")]).await;
-    traced.desk.hold("m1");
-    traced.desk.services.fault(Fault::any(Operation::ReleaseHold, Effect::grpc(14)));
+    traced.app.hold("m1");
+    traced.app.services.fault(Fault::any(Operation::ReleaseHold, Effect::grpc(14)));
     traced
-        .desk
+        .app
         .services
         .queue()
         .answer(reservation_worker_local::visibility::Answer::CallFails(400, "Refused"));
     let context = context_of_version("7", INVOCATIONS);
     for cold_start in [true, false] {
-        let ran = traced.desk.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();
-        traced.desk.flush(super::LONG).await;
+        let ran = traced.app.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();
+        traced.app.flush(super::LONG).await;
         let spans = traced.collector.spans();
         let (process, invocation) =
             (of_message(&spans[spans.len() - 6..], "m1"), super::invocation(&spans[spans.len() - 6..]));
@@ -130,7 +130,7 @@ async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is
 
 #[tokio::test]
 async fn a_batch_that_is_not_traced_is_worked_as_ever() {
-    let desk = Desk::new().await;
-    desk.hold("m1");
-    assert_eq!(run(&desk, vec![record()], "garbage").await.outcome("m1"), "success");
+    let app = TestApp::new().await;
+    app.hold("m1");
+    assert_eq!(run(&app, vec![record()], "garbage").await.outcome("m1"), "success");
 }

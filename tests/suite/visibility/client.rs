@@ -10,8 +10,8 @@ use reservation_worker_local::visibility::Answer;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::desk::{expired, sqs};
 use crate::release;
+use crate::test_app::{expired, sqs};
 
 const LONG: Duration = Duration::from_secs(60);
 

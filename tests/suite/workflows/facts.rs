@@ -7,11 +7,11 @@ use reservation_worker_local::{Effect, Fault, Hold, SeatState};
 use serde_json::{Value, json};
 
 use super::deliver;
-use crate::desk::{Desk, approved};
 use crate::table::{
     GET, Kind, PATCH, Row, assert_agreement, check, done_with, operations, patient, reply, seat_requests,
     without,
 };
+use crate::test_app::{TestApp, approved};
 
 const LONGEST_BODY: usize = 64 * 1024;
 
@@ -28,10 +28,10 @@ fn reservation(bytes: usize) -> String {
 
 /// The request of an event that says everything.
 async fn full_request(kind: Kind) -> Value {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
-    assert_eq!(deliver(&desk, "m-1", kind.event("r1")).await.0, "success");
-    seat_requests(&desk, "r1").remove(0)
+    let app = patient(&[]).await;
+    app.hold("r1");
+    assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "success");
+    seat_requests(&app, "r1").remove(0)
 }
 
 #[tokio::test]
@@ -49,13 +49,13 @@ async fn missing_facts_are_taken_from_the_reply_to_the_status_update() {
             if kind == Kind::Expired && lacking.contains(&"event_id") {
                 continue; // an expiry always names it
             }
-            let desk = patient(&[]).await;
-            desk.hold("r1");
-            let (outcome, reason) = deliver(&desk, "m-1", without(kind.event("r1"), lacking)).await;
+            let app = patient(&[]).await;
+            app.hold("r1");
+            let (outcome, reason) = deliver(&app, "m-1", without(kind.event("r1"), lacking)).await;
             assert_eq!(outcome, "success", "{kind:?} without {lacking:?}: {reason}");
-            assert_eq!(operations(&desk, "r1"), [PATCH, kind.seat_call()]);
-            assert_eq!(seat_requests(&desk, "r1"), slice::from_ref(&full), "{kind:?} without {lacking:?}");
-            assert_agreement(&desk, "r1");
+            assert_eq!(operations(&app, "r1"), [PATCH, kind.seat_call()]);
+            assert_eq!(seat_requests(&app, "r1"), slice::from_ref(&full), "{kind:?} without {lacking:?}");
+            assert_agreement(&app, "r1");
         }
     }
 }
@@ -64,17 +64,17 @@ async fn missing_facts_are_taken_from_the_reply_to_the_status_update() {
 async fn facts_that_are_empty_are_missing() {
     for kind in Kind::ALL {
         let full = full_request(kind).await;
-        let desk = patient(&[]).await;
-        desk.hold("r1");
+        let app = patient(&[]).await;
+        app.hold("r1");
         let mut event = kind.event("r1");
         event["detail"]["seat_ids"] = json!([]);
         if kind != Kind::Expired {
             event["detail"]["event_id"] = json!("");
             event["detail"]["user_id"] = json!(null);
         }
-        let (outcome, reason) = deliver(&desk, "m-1", event).await;
+        let (outcome, reason) = deliver(&app, "m-1", event).await;
         assert_eq!(outcome, "success", "{reason}");
-        assert_eq!(seat_requests(&desk, "r1"), [full]);
+        assert_eq!(seat_requests(&app, "r1"), [full]);
     }
 }
 
@@ -99,55 +99,55 @@ async fn the_reservation_is_read_when_the_reply_to_the_status_update_holds_none(
     for kind in Kind::ALL {
         let full = full_request(kind).await;
         for (name, reply) in &replies {
-            let desk = patient(&[]).await;
-            desk.hold("r1");
-            desk.services.fault(Fault::any(PATCH, reply.clone()));
-            let (outcome, reason) = deliver(&desk, "m-1", kind.event_without_facts("r1")).await;
+            let app = patient(&[]).await;
+            app.hold("r1");
+            app.services.fault(Fault::any(PATCH, reply.clone()));
+            let (outcome, reason) = deliver(&app, "m-1", kind.event_without_facts("r1")).await;
             assert_eq!(outcome, "success", "{kind:?} {name}: {reason}");
-            assert_eq!(operations(&desk, "r1"), [PATCH, GET, kind.seat_call()], "{name}");
-            assert_eq!(seat_requests(&desk, "r1"), slice::from_ref(&full), "{name}");
-            assert_agreement(&desk, "r1");
+            assert_eq!(operations(&app, "r1"), [PATCH, GET, kind.seat_call()], "{name}");
+            assert_eq!(seat_requests(&app, "r1"), slice::from_ref(&full), "{name}");
+            assert_agreement(&app, "r1");
         }
     }
 }
 
 #[tokio::test]
 async fn a_reply_of_the_longest_length_is_read() {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
     let body = reservation(LONGEST_BODY);
     assert_eq!(body.len(), LONGEST_BODY);
-    desk.services.fault(Fault::any(PATCH, done_with(body)));
-    assert_eq!(deliver(&desk, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
-    assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    app.services.fault(Fault::any(PATCH, done_with(body)));
+    assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
+    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
 }
 
 #[tokio::test]
 async fn a_reservation_that_is_too_long_to_read_comes_again() {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
-    desk.services.fault(Fault::any(PATCH, Effect::EmptyBody));
-    desk.services.fault(Fault::any(GET, done_with(reservation(LONGEST_BODY + 1))));
-    assert_eq!(deliver(&desk, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "retried");
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+    let app = patient(&[]).await;
+    app.hold("r1");
+    app.services.fault(Fault::any(PATCH, Effect::EmptyBody));
+    app.services.fault(Fault::any(GET, done_with(reservation(LONGEST_BODY + 1))));
+    assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "retried");
+    assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 }
 
 #[tokio::test]
 async fn a_redelivery_reads_the_reservation_and_makes_the_same_request() {
     for kind in Kind::ALL {
         for lost in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-            let desk = patient(&[]).await;
-            desk.hold("r1");
-            desk.services.fault(Fault::any(kind.seat_call(), lost).times(3));
+            let app = patient(&[]).await;
+            app.hold("r1");
+            app.services.fault(Fault::any(kind.seat_call(), lost).times(3));
             let event = kind.event_without_facts("r1");
-            assert_eq!(deliver(&desk, "m-1", event.clone()).await.0, "retried");
-            desk.services.fault(Fault::any(PATCH, kind.already()));
-            assert_eq!(deliver(&desk, "m-2", event).await.0, "success");
+            assert_eq!(deliver(&app, "m-1", event.clone()).await.0, "retried");
+            app.services.fault(Fault::any(PATCH, kind.already()));
+            assert_eq!(deliver(&app, "m-2", event).await.0, "success");
             let seats = kind.seat_call();
-            assert_eq!(operations(&desk, "r1"), [PATCH, seats, seats, seats, PATCH, GET, seats]);
-            let requests = seat_requests(&desk, "r1");
+            assert_eq!(operations(&app, "r1"), [PATCH, seats, seats, seats, PATCH, GET, seats]);
+            let requests = seat_requests(&app, "r1");
             assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
-            assert_agreement(&desk, "r1");
+            assert_agreement(&app, "r1");
         }
     }
 }
@@ -178,14 +178,14 @@ async fn what_the_event_says_wins_over_what_the_reservation_says() {
     ];
     for (lacking, expected) in cases {
         for read in [false, true] {
-            let desk = patient(&[]).await;
-            desk.hold("r1");
+            let app = patient(&[]).await;
+            app.hold("r1");
             let in_reply = if read { Effect::EmptyBody } else { done_with(&other) };
-            desk.services.fault(Fault::any(PATCH, in_reply));
-            desk.services.fault(Fault::any(GET, done_with(&other)));
-            desk.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::reply(1, None)));
-            assert_eq!(deliver(&desk, "m-1", without(approved("r1"), lacking)).await.0, "success");
-            let request = seat_requests(&desk, "r1").remove(0);
+            app.services.fault(Fault::any(PATCH, in_reply));
+            app.services.fault(Fault::any(GET, done_with(&other)));
+            app.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::reply(1, None)));
+            assert_eq!(deliver(&app, "m-1", without(approved("r1"), lacking)).await.0, "success");
+            let request = seat_requests(&app, "r1").remove(0);
             for (field, value) in expected.as_object().unwrap() {
                 assert_eq!(request[field], *value, "{field}, without {lacking:?}");
             }
@@ -195,32 +195,32 @@ async fn what_the_event_says_wins_over_what_the_reservation_says() {
 
 #[tokio::test]
 async fn the_reply_and_the_read_reservation_complete_each_other() {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
     let of_reply = json!({"event_id": "evt_1"});
     let of_read =
         json!({"event_id": "evt_1", "user_id": "user_1", "seat_ids": ["r1/A-1", "r1/A-2"], "quantity": 7});
-    desk.services.fault(Fault::any(PATCH, done_with(of_reply)));
-    desk.services.fault(Fault::any(GET, done_with(of_read)));
-    assert_eq!(deliver(&desk, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
-    assert_eq!(operations(&desk, "r1"), [PATCH, GET, Kind::Approved.seat_call()]);
+    app.services.fault(Fault::any(PATCH, done_with(of_reply)));
+    app.services.fault(Fault::any(GET, done_with(of_read)));
+    assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
+    assert_eq!(operations(&app, "r1"), [PATCH, GET, Kind::Approved.seat_call()]);
     // The seats win over a quantity that disagrees with them.
-    assert_eq!(seat_requests(&desk, "r1"), [full_request(Kind::Approved).await]);
+    assert_eq!(seat_requests(&app, "r1"), [full_request(Kind::Approved).await]);
 }
 
 #[tokio::test]
 async fn a_payer_whom_neither_event_nor_reply_names_is_read_with_the_rest() {
     // A redelivery, which reads the reservation, must ask the inventory for the same.
-    let desk = patient(&[]).await;
-    desk.hold("r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
     let of_reply = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"]});
-    desk.services.fault(Fault::any(PATCH, done_with(of_reply)).times(1));
-    desk.services.fault(Fault::any(PATCH, Kind::Approved.already()));
-    desk.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::done_then(Effect::grpc(14))).times(3));
+    app.services.fault(Fault::any(PATCH, done_with(of_reply)).times(1));
+    app.services.fault(Fault::any(PATCH, Kind::Approved.already()));
+    app.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::done_then(Effect::grpc(14))).times(3));
     let event = Kind::Approved.event_without_facts("r1");
-    assert_eq!(deliver(&desk, "m-1", event.clone()).await.0, "retried");
-    assert_eq!(deliver(&desk, "m-2", event).await.0, "success");
-    let requests = seat_requests(&desk, "r1");
+    assert_eq!(deliver(&app, "m-1", event.clone()).await.0, "retried");
+    assert_eq!(deliver(&app, "m-2", event).await.0, "success");
+    let requests = seat_requests(&app, "r1");
     assert_eq!(requests.len(), 4);
     assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
     assert_eq!(requests[0]["user_id"], "user_1");
@@ -228,16 +228,16 @@ async fn a_payer_whom_neither_event_nor_reply_names_is_read_with_the_rest() {
 
 #[tokio::test]
 async fn what_cannot_be_read_of_a_reservation_does_not_cost_the_rest() {
-    let desk = patient(&[]).await;
-    desk.hold("r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
     let odd = json!({
         "reservation_id": "r1", "event_id": "evt_1", "user_id": 17, "status": null, "quantity": "two",
         "seat_ids": ["r1/A-1", "r1/A-2"], "order_id": {"no": "text"},
     });
-    desk.services.fault(Fault::any(PATCH, done_with(odd)));
-    assert_eq!(deliver(&desk, "m-1", Kind::Failed.event_without_facts("r1")).await.0, "success");
-    assert_eq!(operations(&desk, "r1"), [PATCH, Kind::Failed.seat_call()]);
-    assert_eq!(seat_requests(&desk, "r1"), [full_request(Kind::Failed).await]);
+    app.services.fault(Fault::any(PATCH, done_with(odd)));
+    assert_eq!(deliver(&app, "m-1", Kind::Failed.event_without_facts("r1")).await.0, "success");
+    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Failed.seat_call()]);
+    assert_eq!(seat_requests(&app, "r1"), [full_request(Kind::Failed).await]);
 }
 
 #[tokio::test]
@@ -256,11 +256,11 @@ async fn seats_that_cannot_be_read_are_never_settled_by_number() {
 }
 
 /// A hold of three places of any kind.
-fn quantity_hold(desk: &Desk) {
+fn quantity_hold(app: &TestApp) {
     let (reservation_id, event_id) = ("r1".to_owned(), "evt_1".to_owned());
     let user_id = Some("user_1".to_owned());
     let hold = Hold { reservation_id, event_id, user_id, seat_ids: Vec::new(), quantity: Some(3) };
-    desk.services.create_hold(hold).unwrap();
+    app.services.create_hold(hold).unwrap();
 }
 
 #[tokio::test]
@@ -281,26 +281,26 @@ async fn a_hold_of_so_many_places_is_settled_by_number() {
             if kind == Kind::Expired && facts["event_id"].is_null() {
                 continue;
             }
-            let desk = patient(&[]).await;
-            quantity_hold(&desk);
+            let app = patient(&[]).await;
+            quantity_hold(&app);
             if !in_reply {
-                desk.services.fault(Fault::any(PATCH, Effect::EmptyBody));
+                app.services.fault(Fault::any(PATCH, Effect::EmptyBody));
             }
             let mut event = without(kind.event("r1"), &["event_id", "seat_ids"]);
             let detail = event["detail"].as_object_mut().unwrap();
             detail.extend(facts.as_object().unwrap().clone());
 
-            let (outcome, reason) = deliver(&desk, "m-1", event).await;
+            let (outcome, reason) = deliver(&app, "m-1", event).await;
 
             assert_eq!(outcome, "success", "{kind:?} {facts}: {reason}");
             let calls = [calls, vec![kind.seat_call()]].concat();
-            assert_eq!(operations(&desk, "r1"), calls, "{kind:?} {facts}");
-            let request = seat_requests(&desk, "r1").remove(0);
+            assert_eq!(operations(&app, "r1"), calls, "{kind:?} {facts}");
+            let request = seat_requests(&app, "r1").remove(0);
             assert_eq!(request["seat_ids"], json!([]));
             assert_eq!(request["quantity"], 3);
             assert_eq!(request["event_id"], "evt_1");
-            assert_agreement(&desk, "r1");
-            assert_eq!(desk.services.seats("r1").len(), 3);
+            assert_agreement(&app, "r1");
+            assert_eq!(app.services.seats("r1").len(), 3);
         }
     }
 }
@@ -330,17 +330,17 @@ async fn a_reservation_without_event_or_seats_fails_the_record_and_is_not_forgot
 #[tokio::test]
 async fn a_reservation_that_cannot_be_read_now_leaves_the_event_on_the_queue_until_it_can() {
     for kind in Kind::ALL {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        desk.services.fault(Fault::any(PATCH, Effect::EmptyBody).times(1));
-        desk.services.fault(Fault::any(PATCH, kind.already()));
-        desk.services.fault(Fault::any(GET, Effect::http(503)).times(4));
+        let app = patient(&[]).await;
+        app.hold("r1");
+        app.services.fault(Fault::any(PATCH, Effect::EmptyBody).times(1));
+        app.services.fault(Fault::any(PATCH, kind.already()));
+        app.services.fault(Fault::any(GET, Effect::http(503)).times(4));
         let event = kind.event_without_facts("r1");
-        assert_eq!(deliver(&desk, "m-1", event.clone()).await.0, "retried");
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
-        assert_eq!(deliver(&desk, "m-2", event).await.0, "success");
+        assert_eq!(deliver(&app, "m-1", event.clone()).await.0, "retried");
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
+        assert_eq!(deliver(&app, "m-2", event).await.0, "success");
         let expected = [PATCH, GET, GET, GET, PATCH, GET, GET, kind.seat_call()];
-        assert_eq!(operations(&desk, "r1"), expected);
-        assert_agreement(&desk, "r1");
+        assert_eq!(operations(&app, "r1"), expected);
+        assert_agreement(&app, "r1");
     }
 }

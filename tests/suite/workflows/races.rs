@@ -3,8 +3,8 @@
 use reservation_worker_local::{Effect, Fault, SeatState, Service};
 
 use super::deliver;
-use crate::desk::sqs;
 use crate::table::{GET, Kind, PATCH, assert_agreement, operations, patient};
+use crate::test_app::sqs;
 
 const REFUND: &str = "refund due";
 
@@ -21,17 +21,17 @@ const PAIRS: [(Kind, Kind, &str, &str); 6] = [
 #[tokio::test]
 async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
     for (winner, loser, outcome, words) in PAIRS {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        assert_eq!(deliver(&desk, "m-1", winner.event("r1")).await.0, "success");
+        let app = patient(&[]).await;
+        app.hold("r1");
+        assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
         for message_id in ["m-2", "m-3"] {
-            let (told, reason) = deliver(&desk, message_id, loser.event("r1")).await;
+            let (told, reason) = deliver(&app, message_id, loser.event("r1")).await;
             assert_eq!(told, outcome, "{winner:?} before {loser:?}");
             assert!(reason.contains(words), "{reason}");
         }
-        assert_eq!(operations(&desk, "r1"), [PATCH, winner.seat_call(), PATCH, PATCH]);
-        assert_agreement(&desk, "r1");
-        assert_eq!(desk.services.seat_state("r1"), Some(winner.seats()));
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, PATCH]);
+        assert_agreement(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
     }
 }
 
@@ -39,17 +39,17 @@ async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
 async fn a_loser_between_the_winners_two_steps_leaves_the_seats_to_the_winner() {
     for (winner, loser, outcome, _) in PAIRS {
         for lost in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-            let desk = patient(&[]).await;
-            desk.hold("r1");
-            desk.services.fault(Fault::on(winner.seat_call(), "r1", lost.clone()).times(3));
-            assert_eq!(deliver(&desk, "m-1", winner.event("r1")).await.0, "retried");
-            let between = desk.services.seat_state("r1");
-            assert_eq!(deliver(&desk, "m-2", loser.event("r1")).await.0, outcome);
-            assert_eq!(desk.services.seat_state("r1"), between, "the loser moved the seats");
-            assert_eq!(deliver(&desk, "m-3", winner.event("r1")).await.0, "success");
-            assert_eq!(deliver(&desk, "m-4", loser.event("r1")).await.0, outcome);
-            assert_agreement(&desk, "r1");
-            assert_eq!(desk.services.seat_state("r1"), Some(winner.seats()));
+            let app = patient(&[]).await;
+            app.hold("r1");
+            app.services.fault(Fault::on(winner.seat_call(), "r1", lost.clone()).times(3));
+            assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "retried");
+            let between = app.services.seat_state("r1");
+            assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
+            assert_eq!(app.services.seat_state("r1"), between, "the loser moved the seats");
+            assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
+            assert_eq!(deliver(&app, "m-4", loser.event("r1")).await.0, outcome);
+            assert_agreement(&app, "r1");
+            assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
         }
     }
 }
@@ -57,52 +57,52 @@ async fn a_loser_between_the_winners_two_steps_leaves_the_seats_to_the_winner() 
 #[tokio::test]
 async fn a_winner_that_never_heard_of_its_victory_keeps_it() {
     for (winner, loser, outcome, _) in PAIRS {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
+        let app = patient(&[]).await;
+        app.hold("r1");
         let lost = Effect::done_then(Effect::http(503));
-        desk.services.fault(Fault::on(PATCH, "r1", lost).times(3));
-        assert_eq!(deliver(&desk, "m-1", winner.event("r1")).await.0, "retried");
-        assert_eq!(deliver(&desk, "m-2", loser.event("r1")).await.0, outcome);
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
-        assert_eq!(deliver(&desk, "m-3", winner.event("r1")).await.0, "success");
-        assert_agreement(&desk, "r1");
-        assert_eq!(desk.services.seat_state("r1"), Some(winner.seats()));
+        app.services.fault(Fault::on(PATCH, "r1", lost).times(3));
+        assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "retried");
+        assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
+        assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
+        assert_agreement(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
     }
 }
 
 #[tokio::test]
 async fn a_loser_that_must_read_the_reservation_is_told_the_same() {
     for (winner, loser, outcome, words) in PAIRS {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        assert_eq!(deliver(&desk, "m-1", winner.event("r1")).await.0, "success");
-        desk.services.fault(Fault::on(PATCH, "r1", Effect::http(409)));
-        let (told, reason) = deliver(&desk, "m-2", loser.event("r1")).await;
+        let app = patient(&[]).await;
+        app.hold("r1");
+        assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
+        app.services.fault(Fault::on(PATCH, "r1", Effect::http(409)));
+        let (told, reason) = deliver(&app, "m-2", loser.event("r1")).await;
         assert_eq!(told, outcome);
         assert!(reason.contains(words), "{reason}");
-        assert_eq!(operations(&desk, "r1"), [PATCH, winner.seat_call(), PATCH, GET]);
-        assert_agreement(&desk, "r1");
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, GET]);
+        assert_agreement(&app, "r1");
     }
 }
 
 #[tokio::test]
 async fn in_one_batch_the_order_of_the_records_decides() {
-    let desk = patient(&[]).await;
+    let app = patient(&[]).await;
     let pairs = PAIRS.map(|pair| (format!("{:?}-{:?}", pair.0, pair.1), pair));
-    pairs.iter().for_each(|(id, _)| desk.hold(id));
+    pairs.iter().for_each(|(id, _)| app.hold(id));
     let messages: Vec<_> = pairs
         .iter()
         .flat_map(|(id, (winner, loser, ..))| {
             [(format!("{id}-1"), winner.event(id)), (format!("{id}-2"), loser.event(id))]
         })
         .collect();
-    let ran = desk.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    let ran = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
     for (id, (winner, _, outcome, words)) in &pairs {
         assert_eq!(ran.outcome(&format!("{id}-1")), "success");
         assert_eq!(ran.outcome(&format!("{id}-2")), *outcome, "{id}");
         assert!(ran.reason(&format!("{id}-2")).contains(words));
-        assert_eq!(operations(&desk, id), [PATCH, winner.seat_call(), PATCH]);
-        assert_agreement(&desk, id);
+        assert_eq!(operations(&app, id), [PATCH, winner.seat_call(), PATCH]);
+        assert_agreement(&app, id);
     }
 }
 
@@ -111,17 +111,17 @@ async fn in_two_batches_at_once_exactly_one_event_wins_each_reservation() {
     for (one, other) in
         [(Kind::Expired, Kind::Approved), (Kind::Approved, Kind::Failed), (Kind::Failed, Kind::Expired)]
     {
-        let desk = patient(&[]).await;
+        let app = patient(&[]).await;
         let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
         for (number, id) in (0..).zip(&ids) {
-            desk.hold(id);
+            app.hold(id);
             // So that now the one is the first to arrive and now the other, with either reply late.
             let pause = Effect::latency(number % 4 * 100);
             let pause = if number % 8 < 4 { pause } else { Effect::done_then(pause) };
-            desk.services.fault(Fault::on(PATCH, id, pause).times(1));
+            app.services.fault(Fault::on(PATCH, id, pause).times(1));
         }
         let batch = |kind: Kind| sqs(ids.iter().map(|id| (id.as_str(), kind.event(id))).collect::<Vec<_>>());
-        let (ran_one, ran_other) = tokio::join!(desk.run(batch(one)), desk.run(batch(other)));
+        let (ran_one, ran_other) = tokio::join!(app.run(batch(one)), app.run(batch(other)));
         let mut winners = [0, 0];
         for id in &ids {
             let (winner, loser_ran) = match (ran_one.outcome(id), ran_other.outcome(id)) {
@@ -133,9 +133,9 @@ async fn in_two_batches_at_once_exactly_one_event_wins_each_reservation() {
             let loser = if winner == one { other } else { one };
             let pair = PAIRS.iter().find(|pair| (pair.0, pair.1) == (winner, loser)).unwrap();
             assert_eq!(loser_ran.outcome(id), pair.2, "{winner:?} before {loser:?}");
-            assert_eq!(desk.services.seat_state(id), Some(winner.seats()));
-            assert_agreement(&desk, id);
-            let calls = desk.services.calls_for(id);
+            assert_eq!(app.services.seat_state(id), Some(winner.seats()));
+            assert_agreement(&app, id);
+            let calls = app.services.calls_for(id);
             let seats = calls.iter().filter(|call| call.operation.service() == Service::Inventory);
             assert_eq!(seats.count(), 1, "the loser called the inventory");
         }

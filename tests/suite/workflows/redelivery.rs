@@ -7,8 +7,8 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Sta
 use rustls::RootCertStore;
 
 use super::deliver;
-use crate::desk::{Desk, sqs};
 use crate::table::{Kind, PATCH, assert_agreement, operations, patient, seat_requests};
+use crate::test_app::{TestApp, sqs};
 
 /// The ways to lose a reply, each with the variables under which it is quickly lost and disturbs no other.
 fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]); 3] {
@@ -24,9 +24,9 @@ fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]
 }
 
 /// Delivers each event about its own hold under a message id of this delivery, and expects the outcome.
-async fn deliver_all(desk: &Desk, delivery: &str, outcome: &str) {
+async fn deliver_all(app: &TestApp, delivery: &str, outcome: &str) {
     let messages = Kind::ALL.map(|kind| (format!("{delivery}-{kind:?}"), kind.event(&format!("{kind:?}"))));
-    let ran = desk.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    let ran = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
     for (message_id, _) in &messages {
         assert_eq!(ran.outcome(message_id), outcome, "{}", ran.reason(message_id));
     }
@@ -34,33 +34,33 @@ async fn deliver_all(desk: &Desk, delivery: &str, outcome: &str) {
 }
 
 /// Loses the reply to a step, done or not, of each event `times` times.
-fn lose(desk: &Desk, step: Service, effect: &Effect, times: u32) {
+fn lose(app: &TestApp, step: Service, effect: &Effect, times: u32) {
     for kind in Kind::ALL {
         let id = format!("{kind:?}");
         let operation = match step {
             Service::ReservationApi => PATCH,
             Service::Inventory => kind.seat_call(),
         };
-        desk.services.fault(Fault::on(operation, &id, effect.clone()).times(times));
+        app.services.fault(Fault::on(operation, &id, effect.clone()).times(times));
     }
 }
 
-fn assert_done(desk: &Desk, calls: impl Fn(Kind) -> Vec<Operation>) {
+fn assert_done(app: &TestApp, calls: impl Fn(Kind) -> Vec<Operation>) {
     for kind in Kind::ALL {
         let id = format!("{kind:?}");
-        assert_eq!(desk.services.reservation(&id).unwrap().status, kind.target());
-        assert_eq!(desk.services.seat_state(&id), Some(kind.seats()));
-        assert_eq!(operations(desk, &id), calls(kind));
-        let requests = seat_requests(desk, &id);
+        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target());
+        assert_eq!(app.services.seat_state(&id), Some(kind.seats()));
+        assert_eq!(operations(app, &id), calls(kind));
+        let requests = seat_requests(app, &id);
         assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
     }
-    assert_eq!(desk.services.unused_faults(), 0);
+    assert_eq!(app.services.unused_faults(), 0);
 }
 
-async fn desk_with_holds(variables: &[(&str, &str)]) -> Desk {
-    let desk = patient(variables).await;
-    Kind::ALL.iter().for_each(|kind| desk.hold(&format!("{kind:?}")));
-    desk
+async fn desk_with_holds(variables: &[(&str, &str)]) -> TestApp {
+    let app = patient(variables).await;
+    Kind::ALL.iter().for_each(|kind| app.hold(&format!("{kind:?}")));
+    app
 }
 
 #[tokio::test]
@@ -68,10 +68,10 @@ async fn one_lost_reply_is_made_up_for_within_the_invocation() {
     for step in [Service::ReservationApi, Service::Inventory] {
         for (effect, variables) in losses(step) {
             for effect in [effect.clone(), Effect::done_then(effect)] {
-                let desk = desk_with_holds(variables).await;
-                lose(&desk, step, &effect, 1);
-                deliver_all(&desk, "first", "success").await;
-                assert_done(&desk, |kind| match step {
+                let app = desk_with_holds(variables).await;
+                lose(&app, step, &effect, 1);
+                deliver_all(&app, "first", "success").await;
+                assert_done(&app, |kind| match step {
                     Service::ReservationApi => vec![PATCH, PATCH, kind.seat_call()],
                     Service::Inventory => vec![PATCH, kind.seat_call(), kind.seat_call()],
                 });
@@ -85,11 +85,11 @@ async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() 
     for step in [Service::ReservationApi, Service::Inventory] {
         for (effect, variables) in losses(step) {
             for effect in [effect.clone(), Effect::done_then(effect)] {
-                let desk = desk_with_holds(variables).await;
-                lose(&desk, step, &effect, 3);
-                deliver_all(&desk, "first", "retried").await;
-                deliver_all(&desk, "second", "success").await;
-                assert_done(&desk, |kind| match step {
+                let app = desk_with_holds(variables).await;
+                lose(&app, step, &effect, 3);
+                deliver_all(&app, "first", "retried").await;
+                deliver_all(&app, "second", "success").await;
+                assert_done(&app, |kind| match step {
                     Service::ReservationApi => [vec![PATCH; 4], vec![kind.seat_call()]].concat(),
                     Service::Inventory => {
                         let seats = kind.seat_call();
@@ -105,14 +105,14 @@ async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() 
 async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
     // As above, but the API has forgotten the idempotency key and answers what it finds.
     for effect in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-        let desk = desk_with_holds(&[]).await;
-        lose(&desk, Service::Inventory, &effect, 3);
-        deliver_all(&desk, "first", "retried").await;
+        let app = desk_with_holds(&[]).await;
+        lose(&app, Service::Inventory, &effect, 3);
+        deliver_all(&app, "first", "retried").await;
         for kind in Kind::ALL {
-            desk.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already()).times(1));
+            app.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already()).times(1));
         }
-        deliver_all(&desk, "second", "success").await;
-        assert_done(&desk, |kind| {
+        deliver_all(&app, "second", "success").await;
+        assert_done(&app, |kind| {
             let seats = kind.seat_call();
             [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
         });
@@ -121,31 +121,31 @@ async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
 
 #[tokio::test]
 async fn a_status_that_somebody_else_settled_is_followed_by_the_seats() {
-    let desk = desk_with_holds(&[]).await;
+    let app = desk_with_holds(&[]).await;
     for kind in Kind::ALL {
-        desk.services.set_reservation_status(&format!("{kind:?}"), kind.target());
+        app.services.set_reservation_status(&format!("{kind:?}"), kind.target());
     }
-    deliver_all(&desk, "first", "success").await;
-    assert_done(&desk, |kind| vec![PATCH, kind.seat_call()]);
+    deliver_all(&app, "first", "success").await;
+    assert_done(&app, |kind| vec![PATCH, kind.seat_call()]);
 }
 
 #[tokio::test]
 async fn a_seat_step_that_is_done_already_is_done() {
     // Released or sold under another request's key: the replies are the seats' own.
     for kind in [Kind::Expired, Kind::Failed] {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        assert_eq!(deliver(&desk, "m-1", kind.event("r1")).await.0, "success");
-        desk.services.fault(Fault::on(kind.seat_call(), "r1", Effect::reply(2, None)).times(1));
-        assert_eq!(deliver(&desk, "m-2", kind.event("r1")).await.0, "success");
-        assert_agreement(&desk, "r1");
+        let app = patient(&[]).await;
+        app.hold("r1");
+        assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "success");
+        app.services.fault(Fault::on(kind.seat_call(), "r1", Effect::reply(2, None)).times(1));
+        assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "success");
+        assert_agreement(&app, "r1");
     }
-    let desk = patient(&[]).await;
-    desk.hold("r1");
-    assert_eq!(deliver(&desk, "m-1", Kind::Approved.event("r1")).await.0, "success");
-    desk.services.fault(Fault::on(Kind::Approved.seat_call(), "r1", Effect::grpc(6)).times(1));
-    assert_eq!(deliver(&desk, "m-2", Kind::Approved.event("r1")).await.0, "success");
-    assert_agreement(&desk, "r1");
+    let app = patient(&[]).await;
+    app.hold("r1");
+    assert_eq!(deliver(&app, "m-1", Kind::Approved.event("r1")).await.0, "success");
+    app.services.fault(Fault::on(Kind::Approved.seat_call(), "r1", Effect::grpc(6)).times(1));
+    assert_eq!(deliver(&app, "m-2", Kind::Approved.event("r1")).await.0, "success");
+    assert_agreement(&app, "r1");
 }
 
 #[tokio::test]
@@ -157,17 +157,17 @@ async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one()
         (Service::Inventory, Effect::done_then(Effect::Hang)),
     ];
     for (step, effect) in abandoned {
-        let desk = desk_with_holds(&[("DEADLINE_RESERVE_MS", "500")]).await;
-        lose(&desk, step, &effect, 1);
+        let app = desk_with_holds(&[("DEADLINE_RESERVE_MS", "500")]).await;
+        lose(&app, step, &effect, 1);
         let events = Kind::ALL.map(|kind| (format!("{kind:?}"), kind.event(&format!("{kind:?}"))));
         let events = sqs(events.iter().map(|(id, event)| (id.as_str(), event.clone())));
-        let ran = desk.run_within(events, Duration::from_millis(1_000)).await;
+        let ran = app.run_within(events, Duration::from_millis(1_000)).await;
         for kind in Kind::ALL {
             assert_eq!(ran.outcome(&format!("{kind:?}")), "deferred");
         }
         assert_eq!(ran.returned().len(), 3);
 
-        let another = Desk::of(desk.services, &crate::table::PATIENT, RootCertStore::empty());
+        let another = TestApp::of(app.services, &crate::table::PATIENT, RootCertStore::empty());
         another.services.clear_faults();
         deliver_all(&another, "second", "success").await;
         for kind in Kind::ALL {
@@ -180,26 +180,26 @@ async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one()
 #[tokio::test]
 async fn services_that_come_back_are_used_again_until_all_is_done() {
     for kind in Kind::ALL {
-        let desk = patient(&[]).await;
-        desk.hold("r1");
-        desk.services.stop(Service::ReservationApi).await;
-        assert_eq!(deliver(&desk, "m-1", kind.event("r1")).await.0, "retried");
-        assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold);
+        let app = patient(&[]).await;
+        app.hold("r1");
+        app.services.stop(Service::ReservationApi).await;
+        assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "retried");
+        assert_eq!(app.services.reservation("r1").unwrap().status, Status::Hold);
 
-        desk.services.stop(Service::Inventory).await;
-        desk.services.restart(Service::ReservationApi).await.unwrap();
-        assert_eq!(deliver(&desk, "m-2", kind.event("r1")).await.0, "retried");
-        assert_eq!(desk.services.reservation("r1").unwrap().status, kind.target());
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+        app.services.stop(Service::Inventory).await;
+        app.services.restart(Service::ReservationApi).await.unwrap();
+        assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "retried");
+        assert_eq!(app.services.reservation("r1").unwrap().status, kind.target());
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 
-        desk.services.stop(Service::ReservationApi).await;
-        desk.services.restart(Service::Inventory).await.unwrap();
-        assert_eq!(deliver(&desk, "m-3", kind.event("r1")).await.0, "retried");
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
+        app.services.stop(Service::ReservationApi).await;
+        app.services.restart(Service::Inventory).await.unwrap();
+        assert_eq!(deliver(&app, "m-3", kind.event("r1")).await.0, "retried");
+        assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 
-        desk.services.restart(Service::ReservationApi).await.unwrap();
-        assert_eq!(deliver(&desk, "m-4", kind.event("r1")).await.0, "success");
-        assert_agreement(&desk, "r1");
-        assert_eq!(desk.services.seat_state("r1"), Some(kind.seats()));
+        app.services.restart(Service::ReservationApi).await.unwrap();
+        assert_eq!(deliver(&app, "m-4", kind.event("r1")).await.0, "success");
+        assert_agreement(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(kind.seats()));
     }
 }

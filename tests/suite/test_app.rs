@@ -1,4 +1,4 @@
-//! The function at a desk: real services, a batch in, its response and its log lines out.
+//! The function at a app: real services, a batch in, its response and its log lines out.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::{Metrics, Moment, Sink};
+use reservation_worker::telemetry::metrics::{ClockReading, Metrics, Sink};
 use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
 /// The services and the function, in one process.
-pub struct Desk {
+pub struct TestApp {
     pub services: Services,
     batch: Batch<Worker>,
     invocations: Invocations,
@@ -35,7 +35,7 @@ pub struct Desk {
     level: tracing::Level,
 }
 
-impl Desk {
+impl TestApp {
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
@@ -79,35 +79,35 @@ impl Desk {
     }
 
     /// Connects to the inventory, as `main` does while the runtime waits for its first event.
-    pub async fn connect(&self, now: Moment) {
+    pub async fn connect(&self, now: ClockReading) {
         self.batch.handler().connect(now).await;
     }
 
     /// Runs a batch with all the time that Lambda can give.
-    pub async fn run(&self, event: Value) -> Ran {
+    pub async fn run(&self, event: Value) -> BatchRun {
         self.run_within(event, Duration::from_secs(900)).await
     }
 
     /// Runs a batch that Lambda would end after `time`.
-    pub async fn run_within(&self, event: Value, time: Duration) -> Ran {
+    pub async fn run_within(&self, event: Value, time: Duration) -> BatchRun {
         let ends = SystemTime::now() + time;
         self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
     }
 
     /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
     pub async fn flush(&self, within: Duration) -> String {
-        self.flush_at(Moment::now(), within).await
+        self.flush_at(ClockReading::now(), within).await
     }
 
     /// The same at this moment.
-    pub async fn flush_at(&self, now: Moment, within: Duration) -> String {
+    pub async fn flush_at(&self, now: ClockReading, within: Duration) -> String {
         let log = Log::default();
         self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
     /// What follows a response, at this moment; what it wrote to the log.
-    pub async fn after_response(&self, now: Moment) -> String {
+    pub async fn after_response(&self, now: ClockReading) -> String {
         let log = Log::default();
         let work = self.sink.after_response("request-1", Duration::MAX, now);
         work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
@@ -130,12 +130,12 @@ impl Desk {
     }
 
     /// Runs a batch on another handler.
-    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> Ran {
+    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> BatchRun {
         run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 
     /// Runs a batch in any context.
-    pub async fn run_in(&self, event: Value, context: Context) -> Result<Ran, NotSqs> {
+    pub async fn run_in(&self, event: Value, context: Context) -> Result<BatchRun, NotSqs> {
         run_of(&self.invocations, &self.batch, self.level, event, context).await
     }
 }
@@ -162,7 +162,7 @@ pub async fn run<H: Handler>(
     level: tracing::Level,
     event: Value,
     context: Context,
-) -> Result<Ran, NotSqs> {
+) -> Result<BatchRun, NotSqs> {
     run_of(&Invocations::default(), batch, level, event, context).await
 }
 
@@ -172,7 +172,7 @@ async fn run_of<H: Handler>(
     level: tracing::Level,
     event: Value,
     context: Context,
-) -> Result<Ran, NotSqs> {
+) -> Result<BatchRun, NotSqs> {
     let log = Log::default();
     let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
     let handled = async {
@@ -180,7 +180,7 @@ async fn run_of<H: Handler>(
         invocation.around(batch.handle(event)).await
     };
     let response = handled.with_subscriber(logs::subscriber(level, log.clone())).await?;
-    Ok(Ran { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
+    Ok(BatchRun { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 
 /// The function's configuration for these services.
@@ -216,14 +216,14 @@ pub fn context_of_version(version: &str, xray: &str) -> Context {
 }
 
 /// What came of a batch.
-pub struct Ran {
+pub struct BatchRun {
     pub response: Value,
     pub log: Vec<Value>,
     /// The log as it was written.
     pub text: String,
 }
 
-impl Ran {
+impl BatchRun {
     /// The message ids in `batchItemFailures`.
     pub fn returned(&self) -> Vec<&str> {
         let failures = self.response["batchItemFailures"].as_array().unwrap();
@@ -281,17 +281,17 @@ pub fn record(message_id: &str, body: Value) -> Value {
     })
 }
 
-/// `reservation.expired` of a hold made by [`Desk::hold`].
+/// `reservation.expired` of a hold made by [`TestApp::hold`].
 pub fn expired(reservation_id: &str) -> Value {
     event("reservation.expired", reservation_id, json!({}))
 }
 
-/// `payment.approved` of a hold made by [`Desk::hold`].
+/// `payment.approved` of a hold made by [`TestApp::hold`].
 pub fn approved(reservation_id: &str) -> Value {
     event("payment.approved", reservation_id, json!({ "payment_intent_id": "pay_1", "user_id": "user_1" }))
 }
 
-/// `payment.failed` of a hold made by [`Desk::hold`].
+/// `payment.failed` of a hold made by [`TestApp::hold`].
 pub fn failed(reservation_id: &str) -> Value {
     event(
         "payment.failed",
