@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker::telemetry::metrics::{ClockReading, Metric};
-use reservation_worker_local::cloudwatch::{Datum, Put};
+use reservation_worker_local::cloudwatch::Datum;
 use reservation_worker_local::visibility::Answer;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
+pub use crate::sent::Sent;
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
 mod dead_letters;
 mod delivery;
 mod emf;
-mod process;
 mod values;
 
 /// The contract's table, with the sums over all types and the dead letters.
@@ -42,40 +42,7 @@ fn table() -> BTreeSet<Row> {
     rows.collect()
 }
 
-/// What was taken of these calls.
-pub struct Sent(pub Vec<Datum>);
-
 impl Sent {
-    pub fn of(puts: Vec<Put>) -> Self {
-        assert!(puts.iter().all(|put| put.namespace == "TrafficTacos/ReservationWorker"));
-        Self(puts.into_iter().flat_map(|put| put.data).collect())
-    }
-
-    /// The data of a metric under exactly these dimensions.
-    fn data(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<&Datum> {
-        let dimensions: BTreeMap<_, _> =
-            dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let data = self.0.iter().filter(|datum| datum.name == name && datum.dimensions == dimensions);
-        data.collect()
-    }
-
-    /// Values in rising order, whichever minute they are of, and how often each occurred.
-    pub fn values(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<(f64, f64)> {
-        let data = self.data(name, dimensions).into_iter();
-        let mut values: Vec<_> = data.flat_map(|datum| datum.values.iter().copied()).collect();
-        values.sort_by(|a, b| a.0.total_cmp(&b.0));
-        values
-    }
-
-    /// How many values there are.
-    pub fn count(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
-        self.values(name, dimensions).iter().map(|(_, count)| count).sum()
-    }
-
-    pub fn sum(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
-        self.values(name, dimensions).iter().map(|(value, count)| value * count).sum()
-    }
-
     /// The sums of a metric under each of its finest dimensions' values, in their order by name.
     pub fn sums(&self, name: &str, dimensions: &[&str]) -> BTreeMap<Vec<String>, f64> {
         let mut sums = BTreeMap::new();

@@ -23,6 +23,10 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
+use crate::sqs_event::event;
+pub use crate::sqs_event::{approved, expired, record, sqs};
+use crate::stopped_clock::StoppedClock;
+
 /// The services and the function, in one process.
 pub struct TestApp {
     pub services: Services,
@@ -106,16 +110,19 @@ impl TestApp {
         log.text()
     }
 
-    /// What follows a response, at this moment; what it wrote to the log.
+    /// Does the work that follows a response, at this time, and returns what it logs. The clock stands still
+    /// meanwhile, so that the time limit of the work cannot expire on a slow machine.
     pub async fn after_response(&self, now: ClockReading) -> String {
+        let _clock = StoppedClock::new();
         let log = Log::default();
         let work = self.sink.after_response("request-1", Duration::MAX, now);
         work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
-    /// What the function does when it is told to end.
+    /// Does what the function does at shutdown. The clock stands still meanwhile.
     pub async fn shutdown(&self) {
+        let _clock = StoppedClock::new();
         self.sink.shutdown().await;
     }
 
@@ -248,12 +255,6 @@ impl BatchRun {
     }
 }
 
-/// A standard queue's event; each record is a message id and a body, which is sent as it is if it is a string.
-pub fn sqs<'a>(records: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let records: Vec<_> = records.into_iter().map(|(message_id, body)| record(message_id, body)).collect();
-    json!({ "Records": records })
-}
-
 /// A FIFO queue's event; each record is a message id, a message group and a body.
 pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Value {
     let records = records.into_iter().map(|(message_id, group, body)| {
@@ -265,32 +266,6 @@ pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) ->
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// One record as Lambda passes it.
-pub fn record(message_id: &str, body: Value) -> Value {
-    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-    json!({
-        "messageId": message_id,
-        "receiptHandle": "AQEB",
-        "body": body,
-        "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
-        "messageAttributes": {},
-        "md5OfBody": "",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:ap-northeast-2:123456789012:reservation-events",
-        "awsRegion": "ap-northeast-2",
-    })
-}
-
-/// `reservation.expired` of a hold made by [`TestApp::hold`].
-pub fn expired(reservation_id: &str) -> Value {
-    event("reservation.expired", reservation_id, json!({}))
-}
-
-/// `payment.approved` of a hold made by [`TestApp::hold`].
-pub fn approved(reservation_id: &str) -> Value {
-    event("payment.approved", reservation_id, json!({ "payment_intent_id": "pay_1", "user_id": "user_1" }))
-}
-
 /// `payment.failed` of a hold made by [`TestApp::hold`].
 pub fn failed(reservation_id: &str) -> Value {
     event(
@@ -298,16 +273,6 @@ pub fn failed(reservation_id: &str) -> Value {
         reservation_id,
         json!({ "payment_intent_id": "pay_1", "error_code": "CARD_DECLINED" }),
     )
-}
-
-fn event(event_type: &str, reservation_id: &str, more: Value) -> Value {
-    let mut detail = json!({
-        "reservation_id": reservation_id,
-        "event_id": "evt_1",
-        "seat_ids": [format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")],
-    });
-    detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    json!({ "detail-type": event_type, "source": "reservation-service", "detail": detail })
 }
 
 /// Keeps log lines.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
+use crate::spans::{assert_line_has_ids_of, invocation};
 use crate::test_app::{BatchRun, TestApp, context, expired, record};
 
 mod connections;
 mod daemon;
 mod nobody;
 mod panics;
-mod process;
-mod refused;
 mod sampling;
 mod tries;
 
@@ -66,12 +65,6 @@ fn traceparent(trace_id: &str, flags: &str) -> String {
     format!("00-{trace_id}-00f067aa0ba902b7-{flags}")
 }
 
-/// The span of the invocation, which has no message.
-fn invocation(spans: &[Span]) -> &Span {
-    let is_invocation = |span: &&Span| span.attributes.contains_key("messaging.batch.message_count");
-    spans.iter().find(is_invocation).expect("a span of the invocation")
-}
-
 fn of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
     spans.iter().find(|span| span.attributes.get("messaging.message.id") == Some(&json!(message_id))).unwrap()
 }
@@ -79,22 +72,6 @@ fn of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
 fn children<'a>(spans: &'a [Span], of: &Span) -> Vec<&'a Span> {
     let is_child = |span: &&Span| span.parent_id == of.span_id && span.trace_id == of.trace_id;
     spans.iter().filter(is_child).collect()
-}
-
-/// A line has the ids of its span, and its invocation's X-Ray id, request, version and cold start, each once.
-fn says_whose_it_is((line, text): (&Value, &str), span: &Span, invocation: [Value; 4]) {
-    let [xray, request_id, version, cold_start] = invocation;
-    for (name, value) in [
-        ("trace_id", json!(span.trace_id)),
-        ("span_id", json!(span.span_id)),
-        ("xray_trace_id", xray),
-        ("request_id", request_id),
-        ("function_version", version),
-        ("cold_start", cold_start),
-    ] {
-        assert_eq!(line[name], value, "{name} of {text}");
-        assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} of {text}");
-    }
 }
 
 #[tokio::test]

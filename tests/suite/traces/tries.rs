@@ -6,7 +6,9 @@ use reservation_worker_local::trace_receivers::Span;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
-use super::{INVOCATIONS, Traced, W3C, children, of_message, run, says_whose_it_is, traced, traceparent};
+use super::{
+    INVOCATIONS, Traced, W3C, assert_line_has_ids_of, children, of_message, run, traced, traceparent,
+};
 use crate::test_app::{TestApp, context_of_version};
 
 fn record() -> Value {
@@ -123,7 +125,7 @@ async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is
             let span = if line["message_id"].is_null() { invocation } else { process };
             let xray = json!("1-6af84039-c2029f7c3ddb565ad52f1ac6");
             let invocation = [xray, json!("request-1"), json!("7"), json!(cold_start)];
-            says_whose_it_is((line, text), span, invocation);
+            assert_line_has_ids_of((line, text), span, invocation);
         }
     }
 }

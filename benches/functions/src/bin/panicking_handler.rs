@@ -1,5 +1,5 @@
-//! A function whose handler panics on a body of `panic`, to see in a release build that a panic returns its
-//! record and no other. Run by `tests/suite/release.rs`; shows, too, how a batch takes any handler.
+//! A function whose handler panics on a record with the body `panic`. `tests/process/invocations.rs` runs it to
+//! show that a panic returns its record and no other. It also shows that a batch accepts any handler.
 
 #![forbid(unsafe_code)]
 
