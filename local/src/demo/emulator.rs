@@ -18,6 +18,8 @@ use super::processes::Family;
 use crate::Failure;
 
 const FUNCTION: &str = "reservation-worker";
+/// The tests of the built function use the same profile, so that `make test` builds the function once.
+const PROFILE: &str = "process";
 const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Everything is compiled by then, so this is for two cold processes on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -46,7 +48,7 @@ impl Emulator {
         // Here and not by the emulator, which shows no progress and stops waiting at some time.
         eprintln!("building the function (some minutes the first time) ...");
         let mut build = cargo(root);
-        build.args(["build", "--locked", "--package", FUNCTION, "--bin", FUNCTION]);
+        build.args(["build", "--profile", PROFILE, "--locked", "--package", FUNCTION, "--bin", FUNCTION]);
         if !Family::start(&mut build)?.wait().await?.success() {
             return Err("the function does not compile".into());
         }
@@ -55,7 +57,16 @@ impl Emulator {
         let output = Output::new()?;
         let mut watch = cargo(root);
         watch
-            .args(format!("lambda watch --ignore-changes --locked --package {FUNCTION}").split(' '))
+            .args([
+                "lambda",
+                "watch",
+                "--ignore-changes",
+                "--profile",
+                PROFILE,
+                "--locked",
+                "--package",
+                FUNCTION,
+            ])
             .args(at(port))
             .envs(services.environment())
             .env("LOG_LEVEL", "info")
