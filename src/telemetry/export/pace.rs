@@ -1,0 +1,93 @@
+//! When metrics are sent: not after every invocation, because each call costs money and billed time.
+
+use std::time::Duration;
+
+use sqs_batch::ClockReading;
+
+/// The interval between two calls. The data of the last interval is sent when the environment is shut down.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The interval if something was recorded that an alarm waits for.
+const URGENT_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval doubles with each failure up to this.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<ClockReading>,
+    /// The number of failures in a row.
+    failures: u32,
+    has_succeeded: bool,
+}
+
+impl Pace {
+    pub(super) fn is_due(&self, now: ClockReading, is_urgent: bool) -> bool {
+        let interval = match self.failures {
+            0 if is_urgent => URGENT_INTERVAL,
+            failures => INTERVAL.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))),
+        };
+        self.last.is_none_or(|last| now.since(last) >= interval.min(LONGEST_INTERVAL))
+    }
+
+    /// Whether a call gets more time: it has to make a client or a connection, or the call before it may only have been too
+    /// slow. If CloudWatch takes the data of each call but each is cut off, the data is counted each time.
+    pub(super) fn is_patient(&self) -> bool {
+        !self.has_succeeded || self.failures == 1
+    }
+
+    pub(super) fn succeeded(&mut self, now: ClockReading) {
+        *self = Self { last: Some(now), failures: 0, has_succeeded: true };
+    }
+
+    /// Returns whether this failure is the first in a row.
+    pub(super) fn failed(&mut self, now: ClockReading) -> bool {
+        (self.last, self.failures) = (Some(now), self.failures.saturating_add(1));
+        self.failures == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: ClockReading, monotonic: u64, wall: i64) -> ClockReading {
+        let time = match wall.try_into() {
+            Ok(wall) => start.time + Duration::from_secs(wall),
+            Err(_) => start.time - Duration::from_secs(wall.unsigned_abs()),
+        };
+        ClockReading { instant: start.instant + Duration::from_secs(monotonic), time }
+    }
+
+    #[test]
+    fn sending_is_due_at_first_and_then_after_the_interval_by_either_clock() {
+        let start = ClockReading::now();
+        let mut pace = Pace::default();
+        assert!(pace.is_due(start, false) && pace.is_patient());
+        pace.succeeded(start);
+        assert!(!pace.is_patient());
+        for (monotonic, wall, due) in
+            [(9, 9, false), (10, 0, true), (10, -3_600, true), (0, 10, true), (9, -5, false)]
+        {
+            assert_eq!(pace.is_due(after(start, monotonic, wall), false), due, "{monotonic} s, {wall} s");
+        }
+        assert!(!pace.is_due(start, true));
+        assert!(pace.is_due(after(start, 1, 1), true));
+    }
+
+    #[test]
+    fn after_failures_the_interval_doubles_up_to_a_minute_and_urgency_is_ignored() {
+        let start = ClockReading::now();
+        let mut pace = Pace::default();
+        for (failures, seconds) in [10, 20, 40, 60, 60].into_iter().enumerate() {
+            assert_eq!(pace.failed(start), failures == 0, "only the first is reported");
+            assert!(!pace.is_due(after(start, seconds - 1, 0), true));
+            assert!(pace.is_due(after(start, seconds, 0), false));
+        }
+        assert!(pace.is_patient(), "it has never succeeded");
+        pace.succeeded(start);
+        let patient = [(); 3].map(|()| (pace.failed(start), pace.is_patient()).1);
+        assert_eq!(patient, [true, false, false], "only the call after the first failure");
+        pace.succeeded(start);
+        assert!(pace.is_due(after(start, 10, 0), false));
+        assert!(pace.failed(start), "the first of a new row");
+    }
+}
