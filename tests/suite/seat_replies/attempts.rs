@@ -1,4 +1,4 @@
-//! How often the inventory is asked, and with what; no reply at all.
+//! The attempts of an inventory call: their number, their requests, and attempts without a reply.
 
 use reservation_worker_local::{Effect, Fault, SeatState, Service, Status};
 
@@ -7,22 +7,22 @@ use crate::table::{Kind, PATCH, Row, check, operations, patient};
 use crate::test_app::sqs;
 
 #[tokio::test]
-async fn no_reply_in_time_is_tried_three_times_and_comes_again() {
+async fn a_call_without_a_reply_in_time_is_attempted_three_times_and_the_record_is_retried() {
     let rows =
         rows(&Effect::Hang, Transient, Transient).into_iter().map(|row| row.because("DeadlineExceeded"));
     check(&patient(&[("INVENTORY_TIMEOUT_MS", "300")]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_reset_connection_is_tried_three_times_and_comes_again() {
-    // One after the other: the records of a batch share the connection.
+async fn a_call_whose_connection_is_reset_is_attempted_three_times_and_the_record_is_retried() {
+    // Each row is a batch of its own, because the records of a batch share the connection.
     for row in rows(&Effect::Reset, Transient, Transient) {
         check(&patient(&[]).await, [row]).await;
     }
 }
 
 #[tokio::test]
-async fn a_stopped_inventory_comes_again_with_the_status_settled() {
+async fn if_the_inventory_is_stopped_the_status_is_updated_and_the_record_is_retried() {
     let app = patient(&[]).await;
     app.services.stop(Service::Inventory).await;
     let rows =
@@ -36,7 +36,7 @@ async fn a_stopped_inventory_comes_again_with_the_status_settled() {
 }
 
 #[tokio::test]
-async fn the_reason_says_why_the_inventory_cannot_be_reached() {
+async fn the_reason_states_why_the_inventory_cannot_be_reached() {
     let app = patient(&[]).await;
     app.services.stop(Service::Inventory).await;
     let row = Row::new(Kind::Approved, "stopped").gives("retried", [PATCH]);
@@ -47,7 +47,7 @@ async fn the_reason_says_why_the_inventory_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn a_transient_fault_among_three_tries_costs_nothing_and_each_try_is_the_same_request() {
+async fn after_one_or_two_transient_faults_an_attempt_with_the_same_request_succeeds() {
     let faults = [
         Effect::grpc(14),
         Effect::grpc(16),
@@ -58,23 +58,26 @@ async fn a_transient_fault_among_three_tries_costs_nothing_and_each_try_is_the_s
         Effect::done_then(Effect::Reset),
     ];
     for effect in faults {
-        for struck in [1, 2] {
+        for fault_count in [1, 2] {
             let app = patient(&[]).await;
             for kind in Kind::ALL {
                 let id = format!("{kind:?}");
                 app.hold(&id);
-                let fault = Fault::on(kind.seat_call(), &id, effect.clone()).times(struck);
+                let fault = Fault::on(kind.seat_call(), &id, effect.clone()).times(fault_count);
                 app.services.fault(fault);
 
-                let ran = app.run(sqs([("m-1", kind.event(&id))])).await;
+                let run = app.run(sqs([("m-1", kind.event(&id))])).await;
 
-                assert_eq!(ran.outcome("m-1"), "success", "{kind:?} {effect:?} {struck}");
-                let tries = struck as usize + 1;
-                let expected = [vec![PATCH], vec![kind.seat_call(); tries]].concat();
+                assert_eq!(run.outcome("m-1"), "success", "{kind:?} {effect:?} {fault_count}");
+                let attempts = fault_count as usize + 1;
+                let expected = [vec![PATCH], vec![kind.seat_call(); attempts]].concat();
                 assert_eq!(operations(&app, &id), expected, "{effect:?}");
                 let calls = app.services.calls_for(&id);
-                for again in &calls[2..] {
-                    assert_eq!(again.body, calls[1].body, "the idempotency key and all else");
+                for retry in &calls[2..] {
+                    assert_eq!(
+                        retry.body, calls[1].body,
+                        "a retry sends the same idempotency key and fields"
+                    );
                 }
                 assert_eq!(app.services.seat_state(&id), Some(kind.seats()));
                 assert_eq!(app.services.unused_faults(), 0);
@@ -84,51 +87,51 @@ async fn a_transient_fault_among_three_tries_costs_nothing_and_each_try_is_the_s
 }
 
 #[tokio::test]
-async fn no_reply_in_time_to_the_first_try_alone_costs_nothing() {
+async fn after_a_time_out_of_the_first_attempt_the_second_attempt_succeeds() {
     let app = patient(&[("INVENTORY_TIMEOUT_MS", "1000")]).await;
     for kind in Kind::ALL {
         app.hold(&format!("{kind:?}"));
         app.services.fault(Fault::on(kind.seat_call(), &format!("{kind:?}"), Effect::Hang).times(1));
     }
     let ids = Kind::ALL.map(|kind| (format!("{kind:?}"), kind));
-    let ran = app.run(sqs(ids.iter().map(|(id, kind)| (id.as_str(), kind.event(id))))).await;
+    let run = app.run(sqs(ids.iter().map(|(id, kind)| (id.as_str(), kind.event(id))))).await;
     for (id, kind) in &ids {
-        assert_eq!(ran.outcome(id), "success");
+        assert_eq!(run.outcome(id), "success");
         let seat_call = kind.seat_call();
         assert_eq!(operations(&app, id), [PATCH, seat_call, seat_call]);
     }
 }
 
 #[tokio::test]
-async fn seats_that_were_sold_are_never_released() {
+async fn sold_seats_are_never_released() {
     for kind in [Kind::Expired, Kind::Failed] {
         let app = patient(&[]).await;
         app.hold("r1");
-        let ran = app.run(sqs([("m-1", Kind::Approved.event("r1"))])).await;
-        assert_eq!(ran.outcome("m-1"), "success");
-        // Somebody moved the reservation by hand: the inventory is the last to say no.
+        let run = app.run(sqs([("m-1", Kind::Approved.event("r1"))])).await;
+        assert_eq!(run.outcome("m-1"), "success");
+        // A person has set the status back to HOLD. Only the inventory can refuse the release now.
         app.services.set_reservation_status("r1", Status::Hold);
 
-        let ran = app.run(sqs([("m-2", kind.event("r1"))])).await;
+        let run = app.run(sqs([("m-2", kind.event("r1"))])).await;
 
-        assert_eq!(ran.outcome("m-2"), "failed");
-        assert!(ran.reason("m-2").contains("FAILED_PRECONDITION"), "{}", ran.reason("m-2"));
+        assert_eq!(run.outcome("m-2"), "failed");
+        assert!(run.reason("m-2").contains("FAILED_PRECONDITION"), "{}", run.reason("m-2"));
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
     }
 }
 
 #[tokio::test]
-async fn a_commit_of_released_seats_is_for_a_person_to_look_at() {
+async fn a_commit_of_released_seats_fails_the_record() {
     let app = patient(&[]).await;
     app.hold("r1");
-    let ran = app.run(sqs([("m-1", Kind::Expired.event("r1"))])).await;
-    assert_eq!(ran.outcome("m-1"), "success");
+    let run = app.run(sqs([("m-1", Kind::Expired.event("r1"))])).await;
+    assert_eq!(run.outcome("m-1"), "success");
     app.services.set_reservation_status("r1", Status::Hold);
 
-    let ran = app.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
+    let run = app.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
 
-    assert_eq!(ran.outcome("m-2"), "failed");
-    assert!(ran.reason("m-2").contains("COMMIT_STATUS_FAILED_EXPIRED"), "{}", ran.reason("m-2"));
-    assert_eq!(ran.returned(), ["m-2"]);
+    assert_eq!(run.outcome("m-2"), "failed");
+    assert!(run.reason("m-2").contains("COMMIT_STATUS_FAILED_EXPIRED"), "{}", run.reason("m-2"));
+    assert_eq!(run.returned(), ["m-2"]);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Available));
 }
