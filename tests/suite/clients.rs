@@ -9,7 +9,9 @@ use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;
 
-use crate::table::{GET, Kind, PATCH, PATIENT, never_logged, operations, patient};
+use crate::table::{
+    GENEROUS_LIMITS, GET, Kind, PATCH, app_with_generous_limits, assert_never_logged, operations,
+};
 use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::Server;
 
@@ -26,7 +28,7 @@ async fn app_with_counting_proxies(variables: &[(&str, &str)]) -> (TestApp, Serv
     let grpc = Server::proxy(services.inventory_addr()).await;
     let (base, addr) = (rest.base(), grpc.addr());
     let addresses = [("RESERVATION_API_BASE", base.as_str()), ("INVENTORY_GRPC_ADDR", addr.as_str())];
-    let variables = [&PATIENT, &addresses[..], variables].concat();
+    let variables = [&GENEROUS_LIMITS, &addresses[..], variables].concat();
     (TestApp::of(services, &variables, RootCertStore::empty()), rest, grpc)
 }
 
@@ -44,13 +46,13 @@ fn ids(prefix: &str, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn the_token_is_sent_to_the_reservation_api_only_and_never_logged() {
     const TOKEN: &str = "a-very-secret-token";
-    let app = patient(&[("RESERVATION_API_TOKEN", TOKEN)]).await;
+    let app = app_with_generous_limits(&[("RESERVATION_API_TOKEN", TOKEN)]).await;
     app.hold("r1");
     app.services.fault(Fault::any(PATCH, Effect::EmptyBody));
     app.services.fault(Fault::any(GET, Effect::http(401)).times(1));
     let run = app.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
     assert_eq!(run.outcome("m-1"), "success");
-    assert_eq!(operations(&app, "r1"), [PATCH, GET, GET, Kind::Approved.seat_call()]);
+    assert_eq!(operations(&app, "r1"), [PATCH, GET, GET, Kind::Approved.inventory_call()]);
     for call in app.services.calls() {
         let bearer = format!("Bearer {TOKEN}");
         let expected = (call.operation.service() == Service::ReservationApi).then_some(&bearer);
@@ -58,15 +60,15 @@ async fn the_token_is_sent_to_the_reservation_api_only_and_never_logged() {
     }
     app.services.stop(Service::ReservationApi).await;
     let without_api = app.run(sqs([("m-2", Kind::Approved.event("r1"))])).await;
-    never_logged(&run, TOKEN);
-    never_logged(&without_api, TOKEN);
+    assert_never_logged(&run, TOKEN);
+    assert_never_logged(&without_api, TOKEN);
 }
 
 #[tokio::test]
 async fn a_redirect_to_another_host_is_not_followed_and_the_host_gets_no_token() {
     let other_host = Server::replying("HTTP/1.1 204 No Content\r\n\r\n").await;
     let location = format!("{}/internal/reservations/x", other_host.base());
-    let app = patient(&[("RESERVATION_API_TOKEN", "a-very-secret-token")]).await;
+    let app = app_with_generous_limits(&[("RESERVATION_API_TOKEN", "a-very-secret-token")]).await;
     for status in [301, 302, 303, 307, 308] {
         let ids = [format!("redirected{status}"), format!("successful{status}")];
         app.services.fault(Fault::on(PATCH, &ids[0], Effect::http(status).with_location(&location)));
@@ -80,7 +82,7 @@ async fn a_redirect_to_another_host_is_not_followed_and_the_host_gets_no_token()
 
 #[tokio::test]
 async fn without_a_token_no_authorization_header_is_sent() {
-    let app = patient(&[("RESERVATION_API_TOKEN", "")]).await;
+    let app = app_with_generous_limits(&[("RESERVATION_API_TOKEN", "")]).await;
     let run = pay(&app, &ids("r", 1)).await;
     assert_eq!(run.returned(), [""; 0]);
     let calls = app.services.calls();
@@ -125,7 +127,7 @@ async fn error_replies_do_not_close_the_connection() {
     }
     for (number, code) in [3, 13, 14, 16].into_iter().enumerate() {
         let id = format!("g{number}");
-        app.services.fault(Fault::on(Kind::Approved.seat_call(), &id, Effect::grpc(code)));
+        app.services.fault(Fault::on(Kind::Approved.inventory_call(), &id, Effect::grpc(code)));
         pay(&app, &[id]).await;
     }
     assert_eq!((rest.accepted(), grpc.accepted()), (1, 1));
@@ -135,7 +137,7 @@ async fn error_replies_do_not_close_the_connection() {
 async fn twenty_concurrent_records_share_one_connection_to_the_inventory() {
     let (app, rest, grpc) = app_with_counting_proxies(&[("WORKER_CONCURRENCY", "20")]).await;
     // All 20 calls are in flight before the first reply.
-    app.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::latency(100)));
+    app.services.fault(Fault::any(Kind::Approved.inventory_call(), Effect::latency(100)));
     for batch in ["a", "b"] {
         let run = pay(&app, &ids(batch, 20)).await;
         assert_eq!(run.returned(), [""; 0]);
@@ -156,7 +158,7 @@ async fn the_reservation_api_gets_at_most_one_connection_per_concurrent_record()
 #[tokio::test]
 async fn a_service_that_restarts_is_used_again_by_the_same_function() {
     for service in [Service::ReservationApi, Service::Inventory] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.connect(ClockReading::now()).await;
         assert_eq!(pay(&app, &ids("before", 3)).await.returned(), [""; 0]);
         app.services.stop(service).await;
@@ -177,7 +179,7 @@ async fn a_service_that_restarts_is_used_again_by_the_same_function() {
 #[tokio::test]
 async fn a_restart_of_a_service_between_two_batches_fails_no_record() {
     for service in [Service::ReservationApi, Service::Inventory] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         for round in 0..4 {
             let ids = ids(&format!("r{round}-"), 3);
             let run = pay(&app, &ids).await;
@@ -190,12 +192,14 @@ async fn a_restart_of_a_service_between_two_batches_fails_no_record() {
 
 #[tokio::test]
 async fn the_time_out_applies_to_each_attempt() {
-    let app = patient(&[("RESERVATION_API_TIMEOUT_MS", "1000"), ("INVENTORY_TIMEOUT_MS", "1000")]).await;
+    let app =
+        app_with_generous_limits(&[("RESERVATION_API_TIMEOUT_MS", "1000"), ("INVENTORY_TIMEOUT_MS", "1000")])
+            .await;
     app.services.fault(Fault::any(PATCH, Effect::Hang).times(1));
-    app.services.fault(Fault::any(Kind::Approved.seat_call(), Effect::Hang).times(1));
+    app.services.fault(Fault::any(Kind::Approved.inventory_call(), Effect::Hang).times(1));
     let run = pay(&app, &ids("r", 1)).await;
     assert_eq!(run.outcome("r0"), "success");
-    let seats = Kind::Approved.seat_call();
+    let seats = Kind::Approved.inventory_call();
     assert_eq!(operations(&app, "r0"), [PATCH, PATCH, seats, seats]);
 }
 
@@ -206,10 +210,10 @@ async fn each_service_has_its_own_time_out() {
     let delay = Effect::latency(700);
     let cases = [
         (PATCH, "RESERVATION_API_TIMEOUT_MS", "reservation API: no reply in time"),
-        (Kind::Approved.seat_call(), "INVENTORY_TIMEOUT_MS", "inventory: DeadlineExceeded"),
+        (Kind::Approved.inventory_call(), "INVENTORY_TIMEOUT_MS", "inventory: DeadlineExceeded"),
     ];
     for (operation, variable, reason) in cases {
-        let app = patient(&[(variable, "200")]).await;
+        let app = app_with_generous_limits(&[(variable, "200")]).await;
         app.services.fault(Fault::any(operation, delay.clone()));
         let run = pay(&app, &ids("r", 1)).await;
         assert_eq!((run.outcome("r0"), run.reason("r0")), ("retried", reason));

@@ -3,7 +3,7 @@
 use reservation_worker_local::Effect;
 use tonic::Code;
 
-use crate::table::{Kind, PATCH, Row, check, never_logged, patient};
+use crate::table::{Kind, PATCH, Row, app_with_generous_limits, assert_never_logged, check_rows};
 
 mod attempts;
 
@@ -36,8 +36,8 @@ impl Class {
 
 /// A record whose inventory calls all get this reply.
 fn row(kind: Kind, reply: Effect, class: Class) -> Row {
-    let calls = [vec![PATCH], vec![kind.seat_call(); class.attempts()]].concat();
-    Row::new(kind, format!("{reply:?}")).fault(kind.seat_call(), reply).gives(class.outcome(), calls)
+    let calls = [vec![PATCH], vec![kind.inventory_call(); class.attempts()]].concat();
+    Row::new(kind, format!("{reply:?}")).fault(kind.inventory_call(), reply).expects(class.outcome(), calls)
 }
 
 /// One row per event type. `release` and `commit` are the classes of the reply for the two calls.
@@ -104,10 +104,10 @@ async fn each_grpc_code_is_classified_as_in_the_contract() {
             _ => format!("inventory: {code:?}"),
         };
         let rows = rows(&Effect::grpc(code.into()), class, class);
-        rows.into_iter().map(move |row| row.because(&reason))
+        rows.into_iter().map(move |row| row.reason_contains(&reason))
     });
-    let run = check(&patient(&[]).await, rows).await;
-    never_logged(&run, "asked for by a fault");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "asked for by a fault");
 }
 
 #[tokio::test]
@@ -122,9 +122,9 @@ async fn each_status_of_a_release_is_classified_as_in_the_contract() {
     ];
     let rows = statuses.into_iter().flat_map(|(status, class, reason)| {
         [Kind::Expired, Kind::Failed]
-            .map(|kind| row(kind, Effect::reply(status, None), class).because(reason))
+            .map(|kind| row(kind, Effect::reply(status, None), class).reason_contains(reason))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -140,9 +140,9 @@ async fn each_status_of_a_commit_is_classified_as_in_the_contract() {
         (9, Transient, "9"),
     ];
     let rows = statuses.into_iter().map(|(status, class, reason)| {
-        row(Kind::Approved, Effect::reply(status, None), class).because(reason)
+        row(Kind::Approved, Effect::reply(status, None), class).reason_contains(reason)
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn each_error_code_in_a_reply_without_a_status_is_classified_as_in_the_con
     let rows = ERRORS.into_iter().flat_map(|(code, name, release, commit)| {
         let with_reason = move |row: Row, class| match class {
             Done => row,
-            _ => row.because(name),
+            _ => row.reason_contains(name),
         };
         let reply = Effect::reply(0, Some(code));
         let release =
@@ -158,8 +158,8 @@ async fn each_error_code_in_a_reply_without_a_status_is_classified_as_in_the_con
         let commit = with_reason(row(Kind::Approved, reply.clone(), commit), commit);
         release.into_iter().chain([commit])
     });
-    let run = check(&patient(&[]).await, rows).await;
-    never_logged(&run, "asked for by a fault");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "asked for by a fault");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_success_with_an_error_code_has_the_class_of_the_code() {
     let rows = ERRORS
         .into_iter()
         .flat_map(|(code, _, release, commit)| rows(&Effect::reply(1, Some(code)), release, commit));
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_failed_release_with_an_error_code_has_the_class_of_the_code() {
     let rows = ERRORS.into_iter().flat_map(|(code, _, release, _)| {
         [Kind::Expired, Kind::Failed].map(|kind| row(kind, Effect::reply(4, Some(code)), release))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_failed_commit_is_rejected_with_every_error_code() {
     let rows = ERRORS.into_iter().flat_map(|(code, ..)| {
         [2, 3, 4].map(|status| row(Kind::Approved, Effect::reply(status, Some(code)), Reject))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn an_unknown_status_is_transient_unless_the_error_code_is_rejected() {
         };
         rows(&Effect::reply(9, Some(code)), done_is_transient(release), done_is_transient(commit))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn already_released_and_not_found_are_done_also_with_a_matching_error_code
     let rows = [(2, 6), (2, 5), (3, 5), (3, 6)].into_iter().flat_map(|(status, code)| {
         [Kind::Expired, Kind::Failed].map(|kind| row(kind, Effect::reply(status, Some(code)), Done))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn an_error_without_a_code_in_a_reply_with_a_status_has_the_class_of_the_s
     let commit = [(1, Done), (2, Reject), (3, Reject), (4, Reject), (9, Transient)];
     let release = release.map(|(status, class)| row(Kind::Expired, Effect::reply(status, Some(0)), class));
     let commit = commit.map(|(status, class)| row(Kind::Approved, Effect::reply(status, Some(0)), class));
-    check(&patient(&[]).await, release.into_iter().chain(commit)).await;
+    check_rows(&app_with_generous_limits(&[]).await, release.into_iter().chain(commit)).await;
 }
 
 /// A reply with neither a status nor an error is a success. This reply has an error with a message and
@@ -220,11 +220,11 @@ async fn an_error_without_a_code_in_a_reply_with_a_status_has_the_class_of_the_s
 #[tokio::test]
 async fn an_error_without_a_code_in_a_reply_without_a_status_is_transient() {
     let rows = rows(&Effect::reply(0, Some(0)), Transient, Transient);
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
 async fn a_grpc_ok_without_a_message_is_transient() {
     let rows = rows(&Effect::grpc(0), Transient, Transient);
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }

@@ -2,7 +2,7 @@
 
 use reservation_worker_local::{Effect, Operation, Status};
 
-use crate::table::{GET, Kind, PATCH, Row, check, patient, reply};
+use crate::table::{GET, Kind, PATCH, Row, app_with_generous_limits, check_rows, reply};
 
 mod bodies;
 mod faults;
@@ -43,9 +43,9 @@ fn each_final_status(api_calls: &[Operation], row: impl Fn(Kind, Status, &str) -
     for kind in Kind::ALL {
         for (found, code) in FINAL_STATUSES {
             let (outcome, reason) = expected_result(kind, found);
-            let seats = (outcome == "success").then_some(kind.seat_call());
+            let seats = (outcome == "success").then_some(kind.inventory_call());
             let calls: Vec<_> = api_calls.iter().copied().chain(seats).collect();
-            rows.push(row(kind, found, code).gives(outcome, calls).because(reason));
+            rows.push(row(kind, found, code).expects(outcome, calls).reason_contains(reason));
         }
     }
     rows
@@ -72,19 +72,19 @@ async fn any_2xx_is_followed_by_the_inventory_call_with_or_without_a_readable_bo
         each_kind(move |kind| {
             Row::new(kind, name)
                 .fault(PATCH, Effect::done_then(effect.clone()))
-                .gives("success", [PATCH, kind.seat_call()])
+                .expects("success", [PATCH, kind.inventory_call()])
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
 async fn the_final_status_of_a_reservation_decides_the_outcome_of_each_event_type() {
     let rows = each_final_status(&[PATCH], |kind, found, _| {
-        Row::new(kind, format!("{found:?} before the event")).found(found)
+        Row::new(kind, format!("{found:?} before the event")).initial_status(found)
     });
-    let app = patient(&[]).await;
-    check(&app, rows).await;
+    let app = app_with_generous_limits(&[]).await;
+    check_rows(&app, rows).await;
     let replies: Vec<_> = app.services.calls().into_iter().map(|call| call.reply).collect();
     for (_, code) in FINAL_STATUSES {
         let refusal = format!("409 {code}");
@@ -97,7 +97,7 @@ async fn each_error_code_decides_the_outcome_of_each_event_type() {
     let rows = each_final_status(&[PATCH], |kind, _, code| {
         Row::new(kind, code).fault(PATCH, Effect::http_code(409, code))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn an_error_code_decides_the_outcome_whatever_the_other_fields_are() {
         r#"{"error": {"code": "CODE", "message": "m", "traceId": "t"}}"#,
         r#"{"error": {"code": "CODE", "message": {"no": "text"}, "details": [17]}, "ok": false}"#,
     ];
-    check(&patient(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, with_each_code(&errors)).await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn an_error_code_decides_the_outcome_even_if_the_trace_id_cannot_be_read()
         r#"{"error": {"code": "CODE", "trace_id": 17}}"#,
         r#"{"error": {"code": "CODE", "traceId": {"hi": 1, "lo": 2}}}"#,
     ];
-    check(&patient(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, with_each_code(&errors)).await;
 }
 
 /// Conflicts with these bodies. Each error code replaces the text `CODE`.
@@ -135,10 +135,10 @@ fn with_each_code(errors: &[&'static str]) -> Vec<Row> {
 async fn after_any_other_conflict_the_status_of_the_reservation_decides_the_outcome() {
     let rows = unclear_conflicts().into_iter().flat_map(|(name, conflict)| {
         each_final_status(&[PATCH, GET], move |kind, found, _| {
-            Row::new(kind, format!("{name}, {found:?}")).found(found).fault(PATCH, conflict.clone())
+            Row::new(kind, format!("{name}, {found:?}")).initial_status(found).fault(PATCH, conflict.clone())
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -147,11 +147,11 @@ async fn a_conflict_with_a_reservation_on_hold_is_attempted_three_times_and_the_
         each_kind(move |kind| {
             Row::new(kind, &name)
                 .fault(PATCH, conflict.clone())
-                .gives("retried", [PATCH, GET].repeat(3))
-                .because("conflict")
+                .expects("retried", [PATCH, GET].repeat(3))
+                .reason_contains("conflict")
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 /// Conflicts that do not state the status of the reservation.

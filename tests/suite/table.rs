@@ -12,7 +12,7 @@ pub use Operation::{
 
 /// Variables for tests that count calls. Calls do not time out on a slow machine, no breaker opens, all
 /// rows run concurrently, and every line is logged.
-pub const PATIENT: [(&str, &str); 5] = [
+pub const GENEROUS_LIMITS: [(&str, &str); 5] = [
     ("RESERVATION_API_TIMEOUT_MS", "60000"),
     ("INVENTORY_TIMEOUT_MS", "60000"),
     ("BREAKER_FAILURES", "0"),
@@ -20,9 +20,9 @@ pub const PATIENT: [(&str, &str); 5] = [
     ("LOG_LEVEL", "debug"),
 ];
 
-/// A test app with [`PATIENT`] and these variables, which take precedence.
-pub async fn patient(variables: &[(&str, &str)]) -> TestApp {
-    TestApp::with(&[&PATIENT, variables].concat()).await
+/// A test app with [`GENEROUS_LIMITS`] and these variables, which take precedence.
+pub async fn app_with_generous_limits(variables: &[(&str, &str)]) -> TestApp {
+    TestApp::with(&[&GENEROUS_LIMITS, variables].concat()).await
 }
 
 /// The three kinds of events that need work.
@@ -48,13 +48,13 @@ impl Kind {
     /// The event without the facts that the reservation also has. An expiry always has its ticketed event.
     pub fn event_without_facts(self, reservation_id: &str) -> Value {
         match self {
-            Self::Expired => without(self.event(reservation_id), &["seat_ids"]),
-            _ => without(self.event(reservation_id), &["event_id", "seat_ids", "user_id"]),
+            Self::Expired => without_facts(self.event(reservation_id), &["seat_ids"]),
+            _ => without_facts(self.event(reservation_id), &["event_id", "seat_ids", "user_id"]),
         }
     }
 
     /// The reply to a status update that says that the reservation already has the target status.
-    pub fn already(self) -> Effect {
+    pub fn already_in_target_status(self) -> Effect {
         Effect::http_code(
             409,
             match self {
@@ -66,7 +66,7 @@ impl Kind {
     }
 
     /// The status that the event requests.
-    pub fn target(self) -> Status {
+    pub fn target_status(self) -> Status {
         match self {
             Self::Expired => Status::Expired,
             Self::Approved => Status::Confirmed,
@@ -75,7 +75,7 @@ impl Kind {
     }
 
     /// The call of the inventory that the event leads to.
-    pub fn seat_call(self) -> Operation {
+    pub fn inventory_call(self) -> Operation {
         match self {
             Self::Approved => COMMIT,
             _ => RELEASE,
@@ -83,7 +83,7 @@ impl Kind {
     }
 
     /// The state of the seats after the event is processed.
-    pub fn seats(self) -> SeatState {
+    pub fn final_seat_state(self) -> SeatState {
         match self {
             Self::Approved => SeatState::Sold,
             _ => SeatState::Available,
@@ -92,7 +92,7 @@ impl Kind {
 }
 
 /// An event without these facts.
-pub fn without(mut event: Value, facts: &[&str]) -> Value {
+pub fn without_facts(mut event: Value, facts: &[&str]) -> Value {
     let detail = event["detail"].as_object_mut().unwrap();
     detail.retain(|name, _| !facts.contains(&name.as_str()));
     event
@@ -104,7 +104,7 @@ pub fn reply(status: u16, body: impl ToString) -> Effect {
 }
 
 /// The reservation API performs the operation and replies with this body, unless it refuses the operation.
-pub fn done_with(body: impl ToString) -> Effect {
+pub fn success_with_body(body: impl ToString) -> Effect {
     Effect::Body { content_type: "application/json".to_owned(), body: body.to_string() }
 }
 
@@ -115,14 +115,14 @@ pub fn operations(app: &TestApp, reservation_id: &str) -> Vec<Operation> {
 }
 
 /// The requests to the inventory for a reservation, in order.
-pub fn seat_requests(app: &TestApp, reservation_id: &str) -> Vec<Value> {
+pub fn inventory_requests(app: &TestApp, reservation_id: &str) -> Vec<Value> {
     let calls = app.services.calls_for(reservation_id).into_iter();
     let seats = calls.filter(|call| call.operation.service() == Service::Inventory);
     seats.map(|call| call.body).collect()
 }
 
 /// Asserts invariant 3 of the contract: the seats agree with the status. It holds when the queue is empty.
-pub fn assert_agreement(app: &TestApp, reservation_id: &str) {
+pub fn assert_seats_match_status(app: &TestApp, reservation_id: &str) {
     let status = app.services.reservation(reservation_id).unwrap().status;
     let seats = match status {
         Status::Hold => SeatState::Hold,
@@ -136,7 +136,7 @@ pub fn assert_agreement(app: &TestApp, reservation_id: &str) {
 pub struct Row {
     name: String,
     event: Box<dyn Fn(&str) -> Value>,
-    found: Status,
+    initial_status: Status,
     faults: Vec<(Operation, Effect)>,
     outcome: &'static str,
     reason: Vec<String>,
@@ -146,15 +146,15 @@ pub struct Row {
 impl Row {
     /// A row with the event of this kind.
     pub fn new(kind: Kind, name: impl ToString) -> Self {
-        Self::of(format!("{kind:?}, {}", name.to_string()), move |id| kind.event(id))
+        Self::for_event(format!("{kind:?}, {}", name.to_string()), move |id| kind.event(id))
     }
 
     /// A row with any event. `event` makes it from the id of the reservation.
-    pub fn of(name: impl ToString, event: impl Fn(&str) -> Value + 'static) -> Self {
+    pub fn for_event(name: impl ToString, event: impl Fn(&str) -> Value + 'static) -> Self {
         Self {
             name: name.to_string(),
             event: Box::new(event),
-            found: Status::Hold,
+            initial_status: Status::Hold,
             faults: Vec::new(),
             outcome: "",
             reason: Vec::new(),
@@ -163,8 +163,8 @@ impl Row {
     }
 
     /// Before the batch, the reservation has this status instead of `HOLD`.
-    pub fn found(mut self, status: Status) -> Self {
-        self.found = status;
+    pub fn initial_status(mut self, status: Status) -> Self {
+        self.initial_status = status;
         self
     }
 
@@ -175,14 +175,14 @@ impl Row {
     }
 
     /// The expected outcome and calls.
-    pub fn gives(mut self, outcome: &'static str, calls: impl Into<Vec<Operation>>) -> Self {
+    pub fn expects(mut self, outcome: &'static str, calls: impl Into<Vec<Operation>>) -> Self {
         self.outcome = outcome;
         self.calls = calls.into();
         self
     }
 
     /// A text that the reason must contain.
-    pub fn because(mut self, text: impl ToString) -> Self {
+    pub fn reason_contains(mut self, text: impl ToString) -> Self {
         self.reason.push(text.to_string());
         self
     }
@@ -209,13 +209,13 @@ impl Row {
 }
 
 /// Runs the rows as one batch. Asserts the expected results and reports the differences of all rows together.
-pub async fn check(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchRun {
+pub async fn check_rows(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchRun {
     let rows: Vec<_> =
         rows.into_iter().enumerate().map(|(number, row)| (format!("row-{number}"), row)).collect();
     assert!(!rows.is_empty());
     for (id, row) in &rows {
         app.hold(id);
-        app.services.set_reservation_status(id, row.found);
+        app.services.set_reservation_status(id, row.initial_status);
         for (operation, effect) in &row.faults {
             app.services.fault(Fault::on(*operation, id, effect.clone()));
         }
@@ -234,7 +234,7 @@ pub async fn check(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchR
 }
 
 /// Asserts that no line of the log contains this text.
-pub fn never_logged(run: &BatchRun, secret: &str) {
+pub fn assert_never_logged(run: &BatchRun, secret: &str) {
     for line in &run.log {
         assert!(!line.to_string().contains(secret), "{secret:?} in {line}");
     }

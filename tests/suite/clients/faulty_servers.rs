@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::table::{Kind, PATCH, PATIENT, operations, patient};
+use crate::table::{GENEROUS_LIMITS, Kind, PATCH, app_with_generous_limits, operations};
 use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::{Server, request};
 
@@ -23,7 +23,7 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A test app with the hold `r1`. `variable` is the address of one of its services, and is set to `address`.
 async fn with_server(variable: &str, address: &str, variables: &[(&str, &str)]) -> TestApp {
     let services = Services::start().await.unwrap();
-    let variables = [&PATIENT[..], &[(variable, address)], variables].concat();
+    let variables = [&GENEROUS_LIMITS[..], &[(variable, address)], variables].concat();
     let app = TestApp::of(services, &variables, RootCertStore::empty());
     app.hold("r1");
     app
@@ -232,7 +232,7 @@ async fn a_reply_with_a_truncated_body_counts_as_a_reply_without_a_body() {
     let server = Server::replying(truncated("200 OK", &reservation.to_string())).await;
     let app = with_api(&server, &[]).await;
     assert_eq!(pay(&app).await.outcome("m-1"), "success");
-    assert_eq!(operations(&app, "r1"), [Kind::Approved.seat_call()]);
+    assert_eq!(operations(&app, "r1"), [Kind::Approved.inventory_call()]);
 
     let server = Server::replying(truncated("404 Not Found", r#"{"error": {"#)).await;
     let run = pay(&with_api(&server, &[]).await).await;
@@ -244,7 +244,7 @@ async fn the_content_type_of_a_reply_is_ignored() {
     for content_type in
         ["text/html", "application/json; charset=utf-8", "application/problem+json", "nonsense", ""]
     {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         let body =
             json!({"event_id": "evt_1", "user_id": "user_1", "seat_ids": ["r1/A-1", "r1/A-2"]}).to_string();
@@ -252,7 +252,7 @@ async fn the_content_type_of_a_reply_is_ignored() {
         app.services.fault(Fault::any(PATCH, Effect::Body { content_type, body }));
         let run = app.run(sqs([("m-1", Kind::Approved.event_without_facts("r1"))])).await;
         assert_eq!(run.outcome("m-1"), "success");
-        assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
+        assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.inventory_call()]);
     }
 }
 

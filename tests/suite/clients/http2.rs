@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::codegen::Bytes;
 
-use crate::table::PATIENT;
+use crate::table::GENEROUS_LIMITS;
 use crate::test_app::{BatchRun, TestApp, approved, sqs};
 use crate::wire::Server;
 
@@ -119,7 +119,7 @@ async fn reply_endlessly(_: RecvStream, mut reply: SendResponse<Bytes>, pause: D
 async fn app_with_inventory(inventory: &Server, variables: &[(&str, &str)]) -> TestApp {
     let services = Services::start().await.unwrap();
     let addr = inventory.addr();
-    let variables = [&PATIENT[..], &[("INVENTORY_GRPC_ADDR", &addr)], variables].concat();
+    let variables = [&GENEROUS_LIMITS[..], &[("INVENTORY_GRPC_ADDR", &addr)], variables].concat();
     let app = TestApp::of(services, &variables, RootCertStore::empty());
     ["r1", "r2"].iter().for_each(|id| app.hold(id));
     app

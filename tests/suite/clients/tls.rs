@@ -12,7 +12,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
-use crate::table::{Kind, PATCH, PATIENT, operations};
+use crate::table::{GENEROUS_LIMITS, Kind, PATCH, operations};
 use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::Server;
 
@@ -68,7 +68,7 @@ async fn retry_reasons(tls_services: Services, roots: &RootCertStore) -> [String
     for (variable, address) in [("RESERVATION_API_BASE", base), ("INVENTORY_GRPC_ADDR", addr)] {
         assert!(address.starts_with("https://localhost:"), "{address}");
         let services = Services::start().await.unwrap();
-        let variables = [&PATIENT[..], &[(variable, address.as_str())]].concat();
+        let variables = [&GENEROUS_LIMITS[..], &[(variable, address.as_str())]].concat();
         let app = TestApp::of(services, &variables, roots.clone());
         app.hold("r1");
         let run = pay(&app).await;
@@ -91,10 +91,10 @@ fn assert_certificate_errors(reasons: [String; 2], words: &str) {
 async fn both_services_are_called_over_tls() {
     let authority = Authority::new();
     let services = authority.services("localhost", |_| {}).await;
-    let app = TestApp::of(services, &PATIENT, authority.roots());
+    let app = TestApp::of(services, &GENEROUS_LIMITS, authority.roots());
     app.hold("r1");
     assert_eq!(pay(&app).await.outcome("m-1"), "success");
-    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.inventory_call()]);
     assert_eq!(app.services.reservation("r1").unwrap().status, Status::Confirmed);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }
@@ -151,7 +151,8 @@ async fn plain_text_to_a_tls_port_and_tls_to_a_plain_text_port_are_retried() {
             (with_other_scheme(target.reservation_api_base()), with_other_scheme(target.inventory_addr()));
         for (variable, address) in [("RESERVATION_API_BASE", &base), ("INVENTORY_GRPC_ADDR", &addr)] {
             let services = Services::start().await.unwrap();
-            let variables = [&PATIENT[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
+            let variables =
+                [&GENEROUS_LIMITS[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
             let app = TestApp::of(services, &variables, authority.roots());
             app.hold("r1");
             let run = pay(&app).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{body, calls_made_for};
-use crate::table::patient;
+use crate::table::app_with_generous_limits;
 use crate::test_app::{TestApp, approved, expired, failed, record, sqs};
 
 /// The largest message that SQS accepts, in bytes.
@@ -52,7 +52,7 @@ async fn bodies_of_one_mebibyte_are_processed_or_refused_and_do_not_affect_other
 /// 10,000 records is the largest batch that Lambda sends.
 #[tokio::test]
 async fn each_of_ten_thousand_records_gets_its_outcome_if_half_of_them_are_invalid() {
-    let app = patient(&[("LOG_LEVEL", "info")]).await;
+    let app = app_with_generous_limits(&[("LOG_LEVEL", "info")]).await;
     let holds: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
     holds.iter().for_each(|id| app.hold(id));
     let ids: Vec<_> = (0..10_000).map(|number| format!("m{number}")).collect();

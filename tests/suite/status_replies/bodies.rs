@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::each_kind;
-use crate::table::{GET, Kind, PATCH, Row, check, never_logged, patient, reply};
+use crate::table::{GET, Kind, PATCH, Row, app_with_generous_limits, assert_never_logged, check_rows, reply};
 
 #[tokio::test]
 async fn the_code_and_the_trace_id_of_an_error_are_logged_in_either_spelling() {
@@ -13,12 +13,12 @@ async fn the_code_and_the_trace_id_of_an_error_are_logged_in_either_spelling() {
                 json!({"error": {"code": "INVALID_ARGUMENT", "message": "m", name: "0af7651916cd43dd"}});
             Row::new(kind, name)
                 .fault(PATCH, reply(400, error))
-                .gives("failed", [PATCH])
-                .because("400 INVALID_ARGUMENT")
-                .because("0af7651916cd43dd")
+                .expects("failed", [PATCH])
+                .reason_contains("400 INVALID_ARGUMENT")
+                .reason_contains("0af7651916cd43dd")
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -44,11 +44,11 @@ async fn if_the_body_is_not_an_error_the_http_status_decides_the_outcome() {
         [(404, "failed", 1), (503, "retried", 3)].map(|(status, outcome, attempts)| {
             Row::new(Kind::Expired, format!("{status} {body}"))
                 .fault(PATCH, reply(status, body))
-                .gives(outcome, vec![PATCH; attempts])
-                .because(status)
+                .expects(outcome, vec![PATCH; attempts])
+                .reason_contains(status)
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -76,12 +76,12 @@ async fn free_text_in_an_error_is_never_logged() {
             };
             Row::new(Kind::Approved, format!("{status} {text:?}"))
                 .fault(PATCH, reply(status, error))
-                .gives(outcome, calls)
+                .expects(outcome, calls)
         })
     });
-    let run = check(&patient(&[]).await, rows).await;
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
     for secret in ["Jan", "4111111111111111", &long] {
-        never_logged(&run, secret);
+        assert_never_logged(&run, secret);
     }
 }
 
@@ -93,25 +93,25 @@ async fn the_message_of_an_error_is_never_logged_even_if_its_code_is() {
             let error = json!({"error": {"code": "SOME_CODE", "message": "JaneRoe", "trace_id": "t-1"}});
             Row::new(kind, status)
                 .fault(PATCH, reply(status, error))
-                .gives(outcome, vec![PATCH; attempts])
-                .because("SOME_CODE")
+                .expects(outcome, vec![PATCH; attempts])
+                .reason_contains("SOME_CODE")
         })
     });
-    let run = check(&patient(&[]).await, rows).await;
-    never_logged(&run, "JaneRoe");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "JaneRoe");
 }
 
 #[tokio::test]
 async fn a_body_that_is_not_json_is_never_logged() {
     let rows = [200, 400, 500].map(|status| {
         let (outcome, calls) = match status {
-            200 => ("success", vec![PATCH, Kind::Expired.seat_call()]),
+            200 => ("success", vec![PATCH, Kind::Expired.inventory_call()]),
             400 => ("failed", vec![PATCH]),
             _ => ("retried", vec![PATCH; 3]),
         };
         let html = "<html>JaneRoe at /srv/app.rb:17</html>";
-        Row::new(Kind::Expired, status).fault(PATCH, reply(status, html)).gives(outcome, calls)
+        Row::new(Kind::Expired, status).fault(PATCH, reply(status, html)).expects(outcome, calls)
     });
-    let run = check(&patient(&[]).await, rows).await;
-    never_logged(&run, "JaneRoe");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "JaneRoe");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use reservation_worker_local::{Effect, Fault, Service, Services};
 
 use super::each_kind;
-use crate::table::{Kind, PATCH, Row, check, operations, patient};
+use crate::table::{Kind, PATCH, Row, app_with_generous_limits, check_rows, operations};
 use crate::test_app::sqs;
 
 #[tokio::test]
@@ -17,11 +17,11 @@ async fn a_call_with_a_transient_status_is_attempted_three_times_and_the_record_
         each_kind(move |kind| {
             Row::new(kind, status)
                 .fault(PATCH, Effect::http(status))
-                .gives("retried", [PATCH; 3])
-                .because(status)
+                .expects("retried", [PATCH; 3])
+                .reason_contains(status)
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -38,12 +38,12 @@ async fn a_transient_status_is_transient_with_every_error_code() {
         each_kind(move |kind| {
             Row::new(kind, format!("{status} {code}"))
                 .fault(PATCH, Effect::http_code(status, code))
-                .gives("retried", [PATCH; 3])
-                .because(status)
-                .because(code)
+                .expects("retried", [PATCH; 3])
+                .reason_contains(status)
+                .reason_contains(code)
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -61,18 +61,18 @@ async fn any_other_4xx_fails_the_record_after_one_attempt() {
         each_kind(move |kind| {
             Row::new(kind, format!("{status} {code}"))
                 .fault(PATCH, effect.clone())
-                .gives("failed", [PATCH])
-                .because(status)
-                .because(&code)
+                .expects("failed", [PATCH])
+                .reason_contains(status)
+                .reason_contains(&code)
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
 async fn an_unknown_reservation_fails_the_record() {
     for kind in Kind::ALL {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         let run = app.run(sqs([("m-1", kind.event("unknown"))])).await;
         assert_eq!(run.outcome("m-1"), "failed");
         assert_eq!(run.reason("m-1"), "reservation API: 404 RESERVATION_NOT_FOUND");
@@ -95,13 +95,13 @@ async fn redirects_are_never_followed() {
                 each_kind(move |kind| {
                     Row::new(kind, format!("{status} to {location}"))
                         .fault(PATCH, Effect::http(status).with_location(&location))
-                        .gives("retried", [PATCH; 3])
-                        .because(status)
+                        .expects("retried", [PATCH; 3])
+                        .reason_contains(status)
                 })
             })
     });
-    let app = patient(&[]).await;
-    check(&app, rows).await;
+    let app = app_with_generous_limits(&[]).await;
+    check_rows(&app, rows).await;
     assert!(listener.accept().is_err(), "a redirect was followed");
     assert_eq!(other.calls(), []);
     assert_eq!(app.services.calls_for("other"), []);
@@ -111,12 +111,12 @@ async fn redirects_are_never_followed() {
 async fn a_call_with_a_long_retry_after_has_one_attempt_per_invocation() {
     let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3_600));
     let waits = ["1", "3600", "18446744073709551615", &in_an_hour];
-    check(&patient(&[]).await, single_attempts(&waits)).await;
+    check_rows(&app_with_generous_limits(&[]).await, single_attempts(&waits)).await;
 }
 
 #[tokio::test]
 async fn a_retry_after_that_exceeds_64_bits_is_a_long_one() {
-    check(&patient(&[]).await, single_attempts(&["99999999999999999999999999"])).await;
+    check_rows(&app_with_generous_limits(&[]).await, single_attempts(&["99999999999999999999999999"])).await;
 }
 
 /// Rows with transient replies that have these `Retry-After` values. Each call is expected once.
@@ -128,8 +128,8 @@ fn single_attempts(waits: &[&str]) -> Vec<Row> {
             each_kind(move |kind| {
                 Row::new(kind, format!("{status}, Retry-After: {wait}"))
                     .fault(PATCH, Effect::http(status).with_retry_after(&wait))
-                    .gives("retried", [PATCH])
-                    .because(status)
+                    .expects("retried", [PATCH])
+                    .reason_contains(status)
             })
         })
     });
@@ -143,10 +143,10 @@ async fn a_call_with_a_zero_or_invalid_retry_after_is_attempted_three_times() {
         each_kind(move |kind| {
             Row::new(kind, format!("Retry-After: {wait}"))
                 .fault(PATCH, Effect::http(503).with_retry_after(wait))
-                .gives("retried", [PATCH; 3])
+                .expects("retried", [PATCH; 3])
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
@@ -154,32 +154,35 @@ async fn a_call_without_a_reply_in_time_is_attempted_three_times_and_the_record_
     let rows = each_kind(|kind| {
         Row::new(kind, "hang")
             .fault(PATCH, Effect::Hang)
-            .gives("retried", [PATCH; 3])
-            .because("no reply in time")
+            .expects("retried", [PATCH; 3])
+            .reason_contains("no reply in time")
     });
-    check(&patient(&[("RESERVATION_API_TIMEOUT_MS", "300")]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[("RESERVATION_API_TIMEOUT_MS", "300")]).await, rows).await;
 }
 
 #[tokio::test]
 async fn a_call_whose_connection_is_reset_is_attempted_three_times_and_the_record_is_retried() {
     let rows = each_kind(|kind| {
-        Row::new(kind, "reset").fault(PATCH, Effect::Reset).gives("retried", [PATCH; 3]).because("reset")
+        Row::new(kind, "reset")
+            .fault(PATCH, Effect::Reset)
+            .expects("retried", [PATCH; 3])
+            .reason_contains("reset")
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
 async fn a_record_whose_connection_is_refused_is_retried() {
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     app.services.stop(Service::ReservationApi).await;
-    let rows = each_kind(|kind| Row::new(kind, "stopped").gives("retried", []).because("refused"));
-    check(&app, rows).await;
+    let rows = each_kind(|kind| Row::new(kind, "stopped").expects("retried", []).reason_contains("refused"));
+    check_rows(&app, rows).await;
 }
 
 #[tokio::test]
 async fn after_one_or_two_transient_faults_an_attempt_with_the_same_request_succeeds() {
     for effect in [Effect::http(503), Effect::Reset, Effect::http(401)] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             let (id, fault_count) = (format!("r{number}"), u32::try_from(number % 2).unwrap() + 1);
             app.hold(&id);
@@ -187,7 +190,7 @@ async fn after_one_or_two_transient_faults_an_attempt_with_the_same_request_succ
             let run = app.run(sqs([(id.as_str(), kind.event(&id))])).await;
             assert_eq!(run.outcome(&id), "success", "{kind:?} {effect:?}");
             let attempts = fault_count as usize + 1;
-            assert_eq!(operations(&app, &id), [vec![PATCH; attempts], vec![kind.seat_call()]].concat());
+            assert_eq!(operations(&app, &id), [vec![PATCH; attempts], vec![kind.inventory_call()]].concat());
             let calls = app.services.calls_for(&id);
             for retry in &calls[1..attempts] {
                 assert_eq!(retry.body, calls[0].body);
