@@ -15,8 +15,7 @@ fn numbered<'a>(prefix: &'a str, numbers: impl IntoIterator<Item = usize> + 'a) 
     numbers.into_iter().map(|number| format!("{prefix}{number}")).collect()
 }
 
-/// The statuses that were requested for a reservation, in the order in which the reservation API received
-/// them.
+/// The statuses requested for a reservation, in the order in which the reservation API received them.
 fn requested_statuses(app: &TestApp, reservation_id: &str) -> Vec<String> {
     let calls = app.services.calls_for(reservation_id);
     let updates = calls.iter().filter(|call| call.operation == Operation::UpdateStatus);
@@ -204,8 +203,8 @@ async fn in_a_fifo_group_the_records_after_a_failure_are_returned_without_calls(
     assert_eq!(app.services.seat_state("b2"), Some(SeatState::Available));
 }
 
-/// A record that fails on its last receive goes to the DLQ. If it blocked its group, each delivery would cost
-/// the records after it a receive, and they would go to the DLQ as well.
+/// A record that fails on its last receive goes to the DLQ. If it blocked its group, the records after it would
+/// lose a receive with each delivery, and could go to the DLQ as well.
 #[tokio::test]
 async fn in_a_fifo_group_a_failure_on_the_last_receive_does_not_block_the_records_after_it() {
     for (poison_receives, follower_receives, returned) in [

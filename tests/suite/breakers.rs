@@ -1,5 +1,4 @@
-//! Contract section 6: the circuit breakers. Each service has its own breaker, which allows one probe at a
-//! time.
+//! Contract section 6: the circuit breakers. Each service has its own breaker, with one probe at a time.
 
 use std::time::Duration;
 
@@ -14,8 +13,7 @@ use crate::test_app::{BatchRun, TestApp, approved, sqs};
 
 const OPEN: Duration = Duration::from_millis(300);
 
-/// An app whose breakers open after three consecutive failures, for [`OPEN`]. It processes one record at a
-/// time.
+/// An app whose breakers open after three consecutive failures, for [`OPEN`]. Records run one at a time.
 async fn app() -> TestApp {
     TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "300"), ("WORKER_CONCURRENCY", "1")]).await
 }

@@ -101,8 +101,7 @@ async fn consecutive_batches_use_one_connection_to_each_service() {
     }
 }
 
-/// An execution environment may be frozen before its first event, and its connections may be dropped
-/// meanwhile.
+/// An execution environment may be frozen before its first event. Its connections may be dropped meanwhile.
 #[tokio::test]
 async fn a_connection_made_at_the_start_is_used_only_if_both_clocks_show_a_short_silence() {
     let (now, silence) = (ClockReading::now(), Duration::from_secs(10));
@@ -205,8 +204,7 @@ async fn the_time_out_applies_to_each_attempt() {
 
 #[tokio::test]
 async fn each_service_has_its_own_time_out() {
-    // The slow service replies after 700 ms. Its own time-out is 200 ms, and that of the other service is
-    // 60 s.
+    // One service has a delay of 700 ms and a time-out of 200 ms. The time-out of the other service is 60 s.
     let delay = Effect::latency(700);
     let cases = [
         (PATCH, "RESERVATION_API_TIMEOUT_MS", "reservation API: no reply in time"),

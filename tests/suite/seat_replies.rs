@@ -92,7 +92,7 @@ const ERRORS: [(i32, &str, Class, Class); 23] = [
     (20, "UPSTREAM_ERROR", Transient, Transient),
     (21, "DATA_CORRUPTION", Reject, Reject),
     (22, "CONCURRENT_MODIFICATION", Transient, Transient),
-    // A code that only a newer service knows. It is not understood, so the record is never acknowledged.
+    // A code of a newer service. It is not understood, so the record is never acknowledged.
     (99, "99", Transient, Transient),
 ];
 
@@ -135,8 +135,7 @@ async fn each_status_of_a_commit_is_classified_as_in_the_contract() {
         (2, Reject, "COMMIT_STATUS_FAILED_PAYMENT"),
         (3, Reject, "COMMIT_STATUS_FAILED_EXPIRED"),
         (4, Reject, "COMMIT_STATUS_FAILED_CONFLICT"),
-        // A status that only a newer service knows. It is not understood, so the record is never
-        // acknowledged.
+        // A status of a newer service. It is not understood, so the record is never acknowledged.
         (9, Transient, "9"),
     ];
     let rows = statuses.into_iter().map(|(status, class, reason)| {

@@ -108,7 +108,7 @@ async fn an_error_code_decides_the_outcome_whatever_the_other_fields_are() {
         r#"{"error": {"code": "CODE", "message": "m", "traceId": "t"}}"#,
         r#"{"error": {"code": "CODE", "message": {"no": "text"}, "details": [17]}, "ok": false}"#,
     ];
-    check_rows(&app_with_generous_limits(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, conflicts_with_each_code(&errors)).await;
 }
 
 #[tokio::test]
@@ -118,11 +118,11 @@ async fn an_error_code_decides_the_outcome_even_if_the_trace_id_cannot_be_read()
         r#"{"error": {"code": "CODE", "trace_id": 17}}"#,
         r#"{"error": {"code": "CODE", "traceId": {"hi": 1, "lo": 2}}}"#,
     ];
-    check_rows(&app_with_generous_limits(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, conflicts_with_each_code(&errors)).await;
 }
 
 /// Conflicts with these bodies. Each error code replaces the text `CODE`.
-fn with_each_code(errors: &[&'static str]) -> Vec<Row> {
+fn conflicts_with_each_code(errors: &[&'static str]) -> Vec<Row> {
     let rows = errors.iter().flat_map(|error| {
         each_final_status(&[PATCH], move |kind, _, code| {
             Row::new(kind, format!("{code} in {error}")).fault(PATCH, reply(409, error.replace("CODE", code)))

@@ -33,15 +33,13 @@ enum Action {
     GoAway(Reason),
     /// Sends GOAWAY, completes the calls in flight with `Sell`, and then closes the connection.
     SellAndGoAway,
-    /// Sends this HTTP status, header and body. If the header says gRPC, trailers with `grpc-status: 0`
-    /// follow.
+    /// Sends this HTTP status, header and body, and the trailer `grpc-status: 0` if the header says gRPC.
     Reply(u16, (&'static str, &'static str), &'static [u8]),
     /// Sends the bytes of `SOLD` again and again, with this pause after each byte.
     SellEndlessly(Duration),
 }
 
-/// Starts an inventory that performs `action(n)` for the n-th call. Calls are counted from 0 over all
-/// connections.
+/// Starts an inventory that performs `action(n)` for the n-th call, counted from 0 over all connections.
 async fn start_inventory(action: impl Fn(usize) -> Action + Send + Sync + 'static) -> Server {
     let shared = Arc::new((action, AtomicUsize::new(0)));
     Server::start(move |stream| {

@@ -1,5 +1,4 @@
-//! `https://` for both services. The worker verifies certificates against the root certificates that it is
-//! given.
+//! `https://` for both services. The worker verifies certificates against the given root certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -115,7 +115,7 @@ async fn a_call_with_a_long_retry_after_has_one_attempt_per_invocation() {
 }
 
 #[tokio::test]
-async fn a_retry_after_that_exceeds_64_bits_is_a_long_one() {
+async fn a_retry_after_that_exceeds_64_bits_is_treated_as_long() {
     check_rows(&app_with_generous_limits(&[]).await, single_attempts(&["99999999999999999999999999"])).await;
 }
 
