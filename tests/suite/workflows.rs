@@ -4,7 +4,8 @@ use reservation_worker_local::{Effect, Fault, SeatState, Status};
 use serde_json::{Value, json};
 
 use crate::table::{
-    COMMIT, Kind, PATCH, RELEASE, Row, assert_agreement, check, operations, patient, seat_requests, without,
+    COMMIT, Kind, PATCH, RELEASE, Row, app_with_generous_limits, assert_seats_match_status, check_rows,
+    inventory_requests, operations, without_facts,
 };
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
@@ -55,7 +56,7 @@ async fn each_event_leads_to_exactly_these_two_requests() {
             }),
         ),
         (
-            without(failed("r1"), &["error_code"]),
+            without_facts(failed("r1"), &["error_code"]),
             "r1:CANCELLED",
             json!({"status": "CANCELLED", "reason": "payment_failed"}),
             "/reservation.v1.InventoryService/ReleaseHold",
@@ -66,7 +67,7 @@ async fn each_event_leads_to_exactly_these_two_requests() {
         ),
     ];
     for (event, key, update, method, message) in cases {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", event).await.0, "success");
 
@@ -78,7 +79,7 @@ async fn each_event_leads_to_exactly_these_two_requests() {
         assert_eq!(status.body, update);
         assert_eq!(seats.path, method);
         assert_eq!(seats.body, message);
-        assert_agreement(&app, "r1");
+        assert_seats_match_status(&app, "r1");
     }
 }
 
@@ -87,15 +88,15 @@ async fn any_identifier_of_the_alphabet_reaches_both_services_as_it_is() {
     let long = format!("r{}", "9".repeat(127));
     for id in ["res:2026.a_b-C", "0", "a..b", "a.", "r-_.:", &long] {
         for kind in Kind::ALL {
-            let app = patient(&[]).await;
+            let app = app_with_generous_limits(&[]).await;
             app.hold(id);
             // Seats that are named after the longest id would be too long for an event.
-            let event = without(kind.event(id), &["seat_ids"]);
+            let event = without_facts(kind.event(id), &["seat_ids"]);
             assert_eq!(deliver(&app, "m-1", event).await.0, "success", "{kind:?} {id}");
             let calls = app.services.calls();
             assert_eq!(calls[0].path.replace("%3A", ":"), format!("/internal/reservations/{id}"));
             assert!(calls.iter().all(|call| call.reservation_id == id), "{calls:#?}");
-            assert_eq!(app.services.seat_state(id), Some(kind.seats()));
+            assert_eq!(app.services.seat_state(id), Some(kind.final_seat_state()));
         }
     }
 }
@@ -113,11 +114,11 @@ async fn a_status_that_fails_leaves_the_seats_alone() {
         Kind::ALL.map(|kind| {
             Row::new(kind, format!("{effect:?}"))
                 .fault(PATCH, effect.clone())
-                .gives(outcome, vec![PATCH; tries])
+                .expects(outcome, vec![PATCH; tries])
         })
     });
-    let app = patient(&[]).await;
-    check(&app, rows).await;
+    let app = app_with_generous_limits(&[]).await;
+    check_rows(&app, rows).await;
     for call in app.services.calls() {
         assert_eq!(app.services.seat_state(&call.reservation_id), Some(SeatState::Hold));
     }
@@ -125,7 +126,7 @@ async fn a_status_that_fails_leaves_the_seats_alone() {
 
 #[tokio::test]
 async fn the_seats_wait_for_the_reply_to_the_status_update() {
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     // The status is reached, but nobody says so yet.
     app.services.fault(Fault::any(PATCH, Effect::done_then(Effect::latency(50))));
     let kinds = Kind::ALL.map(|kind| (format!("{kind:?}"), kind));
@@ -150,14 +151,14 @@ async fn the_seats_wait_for_the_reply_to_the_status_update() {
 #[tokio::test]
 async fn an_event_delivered_three_times_has_the_effect_of_one() {
     for kind in Kind::ALL {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         for message_id in ["m-1", "m-2", "m-3"] {
             assert_eq!(deliver(&app, message_id, kind.event("r1")).await.0, "success");
-            assert_eq!(app.services.reservation("r1").unwrap().status, kind.target());
-            assert_eq!(app.services.seat_state("r1"), Some(kind.seats()));
+            assert_eq!(app.services.reservation("r1").unwrap().status, kind.target_status());
+            assert_eq!(app.services.seat_state("r1"), Some(kind.final_seat_state()));
         }
-        assert_eq!(operations(&app, "r1"), [PATCH, kind.seat_call()].repeat(3));
+        assert_eq!(operations(&app, "r1"), [PATCH, kind.inventory_call()].repeat(3));
         let calls = app.services.calls();
         for again in calls[2..].chunks(2) {
             assert_eq!(again[0].body, calls[0].body);
@@ -170,7 +171,7 @@ async fn an_event_delivered_three_times_has_the_effect_of_one() {
 #[tokio::test]
 async fn the_same_event_in_other_words_makes_the_same_requests() {
     // A release that was asked for under its alias must not conflict with the one before it.
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
     let mut alias = expired("r1");
     alias["detail-type"] = json!("reservation.hold.expired");
@@ -178,7 +179,7 @@ async fn the_same_event_in_other_words_makes_the_same_requests() {
     for (message_id, event) in [("m-1", expired("r1")), ("m-2", alias)] {
         assert_eq!(deliver(&app, message_id, event).await.0, "success");
     }
-    let requests = seat_requests(&app, "r1");
+    let requests = inventory_requests(&app, "r1");
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0], requests[1]);
 }
@@ -186,7 +187,7 @@ async fn the_same_event_in_other_words_makes_the_same_requests() {
 #[tokio::test]
 async fn seats_of_an_ended_hold_can_be_held_and_sold_again() {
     for kind in [Kind::Expired, Kind::Failed] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         let hold = |id: &str| reservation_worker_local::Hold {
             reservation_id: id.to_owned(),
             event_id: "evt_1".to_owned(),

@@ -1,4 +1,4 @@
-//! The engine with a handler of its own, on paused time: it knows nothing of reservations.
+//! The batch engine with a scripted handler, on paused time. The engine does not depend on reservations.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,10 @@ use tracing::{Level, Span, error_span};
 
 use crate::test_app::{BatchRun, context, fifo, run, sqs};
 
-/// Bodies are `lane work`, work is `ok`, `fail`, `panic`, `hang` or a number of milliseconds.
+/// A handler that does what the body of each record says.
+///
+/// A body is `lane work`. The lane `-` means that the record has no lane. The work is `ok`, `fail`,
+/// `panic`, `hang`, `unreadable` (the read of the record panics) or a number of milliseconds.
 #[derive(Default)]
 struct Script {
     running: Cell<usize>,
@@ -25,30 +28,30 @@ struct Script {
     started: RefCell<Vec<String>>,
 }
 
-struct Line {
+struct ScriptedJob {
     message_id: String,
     lane: String,
     work: String,
 }
 
 impl Handler for &Script {
-    type Job = Line;
+    type Job = ScriptedJob;
 
-    fn read(&self, record: &Record) -> Line {
+    fn read(&self, record: &Record) -> ScriptedJob {
         let (lane, work) = record.body.as_deref().unwrap().split_once(' ').unwrap();
         assert_ne!(work, "unreadable");
-        Line { message_id: record.message_id.clone(), lane: lane.to_owned(), work: work.to_owned() }
+        ScriptedJob { message_id: record.message_id.clone(), lane: lane.to_owned(), work: work.to_owned() }
     }
 
-    async fn work(&self, line: &Line, _: Deadline) -> Outcome {
-        self.started.borrow_mut().push(line.message_id.clone());
+    async fn work(&self, job: &ScriptedJob, _: Deadline) -> Outcome {
+        self.started.borrow_mut().push(job.message_id.clone());
         self.running.set(self.running.get() + 1);
         self.peak.set(self.peak.get().max(self.running.get()));
-        let outcome = match line.work.as_str() {
+        let outcome = match job.work.as_str() {
             "ok" => Outcome::Success,
             "fail" => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
             "panic" => panic!("scripted"),
-            "unreadable" => unreachable!("read() has panicked"),
+            "unreadable" => unreachable!("the read of this record panics"),
             "hang" => std::future::pending().await,
             milliseconds => {
                 sleep(Duration::from_millis(milliseconds.parse().unwrap())).await;
@@ -60,7 +63,7 @@ impl Handler for &Script {
     }
 }
 
-impl Job for Line {
+impl Job for ScriptedJob {
     type Identity = String;
 
     fn lane(&self) -> Option<(&str, &String)> {
@@ -81,8 +84,8 @@ fn config(variables: &'static [(&str, &str)]) -> Config {
     Config::from_lookup(lookup).unwrap()
 }
 
-/// Runs the script with so many seconds until Lambda's deadline.
-async fn play(
+/// Runs a batch with the scripted handler. Lambda's deadline is in `seconds`.
+async fn run_script(
     script: &Script,
     variables: &'static [(&str, &str)],
     seconds: u64,
@@ -92,14 +95,14 @@ async fn play(
     let metrics = Metrics::new(&config);
     let batch = Batch::new(&config, script, Visibility::new(&config, metrics.clone()), metrics);
     for record in event["Records"].as_array_mut().unwrap() {
-        record["receiptHandle"] = json!(null); // so that no queue is asked for anything
+        record["receiptHandle"] = json!(null); // without a receipt handle, SQS is not called
     }
-    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
-    run(&batch, Level::INFO, event, context(ends)).await.unwrap()
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(seconds);
+    run(&batch, Level::INFO, event, context(deadline)).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_at_the_reserve_is_abandoned_and_the_rest_not_started() {
+async fn records_in_flight_at_the_deadline_reserve_are_abandoned_and_waiting_records_do_not_start() {
     let script = Script::default();
     let start = Instant::now();
     let event = sqs([
@@ -110,38 +113,43 @@ async fn what_is_in_flight_at_the_reserve_is_abandoned_and_the_rest_not_started(
         ("m5", json!("- ok")),
     ]);
 
-    let ran = play(&script, &[("WORKER_CONCURRENCY", "4")], 10, event).await;
+    let run = run_script(&script, &[("WORKER_CONCURRENCY", "4")], 10, event).await;
 
-    assert_eq!(ran.returned(), ["m1", "m3", "m4"]);
-    assert_eq!(ran.reason("m1"), "no time left to finish it");
-    assert_eq!(ran.reason("m4"), "no time left to start it");
+    assert_eq!(run.returned(), ["m1", "m3", "m4"]);
+    assert_eq!(run.reason("m1"), "no time left to finish it");
+    assert_eq!(run.reason("m4"), "no time left to start it");
     let took = start.elapsed().as_millis();
-    assert!((8_900..=9_000).contains(&took), "{took} ms of 10 s less the reserve of 1 s");
+    assert!((8_900..=9_000).contains(&took), "took {took} ms instead of 10 s minus the reserve of 1 s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_record_starts_without_time_for_one_try_of_each_call() {
-    // 20 s less 1 s; the last record starts while 3.25 s are left.
+async fn no_record_starts_without_time_for_one_attempt_of_each_call() {
+    // The time for work is 20 s minus the reserve of 1 s. One attempt of each call takes up to 3.25 s.
     let script = Script::default();
     let ids = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
     let event = sqs(ids.map(|id| (id, json!("lane 3000"))));
 
-    let ran = play(&script, &[], 20, event).await;
+    let run = run_script(&script, &[], 20, event).await;
 
-    assert_eq!(*script.started.borrow(), ids[..6], "at 0, 3, 6, 9, 12 and 15 s, not at 18");
-    assert_eq!(ran.returned(), ["m6", "m7"]);
+    assert_eq!(
+        *script.started.borrow(),
+        ids[..6],
+        "records start at 0, 3, 6, 9, 12 and 15 s, and none at 18 s"
+    );
+    assert_eq!(run.returned(), ["m6", "m7"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_time_out_shorter_than_the_calls_still_starts_work() {
+async fn records_start_even_if_the_function_time_out_is_shorter_than_the_call_time_outs() {
     let script = Script::default();
-    let ran =
-        play(&script, &[("RESERVATION_API_TIMEOUT_MS", "60000")], 4, sqs([("m1", json!("- 500"))])).await;
-    assert_eq!(ran.returned(), [""; 0]);
+    let run =
+        run_script(&script, &[("RESERVATION_API_TIMEOUT_MS", "60000")], 4, sqs([("m1", json!("- 500"))]))
+            .await;
+    assert_eq!(run.returned(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_waits_and_the_others_do_not() {
+async fn records_of_a_lane_run_one_after_the_other_and_other_lanes_do_not_wait() {
     let script = Script::default();
     let event = sqs([
         ("a1", json!("a 100")),
@@ -151,13 +159,13 @@ async fn a_lane_waits_and_the_others_do_not() {
         ("b2", json!("b ok")),
     ]);
 
-    play(&script, &[], 60, event).await;
+    run_script(&script, &[], 60, event).await;
 
     assert_eq!(*script.started.borrow(), ["a1", "b1", "b2", "a2", "a3"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn permits_are_reached_and_never_exceeded_with_lanes_and_groups() {
+async fn the_concurrency_limit_is_reached_and_never_exceeded_with_fifo_groups() {
     for limit in [1, 3, 7] {
         let variables: &[_] = match limit {
             1 => &[("WORKER_CONCURRENCY", "1")],
@@ -169,9 +177,9 @@ async fn permits_are_reached_and_never_exceeded_with_lanes_and_groups() {
         let script = Script::default();
         let event = fifo(ids.iter().map(|(id, group)| (id.as_str(), group.as_str(), json!("- 10"))));
 
-        let ran = play(&script, variables, 60, event).await;
+        let run = run_script(&script, variables, 60, event).await;
 
-        assert_eq!(ran.returned(), [""; 0]);
+        assert_eq!(run.returned(), [""; 0]);
         assert_eq!(script.peak.get(), limit);
     }
 }
@@ -186,26 +194,26 @@ async fn a_panic_returns_its_record_and_no_other() {
         ("m4", json!("- ok")),
     ]);
 
-    let ran = play(&script, &[], 60, event).await;
+    let run = run_script(&script, &[], 60, event).await;
 
-    assert_eq!(ran.returned(), ["m2"]);
-    assert_eq!((ran.outcome("m2"), ran.reason("m2")), ("retried", "the worker panicked"));
+    assert_eq!(run.returned(), ["m2"]);
+    assert_eq!((run.outcome("m2"), run.reason("m2")), ("retried", "the worker panicked"));
     assert_eq!(*script.started.borrow(), ["m1", "m2", "m4", "m3"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_a_record_is_read_returns_it_and_no_other() {
+async fn a_panic_while_reading_a_record_returns_that_record_and_no_other() {
     let script = Script::default();
     let event = sqs([("m1", json!("- ok")), ("m2", json!("- unreadable")), ("m3", json!("- ok"))]);
 
-    let ran = play(&script, &[], 60, event).await;
+    let run = run_script(&script, &[], 60, event).await;
 
-    assert_eq!(ran.returned(), ["m2"]);
-    assert_eq!((ran.outcome("m2"), ran.reason("m2")), ("retried", "the worker panicked"));
+    assert_eq!(run.returned(), ["m2"]);
+    assert_eq!((run.outcome("m2"), run.reason("m2")), ("retried", "the worker panicked"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_record_gets_one_summary_line_whatever_becomes_of_it() {
+async fn every_record_gets_one_summary_line_whatever_its_outcome() {
     let script = Script::default();
     let event = fifo([
         ("ok", "a", json!("- ok")),
@@ -216,10 +224,10 @@ async fn every_record_gets_one_summary_line_whatever_becomes_of_it() {
         ("behind", "d", json!("- ok")),
     ]);
 
-    let ran = play(&script, &[], 10, event).await;
+    let run = run_script(&script, &[], 10, event).await;
 
     for id in ["ok", "fail", "blocked", "panic", "hang", "behind"] {
-        assert_eq!(ran.line(id)["request_id"], "request-1", "{id}");
+        assert_eq!(run.line(id)["request_id"], "request-1", "{id}");
     }
-    assert_eq!(ran.returned(), ["fail", "blocked", "panic", "hang", "behind"]);
+    assert_eq!(run.returned(), ["fail", "blocked", "panic", "hang", "behind"]);
 }

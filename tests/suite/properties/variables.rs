@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use reservation_worker::config::Config;
 
-use crate::config::{OTHERS, REQUIRED};
+use crate::config::{NON_DEFAULTS, REQUIRED};
 
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -20,9 +20,9 @@ fn value() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_text_is_a_value_or_a_problem_of_its_variable(
-        values in prop::collection::vec(value(), OTHERS.len()),
+        values in prop::collection::vec(value(), NON_DEFAULTS.len()),
     ) {
-        let set: BTreeMap<_, _> = OTHERS.iter().map(|(name, _)| *name).zip(&values).collect();
+        let set: BTreeMap<_, _> = NON_DEFAULTS.iter().map(|(name, _)| *name).zip(&values).collect();
         let read = Config::from_lookup(|name| set.get(name).map(|value| (*value).clone()));
         // Each variable beside good values of the required ones: what is wrong with it alone.
         let alone = |name: &str, value: &str| {

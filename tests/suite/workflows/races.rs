@@ -3,7 +3,7 @@
 use reservation_worker_local::{Effect, Fault, SeatState, Service};
 
 use super::deliver;
-use crate::table::{GET, Kind, PATCH, assert_agreement, operations, patient};
+use crate::table::{GET, Kind, PATCH, app_with_generous_limits, assert_seats_match_status, operations};
 use crate::test_app::sqs;
 
 const REFUND: &str = "refund due";
@@ -21,7 +21,7 @@ const PAIRS: [(Kind, Kind, &str, &str); 6] = [
 #[tokio::test]
 async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
     for (winner, loser, outcome, words) in PAIRS {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
         for message_id in ["m-2", "m-3"] {
@@ -29,9 +29,9 @@ async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
             assert_eq!(told, outcome, "{winner:?} before {loser:?}");
             assert!(reason.contains(words), "{reason}");
         }
-        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, PATCH]);
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.inventory_call(), PATCH, PATCH]);
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
     }
 }
 
@@ -39,17 +39,17 @@ async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
 async fn a_loser_between_the_winners_two_steps_leaves_the_seats_to_the_winner() {
     for (winner, loser, outcome, _) in PAIRS {
         for lost in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-            let app = patient(&[]).await;
+            let app = app_with_generous_limits(&[]).await;
             app.hold("r1");
-            app.services.fault(Fault::on(winner.seat_call(), "r1", lost.clone()).times(3));
+            app.services.fault(Fault::on(winner.inventory_call(), "r1", lost.clone()).times(3));
             assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "retried");
             let between = app.services.seat_state("r1");
             assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
             assert_eq!(app.services.seat_state("r1"), between, "the loser moved the seats");
             assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
             assert_eq!(deliver(&app, "m-4", loser.event("r1")).await.0, outcome);
-            assert_agreement(&app, "r1");
-            assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+            assert_seats_match_status(&app, "r1");
+            assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
         }
     }
 }
@@ -57,7 +57,7 @@ async fn a_loser_between_the_winners_two_steps_leaves_the_seats_to_the_winner() 
 #[tokio::test]
 async fn a_winner_that_never_heard_of_its_victory_keeps_it() {
     for (winner, loser, outcome, _) in PAIRS {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         let lost = Effect::done_then(Effect::http(503));
         app.services.fault(Fault::on(PATCH, "r1", lost).times(3));
@@ -65,29 +65,29 @@ async fn a_winner_that_never_heard_of_its_victory_keeps_it() {
         assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
         assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
     }
 }
 
 #[tokio::test]
 async fn a_loser_that_must_read_the_reservation_is_told_the_same() {
     for (winner, loser, outcome, words) in PAIRS {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
         app.services.fault(Fault::on(PATCH, "r1", Effect::http(409)));
         let (told, reason) = deliver(&app, "m-2", loser.event("r1")).await;
         assert_eq!(told, outcome);
         assert!(reason.contains(words), "{reason}");
-        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, GET]);
-        assert_agreement(&app, "r1");
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.inventory_call(), PATCH, GET]);
+        assert_seats_match_status(&app, "r1");
     }
 }
 
 #[tokio::test]
 async fn in_one_batch_the_order_of_the_records_decides() {
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     let pairs = PAIRS.map(|pair| (format!("{:?}-{:?}", pair.0, pair.1), pair));
     pairs.iter().for_each(|(id, _)| app.hold(id));
     let messages: Vec<_> = pairs
@@ -101,8 +101,8 @@ async fn in_one_batch_the_order_of_the_records_decides() {
         assert_eq!(ran.outcome(&format!("{id}-1")), "success");
         assert_eq!(ran.outcome(&format!("{id}-2")), *outcome, "{id}");
         assert!(ran.reason(&format!("{id}-2")).contains(words));
-        assert_eq!(operations(&app, id), [PATCH, winner.seat_call(), PATCH]);
-        assert_agreement(&app, id);
+        assert_eq!(operations(&app, id), [PATCH, winner.inventory_call(), PATCH]);
+        assert_seats_match_status(&app, id);
     }
 }
 
@@ -111,7 +111,7 @@ async fn in_two_batches_at_once_exactly_one_event_wins_each_reservation() {
     for (one, other) in
         [(Kind::Expired, Kind::Approved), (Kind::Approved, Kind::Failed), (Kind::Failed, Kind::Expired)]
     {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
         for (number, id) in (0..).zip(&ids) {
             app.hold(id);
@@ -133,8 +133,8 @@ async fn in_two_batches_at_once_exactly_one_event_wins_each_reservation() {
             let loser = if winner == one { other } else { one };
             let pair = PAIRS.iter().find(|pair| (pair.0, pair.1) == (winner, loser)).unwrap();
             assert_eq!(loser_ran.outcome(id), pair.2, "{winner:?} before {loser:?}");
-            assert_eq!(app.services.seat_state(id), Some(winner.seats()));
-            assert_agreement(&app, id);
+            assert_eq!(app.services.seat_state(id), Some(winner.final_seat_state()));
+            assert_seats_match_status(&app, id);
             let calls = app.services.calls_for(id);
             let seats = calls.iter().filter(|call| call.operation.service() == Service::Inventory);
             assert_eq!(seats.count(), 1, "the loser called the inventory");

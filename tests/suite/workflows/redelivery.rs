@@ -7,7 +7,9 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Sta
 use rustls::RootCertStore;
 
 use super::deliver;
-use crate::table::{Kind, PATCH, assert_agreement, operations, patient, seat_requests};
+use crate::table::{
+    Kind, PATCH, app_with_generous_limits, assert_seats_match_status, inventory_requests, operations,
+};
 use crate::test_app::{TestApp, sqs};
 
 /// The ways to lose a reply, each with the variables under which it is quickly lost and disturbs no other.
@@ -39,7 +41,7 @@ fn lose(app: &TestApp, step: Service, effect: &Effect, times: u32) {
         let id = format!("{kind:?}");
         let operation = match step {
             Service::ReservationApi => PATCH,
-            Service::Inventory => kind.seat_call(),
+            Service::Inventory => kind.inventory_call(),
         };
         app.services.fault(Fault::on(operation, &id, effect.clone()).times(times));
     }
@@ -48,17 +50,17 @@ fn lose(app: &TestApp, step: Service, effect: &Effect, times: u32) {
 fn assert_done(app: &TestApp, calls: impl Fn(Kind) -> Vec<Operation>) {
     for kind in Kind::ALL {
         let id = format!("{kind:?}");
-        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target());
-        assert_eq!(app.services.seat_state(&id), Some(kind.seats()));
+        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target_status());
+        assert_eq!(app.services.seat_state(&id), Some(kind.final_seat_state()));
         assert_eq!(operations(app, &id), calls(kind));
-        let requests = seat_requests(app, &id);
+        let requests = inventory_requests(app, &id);
         assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
     }
     assert_eq!(app.services.unused_faults(), 0);
 }
 
 async fn desk_with_holds(variables: &[(&str, &str)]) -> TestApp {
-    let app = patient(variables).await;
+    let app = app_with_generous_limits(variables).await;
     Kind::ALL.iter().for_each(|kind| app.hold(&format!("{kind:?}")));
     app
 }
@@ -72,8 +74,8 @@ async fn one_lost_reply_is_made_up_for_within_the_invocation() {
                 lose(&app, step, &effect, 1);
                 deliver_all(&app, "first", "success").await;
                 assert_done(&app, |kind| match step {
-                    Service::ReservationApi => vec![PATCH, PATCH, kind.seat_call()],
-                    Service::Inventory => vec![PATCH, kind.seat_call(), kind.seat_call()],
+                    Service::ReservationApi => vec![PATCH, PATCH, kind.inventory_call()],
+                    Service::Inventory => vec![PATCH, kind.inventory_call(), kind.inventory_call()],
                 });
             }
         }
@@ -90,9 +92,9 @@ async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() 
                 deliver_all(&app, "first", "retried").await;
                 deliver_all(&app, "second", "success").await;
                 assert_done(&app, |kind| match step {
-                    Service::ReservationApi => [vec![PATCH; 4], vec![kind.seat_call()]].concat(),
+                    Service::ReservationApi => [vec![PATCH; 4], vec![kind.inventory_call()]].concat(),
                     Service::Inventory => {
-                        let seats = kind.seat_call();
+                        let seats = kind.inventory_call();
                         [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
                     }
                 });
@@ -109,11 +111,12 @@ async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
         lose(&app, Service::Inventory, &effect, 3);
         deliver_all(&app, "first", "retried").await;
         for kind in Kind::ALL {
-            app.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already()).times(1));
+            app.services
+                .fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already_in_target_status()).times(1));
         }
         deliver_all(&app, "second", "success").await;
         assert_done(&app, |kind| {
-            let seats = kind.seat_call();
+            let seats = kind.inventory_call();
             [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
         });
     }
@@ -123,29 +126,29 @@ async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
 async fn a_status_that_somebody_else_settled_is_followed_by_the_seats() {
     let app = desk_with_holds(&[]).await;
     for kind in Kind::ALL {
-        app.services.set_reservation_status(&format!("{kind:?}"), kind.target());
+        app.services.set_reservation_status(&format!("{kind:?}"), kind.target_status());
     }
     deliver_all(&app, "first", "success").await;
-    assert_done(&app, |kind| vec![PATCH, kind.seat_call()]);
+    assert_done(&app, |kind| vec![PATCH, kind.inventory_call()]);
 }
 
 #[tokio::test]
 async fn a_seat_step_that_is_done_already_is_done() {
     // Released or sold under another request's key: the replies are the seats' own.
     for kind in [Kind::Expired, Kind::Failed] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "success");
-        app.services.fault(Fault::on(kind.seat_call(), "r1", Effect::reply(2, None)).times(1));
+        app.services.fault(Fault::on(kind.inventory_call(), "r1", Effect::reply(2, None)).times(1));
         assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
+        assert_seats_match_status(&app, "r1");
     }
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
     assert_eq!(deliver(&app, "m-1", Kind::Approved.event("r1")).await.0, "success");
-    app.services.fault(Fault::on(Kind::Approved.seat_call(), "r1", Effect::grpc(6)).times(1));
+    app.services.fault(Fault::on(Kind::Approved.inventory_call(), "r1", Effect::grpc(6)).times(1));
     assert_eq!(deliver(&app, "m-2", Kind::Approved.event("r1")).await.0, "success");
-    assert_agreement(&app, "r1");
+    assert_seats_match_status(&app, "r1");
 }
 
 #[tokio::test]
@@ -167,12 +170,12 @@ async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one()
         }
         assert_eq!(ran.returned().len(), 3);
 
-        let another = TestApp::of(app.services, &crate::table::PATIENT, RootCertStore::empty());
+        let another = TestApp::of(app.services, &crate::table::GENEROUS_LIMITS, RootCertStore::empty());
         another.services.clear_faults();
         deliver_all(&another, "second", "success").await;
         for kind in Kind::ALL {
-            assert_agreement(&another, &format!("{kind:?}"));
-            assert_eq!(another.services.seat_state(&format!("{kind:?}")), Some(kind.seats()));
+            assert_seats_match_status(&another, &format!("{kind:?}"));
+            assert_eq!(another.services.seat_state(&format!("{kind:?}")), Some(kind.final_seat_state()));
         }
     }
 }
@@ -180,7 +183,7 @@ async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one()
 #[tokio::test]
 async fn services_that_come_back_are_used_again_until_all_is_done() {
     for kind in Kind::ALL {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         app.services.stop(Service::ReservationApi).await;
         assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "retried");
@@ -189,7 +192,7 @@ async fn services_that_come_back_are_used_again_until_all_is_done() {
         app.services.stop(Service::Inventory).await;
         app.services.restart(Service::ReservationApi).await.unwrap();
         assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "retried");
-        assert_eq!(app.services.reservation("r1").unwrap().status, kind.target());
+        assert_eq!(app.services.reservation("r1").unwrap().status, kind.target_status());
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 
         app.services.stop(Service::ReservationApi).await;
@@ -199,7 +202,7 @@ async fn services_that_come_back_are_used_again_until_all_is_done() {
 
         app.services.restart(Service::ReservationApi).await.unwrap();
         assert_eq!(deliver(&app, "m-4", kind.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(kind.seats()));
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(kind.final_seat_state()));
     }
 }
