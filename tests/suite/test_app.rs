@@ -1,4 +1,5 @@
-//! The function at a app: real services, a batch in, its response and its log lines out.
+//! The function in the process of the test, with real services on loopback. A test passes a batch and gets the
+//! response and the log lines.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
-/// The services and the function, in one process.
+/// The services and the function in one process.
 pub struct TestApp {
     pub services: Services,
     batch: Batch<Worker>,
@@ -40,7 +41,7 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// With these variables besides the addresses of the services.
+    /// Sets these variables in addition to the addresses of the services.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let services = Services::start().await.unwrap();
         Self::of(services, variables, RootCertStore::empty())
@@ -61,7 +62,8 @@ impl TestApp {
         Self { services, batch, invocations, metrics, sink, emf, traces, level: config.log_level }
     }
 
-    /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
+    /// Creates a hold of `user_1` for the ticketed event `evt_1`. Its two seats are `<reservation_id>/A-1` and
+    /// `<reservation_id>/A-2`.
     pub fn hold(&self, reservation_id: &str) {
         let seat_ids = ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec();
         let user_id = Some("user_1".to_owned());
@@ -71,7 +73,7 @@ impl TestApp {
             .unwrap();
     }
 
-    /// The same, once.
+    /// Creates the same hold, unless the reservation exists.
     pub fn hold_if_new(&self, reservation_id: &str) {
         if self.services.reservation(reservation_id).is_none() {
             self.hold(reservation_id);
@@ -83,30 +85,30 @@ impl TestApp {
         self.batch.handler().connect(now).await;
     }
 
-    /// Runs a batch with all the time that Lambda can give.
+    /// Runs a batch with the longest time-out that Lambda allows.
     pub async fn run(&self, event: Value) -> BatchRun {
         self.run_within(event, Duration::from_secs(900)).await
     }
 
-    /// Runs a batch that Lambda would end after `time`.
+    /// Runs a batch whose deadline is `time` from now.
     pub async fn run_within(&self, event: Value, time: Duration) -> BatchRun {
-        let ends = SystemTime::now() + time;
-        self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
+        let deadline = SystemTime::now() + time;
+        self.run_in(event, context(deadline.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
     }
 
-    /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
+    /// Sends the spans, as `main` does after a response, and returns what is logged meanwhile.
     pub async fn flush(&self, within: Duration) -> String {
         self.flush_at(ClockReading::now(), within).await
     }
 
-    /// The same at this moment.
+    /// [`Self::flush`] at the given time.
     pub async fn flush_at(&self, now: ClockReading, within: Duration) -> String {
         let log = Log::default();
         self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
-    /// What follows a response, at this moment; what it wrote to the log.
+    /// Does the work of the metrics sink after a response, at the given time, and returns what is logged meanwhile.
     pub async fn after_response(&self, now: ClockReading) -> String {
         let log = Log::default();
         let work = self.sink.after_response("request-1", Duration::MAX, now);
@@ -114,27 +116,27 @@ impl TestApp {
         log.text()
     }
 
-    /// What the function does when it is told to end.
+    /// Sends the remaining metrics, as the function does on shutdown.
     pub async fn shutdown(&self) {
         self.sink.shutdown().await;
     }
 
-    /// Where the function records.
+    /// The recorder of the function's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// The EMF lines so far.
+    /// The EMF lines written so far.
     pub fn emf(&self) -> &Log {
         &self.emf
     }
 
-    /// Runs a batch on another handler.
+    /// Runs a batch with another handler.
     pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> BatchRun {
         run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 
-    /// Runs a batch in any context.
+    /// Runs a batch in the given context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<BatchRun, NotSqs> {
         run_of(&self.invocations, &self.batch, self.level, event, context).await
     }
@@ -144,7 +146,7 @@ pub fn sqs_client(endpoint: &str) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::new(&aws(endpoint))
 }
 
-/// An AWS that is not there but at this endpoint.
+/// An AWS configuration in which every service has this endpoint.
 fn aws(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
@@ -156,7 +158,7 @@ fn aws(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// Runs a batch on any handler.
+/// Runs a batch with any handler and without services.
 pub async fn run<H: Handler>(
     batch: &Batch<H>,
     level: tracing::Level,
@@ -183,7 +185,7 @@ async fn run_of<H: Handler>(
     Ok(BatchRun { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 
-/// The function's configuration for these services.
+/// The configuration of the function for these services.
 pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
     let mut environment = BTreeMap::from([
         ("INVENTORY_GRPC_ADDR", services.inventory_addr()),
@@ -193,7 +195,7 @@ pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
     Config::from_lookup(|variable| environment.get(variable).cloned()).unwrap()
 }
 
-/// An invocation that Lambda ends so long after 1970.
+/// The context of an invocation whose deadline is this long after 1970-01-01T00:00:00Z.
 pub fn context(deadline: Duration) -> Context {
     let mut context = Context::default();
     context.request_id = "request-1".to_owned();
@@ -201,7 +203,7 @@ pub fn context(deadline: Duration) -> Context {
     context
 }
 
-/// An invocation of this version of the function, in Lambda's trace of this header.
+/// The context of an invocation of this version of the function, with this X-Ray trace header.
 pub fn context_of_version(version: &str, xray: &str) -> Context {
     let mut context = context(Duration::ZERO);
     context.xray_trace_id = Some(xray.to_owned());
@@ -215,11 +217,11 @@ pub fn context_of_version(version: &str, xray: &str) -> Context {
     context
 }
 
-/// What came of a batch.
+/// The response to a batch and its log.
 pub struct BatchRun {
     pub response: Value,
     pub log: Vec<Value>,
-    /// The log as it was written.
+    /// The log as text.
     pub text: String,
 }
 
@@ -230,12 +232,13 @@ impl BatchRun {
         failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
     }
 
-    /// The one summary line of a record.
+    /// The summary line of a record, which must be the only one.
     pub fn line(&self, message_id: &str) -> &Value {
         let mut lines =
             self.log.iter().filter(|line| line["message_id"] == message_id && !line["outcome"].is_null());
-        let line = lines.next().unwrap_or_else(|| panic!("no summary line of {message_id}: {:#?}", self.log));
-        assert!(lines.next().is_none(), "two summary lines of {message_id}");
+        let line =
+            lines.next().unwrap_or_else(|| panic!("no summary line for {message_id}: {:#?}", self.log));
+        assert!(lines.next().is_none(), "two summary lines for {message_id}");
         line
     }
 
@@ -248,13 +251,14 @@ impl BatchRun {
     }
 }
 
-/// A standard queue's event; each record is a message id and a body, which is sent as it is if it is a string.
+/// An event of a standard queue. Each record is a message id and a body. A body that is a JSON string is sent as
+/// plain text.
 pub fn sqs<'a>(records: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let records: Vec<_> = records.into_iter().map(|(message_id, body)| record(message_id, body)).collect();
     json!({ "Records": records })
 }
 
-/// A FIFO queue's event; each record is a message id, a message group and a body.
+/// An event of a FIFO queue. Each record is a message id, a message group and a body.
 pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Value {
     let records = records.into_iter().map(|(message_id, group, body)| {
         let mut record = record(message_id, body);
@@ -265,7 +269,7 @@ pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) ->
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// One record as Lambda passes it.
+/// One record as Lambda passes it to the function.
 pub fn record(message_id: &str, body: Value) -> Value {
     let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
     json!({
@@ -281,17 +285,17 @@ pub fn record(message_id: &str, body: Value) -> Value {
     })
 }
 
-/// `reservation.expired` of a hold made by [`TestApp::hold`].
+/// `reservation.expired` for a hold created by [`TestApp::hold`].
 pub fn expired(reservation_id: &str) -> Value {
     event("reservation.expired", reservation_id, json!({}))
 }
 
-/// `payment.approved` of a hold made by [`TestApp::hold`].
+/// `payment.approved` for a hold created by [`TestApp::hold`].
 pub fn approved(reservation_id: &str) -> Value {
     event("payment.approved", reservation_id, json!({ "payment_intent_id": "pay_1", "user_id": "user_1" }))
 }
 
-/// `payment.failed` of a hold made by [`TestApp::hold`].
+/// `payment.failed` for a hold created by [`TestApp::hold`].
 pub fn failed(reservation_id: &str) -> Value {
     event(
         "payment.failed",
@@ -300,17 +304,17 @@ pub fn failed(reservation_id: &str) -> Value {
     )
 }
 
-fn event(event_type: &str, reservation_id: &str, more: Value) -> Value {
+fn event(event_type: &str, reservation_id: &str, more_facts: Value) -> Value {
     let mut detail = json!({
         "reservation_id": reservation_id,
         "event_id": "evt_1",
         "seat_ids": [format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")],
     });
-    detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    detail.as_object_mut().unwrap().extend(more_facts.as_object().unwrap().clone());
     json!({ "detail-type": event_type, "source": "reservation-service", "detail": detail })
 }
 
-/// Keeps log lines.
+/// A writer that stores log lines.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 

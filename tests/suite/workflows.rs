@@ -1,11 +1,10 @@
-//! Contract section 3: which requests an event leads to, in which order, and what they come to.
+//! Contract section 3: the requests that an event causes, their order, and the outcome.
 
 use reservation_worker_local::{Effect, Fault, SeatState, Status};
 use serde_json::{Value, json};
 
 use crate::table::{
-    COMMIT, Kind, PATCH, RELEASE, Row, app_with_generous_limits, assert_seats_match_status, check_rows,
-    inventory_requests, operations, without_facts,
+    COMMIT, Kind, PATCH, RELEASE, Row, assert_seats_match_status, check_rows, operations, app_with_generous_limits, inventory_requests, without_facts,
 };
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
@@ -15,15 +14,16 @@ mod redelivery;
 
 /// Delivers one event and returns the outcome with its reason.
 async fn deliver(app: &TestApp, message_id: &str, event: Value) -> (String, String) {
-    let ran = app.run(sqs([(message_id, event)])).await;
-    let (outcome, reason) = (ran.outcome(message_id).to_owned(), ran.reason(message_id).to_owned());
+    let batch_run = app.run(sqs([(message_id, event)])).await;
+    let (outcome, reason) =
+        (batch_run.outcome(message_id).to_owned(), batch_run.reason(message_id).to_owned());
     let acknowledged = matches!(outcome.as_str(), "success" | "superseded" | "ignored");
-    assert_eq!(ran.returned().is_empty(), acknowledged, "{outcome}: {reason}");
+    assert_eq!(batch_run.returned().is_empty(), acknowledged, "{outcome}: {reason}");
     (outcome, reason)
 }
 
 #[tokio::test]
-async fn each_event_leads_to_exactly_these_two_requests() {
+async fn each_event_type_causes_exactly_its_two_requests() {
     let cases = [
         (
             expired("r1"),
@@ -84,13 +84,13 @@ async fn each_event_leads_to_exactly_these_two_requests() {
 }
 
 #[tokio::test]
-async fn any_identifier_of_the_alphabet_reaches_both_services_as_it_is() {
+async fn every_valid_identifier_reaches_both_services_unchanged() {
     let long = format!("r{}", "9".repeat(127));
     for id in ["res:2026.a_b-C", "0", "a..b", "a.", "r-_.:", &long] {
         for kind in Kind::ALL {
             let app = app_with_generous_limits(&[]).await;
             app.hold(id);
-            // Seats that are named after the longest id would be too long for an event.
+            // The names of the seats contain the reservation id. With the longest id they are too long for an event.
             let event = without_facts(kind.event(id), &["seat_ids"]);
             assert_eq!(deliver(&app, "m-1", event).await.0, "success", "{kind:?} {id}");
             let calls = app.services.calls();
@@ -102,7 +102,7 @@ async fn any_identifier_of_the_alphabet_reaches_both_services_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_status_that_fails_leaves_the_seats_alone() {
+async fn a_failed_status_update_does_not_change_the_seats() {
     let faults = [
         (Effect::http(503), "retried", 3),
         (Effect::done_then(Effect::http(503)), "retried", 3),
@@ -110,11 +110,11 @@ async fn a_status_that_fails_leaves_the_seats_alone() {
         (Effect::http(403), "retried", 3),
         (Effect::http(404), "failed", 1),
     ];
-    let rows = faults.into_iter().flat_map(|(effect, outcome, tries)| {
+    let rows = faults.into_iter().flat_map(|(effect, outcome, attempts)| {
         Kind::ALL.map(|kind| {
             Row::new(kind, format!("{effect:?}"))
                 .fault(PATCH, effect.clone())
-                .expects(outcome, vec![PATCH; tries])
+                .expects(outcome, vec![PATCH; attempts])
         })
     });
     let app = app_with_generous_limits(&[]).await;
@@ -125,13 +125,13 @@ async fn a_status_that_fails_leaves_the_seats_alone() {
 }
 
 #[tokio::test]
-async fn the_seats_wait_for_the_reply_to_the_status_update() {
+async fn the_inventory_is_called_only_after_the_reply_to_the_status_update() {
     let app = app_with_generous_limits(&[]).await;
-    // The status is reached, but nobody says so yet.
+    // The status is updated at once, but the reply is delayed.
     app.services.fault(Fault::any(PATCH, Effect::done_then(Effect::latency(50))));
     let kinds = Kind::ALL.map(|kind| (format!("{kind:?}"), kind));
     kinds.iter().for_each(|(id, _)| app.hold(id));
-    let replies_when_seats_were_asked_for = async {
+    let status_reply_at_the_inventory_call = async {
         loop {
             let calls = app.services.calls();
             if let Some(seats) = calls.iter().find(|call| matches!(call.operation, COMMIT | RELEASE)) {
@@ -143,13 +143,13 @@ async fn the_seats_wait_for_the_reply_to_the_status_update() {
         }
     };
     let events = sqs(kinds.iter().map(|(id, kind)| (id.as_str(), kind.event(id))));
-    let (ran, reply) = tokio::join!(app.run(events), replies_when_seats_were_asked_for);
+    let (batch_run, reply) = tokio::join!(app.run(events), status_reply_at_the_inventory_call);
     assert_eq!(reply, "200");
-    assert_eq!(ran.returned(), [""; 0]);
+    assert_eq!(batch_run.returned(), [""; 0]);
 }
 
 #[tokio::test]
-async fn an_event_delivered_three_times_has_the_effect_of_one() {
+async fn an_event_delivered_three_times_has_the_effect_of_one_delivery() {
     for kind in Kind::ALL {
         let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
@@ -160,17 +160,17 @@ async fn an_event_delivered_three_times_has_the_effect_of_one() {
         }
         assert_eq!(operations(&app, "r1"), [PATCH, kind.inventory_call()].repeat(3));
         let calls = app.services.calls();
-        for again in calls[2..].chunks(2) {
-            assert_eq!(again[0].body, calls[0].body);
-            assert_eq!(again[0].headers["idempotency-key"], calls[0].headers["idempotency-key"]);
-            assert_eq!(again[1].body, calls[1].body);
+        for repeated in calls[2..].chunks(2) {
+            assert_eq!(repeated[0].body, calls[0].body);
+            assert_eq!(repeated[0].headers["idempotency-key"], calls[0].headers["idempotency-key"]);
+            assert_eq!(repeated[1].body, calls[1].body);
         }
     }
 }
 
 #[tokio::test]
-async fn the_same_event_in_other_words_makes_the_same_requests() {
-    // A release that was asked for under its alias must not conflict with the one before it.
+async fn an_alias_of_the_event_type_causes_the_same_requests() {
+    // A release requested by the alias must not conflict with the earlier release.
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
     let mut alias = expired("r1");
@@ -204,7 +204,7 @@ async fn seats_of_an_ended_hold_can_be_held_and_sold_again() {
         assert_eq!(deliver(&app, "m-1", event(kind, "r1")).await.0, "success");
         app.services.create_hold(hold("r2")).unwrap();
         assert_eq!(deliver(&app, "m-2", event(Kind::Approved, "r2")).await.0, "success");
-        // The first buyer's event comes again, late: the seat is another's by now.
+        // A late redelivery of the first buyer's event. Meanwhile the seat belongs to the second buyer.
         assert_eq!(deliver(&app, "m-3", event(kind, "r1")).await.0, "success");
         let (outcome, reason) = deliver(&app, "m-4", event(Kind::Approved, "r1")).await;
         assert_eq!(outcome, "failed");

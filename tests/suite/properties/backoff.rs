@@ -1,4 +1,4 @@
-//! Back-off: what the queue is asked for stays within the contract's bounds.
+//! Back-off: the visibility time-outs requested from the queue stay within the contract's bounds.
 
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use tokio::sync::OnceCell;
 
 use crate::test_app::{config, sqs_client};
 
-const LONGEST: f64 = 12.0 * 3_600.0 - 15.0 * 60.0;
+/// The longest time-out in seconds: the maximum of SQS (12 hours) less the longest invocation (15 minutes).
+const LONGEST_SECONDS: f64 = 12.0 * 3_600.0 - 15.0 * 60.0;
 
 #[derive(Debug, Clone)]
 struct Case {
     base_ms: u64,
     max_ms: u64,
     max_retries: u32,
-    /// Receive count, outcome, and what that asks for at least.
+    /// Receive count, outcome, and the shortest wait that the outcome allows.
     records: Vec<(u32, Outcome, Duration)>,
 }
 
@@ -43,16 +44,16 @@ fn case() -> impl Strategy<Value = Case> {
         }
     });
     let receives = prop_oneof![1..8_u32, any::<u32>()];
-    let record = (receives, outcome).prop_map(|(receives, (outcome, least))| (receives, outcome, least));
+    let record = (receives, outcome).prop_map(|(receives, (outcome, minimum))| (receives, outcome, minimum));
     let milliseconds = || prop_oneof![1..5_000_u64, 1..=43_200_000_u64];
     (milliseconds(), milliseconds(), 1..=1_000_u32, prop::collection::vec(record, 1..25))
         .prop_map(|(base_ms, max_ms, max_retries, records)| Case { base_ms, max_ms, max_retries, records })
 }
 
-fn record(place: usize, receive_count: u32) -> Record {
+fn record(index: usize, receive_count: u32) -> Record {
     Record {
-        message_id: format!("m-{place}"),
-        receipt_handle: Some(place.to_string()),
+        message_id: format!("m-{index}"),
+        receipt_handle: Some(index.to_string()),
         queue_arn: Some("arn:aws:sqs:ap-northeast-2:123456789012:reservation-events".to_owned()),
         body: None,
         receive_count,
@@ -67,7 +68,7 @@ fn record(place: usize, receive_count: u32) -> Record {
 proptest! {
     #[test]
     fn a_visibility_time_out_is_within_its_bounds(case in case()) {
-        let asked = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let changes = tokio::runtime::Runtime::new().unwrap().block_on(async {
             let services = Services::start().await.unwrap();
             let config = config(&services, &[
                 ("BACKOFF_BASE_MS", &case.base_ms.to_string()),
@@ -75,26 +76,26 @@ proptest! {
                 ("MAX_RETRIES", &case.max_retries.to_string()),
             ]);
             let client = OnceCell::new_with(Some(sqs_client(services.queue().endpoint())));
-            let records: Vec<_> = case.records.iter().enumerate().map(|(place, (receives, ..))| record(place, *receives)).collect();
+            let records: Vec<_> = case.records.iter().enumerate().map(|(index, (receives, ..))| record(index, *receives)).collect();
             let outcomes: Vec<_> = case.records.iter().map(|(_, outcome, _)| outcome.clone()).collect();
             Visibility::with(&config, Metrics::new(&config), client).keep(&records, &outcomes, Deadline::NONE).await;
             services.queue().take()
         });
-        prop_assert!(asked.iter().all(|change| change.entries.len() <= 10));
+        prop_assert!(changes.iter().all(|change| change.entries.len() <= 10));
         let mut seen = 0;
-        for entry in asked.into_iter().flat_map(|change| change.entries) {
-            let (receives, outcome, least) = &case.records[entry.receipt_handle.parse::<usize>().unwrap()];
+        for entry in changes.into_iter().flat_map(|change| change.entries) {
+            let (receives, outcome, minimum) = &case.records[entry.receipt_handle.parse::<usize>().unwrap()];
             seen += 1;
             let seconds = entry.visibility_timeout as f64;
             if *receives >= case.max_retries || matches!(outcome, Outcome::Failed { .. }) {
-                prop_assert_eq!(seconds, 0.0, "bound for the dead-letter queue");
+                prop_assert_eq!(seconds, 0.0, "the record goes to the dead-letter queue");
                 continue;
             }
-            // Contract section 6, in floating point.
+            // The formula of contract section 6 in floating-point numbers.
             let doubled = case.base_ms as f64 * 2_f64.powi(i32::try_from(*receives - 1).unwrap_or(i32::MAX));
-            let backoff = (doubled.min(case.max_ms as f64) / 1_000.0).max(least.as_secs_f64()).ceil();
-            prop_assert!(seconds >= backoff.min(LONGEST), "{seconds} s, not {backoff}");
-            prop_assert!(seconds <= (backoff * 1.2).round().min(LONGEST), "{seconds} s, and {backoff} is the base");
+            let backoff = (doubled.min(case.max_ms as f64) / 1_000.0).max(minimum.as_secs_f64()).ceil();
+            prop_assert!(seconds >= backoff.min(LONGEST_SECONDS), "{seconds} s is less than the back-off of {backoff} s");
+            prop_assert!(seconds <= (backoff * 1.2).round().min(LONGEST_SECONDS), "{seconds} s is more than the back-off of {backoff} s and 20 %");
         }
         prop_assert_eq!(seen, case.records.len());
     }

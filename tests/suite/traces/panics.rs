@@ -1,4 +1,4 @@
-//! A panic within a try of a call: told as what it is, and no less than any other end.
+//! A panic during an attempt of a call is reported in the log, the spans and the metrics.
 
 use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::outcome::Outcome;
@@ -11,16 +11,16 @@ use reservation_worker::visibility::Visibility;
 use serde_json::json;
 use tracing::{Span, error_span};
 
-use super::{Traced, children, of_message};
+use super::{TracedApp, children, span_of_message};
 use crate::metrics::sent;
 use crate::test_app::{config, record};
 
-/// Panics when it has called the inventory.
+/// A handler that panics while it calls the inventory.
 struct Panicking(Metrics);
 
-struct Alone;
+struct NoLane;
 
-impl Job for Alone {
+impl Job for NoLane {
     type Identity = ();
 
     fn lane(&self) -> Option<(&str, &())> {
@@ -33,13 +33,13 @@ impl Job for Alone {
 }
 
 impl Handler for Panicking {
-    type Job = Alone;
+    type Job = NoLane;
 
-    fn read(&self, _: &Record) -> Alone {
-        Alone
+    fn read(&self, _: &Record) -> NoLane {
+        NoLane
     }
 
-    async fn work(&self, _: &Alone, _: Deadline) -> Outcome {
+    async fn work(&self, _: &NoLane, _: Deadline) -> Outcome {
         let inventory = "http://inventory:8021".parse().unwrap();
         let _call = Call::begin(&self.0, Service::Inventory, "ReleaseHold", &inventory);
         panic!("SECRET");
@@ -47,41 +47,41 @@ impl Handler for Panicking {
 }
 
 #[tokio::test]
-async fn a_try_and_a_dead_letter_say_that_the_worker_panicked() {
-    let traced = Traced::start(&[("LOG_LEVEL", "debug")]).await;
+async fn the_attempt_and_the_dead_letter_of_a_panicked_record_report_the_panic() {
+    let traced = TracedApp::start(&[("LOG_LEVEL", "debug")]).await;
     let app = &traced.app;
     let config = config(&app.services, &[("MAX_RETRIES", "1")]);
     let metrics = app.metrics().clone();
     let visibility = Visibility::new(&config, metrics.clone());
     let batch = Batch::new(&config, Panicking(metrics.clone()), visibility, metrics);
     let mut last = record("m1", json!("{}"));
-    last["receiptHandle"] = json!(null); // no queue is asked for anything
+    last["receiptHandle"] = json!(null); // no visibility time-out is requested
 
-    let ran = app.run_on(&batch, json!({ "Records": [last] })).await;
+    let batch_run = app.run_on(&batch, json!({ "Records": [last] })).await;
 
-    let line = ran.line("m1");
+    let line = batch_run.line("m1");
     assert_eq!(
         (&line["reason_code"], &line["message"]),
         (&json!("panicked"), &json!("record is a dead letter"))
     );
     assert_eq!(line["advice"], Reason::Panicked.advice());
-    let call = ran.log.iter().find(|line| line["message"] == "service called").unwrap();
+    let call = batch_run.log.iter().find(|line| line["message"] == "service called").unwrap();
     assert_eq!((&call["result"], &call["message_id"]), (&json!("panicked"), &json!("m1")));
-    assert!(!ran.text.contains("SECRET"), "{}", ran.text);
+    assert!(!batch_run.text.contains("SECRET"), "{}", batch_run.text);
 
     assert_eq!(app.flush(super::LONG).await, "");
     let spans = traced.collector.spans();
-    let process = of_message(&spans, "m1");
-    let call = children(&spans, process)[0];
+    let record_span = span_of_message(&spans, "m1");
+    let call = children(&spans, record_span)[0];
     assert_eq!(
         (&call.attributes["error.type"], call.error.as_deref()),
         (&json!("panicked"), Some("the worker panicked"))
     );
-    assert_eq!(process.attributes["error.type"], "panicked");
+    assert_eq!(record_span.attributes["error.type"], "panicked");
 
     let sent = sent(app).await;
-    let dead = [("type", "unknown"), ("reason", "panicked")];
-    assert_eq!(sent.sum("worker_dead_letters_total", &dead), 1.0);
-    let tries = [("service", "inventory"), ("outcome", "panicked")];
-    assert_eq!(sent.count("worker_downstream_seconds", &tries), 1.0);
+    let dead_letters = [("type", "unknown"), ("reason", "panicked")];
+    assert_eq!(sent.sum("worker_dead_letters_total", &dead_letters), 1.0);
+    let attempts = [("service", "inventory"), ("outcome", "panicked")];
+    assert_eq!(sent.count("worker_downstream_seconds", &attempts), 1.0);
 }

@@ -1,29 +1,34 @@
-//! What an invocation tells that is refused, or that nothing was said of but what follows its response.
+//! The span, the log and the metrics of an invocation that is refused, and log lines written after a response.
 
 use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
-use super::{LONG, invocation, process::function, says_whose_it_is};
+use super::{LONG, assert_names_span_and_invocation, invocation_span, process::function};
 use crate::test_app::{expired, sqs};
 
-/// A function that sends its spans to the collector, and finds nobody at CloudWatch.
+/// A function that sends its spans to the collector and cannot reach CloudWatch.
 async fn start(services: &Services, collector: &Collector) -> Function {
     let endpoint = collector.endpoint();
-    let nobody = "http://127.0.0.1:1";
+    let unreachable = "http://127.0.0.1:1";
     let variables =
-        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("AWS_ENDPOINT_URL_CLOUDWATCH", nobody)];
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("AWS_ENDPOINT_URL_CLOUDWATCH", unreachable)];
     function(services, &variables).await
 }
 
-/// Every line says which invocation and which of its spans it is of, and says it once.
-fn assert_all_say_whose_they_are(function: &mut Function, request_id: &str, span: &Span, is_cold: bool) {
+/// Checks that every line contains the ids of the invocation and of its span, each exactly once.
+fn assert_all_lines_name_span_and_invocation(
+    function: &mut Function,
+    request_id: &str,
+    span: &Span,
+    is_cold: bool,
+) {
     let xray = format!("1-{}-{}", &span.trace_id[..8], &span.trace_id[8..]);
     let (texts, lines) = (function.raw_log(), function.take_log());
     assert_eq!(texts.len(), lines.len(), "{texts:?}");
     for (line, text) in lines.iter().zip(texts) {
-        says_whose_it_is(
+        assert_names_span_and_invocation(
             (line, &text),
             span,
             [json!(xray), json!(request_id), json!("$LATEST"), json!(is_cold)],
@@ -32,7 +37,7 @@ fn assert_all_say_whose_they_are(function: &mut Function, request_id: &str, span
 }
 
 #[tokio::test]
-async fn a_refused_invocation_has_a_span_with_its_error_and_a_line_that_says_which_it_is() {
+async fn a_refused_invocation_has_a_span_with_its_error_and_one_log_line() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
     let mut function = start(&services, &collector).await;
     let no_id = json!({ "Records": [{ "messageId": null, "body": "SECRET", "eventSource": "aws:sqs" }] });
@@ -59,16 +64,16 @@ async fn a_refused_invocation_has_a_span_with_its_error_and_a_line_that_says_whi
         let refused: Vec<_> = log.iter().filter(|line| line.to_string().contains(reason)).collect();
         assert_eq!(refused.len(), 1, "an error is logged once: {log:#?}");
         assert_eq!(refused[0]["level"], "ERROR");
-        let told_after = log.iter().filter(|line| line["message"] == "metrics not sent: they are kept");
-        assert_eq!(told_after.count(), usize::from(number == 0), "{log:#?}");
+        let unsent_metrics = log.iter().filter(|line| line["message"] == "metrics not sent: they are kept");
+        assert_eq!(unsent_metrics.count(), usize::from(number == 0), "{log:#?}");
         assert!(!json!(log).to_string().contains("SECRET"), "{log:#?}");
-        assert_all_say_whose_they_are(&mut function, &invoked.request_id, span, number == 0);
+        assert_all_lines_name_span_and_invocation(&mut function, &invoked.request_id, span, number == 0);
     }
 }
 
-/// Lambda lets no such payload through.
+/// Lambda does not pass such a payload to a function.
 #[tokio::test]
-async fn a_payload_that_is_not_even_json_is_told_in_the_same_way() {
+async fn a_payload_that_is_not_json_is_reported_in_the_same_way() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
     let mut function = start(&services, &collector).await;
     let invoked = function.invoke_raw("{\"Records\":", LONG).await.unwrap();
@@ -77,26 +82,26 @@ async fn a_payload_that_is_not_even_json_is_told_in_the_same_way() {
     let spans = collector.spans();
     assert_eq!((spans.len(), spans[0].error.as_deref()), (1, Some("it ended before its work did")));
     assert!(function.log_lines().iter().any(|line| line["level"] == "ERROR"));
-    assert_all_say_whose_they_are(&mut function, &invoked.request_id, &spans[0], true);
+    assert_all_lines_name_span_and_invocation(&mut function, &invoked.request_id, &spans[0], true);
 }
 
 #[tokio::test]
-async fn what_is_told_after_the_response_says_which_invocation_it_follows() {
+async fn a_line_logged_after_the_response_names_its_invocation() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
     let mut function = start(&services, &collector).await;
     let invoked = function.invoke(&sqs([]), LONG).await.unwrap();
     function.idle().await.unwrap();
     let spans = collector.spans();
-    assert_eq!(invocation(&spans).error, None);
+    assert_eq!(invocation_span(&spans).error, None);
     let log: Vec<Value> = function.log_lines();
     assert_eq!(log.len(), 1, "{log:#?}");
     assert_eq!(log[0]["message"], "metrics not sent: they are kept");
-    assert_all_say_whose_they_are(&mut function, &invoked.request_id, &spans[0], true);
+    assert_all_lines_name_span_and_invocation(&mut function, &invoked.request_id, &spans[0], true);
 }
 
-/// Lambda counts refused invocations itself; a process that began with one has begun.
+/// Lambda counts refused invocations itself. The cold start is counted even if the first invocation is refused.
 #[tokio::test]
-async fn a_refused_invocation_is_a_cold_start_and_the_next_is_none() {
+async fn a_refused_first_invocation_is_the_cold_start_and_the_next_is_not() {
     let services = Services::start().await.unwrap();
     let mut function = function(&services, &[]).await;
     assert!(function.invoke(&json!({}), LONG).await.unwrap().response.is_err());

@@ -1,5 +1,5 @@
-//! What an event does not say of its seats is taken from the reservation: in the reply to the status update,
-//! else read. A redelivery asks the inventory for the same.
+//! Facts that an event does not contain are taken from the reservation in the reply to the status update. If that is
+//! incomplete, the reservation is read. A redelivery sends the same request to the inventory.
 
 use std::slice;
 
@@ -8,25 +8,25 @@ use serde_json::{Value, json};
 
 use super::deliver;
 use crate::table::{
-    GET, Kind, PATCH, Row, app_with_generous_limits, assert_seats_match_status, check_rows,
-    inventory_requests, operations, reply, success_with_body, without_facts,
+    GET, Kind, PATCH, Row, assert_seats_match_status, check_rows, success_with_body, operations, app_with_generous_limits, reply, inventory_requests,
+    without_facts,
 };
 use crate::test_app::{TestApp, approved};
 
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What the reservation API replies about `r1`, padded to this many bytes.
+/// The reservation `r1` as the reservation API returns it, padded to this number of bytes.
 fn reservation(bytes: usize) -> String {
     let mut reservation = json!({
         "reservation_id": "r1", "event_id": "evt_1", "user_id": "user_1", "status": "CONFIRMED",
         "seat_ids": ["r1/A-1", "r1/A-2"], "quantity": 2, "notes": "",
     });
-    let short = reservation.to_string().len();
-    reservation["notes"] = json!("x".repeat(bytes.saturating_sub(short)));
+    let unpadded = reservation.to_string().len();
+    reservation["notes"] = json!("x".repeat(bytes.saturating_sub(unpadded)));
     reservation.to_string()
 }
 
-/// The request of an event that says everything.
+/// The request to the inventory for an event that contains all facts.
 async fn full_request(kind: Kind) -> Value {
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
@@ -36,7 +36,7 @@ async fn full_request(kind: Kind) -> Value {
 
 #[tokio::test]
 async fn missing_facts_are_taken_from_the_reply_to_the_status_update() {
-    let lacking: [&[&str]; 5] = [
+    let missing_facts: [&[&str]; 5] = [
         &["seat_ids"],
         &["event_id"],
         &["event_id", "seat_ids"],
@@ -45,27 +45,23 @@ async fn missing_facts_are_taken_from_the_reply_to_the_status_update() {
     ];
     for kind in Kind::ALL {
         let full = full_request(kind).await;
-        for lacking in lacking {
-            if kind == Kind::Expired && lacking.contains(&"event_id") {
-                continue; // an expiry always names it
+        for missing in missing_facts {
+            if kind == Kind::Expired && missing.contains(&"event_id") {
+                continue; // `reservation.expired` always contains it
             }
             let app = app_with_generous_limits(&[]).await;
             app.hold("r1");
-            let (outcome, reason) = deliver(&app, "m-1", without_facts(kind.event("r1"), lacking)).await;
-            assert_eq!(outcome, "success", "{kind:?} without {lacking:?}: {reason}");
+            let (outcome, reason) = deliver(&app, "m-1", without_facts(kind.event("r1"), missing)).await;
+            assert_eq!(outcome, "success", "{kind:?} without {missing:?}: {reason}");
             assert_eq!(operations(&app, "r1"), [PATCH, kind.inventory_call()]);
-            assert_eq!(
-                inventory_requests(&app, "r1"),
-                slice::from_ref(&full),
-                "{kind:?} without {lacking:?}"
-            );
+            assert_eq!(inventory_requests(&app, "r1"), slice::from_ref(&full), "{kind:?} without {missing:?}");
             assert_seats_match_status(&app, "r1");
         }
     }
 }
 
 #[tokio::test]
-async fn facts_that_are_empty_are_missing() {
+async fn empty_facts_count_as_missing() {
     for kind in Kind::ALL {
         let full = full_request(kind).await;
         let app = app_with_generous_limits(&[]).await;
@@ -83,21 +79,21 @@ async fn facts_that_are_empty_are_missing() {
 }
 
 #[tokio::test]
-async fn the_reservation_is_read_when_the_reply_to_the_status_update_holds_none() {
+async fn the_reservation_is_read_if_the_reply_to_the_status_update_does_not_contain_it() {
     let replies = [
         ("empty", Effect::EmptyBody),
         ("204", Effect::done_then(Effect::http(204))),
         ("not JSON", success_with_body("OK")),
         ("HTML", success_with_body("<html>OK</html>")),
-        ("no object", success_with_body("true")),
-        ("an object of nothing", success_with_body("{}")),
+        ("not an object", success_with_body("true")),
+        ("an empty object", success_with_body("{}")),
         (
             "another reservation",
             success_with_body(r#"{"reservation_id": "r2", "event_id": "evt_2", "seat_ids": ["A-1"]}"#),
         ),
-        ("half of one", success_with_body(r#"{"event_id": "evt_1", "seat_ids": ["r1/A"#)),
+        ("a truncated reservation", success_with_body(r#"{"event_id": "evt_1", "seat_ids": ["r1/A"#)),
         ("without seats", success_with_body(r#"{"event_id": "evt_1", "seat_ids": [], "quantity": 0}"#)),
-        ("too long", success_with_body(reservation(LONGEST_BODY + 1))),
+        ("too long", success_with_body(reservation(MAX_BODY_BYTES + 1))),
         ("much too long", success_with_body(reservation(4 * 1024 * 1024))),
     ];
     for kind in Kind::ALL {
@@ -116,28 +112,28 @@ async fn the_reservation_is_read_when_the_reply_to_the_status_update_holds_none(
 }
 
 #[tokio::test]
-async fn a_reply_of_the_longest_length_is_read() {
+async fn a_reply_of_the_maximum_length_is_read() {
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
-    let body = reservation(LONGEST_BODY);
-    assert_eq!(body.len(), LONGEST_BODY);
+    let body = reservation(MAX_BODY_BYTES);
+    assert_eq!(body.len(), MAX_BODY_BYTES);
     app.services.fault(Fault::any(PATCH, success_with_body(body)));
     assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
     assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.inventory_call()]);
 }
 
 #[tokio::test]
-async fn a_reservation_that_is_too_long_to_read_comes_again() {
+async fn an_event_whose_reservation_exceeds_the_maximum_length_is_retried() {
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
     app.services.fault(Fault::any(PATCH, Effect::EmptyBody));
-    app.services.fault(Fault::any(GET, success_with_body(reservation(LONGEST_BODY + 1))));
+    app.services.fault(Fault::any(GET, success_with_body(reservation(MAX_BODY_BYTES + 1))));
     assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "retried");
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 }
 
 #[tokio::test]
-async fn a_redelivery_reads_the_reservation_and_makes_the_same_request() {
+async fn a_redelivery_reads_the_reservation_and_sends_the_same_request() {
     for kind in Kind::ALL {
         for lost in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
             let app = app_with_generous_limits(&[]).await;
@@ -157,7 +153,7 @@ async fn a_redelivery_reads_the_reservation_and_makes_the_same_request() {
 }
 
 #[tokio::test]
-async fn what_the_event_says_wins_over_what_the_reservation_says() {
+async fn facts_of_the_event_take_precedence_over_those_of_the_reservation() {
     let other = json!({
         "reservation_id": "r1", "event_id": "evt_other", "user_id": "user_other", "status": "CONFIRMED",
         "seat_ids": ["other"], "quantity": 1,
@@ -180,7 +176,7 @@ async fn what_the_event_says_wins_over_what_the_reservation_says() {
             json!({"event_id": "evt_1", "seat_ids": ["other"], "quantity": 1, "user_id": "user_other"}),
         ),
     ];
-    for (lacking, expected) in cases {
+    for (missing, expected) in cases {
         for read in [false, true] {
             let app = app_with_generous_limits(&[]).await;
             app.hold("r1");
@@ -188,40 +184,39 @@ async fn what_the_event_says_wins_over_what_the_reservation_says() {
             app.services.fault(Fault::any(PATCH, in_reply));
             app.services.fault(Fault::any(GET, success_with_body(&other)));
             app.services.fault(Fault::any(Kind::Approved.inventory_call(), Effect::reply(1, None)));
-            assert_eq!(deliver(&app, "m-1", without_facts(approved("r1"), lacking)).await.0, "success");
+            assert_eq!(deliver(&app, "m-1", without_facts(approved("r1"), missing)).await.0, "success");
             let request = inventory_requests(&app, "r1").remove(0);
             for (field, value) in expected.as_object().unwrap() {
-                assert_eq!(request[field], *value, "{field}, without {lacking:?}");
+                assert_eq!(request[field], *value, "{field}, without {missing:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn the_reply_and_the_read_reservation_complete_each_other() {
+async fn facts_of_the_reply_and_of_the_reservation_that_is_read_are_combined() {
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
-    let of_reply = json!({"event_id": "evt_1"});
-    let of_read =
+    let in_reply = json!({"event_id": "evt_1"});
+    let when_read =
         json!({"event_id": "evt_1", "user_id": "user_1", "seat_ids": ["r1/A-1", "r1/A-2"], "quantity": 7});
-    app.services.fault(Fault::any(PATCH, success_with_body(of_reply)));
-    app.services.fault(Fault::any(GET, success_with_body(of_read)));
+    app.services.fault(Fault::any(PATCH, success_with_body(in_reply)));
+    app.services.fault(Fault::any(GET, success_with_body(when_read)));
     assert_eq!(deliver(&app, "m-1", Kind::Approved.event_without_facts("r1")).await.0, "success");
     assert_eq!(operations(&app, "r1"), [PATCH, GET, Kind::Approved.inventory_call()]);
-    // The seats win over a quantity that disagrees with them.
+    // The seats take precedence over a quantity that disagrees with them.
     assert_eq!(inventory_requests(&app, "r1"), [full_request(Kind::Approved).await]);
 }
 
 #[tokio::test]
-async fn a_payer_whom_neither_event_nor_reply_names_is_read_with_the_rest() {
-    // A redelivery, which reads the reservation, must ask the inventory for the same.
+async fn a_user_id_that_neither_event_nor_reply_contains_is_read_from_the_reservation() {
+    // A redelivery reads the reservation and must send the same request to the inventory.
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
-    let of_reply = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"]});
-    app.services.fault(Fault::any(PATCH, success_with_body(of_reply)).times(1));
+    let in_reply = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"]});
+    app.services.fault(Fault::any(PATCH, success_with_body(in_reply)).times(1));
     app.services.fault(Fault::any(PATCH, Kind::Approved.already_in_target_status()));
-    app.services
-        .fault(Fault::any(Kind::Approved.inventory_call(), Effect::done_then(Effect::grpc(14))).times(3));
+    app.services.fault(Fault::any(Kind::Approved.inventory_call(), Effect::done_then(Effect::grpc(14))).times(3));
     let event = Kind::Approved.event_without_facts("r1");
     assert_eq!(deliver(&app, "m-1", event.clone()).await.0, "retried");
     assert_eq!(deliver(&app, "m-2", event).await.0, "success");
@@ -232,21 +227,21 @@ async fn a_payer_whom_neither_event_nor_reply_names_is_read_with_the_rest() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_of_a_reservation_does_not_cost_the_rest() {
+async fn an_unreadable_field_of_a_reservation_does_not_discard_its_other_fields() {
     let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
-    let odd = json!({
+    let with_unreadable_fields = json!({
         "reservation_id": "r1", "event_id": "evt_1", "user_id": 17, "status": null, "quantity": "two",
         "seat_ids": ["r1/A-1", "r1/A-2"], "order_id": {"no": "text"},
     });
-    app.services.fault(Fault::any(PATCH, success_with_body(odd)));
+    app.services.fault(Fault::any(PATCH, success_with_body(with_unreadable_fields)));
     assert_eq!(deliver(&app, "m-1", Kind::Failed.event_without_facts("r1")).await.0, "success");
     assert_eq!(operations(&app, "r1"), [PATCH, Kind::Failed.inventory_call()]);
     assert_eq!(inventory_requests(&app, "r1"), [full_request(Kind::Failed).await]);
 }
 
 #[tokio::test]
-async fn seats_that_cannot_be_read_are_never_settled_by_number() {
+async fn unreadable_seat_ids_are_never_replaced_by_a_quantity() {
     let seats = [json!("A-1"), json!([17]), json!(["A-1", ""]), json!({"A-1": true}), json!([["A-1"]])];
     let rows = seats.into_iter().flat_map(|seats| {
         Kind::ALL.map(|kind| {
@@ -260,8 +255,8 @@ async fn seats_that_cannot_be_read_are_never_settled_by_number() {
     check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
-/// A hold of three places of any kind.
-fn quantity_hold(app: &TestApp) {
+/// Creates a hold of three seats without seat ids.
+fn create_quantity_hold(app: &TestApp) {
     let (reservation_id, event_id) = ("r1".to_owned(), "evt_1".to_owned());
     let user_id = Some("user_1".to_owned());
     let hold = Hold { reservation_id, event_id, user_id, seat_ids: Vec::new(), quantity: Some(3) };
@@ -269,7 +264,7 @@ fn quantity_hold(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_hold_of_so_many_places_is_settled_by_number() {
+async fn a_quantity_based_hold_is_released_or_committed_by_quantity() {
     for kind in Kind::ALL {
         for (facts, in_reply, calls) in [
             (json!({"event_id": "evt_1", "qty": 3}), true, vec![PATCH]),
@@ -287,7 +282,7 @@ async fn a_hold_of_so_many_places_is_settled_by_number() {
                 continue;
             }
             let app = app_with_generous_limits(&[]).await;
-            quantity_hold(&app);
+            create_quantity_hold(&app);
             if !in_reply {
                 app.services.fault(Fault::any(PATCH, Effect::EmptyBody));
             }
@@ -311,8 +306,8 @@ async fn a_hold_of_so_many_places_is_settled_by_number() {
 }
 
 #[tokio::test]
-async fn a_reservation_without_event_or_seats_fails_the_record_and_is_not_forgotten() {
-    let nothing = [
+async fn a_reservation_without_event_or_seats_fails_and_returns_the_record() {
+    let no_seats = [
         json!({}),
         json!({"event_id": "evt_1"}),
         json!({"event_id": "evt_1", "seat_ids": [], "quantity": 0}),
@@ -320,7 +315,7 @@ async fn a_reservation_without_event_or_seats_fails_the_record_and_is_not_forgot
     ];
     let no_event =
         [json!({"seat_ids": ["A-1"], "quantity": 1}), json!({"event_id": "", "seat_ids": ["A-1"]})];
-    let rows = nothing.iter().flat_map(|body| Kind::ALL.map(|kind| (kind, body)));
+    let rows = no_seats.iter().flat_map(|body| Kind::ALL.map(|kind| (kind, body)));
     let no_event = no_event.iter().flat_map(|body| [Kind::Approved, Kind::Failed].map(|kind| (kind, body)));
     let rows = rows.chain(no_event).map(|(kind, body)| {
         Row::for_event(format!("{kind:?} {body}"), move |id| kind.event_without_facts(id))
@@ -333,7 +328,7 @@ async fn a_reservation_without_event_or_seats_fails_the_record_and_is_not_forgot
 }
 
 #[tokio::test]
-async fn a_reservation_that_cannot_be_read_now_leaves_the_event_on_the_queue_until_it_can() {
+async fn an_event_stays_on_the_queue_until_the_reservation_can_be_read() {
     for kind in Kind::ALL {
         let app = app_with_generous_limits(&[]).await;
         app.hold("r1");

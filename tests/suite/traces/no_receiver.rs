@@ -1,4 +1,4 @@
-//! Nobody listening, or nobody answering: no wait, bounded memory, not a word.
+//! A trace receiver that does not listen or does not answer: no waiting, bounded memory, nothing logged.
 
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use super::{INVOCATIONS, LONG, run};
+use super::{INVOCATION_HEADER, LONG, run};
 use crate::test_app::{BatchRun, TestApp, expired, record};
 
 async fn invoke(app: &TestApp) -> BatchRun {
-    run(app, vec![record("m1", expired("m1"))], INVOCATIONS).await
+    run(app, vec![record("m1", expired("m1"))], INVOCATION_HEADER).await
 }
 
-/// A port that nobody listens on.
-fn free() -> String {
+/// A local address on which nothing listens.
+fn unused_address() -> String {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test]
-async fn nobody_listening_says_nothing_and_changes_nothing() {
-    let (daemon, collector) = (free(), format!("http://{}", free()));
+async fn a_receiver_that_does_not_listen_changes_no_outcome_and_nothing_is_logged() {
+    let (daemon, collector) = (unused_address(), format!("http://{}", unused_address()));
     for variables in [
         vec![("AWS_XRAY_DAEMON_ADDRESS", daemon.as_str())],
         vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())],
@@ -29,18 +29,22 @@ async fn nobody_listening_says_nothing_and_changes_nothing() {
         let app = TestApp::with(&variables).await;
         app.hold("m1");
         for _ in 0..3 {
-            let ran = invoke(&app).await;
-            assert_eq!(ran.outcome("m1"), "success");
-            assert_eq!(ran.log.len(), 1, "{}", ran.text);
+            let batch_run = invoke(&app).await;
+            assert_eq!(batch_run.outcome("m1"), "success");
+            assert_eq!(batch_run.log.len(), 1, "{}", batch_run.text);
             let flushed = timeout(LONG, app.flush(LONG * 2)).await;
-            assert_eq!(flushed.expect("a refused connection is not waited for"), "", "{variables:?}");
+            assert_eq!(
+                flushed.expect("the flush does not wait for a refused connection"),
+                "",
+                "{variables:?}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn only_debug_says_that_spans_are_lost() {
-    let collector = format!("http://{}", free());
+async fn lost_spans_are_logged_only_at_debug_level() {
+    let collector = format!("http://{}", unused_address());
     let app = TestApp::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector), ("LOG_LEVEL", "debug")]).await;
     invoke(&app).await;
     let line: Value = serde_json::from_str(&app.flush(LONG).await).unwrap();
@@ -51,9 +55,9 @@ async fn only_debug_says_that_spans_are_lost() {
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_is_waited_for_once_and_then_left_alone_for_a_while() {
+async fn a_collector_that_hangs_is_waited_for_once_and_then_skipped_for_a_while() {
     for protocol in ["grpc", "http/protobuf"] {
-        // It takes connections, and that is all.
+        // It accepts connections and never answers.
         let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", hangs.local_addr().unwrap());
         let variables =
@@ -66,28 +70,28 @@ async fn a_collector_that_hangs_is_waited_for_once_and_then_left_alone_for_a_whi
         let (within, start) = (Duration::from_millis(200), Instant::now());
         assert_eq!(app.flush(within).await, "");
         let waited = start.elapsed();
-        assert!((within..within * 2).contains(&waited), "{waited:?} by {protocol}");
+        assert!((within..within * 2).contains(&waited), "{waited:?} over {protocol}");
         tokio::time::resume();
 
-        // The response is out before any of this, and the next one is not held up.
+        // The flush follows the response, and the next invocation does not wait for the collector.
         assert_eq!(invoke(&app).await.outcome("m1"), "success");
         tokio::time::pause();
         let start = Instant::now();
         app.flush(within).await;
-        assert_eq!(start.elapsed(), Duration::ZERO, "by {protocol}");
+        assert_eq!(start.elapsed(), Duration::ZERO, "over {protocol}");
         tokio::time::resume();
     }
 }
 
 #[tokio::test]
-async fn what_is_never_sent_does_not_grow_without_bound() {
-    let traced = super::Traced::start(&[]).await;
+async fn the_number_of_unsent_spans_is_limited() {
+    let traced = super::TracedApp::start(&[]).await;
     let ids: Vec<_> = (0..500).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| traced.app.hold(id));
     for _ in 0..3 {
-        run(&traced.app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+        run(&traced.app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATION_HEADER).await;
     }
     traced.app.flush(LONG).await;
-    assert_eq!(traced.collector.spans().len(), 4_096, "of 4,503");
-    assert_eq!(traced.collector.requests(), 8, "512 in each");
+    assert_eq!(traced.collector.spans().len(), 4_096, "of 4,503 spans");
+    assert_eq!(traced.collector.requests(), 8, "512 spans per request");
 }
