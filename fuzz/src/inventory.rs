@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
 use reservation_worker::fault::{Classify, Fault};
-use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
-use reservation_worker::inventory::proto::reservation::v1::{
+use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationRequest, CommitReservationResponse, ReleaseHoldRequest, ReleaseHoldResponse,
 };
-use reservation_worker::inventory::{Error, judge};
+use reservation_worker::services::inventory::{Error, judge};
 use reservation_worker::reason::Reason;
 use tonic::codegen::{Bytes, Service};
 
@@ -72,7 +72,7 @@ fn is_sold(reply: CommitReservationResponse) -> bool {
 
 /// Its code goes with its fault, and every letter of it is ours.
 fn check_error(error: &Error, rejected: Reason) {
-    match error.fault() {
+    match error.class() {
         Fault::Rejected => assert_eq!(error.code(), rejected),
         Fault::Transient { retry_after } => {
             assert_eq!(retry_after, None);

@@ -7,8 +7,8 @@ use reservation_worker::config::Config;
 use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
-use reservation_worker::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
-use reservation_worker::retry::Deadline;
+use reservation_worker::services::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
+use sqs_batch::Deadline;
 use reservation_worker::telemetry::metrics::Metrics;
 use rustls::RootCertStore;
 use serde_json::{Map, Value};
@@ -87,7 +87,7 @@ fn fault(told: &Result<Answer, Error>) -> Option<&'static str> {
     let is_ours = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
     assert!(text.len() < 200 && text.chars().all(is_ours), "{text:?}");
     let is_rejected = error.code() == Reason::ReservationApiRejected;
-    match error.fault() {
+    match error.class() {
         Fault::Rejected => assert!(is_rejected, "{error:?}"),
         Fault::Transient { retry_after } => {
             assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= LONGEST_BACKOFF), "{error:?}");

@@ -1,10 +1,10 @@
 //! The two services as the contract describes them: one reservation each, which wants the one seat there is.
 
-use reservation_worker::inventory::proto::common::v1::{Error, ErrorCode};
-use reservation_worker::inventory::proto::reservation::v1::{
+use reservation_worker::services::inventory::proto::common::v1::{Error, ErrorCode};
+use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use reservation_worker::inventory::{self, judge};
+use reservation_worker::services::inventory::{self, judge};
 use reservation_worker::reservation::Ending;
 
 /// What the inventory keeps of a reservation's hold.

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use reservation_worker::event::{Event, Hold};
-use reservation_worker::inventory;
+use reservation_worker::services::inventory;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
-use reservation_worker::reservation_api::Transition;
+use reservation_worker::services::reservation_api::Transition;
 use reservation_worker::workflow::{SeatStep, Verdict, decide, failed, steps};
 
 use crate::services::{Booking, Seat, StatusReply};

@@ -67,7 +67,7 @@ impl Function {
         context.deadline = milliseconds_since_1970() + time.as_millis() as u64;
         let invocation = self.invocations.begin(&context);
         let event = LambdaEvent::new(serde_json::value::to_raw_value(event).unwrap(), context);
-        let response = invocation.around(self.batch.handle(event)).await.unwrap();
+        let response = invocation.instrument(self.batch.handle(event)).await.unwrap();
         Answer { response: serde_json::to_value(response).unwrap(), told: take_told(request_id) }
     }
 }

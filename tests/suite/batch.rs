@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::test_app::{TestApp, approved, context, expired, failed, fifo, record, sqs};
 
-mod engine;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -161,7 +161,7 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
         let call = async |ms, is_down: bool| {
             let permit = breaker.admit().await?;
             sleep(Duration::from_millis(ms)).await;
-            permit.settle(is_down);
+            permit.complete(is_down);
             Ok::<_, Open>(())
         };
         let late_call = call(late_ms, false);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use reservation_worker::telemetry::metrics::ClockReading;
+use sqs_batch::ClockReading;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;

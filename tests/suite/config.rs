@@ -62,24 +62,24 @@ fn problem(variables: &[(&str, &str)]) -> String {
 fn variables_that_are_not_set_have_their_defaults() {
     let config = read(&[]).unwrap();
 
-    assert_eq!(config.inventory.as_str(), "http://inventory:50051/");
-    assert_eq!(config.reservation_api.as_str(), "http://reservation-api:8080/");
-    assert_eq!(config.worker_concurrency, 20);
-    assert_eq!(config.max_retries, 5);
-    assert_eq!(config.backoff_base, Duration::from_millis(1_000));
-    assert_eq!(config.backoff_max, Duration::from_millis(900_000));
-    assert_eq!(config.inventory_timeout, Duration::from_millis(250));
-    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_000));
-    assert_eq!(config.breaker_failures, 20);
-    assert_eq!(config.breaker_open, Duration::from_millis(5_000));
-    assert_eq!(config.deadline_reserve, Duration::from_millis(1_000));
+    assert_eq!(config.inventory.address.as_str(), "http://inventory:50051/");
+    assert_eq!(config.reservation_api.base.as_str(), "http://reservation-api:8080/");
+    assert_eq!(config.batch.concurrency, 20);
+    assert_eq!(config.batch.max_receives, 5);
+    assert_eq!(config.backoff.base, Duration::from_millis(1_000));
+    assert_eq!(config.backoff.max, Duration::from_millis(900_000));
+    assert_eq!(config.inventory.timeout, Duration::from_millis(250));
+    assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_000));
+    assert_eq!(config.inventory.breaker.failures, 20);
+    assert_eq!(config.inventory.breaker.open_for, Duration::from_millis(5_000));
+    assert_eq!(config.batch.deadline_reserve, Duration::from_millis(1_000));
     assert_eq!(config.sqs_queue_url, None);
-    assert_eq!(config.reservation_api_token, None);
+    assert_eq!(config.reservation_api.token, None);
     assert_eq!(config.otlp_endpoint, None);
     assert_eq!(config.otlp_protocol, None);
     assert_eq!(config.xray_daemon, None);
-    assert_eq!(config.metrics_sink, MetricsSink::CloudWatch);
-    assert_eq!(config.metrics_namespace, "TrafficTacos/ReservationWorker");
+    assert_eq!(config.metrics.sink, MetricsSink::CloudWatch);
+    assert_eq!(config.metrics.namespace, "TrafficTacos/ReservationWorker");
     assert_eq!(config.log_level, Level::INFO);
 }
 
@@ -87,26 +87,26 @@ fn variables_that_are_not_set_have_their_defaults() {
 fn every_variable_is_read() {
     let config = read_exactly(&NON_DEFAULTS).unwrap();
 
-    assert_eq!(config.inventory.as_str(), "https://inventory.example/");
-    assert_eq!(config.reservation_api.as_str(), "https://api.example/v1");
+    assert_eq!(config.inventory.address.as_str(), "https://inventory.example/");
+    assert_eq!(config.reservation_api.base.as_str(), "https://api.example/v1");
     assert!(format!("{config:?}").contains("token: Some((hidden))"), "{config:?}");
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
-    assert_eq!(config.worker_concurrency, 21);
-    assert_eq!(config.max_retries, 6);
-    assert_eq!(config.backoff_base, Duration::from_millis(1_001));
-    assert_eq!(config.backoff_max, Duration::from_millis(900_001));
-    assert_eq!(config.inventory_timeout, Duration::from_millis(251));
-    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_001));
-    assert_eq!(config.breaker_failures, 0);
-    assert_eq!(config.breaker_open, Duration::from_millis(5_001));
-    assert_eq!(config.deadline_reserve, Duration::ZERO);
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "token");
+    assert_eq!(config.batch.concurrency, 21);
+    assert_eq!(config.batch.max_receives, 6);
+    assert_eq!(config.backoff.base, Duration::from_millis(1_001));
+    assert_eq!(config.backoff.max, Duration::from_millis(900_001));
+    assert_eq!(config.inventory.timeout, Duration::from_millis(251));
+    assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_001));
+    assert_eq!(config.inventory.breaker.failures, 0);
+    assert_eq!(config.inventory.breaker.open_for, Duration::from_millis(5_001));
+    assert_eq!(config.batch.deadline_reserve, Duration::ZERO);
     let queue = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), queue);
     assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://localhost:4318/");
     assert_eq!(config.otlp_protocol, Some(OtlpProtocol::Grpc));
     assert_eq!(config.xray_daemon.unwrap().to_string(), "169.254.79.129:2000");
-    assert_eq!(config.metrics_sink, MetricsSink::Emf);
-    assert_eq!(config.metrics_namespace, "Elsewhere");
+    assert_eq!(config.metrics.sink, MetricsSink::Emf);
+    assert_eq!(config.metrics.namespace, "Elsewhere");
     assert_eq!(config.log_level, Level::DEBUG);
 }
 
@@ -142,7 +142,7 @@ fn white_space_around_a_value_is_ignored() {
     let spaced = spaced.each_ref().map(|(name, value)| (*name, value.as_str()));
     let config = read_exactly(&spaced).unwrap();
     assert_eq!(format!("{config:?}"), format!("{:?}", read_exactly(&NON_DEFAULTS).unwrap()));
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "token");
 }
 
 #[test]

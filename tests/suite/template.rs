@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use reservation_worker::config::Config;
-use reservation_worker::outcome::Label;
+use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::telemetry::metrics::Metric;
 use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};

@@ -10,29 +10,34 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::aws;
-use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
+use reservation_worker::job::Job;
+use reservation_worker::outcome::Outcome;
+use reservation_worker::telemetry::batch::BatchTelemetry;
+use reservation_worker::telemetry::export::metrics::MetricsExporter;
+use reservation_worker::telemetry::export::spans::SpanSender;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::{ClockReading, Metrics, Sink};
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
 use rustls::RootCertStore;
 use serde_json::{Value, json};
+use sqs_batch::visibility::Visibility;
+use sqs_batch::{BatchProcessor, ClockReading, Handler, NotSqs};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
 /// The services and the function in one process.
 pub struct TestApp {
     pub services: Services,
-    batch: Batch<Worker>,
+    processor: BatchProcessor<Worker, BatchTelemetry>,
     invocations: Invocations,
     metrics: Metrics,
-    sink: Sink,
+    exporter: MetricsExporter,
     emf: Log,
-    traces: Traces,
+    spans: SpanSender,
     level: tracing::Level,
 }
 
@@ -49,17 +54,17 @@ impl TestApp {
 
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
-        let (metrics, emf) = (Metrics::new(&config), Log::default());
-        let sqs = sqs_client(services.queue().endpoint());
-        let visibility = Visibility::with(&config, metrics.clone(), OnceCell::new_with(Some(sqs)));
+        let (metrics, emf) = (config.metrics.metrics(), Log::default());
+        let worker =
+            Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone()).unwrap();
+        let processor = processor(&config, worker, metrics.clone(), services.queue().endpoint());
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
-        let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
-        let traces = Traces::new(&config, &roots);
-        let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics.clone());
+        let exporter = MetricsExporter::new(config.metrics, metrics.clone(), cloudwatch, emf.clone());
+        let traces = config.spans.as_ref().map_or_else(Traces::default, |_| Traces::recording());
         let invocations = Invocations::new(metrics.clone(), traces.clone());
-        Self { services, batch, invocations, metrics, sink, emf, traces, level: config.log_level }
+        let spans = SpanSender::new(config.spans, traces, roots);
+        Self { services, processor, invocations, metrics, exporter, emf, spans, level: config.log_level }
     }
 
     /// Creates a hold of `user_1` for the ticketed event `evt_1`. Its two seats are `<reservation_id>/A-1` and
@@ -82,7 +87,7 @@ impl TestApp {
 
     /// Connects to the inventory, as `main` does while the runtime waits for its first event.
     pub async fn connect(&self, now: ClockReading) {
-        self.batch.handler().connect(now).await;
+        self.processor.handler().connect(now).await;
     }
 
     /// Runs a batch with the longest time-out that Lambda allows.
@@ -104,21 +109,21 @@ impl TestApp {
     /// [`Self::flush`] at the given time.
     pub async fn flush_at(&self, now: ClockReading, within: Duration) -> String {
         let log = Log::default();
-        self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        self.spans.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
     /// Does the work of the metrics sink after a response, at the given time, and returns what is logged meanwhile.
     pub async fn after_response(&self, now: ClockReading) -> String {
         let log = Log::default();
-        let work = self.sink.after_response("request-1", Duration::MAX, now);
+        let work = self.exporter.after_response("request-1", Duration::MAX, now);
         work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
     /// Sends the remaining metrics, as the function does on shutdown.
     pub async fn shutdown(&self) {
-        self.sink.shutdown().await;
+        self.exporter.shutdown().await;
     }
 
     /// The recorder of the function's metrics.
@@ -132,13 +137,13 @@ impl TestApp {
     }
 
     /// Runs a batch with another handler.
-    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> BatchRun {
-        run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
+    pub async fn run_on(&self, processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>, event: Value) -> BatchRun {
+        run_of(&self.invocations, processor, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 
     /// Runs a batch in the given context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<BatchRun, NotSqs> {
-        run_of(&self.invocations, &self.batch, self.level, event, context).await
+        run_of(&self.invocations, &self.processor, self.level, event, context).await
     }
 }
 
@@ -158,19 +163,39 @@ fn aws(endpoint: &str) -> SdkConfig {
         .build()
 }
 
+/// A handler of events, such as the worker itself.
+pub trait WorkerHandler: Handler<Job = Job, Outcome = Outcome> {}
+
+impl<H: Handler<Job = Job, Outcome = Outcome>> WorkerHandler for H {}
+
+/// Processes batches with `handler` as the function does, with the queue at `sqs_endpoint`.
+pub fn processor<H: WorkerHandler>(
+    config: &Config,
+    handler: H,
+    metrics: Metrics,
+    sqs_endpoint: &str,
+) -> BatchProcessor<H, BatchTelemetry> {
+    let client = sqs_client(sqs_endpoint);
+    let visibility = Visibility::new(config.backoff, move |_| std::future::ready(client.clone()))
+        .with_queue_url(config.sqs_queue_url.as_ref().map(ToString::to_string));
+    BatchProcessor::new(handler, config.batch)
+        .with_observer(BatchTelemetry::new(metrics))
+        .with_visibility(visibility)
+}
+
 /// Runs a batch with any handler and without services.
-pub async fn run<H: Handler>(
-    batch: &Batch<H>,
+pub async fn run(
+    processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
     level: tracing::Level,
     event: Value,
     context: Context,
 ) -> Result<BatchRun, NotSqs> {
-    run_of(&Invocations::default(), batch, level, event, context).await
+    run_of(&Invocations::default(), processor, level, event, context).await
 }
 
-async fn run_of<H: Handler>(
+async fn run_of(
     invocations: &Invocations,
-    batch: &Batch<H>,
+    processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
     level: tracing::Level,
     event: Value,
     context: Context,
@@ -179,7 +204,7 @@ async fn run_of<H: Handler>(
     let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
     let handled = async {
         let invocation = invocations.begin(&event.context);
-        invocation.around(batch.handle(event)).await
+        invocation.instrument(processor.handle(event)).await
     };
     let response = handled.with_subscriber(logs::subscriber(level, log.clone())).await?;
     Ok(BatchRun { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })

@@ -26,7 +26,7 @@ fn the_inventory_address_is_host_and_port_or_a_url() {
     ];
     for (address, url) in accepted {
         let config = read(&[("INVENTORY_GRPC_ADDR", address)]).unwrap();
-        assert_eq!(config.inventory.as_str(), url, "{address}");
+        assert_eq!(config.inventory.address.as_str(), url, "{address}");
     }
 }
 
@@ -85,7 +85,7 @@ fn the_reservation_api_base_is_a_url_with_or_without_a_path() {
         "https://api.example/a/b%20c",
     ] {
         let config = read(&[("RESERVATION_API_BASE", base)]).unwrap();
-        let url = config.reservation_api.as_str();
+        let url = config.reservation_api.base.as_str();
         assert!(url == base || url == format!("{base}/"), "{base} became {url}");
     }
 }

@@ -39,11 +39,11 @@ async fn the_secret_goes_before_the_variables_and_leaves_the_rest_to_them() {
         "reservation_api_base": "",
     });
     let config = load(&[USE, INVENTORY, API], Ok(&secret.to_string())).await.unwrap();
-    assert_eq!(config.inventory.as_str(), "http://secret:2/");
-    assert_eq!(config.reservation_api.as_str(), "http://api/");
+    assert_eq!(config.inventory.address.as_str(), "http://secret:2/");
+    assert_eq!(config.reservation_api.base.as_str(), "http://api/");
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), "https://sqs.example/1/q");
     assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://collector:4317/");
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "SECRET");
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "SECRET");
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn no_secret_is_read_unless_it_is_asked_for() {
     for flag in ["", "false"] {
         let variables = [("USE_SECRET_MANAGER", flag), INVENTORY, API];
         let config = load(&variables, Err("must not be read")).await.unwrap();
-        assert_eq!(config.inventory.as_str(), "http://inventory:1/");
+        assert_eq!(config.inventory.address.as_str(), "http://inventory:1/");
     }
     let error = load(&[("USE_SECRET_MANAGER", "yes"), INVENTORY, API], Err("must not be read")).await;
     let told = "invalid configuration: USE_SECRET_MANAGER=yes: is neither true nor false";

@@ -8,15 +8,15 @@ use super::{problem, read};
 type Number = (&'static str, fn(&Config) -> u128, u128, u128);
 
 const NUMBERS: [Number; 9] = [
-    ("WORKER_CONCURRENCY", |config| config.worker_concurrency as u128, 1, 1_000),
-    ("MAX_RETRIES", |config| config.max_retries.into(), 1, 1_000),
-    ("BACKOFF_BASE_MS", |config| config.backoff_base.as_millis(), 1, TWELVE_HOURS),
-    ("BACKOFF_MAX_MS", |config| config.backoff_max.as_millis(), 1, TWELVE_HOURS),
-    ("INVENTORY_TIMEOUT_MS", |config| config.inventory_timeout.as_millis(), 1, FIFTEEN_MINUTES),
-    ("RESERVATION_API_TIMEOUT_MS", |config| config.reservation_api_timeout.as_millis(), 1, FIFTEEN_MINUTES),
-    ("BREAKER_FAILURES", |config| config.breaker_failures.into(), 0, 1_000_000),
-    ("BREAKER_OPEN_MS", |config| config.breaker_open.as_millis(), 0, FIFTEEN_MINUTES),
-    ("DEADLINE_RESERVE_MS", |config| config.deadline_reserve.as_millis(), 0, FIFTEEN_MINUTES),
+    ("WORKER_CONCURRENCY", |config| config.batch.concurrency as u128, 1, 1_000),
+    ("MAX_RETRIES", |config| config.batch.max_receives.into(), 1, 1_000),
+    ("BACKOFF_BASE_MS", |config| config.backoff.base.as_millis(), 1, TWELVE_HOURS),
+    ("BACKOFF_MAX_MS", |config| config.backoff.max.as_millis(), 1, TWELVE_HOURS),
+    ("INVENTORY_TIMEOUT_MS", |config| config.inventory.timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("RESERVATION_API_TIMEOUT_MS", |config| config.reservation_api.timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("BREAKER_FAILURES", |config| config.inventory.breaker.failures.into(), 0, 1_000_000),
+    ("BREAKER_OPEN_MS", |config| config.inventory.breaker.open_for.as_millis(), 0, FIFTEEN_MINUTES),
+    ("DEADLINE_RESERVE_MS", |config| config.batch.deadline_reserve.as_millis(), 0, FIFTEEN_MINUTES),
 ];
 
 /// The longest visibility time-out of SQS, in milliseconds.

@@ -12,7 +12,7 @@ use crate::test_app::{TestApp, approved, sqs};
 fn the_token_is_never_shown() {
     for token in ["SECRET", "SECRET.with-all_kinds~of+graphic/characters=="] {
         let config = read(&[("RESERVATION_API_TOKEN", token)]).unwrap();
-        assert_eq!(config.reservation_api_token.as_ref().unwrap().expose(), token);
+        assert_eq!(config.reservation_api.token.as_ref().unwrap().expose(), token);
         assert!(!format!("{config:?}").contains("SECRET"));
         assert!(!format!("{config:#?}").contains("SECRET"));
     }

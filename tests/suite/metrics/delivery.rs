@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use reservation_worker::event::EventType;
-use reservation_worker::telemetry::metrics::ClockReading;
+use sqs_batch::ClockReading;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reservation_worker::telemetry::metrics::ClockReading;
+use sqs_batch::ClockReading;
 use serde_json::{Value, json};
 
 use crate::logs::assert_rfc_3339;

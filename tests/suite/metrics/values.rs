@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reservation_worker::event::EventType;
-use reservation_worker::outcome::Label;
+use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::telemetry::call::{CallOutcome, Service};
 use reservation_worker::telemetry::metrics::{ClockReading, RecordEnded};
 

@@ -3,63 +3,44 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reservation_worker::batch::{Batch, Handler, Job};
+use reservation_worker::call::{BreakerOpen, Service};
 use reservation_worker::config::Config;
-use reservation_worker::outcome::{Deferral, Outcome};
+use reservation_worker::event::Event;
+use reservation_worker::job::Job;
+use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
-use reservation_worker::record::Record;
-use reservation_worker::retry::Deadline;
-use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
 use serde_json::{Value, json};
-use tracing::{Level, Span, error_span};
+use sqs_batch::{Deadline, Handler, Record};
+use tracing::Level;
 
 use super::bodies::event as any_event;
 use super::json;
 use crate::fuzz::{self, event::shapes};
-use crate::test_app::{BatchRun, context, record, run};
+use crate::test_app::{BatchRun, context, processor, record, run};
 
-/// A handler for records whose body is a lane and the number of an outcome.
+/// A handler of failed payments whose error code is the number of an outcome.
 struct Scripted;
 
-struct Work {
-    lane: String,
-    outcome: usize,
-}
-
 impl Handler for Scripted {
-    type Job = Work;
+    type Job = Job;
+    type Outcome = Outcome;
 
-    fn read(&self, record: &Record) -> Work {
-        let (lane, outcome) = record.body.as_deref().unwrap().split_once(' ').unwrap();
-        Work { lane: lane.to_owned(), outcome: outcome.parse().unwrap() }
-    }
-
-    async fn work(&self, work: &Work, _: Deadline) -> Outcome {
+    async fn handle(&self, _: &Record, job: &Job, _: Deadline) -> Outcome {
         tokio::task::yield_now().await;
-        match work.outcome {
-            0 => Outcome::Success,
-            1 => Outcome::Superseded("scripted".to_owned()),
-            2 => Outcome::Ignored("scripted"),
-            3 => {
+        let Event::PaymentFailed { error_code, .. } = &job.parsed.as_ref().unwrap().event else {
+            unreachable!("all events are failed payments")
+        };
+        match error_code.as_deref().unwrap() {
+            "0" => Outcome::Success,
+            "1" => Outcome::Superseded("scripted".to_owned()),
+            "2" => Outcome::Ignored("scripted"),
+            "3" => {
                 Outcome::Retried { code: Reason::Panicked, reason: "scripted".to_owned(), retry_after: None }
             }
-            4 => Outcome::Deferred(Deferral::NotStarted),
-            5 => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
+            "4" => Outcome::Deferred(BreakerOpen { service: Service::Inventory, left: Duration::ZERO }),
+            "5" => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
             _ => panic!("scripted"),
         }
-    }
-}
-
-impl Job for Work {
-    type Identity = usize;
-
-    fn lane(&self) -> Option<(&str, &usize)> {
-        Some((&self.lane, &self.outcome))
-    }
-
-    fn span(&self, record: &Record) -> Span {
-        error_span!("record", message_id = record.message_id)
     }
 }
 
@@ -76,20 +57,22 @@ fn run_batch(event: Value) -> BatchRun {
     };
     let config = Config::from_lookup(variables).unwrap();
     runtime.block_on(async {
-        let metrics = Metrics::new(&config);
-        let batch = Batch::new(&config, Scripted, Visibility::new(&config, metrics.clone()), metrics);
-        run(&batch, Level::INFO, event, context(Duration::ZERO)).await.unwrap()
+        let processor = processor(&config, Scripted, config.metrics.metrics(), "http://localhost:1");
+        run(&processor, Level::INFO, event, context(Duration::ZERO)).await.unwrap()
     })
 }
 
-/// Message id, lane, message group and outcome of each record. Message ids can repeat.
+/// Message id, reservation, message group and outcome of each record. Message ids can repeat.
 fn records() -> impl Strategy<Value = Vec<(u8, u8, u8, usize)>> {
     prop::collection::vec((0..30_u8, 0..4_u8, 0..4_u8, 0..=6_usize), 0..40)
 }
 
 fn event(records: &[(u8, u8, u8, usize)], queue: &str) -> Value {
-    let records = records.iter().map(|(id, lane, group, outcome)| {
-        let mut record = record(&format!("m-{id}"), json!(format!("{lane} {outcome}")));
+    let records = records.iter().map(|(id, reservation, group, outcome)| {
+        let (reservation_id, error_code) = (format!("r-{reservation}"), outcome.to_string());
+        let body =
+            json!({ "type": "payment.failed", "reservation_id": reservation_id, "error_code": error_code });
+        let mut record = record(&format!("m-{id}"), body);
         record["attributes"]["MessageGroupId"] = json!(group.to_string());
         // Not an ARN, so that no visibility time-out is requested.
         record["eventSourceARN"] = json!(queue);

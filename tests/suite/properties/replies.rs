@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use reservation_worker::fault::{Classify, Fault};
-use reservation_worker::inventory::judge;
-use reservation_worker::inventory::proto::common::v1::Error;
-use reservation_worker::inventory::proto::reservation::v1::{CommitReservationResponse, ReleaseHoldResponse};
+use reservation_worker::services::inventory::judge;
+use reservation_worker::services::inventory::proto::common::v1::Error;
+use reservation_worker::services::inventory::proto::reservation::v1::{CommitReservationResponse, ReleaseHoldResponse};
 use reservation_worker_local::{Effect, Fault as InjectedFault, Operation};
 use serde_json::json;
 use tonic::Status;
@@ -76,7 +76,7 @@ proptest! {
             // The client reports an error with code 0 if a broken server replies without a message.
             Ok(()) => prop_assert!(matches!(code, 0 | 6), "{code}"),
             Err(error) => {
-                prop_assert!(!matches!(error.fault(), Fault::NotCalled(_)), "the service was called");
+                prop_assert!(!matches!(error.class(), Fault::NotCalled(_)), "the service was called");
                 prop_assert!(message.len() < 20 || !error.to_string().contains(&message), "the error repeats the message: {error}");
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reservation_worker::telemetry::metrics::ClockReading;
+use sqs_batch::ClockReading;
 use reservation_worker_local::trace_receivers::Collector;
 use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};

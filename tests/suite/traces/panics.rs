@@ -1,47 +1,28 @@
 //! A panic during an attempt of a call is reported in the log, the spans and the metrics.
 
-use reservation_worker::batch::{Batch, Handler, Job};
+use reservation_worker::call::Service;
+use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
-use reservation_worker::record::Record;
-use reservation_worker::retry::Deadline;
-use reservation_worker::telemetry::call::{Call, Service};
+use reservation_worker::telemetry::call::CallInProgress;
 use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
 use serde_json::json;
-use tracing::{Span, error_span};
+use sqs_batch::{Deadline, Handler, Record};
 
 use super::{TracedApp, children, span_of_message};
 use crate::metrics::sent;
-use crate::test_app::{config, record};
+use crate::test_app::{config, processor, record};
 
 /// A handler that panics while it calls the inventory.
 struct Panicking(Metrics);
 
-struct NoLane;
-
-impl Job for NoLane {
-    type Identity = ();
-
-    fn lane(&self) -> Option<(&str, &())> {
-        None
-    }
-
-    fn span(&self, record: &Record) -> Span {
-        error_span!("record", message_id = record.message_id)
-    }
-}
-
 impl Handler for Panicking {
-    type Job = NoLane;
+    type Job = Job;
+    type Outcome = Outcome;
 
-    fn read(&self, _: &Record) -> NoLane {
-        NoLane
-    }
-
-    async fn work(&self, _: &NoLane, _: Deadline) -> Outcome {
+    async fn handle(&self, _: &Record, _: &Job, _: Deadline) -> Outcome {
         let inventory = "http://inventory:8021".parse().unwrap();
-        let _call = Call::begin(&self.0, Service::Inventory, "ReleaseHold", &inventory);
+        let _call = CallInProgress::begin(&self.0, Service::Inventory, "ReleaseHold", &inventory);
         panic!("SECRET");
     }
 }
@@ -52,12 +33,11 @@ async fn the_attempt_and_the_dead_letter_of_a_panicked_record_report_the_panic()
     let app = &traced.app;
     let config = config(&app.services, &[("MAX_RETRIES", "1")]);
     let metrics = app.metrics().clone();
-    let visibility = Visibility::new(&config, metrics.clone());
-    let batch = Batch::new(&config, Panicking(metrics.clone()), visibility, metrics);
+    let processor = processor(&config, Panicking(metrics.clone()), metrics, app.services.queue().endpoint());
     let mut last = record("m1", json!("{}"));
     last["receiptHandle"] = json!(null); // no visibility time-out is requested
 
-    let batch_run = app.run_on(&batch, json!({ "Records": [last] })).await;
+    let batch_run = app.run_on(&processor, json!({ "Records": [last] })).await;
 
     let line = batch_run.line("m1");
     assert_eq!(
