@@ -2,8 +2,8 @@
 
 Usage: parameters.py ENVIRONMENT BOOTSTRAP
 
-SAM publishes a new version of the function only when its code changes. Release is a hash of the code, the template and
-the parameters, so that a change of any of them publishes a new version."""
+SAM publishes a new version of the function only when its code changes. Release is a hash of the code, the
+template and the parameters, so that a change of any of them publishes a new version."""
 
 import hashlib
 import sys
