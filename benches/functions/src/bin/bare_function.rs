@@ -1,5 +1,5 @@
-//! The limit: a function that makes the same two calls for each record and does nothing else. No checks,
-//! no retries, no log, no answer to anything that goes wrong.
+//! The lower limit for the cost of the worker: a function that makes the same two calls for each record and
+//! does nothing else. It has no checks, retries, telemetry or error handling.
 
 #![forbid(unsafe_code)]
 

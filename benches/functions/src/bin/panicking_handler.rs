@@ -1,5 +1,6 @@
-//! A function whose handler panics on a body of `panic`, to see in a release build that a panic returns its
-//! record and no other. Run by `tests/suite/release.rs`; shows, too, how a batch takes any handler.
+//! A function whose handler panics if the body of a record is `panic`. The tests that start processes use it
+//! to check that a panic returns its record and no other. It also shows how to use the batch engine with
+//! another handler.
 
 #![forbid(unsafe_code)]
 

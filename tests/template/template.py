@@ -1,5 +1,5 @@
-"""The stack that template.yaml makes of given parameters: transformed offline as `sam deploy` has it done,
-with its intrinsic functions evaluated. What only AWS knows stays a symbol: `Queue.Arn`."""
+"""Evaluates template.yaml for given parameters, offline: applies the SAM transform as `sam deploy` does, then the
+intrinsic functions. A value that only AWS can know stays a symbol, for example `Queue.Arn`."""
 
 import functools
 import json
@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-REGION, ACCOUNT, STACK = "ap-northeast-2", "123456789012", "worker"
+REGION, ACCOUNT, STACK_NAME = "ap-northeast-2", "123456789012", "worker"
 os.environ["AWS_DEFAULT_REGION"] = REGION
 logging.disable(logging.WARNING)
 
-from samcli.yamlhelper import yaml_parse  # noqa: E402 (boto3 reads the region when it is loaded)
+from samcli.yamlhelper import yaml_parse  # noqa: E402 (boto3 reads the region when it is imported)
 from samtranslator.translator.transform import transform  # noqa: E402
 
 SERVICES = {"InventoryGrpcAddr": "inventory:50051", "ReservationApiBase": "http://reservations"}
@@ -29,13 +29,14 @@ VARIANTS = {
     "fifo with key": {**SERVICES, "QueueType": "fifo", "KmsKeyArn": KEY},
     "pollers": {**SERVICES, "ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"},
     "large batches": {**SERVICES, "BatchSize": "100", "BatchingWindow": "1"},
-    "at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
+    "all at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
     "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
     "reserved": {**SERVICES, "ReservedConcurrency": "40"},
 }
 
 
 def source():
+    """template.yaml before the SAM transform."""
     return yaml_parse((ROOT / "template.yaml").read_text())
 
 
@@ -52,22 +53,24 @@ def _transformed(parameters):
 
 
 def transformed(parameters):
-    """The CloudFormation template, as JSON."""
+    """The CloudFormation template after the SAM transform, as JSON."""
     return json.dumps(_transformed(tuple(sorted(parameters.items()))))
 
 
-class Absent(Exception):
-    """AWS::NoValue."""
+class NoValue(Exception):
+    """AWS::NoValue: the property is not set."""
 
 
 class Stack:
+    """The resources and outputs that the template defines for the given parameters."""
+
     def __init__(self, parameters, known=None):
-        """`known` holds what a symbol, `Queue` or `Queue.Arn`, turned out to be."""
+        """`known` maps symbols such as `Queue` or `Queue.Arn` to their values after a deployment."""
         template = json.loads(transformed(parameters))
         pseudo = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
-            "AWS::StackName": STACK,
+            "AWS::StackName": STACK_NAME,
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
         }
@@ -75,9 +78,9 @@ class Stack:
         self._known = known or {}
         self._values = pseudo | defaults | parameters | self._known
         self._template = template
-        made = template["Resources"].items()
-        made = {name: entry for name, entry in made if self._condition(entry.get("Condition"))}
-        self.resources = {name: self.evaluate(entry) for name, entry in made.items()}
+        resources = template["Resources"].items()
+        resources = {name: entry for name, entry in resources if self._condition(entry.get("Condition"))}
+        self.resources = {name: self.evaluate(entry) for name, entry in resources.items()}
         self.outputs = {name: self.evaluate(output["Value"]) for name, output in template["Outputs"].items()}
 
     def __getitem__(self, name):
@@ -86,15 +89,14 @@ class Stack:
     def of_type(self, kind):
         return {name: r["Properties"] for name, r in self.resources.items() if r["Type"] == f"AWS::{kind}"}
 
-    def refused_by(self):
-        """The rules that these parameters break."""
+    def violated_rules(self):
+        """The names of the template rules that these parameters violate."""
         rules = self._template["Rules"].items()
-        return [
-            name for name, rule in rules if self.evaluate(rule["RuleCondition"]) and not self._holds(rule)
-        ]
+        return [name for name, rule in rules if self._violates(rule)]
 
-    def _holds(self, rule):
-        return all(self.evaluate(assertion["Assert"]) for assertion in rule["Assertions"])
+    def _violates(self, rule):
+        holds = all(self.evaluate(assertion["Assert"]) for assertion in rule["Assertions"])
+        return self.evaluate(rule["RuleCondition"]) and not holds
 
     def _condition(self, name):
         return name is None or self.evaluate(self._template["Conditions"][name])
@@ -115,12 +117,12 @@ class Stack:
     def _or_none(self, value):
         try:
             return self.evaluate(value)
-        except Absent:
+        except NoValue:
             return None
 
     def _ref(self, name):
         if name == "AWS::NoValue":
-            raise Absent
+            raise NoValue
         return self._values.get(name, name)
 
     def _getatt(self, path):
@@ -158,18 +160,18 @@ class Stack:
         return text.split(separator)
 
     def _select(self, argument):
-        at, values = map(self.evaluate, argument)
-        # The parts of a symbol are not known.
-        return values[at] if at < len(values) else f"{values[0]}[{at}]"
+        index, values = map(self.evaluate, argument)
+        # A symbol cannot be split, so its parts are symbols too.
+        return values[index] if index < len(values) else f"{values[0]}[{index}]"
 
     def _sub(self, argument):
-        text, more = argument if isinstance(argument, list) else (argument, {})
-        more = self.evaluate(more)
-        return re.sub(r"\$\{([^}]+)\}", lambda m: str(more.get(m[1], self._values.get(m[1], m[1]))), text)
+        text, variables = argument if isinstance(argument, list) else (argument, {})
+        values = self._values | self.evaluate(variables)
+        return re.sub(r"\$\{([^}]+)\}", lambda match: str(values.get(match[1], match[1])), text)
 
 
 def each_variant(test):
-    """Runs a test for every variant of the stack."""
+    """Runs a test for every variant, with the name of the variant and its evaluated stack."""
 
     @functools.wraps(test)
     def run(self):

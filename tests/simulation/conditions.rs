@@ -1,5 +1,5 @@
-//! What can go wrong, and when: every class of the contract's reply tables (section 3), lost replies, and
-//! the network. Nothing lies: a service that says it has done something has done it.
+//! Failure conditions: every class of the contract's reply tables (section 3), lost replies and network
+//! failures. A service that reports success has always done the work.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use fastrand::Rng;
 use reservation_worker_local::visibility::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 
-/// A stretch of bad weather.
+/// A failure condition and the time in which it applies.
 #[derive(Debug, Clone)]
-pub struct Spell {
+pub struct Period {
     pub begins: Duration,
     pub lasts: Duration,
-    pub what: Weather,
+    pub condition: Condition,
 }
 
 #[derive(Debug, Clone)]
-pub enum Weather {
-    /// A service does not do as it should.
-    Fault(Fault),
-    /// The way to a service is slow, up to this many milliseconds a piece.
-    Slow { link: usize, milliseconds: u64 },
-    /// Connections break.
-    Lossy { link: usize, chance: f64 },
-    /// Nothing passes, until all of it does.
-    Cut { link: usize },
-    /// All connections end at once.
+pub enum Condition {
+    /// A service fails calls.
+    FaultyService(Fault),
+    /// Each piece of data on a link takes up to this many milliseconds.
+    SlowLink { link: usize, milliseconds: u64 },
+    /// Each piece of data on a link breaks its connection with this probability.
+    LossyLink { link: usize, probability: f64 },
+    /// A link delivers nothing until the period ends, and then everything that it has kept.
+    Partition { link: usize },
+    /// All connections of a link are reset once.
     Reset { link: usize },
-    /// So do all that are made.
-    Down { link: usize },
-    /// The queue refuses to change visibility.
-    Queue(Answer),
+    /// All connections of a link are reset, and new connections are refused.
+    Outage { link: usize },
+    /// The queue rejects changes of the visibility time-out, or does not answer.
+    FaultyQueue(Answer),
 }
 
-/// The reservation API, the inventory, the queue.
+/// The links to the reservation API, the inventory and the queue.
 pub const LINKS: usize = 3;
 
-/// What is called more often fails more often.
+/// The operations that faults are drawn from. An operation that is called more often occurs more often.
 const OPERATIONS: [Operation; 7] = [
     Operation::ReadReservation,
     Operation::UpdateStatus,
@@ -47,40 +47,41 @@ const OPERATIONS: [Operation; 7] = [
     Operation::CommitReservation,
 ];
 
-impl Spell {
-    pub fn draw(rng: &mut Rng, storm: Duration, reservation_ids: &[String]) -> Self {
-        let begins = Duration::from_millis(rng.u64(..storm.as_millis() as u64));
-        let lasts = Duration::from_millis(rng.u64(10..10_000)).min(storm - begins);
+impl Period {
+    pub fn draw(rng: &mut Rng, failure_phase: Duration, reservation_ids: &[String]) -> Self {
+        let begins = Duration::from_millis(rng.u64(..failure_phase.as_millis() as u64));
+        let lasts = Duration::from_millis(rng.u64(10..10_000)).min(failure_phase - begins);
         let link = rng.usize(..LINKS);
-        let what = match rng.u8(..11) {
+        let condition = match rng.u8(..11) {
             0..5 => {
                 let operation = rng.choice(OPERATIONS).unwrap();
-                Weather::Fault(Fault {
+                Condition::FaultyService(Fault {
                     operation: Some(operation),
                     reservation_id: rng.bool().then(|| rng.choice(reservation_ids).unwrap().clone()),
                     times: rng.bool().then(|| rng.u32(1..8)),
                     effect: effect(rng, operation),
                 })
             }
-            5 => Weather::Slow { link, milliseconds: rng.choice([5, 50, 300, 2_000]).unwrap() },
-            6 => Weather::Lossy { link, chance: rng.choice([0.01, 0.1, 0.5]).unwrap() },
-            7 => Weather::Cut { link },
-            8 => Weather::Reset { link },
-            9 => Weather::Down { link },
-            _ => Weather::Queue(match rng.u8(..3) {
+            5 => Condition::SlowLink { link, milliseconds: rng.choice([5, 50, 300, 2_000]).unwrap() },
+            6 => Condition::LossyLink { link, probability: rng.choice([0.01, 0.1, 0.5]).unwrap() },
+            7 => Condition::Partition { link },
+            8 => Condition::Reset { link },
+            9 => Condition::Outage { link },
+            _ => Condition::FaultyQueue(match rng.u8(..3) {
                 0 => Answer::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError"),
                 1 => Answer::EntryFails("/1".to_owned(), "InternalError"),
                 _ => Answer::Hang,
             }),
         };
-        Self { begins, lasts, what }
+        Self { begins, lasts, condition }
     }
 }
 
-/// The one drop of rain that falls on an easy event: a fault that passes, or a reply that is lost.
-pub fn drop(rng: &mut Rng, reservation_id: &str) -> Fault {
+/// One transient fault or one lost reply, for one reservation after the failure phase.
+pub fn single_fault(rng: &mut Rng, reservation_id: &str) -> Fault {
     let operation = rng.choice(OPERATIONS).unwrap();
-    // Not counted by the breaker, which is no affair of one event.
+    // HTTP 500, gRPC ABORTED and the code CONCURRENT_MODIFICATION: the breakers do not count these faults, so
+    // the fault of one event cannot defer another event.
     let fault = match operation {
         _ if is_rest(operation) => Effect::http(500),
         _ if rng.bool() => Effect::grpc(10),
@@ -102,10 +103,10 @@ fn effect(rng: &mut Rng, operation: Operation) -> Effect {
         3 => Effect::done_then(Effect::Reset),
         4 => Effect::done_then(Effect::Hang),
         5 => Effect::done_then(Effect::latency(rng.u64(1..5_000))),
-        6 => Effect::done_then(refusal(rng, operation)),
-        // Done, but said as of something done before.
+        6 => Effect::done_then(faulty_reply(rng, operation)),
+        // The work is done now, and the reply says that it was done earlier.
         7 if !is_rest(operation) => Effect::done_then(already_done(rng, operation)),
-        _ => refusal(rng, operation),
+        _ => faulty_reply(rng, operation),
     }
 }
 
@@ -116,14 +117,14 @@ fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
     if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
 }
 
-/// Mostly what may pass, now and then what will not.
-fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
+/// A faulty reply. One of eight is final: a retry cannot succeed.
+fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
     let is_final = rng.u8(..8) == 0;
     match operation {
         Operation::UpdateStatus | Operation::ReadReservation if is_final => {
             Effect::http(rng.choice([400, 404, 405, 410, 422]).unwrap())
         }
-        Operation::UpdateStatus | Operation::ReadReservation => rest_refusal(rng),
+        Operation::UpdateStatus | Operation::ReadReservation => faulty_rest_reply(rng),
         _ if rng.u8(..3) == 0 => Effect::grpc(if is_final {
             rng.choice([3, 5, 9, 11, 12, 15]).unwrap()
         } else {
@@ -139,7 +140,7 @@ fn refusal(rng: &mut Rng, operation: Operation) -> Effect {
     }
 }
 
-fn rest_refusal(rng: &mut Rng) -> Effect {
+fn faulty_rest_reply(rng: &mut Rng) -> Effect {
     let body =
         |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
     match rng.u8(..14) {

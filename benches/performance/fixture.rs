@@ -1,4 +1,4 @@
-//! The services at 5 ms and 2 ms, the listeners of all telemetry, and the binaries.
+//! The services, which reply after 5 ms and 2 ms, the receivers of all telemetry, and the binaries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use crate::contender::{Contender, Work};
+use crate::program::{Program, Workload};
 use crate::{Error, Rounds};
 
-pub struct Stand {
+pub struct Fixture {
     services: Services,
     release: PathBuf,
     xray_daemon: String,
     listener: JoinHandle<()>,
 }
 
-impl Stand {
+impl Fixture {
     pub async fn start() -> Result<Self, Error> {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
         let release = cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target)?;
@@ -36,20 +36,21 @@ impl Stand {
         Ok(Self { services, release, xray_daemon, listener })
     }
 
-    /// As it is deployed, all telemetry on.
-    pub fn worker(&self) -> Contender {
+    /// The worker as it is deployed, with all telemetry on.
+    pub fn worker(&self) -> Program {
         let mut environment = self.environment();
         environment.push(("AWS_XRAY_DAEMON_ADDRESS".to_owned(), self.xray_daemon.clone()));
-        Contender { name: "reservation worker", binary: self.release.join("reservation-worker"), environment }
+        Program { name: "reservation worker", binary: self.release.join("reservation-worker"), environment }
     }
 
-    /// The limit.
-    pub fn bare(&self) -> Contender {
+    /// The bare function, which shows the minimum cost.
+    pub fn bare_function(&self) -> Program {
         let (binary, environment) = (self.release.join("bare_function"), self.environment());
-        Contender { name: "bare function", binary, environment }
+        Program { name: "bare function", binary, environment }
     }
 
-    /// Time-outs that a machine which stands still for a moment does not reach.
+    /// The variables of both functions. The time-outs are long, so that a machine that stalls for a moment
+    /// causes none.
     fn environment(&self) -> Vec<(String, String)> {
         let mut environment = self.services.environment();
         environment.insert("INVENTORY_TIMEOUT_MS".to_owned(), "10000".to_owned());
@@ -57,10 +58,10 @@ impl Stand {
         environment.into_iter().collect()
     }
 
-    /// The worker without one part of its telemetry each, and without all of it.
-    pub fn without(&self) -> [Contender; 4] {
+    /// The worker without one part of its telemetry, for each part, and without any telemetry.
+    pub fn workers_with_less_telemetry(&self) -> [Program; 4] {
         let with = |name, variables: &[(&str, &str)]| {
-            let mut worker = Contender { name, ..self.worker() };
+            let mut worker = Program { name, ..self.worker() };
             for (variable, value) in variables {
                 worker.environment.retain(|(name, _)| name != variable);
                 worker.environment.push(((*variable).to_owned(), (*value).to_owned()));
@@ -73,28 +74,29 @@ impl Stand {
             with("without metrics", &[metrics]),
             with("without traces", &[traces]),
             with("without the log", &[log]),
-            with("without any", &[metrics, traces, log]),
+            with("without telemetry", &[metrics, traces, log]),
         ]
     }
 
-    /// What is uploaded, in bytes.
+    /// The size of the deployment package in bytes.
     pub fn zip_size(&self) -> Result<u64, Error> {
         let folder = tempfile::tempdir()?;
         let (zip, bootstrap) = (folder.path().join("bootstrap.zip"), folder.path().join("bootstrap"));
         fs::copy(self.release.join("reservation-worker"), &bootstrap)?;
-        let made = Command::new("python3").args(["-m", "zipfile", "-c"]).args([&zip, &bootstrap]).status()?;
-        if !made.success() {
+        let status =
+            Command::new("python3").args(["-m", "zipfile", "-c"]).args([&zip, &bootstrap]).status()?;
+        if !status.success() {
             return Err("python3 -m zipfile failed".into());
         }
         Ok(fs::metadata(zip)?.len())
     }
 
-    /// Each contender does the work in turn, round by round; one round before warms the machine up.
-    pub async fn in_turn(&self, contenders: &[&Contender], work: &Work) -> Result<Rounds, Error> {
-        let mut rounds = vec![Vec::new(); contenders.len()];
-        for round in 0..=work.rounds {
-            for (contender, runs) in contenders.iter().zip(&mut rounds) {
-                let run = contender.run(work, self.events(work)?).await?;
+    /// Runs the workload in all programs, one after the other, for each round. A first round is not measured.
+    pub async fn run_rounds(&self, programs: &[&Program], workload: &Workload) -> Result<Rounds, Error> {
+        let mut rounds = vec![Vec::new(); programs.len()];
+        for round in 0..=workload.rounds {
+            for (program, runs) in programs.iter().zip(&mut rounds) {
+                let run = program.run(workload, self.events(workload)?).await?;
                 if round > 0 {
                     runs.push(run);
                 }
@@ -104,10 +106,11 @@ impl Stand {
         Ok(rounds)
     }
 
-    /// Batches of expiries of holds that exist.
-    fn events(&self, work: &Work) -> Result<Vec<Value>, Error> {
+    /// Creates holds, and batches of events that expire them.
+    fn events(&self, workload: &Workload) -> Result<Vec<Value>, Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        (0..work.warm + work.batches).map(|batch| self.event(now, batch, work.records)).collect()
+        let batches = workload.warm_up_batches + workload.batches;
+        (0..batches).map(|batch| self.event(now, batch, workload.records)).collect()
     }
 
     fn event(&self, now: Duration, batch: usize, records: usize) -> Result<Value, Error> {
@@ -147,7 +150,7 @@ impl Stand {
     }
 }
 
-impl Drop for Stand {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.listener.abort();
     }

@@ -1,4 +1,4 @@
-//! A queue, both services, and the mapping with release processes of the function between them.
+//! A queue, both services, and an event source mapping that runs processes of the function.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ use tokio::time::sleep;
 
 /// Longer than any test lasts.
 pub const LONG: Duration = Duration::from_secs(300);
-/// For whatever a busy machine takes longer for.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The limit for each wait, long enough for a busy machine.
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
-pub struct Stage {
+pub struct Fixture {
     pub services: Services,
     pub queue: Queue,
     pub sqs: Sqs,
@@ -29,16 +29,16 @@ fn release() -> PathBuf {
     release.join("reservation-worker")
 }
 
-impl Stage {
-    /// A queue that gives a message out `max_receives` times, and again after this visibility time-out when
-    /// nobody asks for another.
+impl Fixture {
+    /// Starts the services, and a queue that delivers a message up to `max_receives` times. `visibility` is
+    /// the default visibility time-out of the queue.
     pub async fn new(fifo: bool, max_receives: u32, visibility: Duration) -> Self {
         let sqs = Sqs::start_moto(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools")).await.unwrap();
         let queue = sqs.create("reservation-events", fifo, max_receives, visibility).await.unwrap();
         Self { services: Services::start().await.unwrap(), queue, sqs }
     }
 
-    /// A mapping of up to four processes; the back-off is short, so that no test waits for it.
+    /// A mapping with up to four processes of the function. The back-off is short, to keep the tests fast.
     pub fn mapping(&self, variables: &[(&str, &str)]) -> Mapping {
         let mut environment = self.services.environment();
         environment.extend([("BACKOFF_BASE_MS", "1"), ("BACKOFF_MAX_MS", "1")].map(owned));
@@ -57,26 +57,27 @@ impl Stage {
         self.services.create_hold(hold).unwrap();
     }
 
-    /// Waits until the queue is empty.
+    /// Waits until the queue is empty and no message is in flight.
     pub async fn drained(&self, running: &Running) {
         let started = Instant::now();
         while self.queue.depth().await.unwrap() != (0, 0) || running.stats().in_flight > 0 {
-            assert!(started.elapsed() < PATIENCE, "{:?} {:?}", self.queue.depth().await, running.stats());
+            assert!(started.elapsed() < WAIT_LIMIT, "{:?} {:?}", self.queue.depth().await, running.stats());
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until it is so.
-    pub async fn until(&self, it_is_so: impl Fn() -> bool) {
+    /// Waits until the condition is true.
+    pub async fn until(&self, condition: impl Fn() -> bool) {
         let started = Instant::now();
-        while !it_is_so() {
-            assert!(started.elapsed() < PATIENCE, "{:?}", self.queue.depth().await);
+        while !condition() {
+            assert!(started.elapsed() < WAIT_LIMIT, "{:?}", self.queue.depth().await);
             sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Status and seats agree (invariant 3), and the reservation has ended.
-    pub fn assert_settled(&self, id: &str) -> Status {
+    /// Asserts that the reservation has ended and that its seats agree with its status (invariant 3). Returns
+    /// the status.
+    pub fn assert_completed(&self, id: &str) -> Status {
         let status = self.services.reservation(id).unwrap().status;
         let seats = match status {
             Status::Confirmed => SeatState::Sold,
