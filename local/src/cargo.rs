@@ -20,33 +20,48 @@ pub fn command(workspace: &Path) -> Command {
     command
 }
 
-/// Builds what is deployed, with the profile and the features that are deployed, and the functions that are
-/// held beside it. Returns the folder that they are in.
+/// Builds the function and the functions of `benches/functions` with the profile `release`. Returns the folder
+/// of the binaries.
 ///
 /// # Errors
 ///
 /// The build fails.
 pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
-    release(workspace, target, &["reservation-worker", "reservation-worker-functions"])
+    build(workspace, target, "release", &["reservation-worker", "reservation-worker-functions"])
 }
 
-/// Builds what is deployed and nothing else. Returns the function's binary.
+/// Builds the function alone with the profile `release`. Returns its binary.
 ///
 /// # Errors
 ///
 /// The build fails.
 pub fn build_worker(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
-    Ok(release(workspace, target, &["reservation-worker"])?.join("reservation-worker"))
+    Ok(build(workspace, target, "release", &["reservation-worker"])?.join("reservation-worker"))
 }
 
-/// Not the whole workspace: its tests' features would come along.
-fn release(workspace: &Path, target: &Path, packages: &[&str]) -> io::Result<PathBuf> {
+/// The folder of the binaries that tests start: the one that the variable `PROCESS_BINARIES` names. If the
+/// variable is not set, builds the same binaries as [`build_release`] with the profile `process`, which takes a
+/// fraction of the time.
+///
+/// # Errors
+///
+/// The build fails.
+pub fn process_binaries(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    if let Some(folder) = env::var_os("PROCESS_BINARIES") {
+        return Ok(workspace.join(folder));
+    }
+    build(workspace, target, "process", &["reservation-worker", "reservation-worker-functions"])
+}
+
+/// Builds these packages and not the whole workspace: with all packages, Cargo would also activate the features
+/// of dependencies that only the tests need.
+fn build(workspace: &Path, target: &Path, profile: &str, packages: &[&str]) -> io::Result<PathBuf> {
     let mut build = command(workspace);
-    build.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(target);
+    build.args(["build", "--profile", profile, "--locked", "--bins", "--target-dir"]).arg(target);
     build.args(packages.iter().flat_map(|package| ["-p", package]));
     if build.status()?.success() {
-        Ok(target.join("release"))
+        Ok(target.join(profile))
     } else {
-        Err(io::Error::other("the release build failed"))
+        Err(io::Error::other(format!("the build with the profile `{profile}` failed")))
     }
 }

@@ -20,13 +20,13 @@ pub struct Fixture {
     pub sqs: Sqs,
 }
 
-fn release() -> PathBuf {
-    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
-    let release = RELEASE.get_or_init(|| {
+fn function() -> PathBuf {
+    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
+    let binaries = BINARIES.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap()
+        cargo::process_binaries(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap()
     });
-    release.join("reservation-worker")
+    binaries.join("reservation-worker")
 }
 
 impl Fixture {
@@ -43,7 +43,7 @@ impl Fixture {
         let mut environment = self.services.environment();
         environment.extend([("BACKOFF_BASE_MS", "1"), ("BACKOFF_MAX_MS", "1")].map(owned));
         environment.extend(variables.iter().copied().map(owned));
-        Mapping { maximum_concurrency: 4, ..Mapping::new(&self.queue, release(), environment) }
+        Mapping { maximum_concurrency: 4, ..Mapping::new(&self.queue, function(), environment) }
     }
 
     pub fn hold(&self, id: &str) {

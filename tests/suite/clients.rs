@@ -1,11 +1,8 @@
 //! Contract sections 3 and 7: the clients of the two services. A client lives as long as the process.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use sqs_batch::ClockReading;
-use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;
 
@@ -216,27 +213,4 @@ async fn each_service_has_its_own_time_out() {
         let run = pay(&app, &ids("r", 1)).await;
         assert_eq!((run.outcome("r0"), run.reason("r0")), ("retried", reason));
     }
-}
-
-#[tokio::test]
-async fn a_proxy_in_the_environment_is_not_used() {
-    let proxy = Server::replying("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await;
-    let services = Services::start().await.unwrap();
-    let mut environment = BTreeMap::from([
-        ("INVENTORY_GRPC_ADDR".to_owned(), services.inventory_addr()),
-        ("RESERVATION_API_BASE".to_owned(), services.reservation_api_base()),
-        ("METRICS_SINK".to_owned(), "none".to_owned()),
-    ]);
-    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-        environment.insert(variable.to_owned(), proxy.base());
-    }
-    environment.extend(["NO_PROXY", "no_proxy"].map(|variable| (variable.to_owned(), String::new())));
-    let binary = Path::new(env!("CARGO_BIN_EXE_reservation-worker"));
-    let mut function = Function::start(binary, environment).await.unwrap();
-    let event = sqs([("m-1", Kind::Approved.event("nobody"))]);
-    function.invoke(&event, Duration::from_secs(300)).await.unwrap();
-    let calls = services.calls();
-    assert_eq!(calls.len(), 1, "{calls:#?}");
-    assert_eq!(calls[0].reply, "404 RESERVATION_NOT_FOUND");
-    assert_eq!(proxy.accepted(), 0);
 }

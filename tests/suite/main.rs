@@ -5,8 +5,16 @@
 
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
+#[path = "../shared/sent.rs"]
+mod sent;
+#[path = "../shared/spans.rs"]
+mod spans;
+#[path = "../shared/sqs_event.rs"]
+mod sqs_event;
+mod stopped_clock;
 mod table;
 mod test_app;
+#[path = "../shared/wire.rs"]
 mod wire;
 
 mod batch;
@@ -18,7 +26,6 @@ mod events;
 mod logs;
 mod metrics;
 mod properties;
-mod release;
 mod rules;
 mod seat_replies;
 mod status_replies;

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker::telemetry::metrics::{ClockReading, Metric};
-use reservation_worker_local::cloudwatch::{Datum, Put};
+use reservation_worker_local::cloudwatch::Datum;
 use reservation_worker_local::visibility::Answer;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
+pub use crate::sent::Sent;
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
 
 mod dead_letters;
 mod delivery;
 mod emf;
-mod process;
 mod values;
 
 /// The contract's table of metrics, with the sums over all event types and with the dead letters.
@@ -42,40 +42,7 @@ fn table() -> BTreeSet<Row> {
     rows.collect()
 }
 
-/// The data of the calls that CloudWatch accepted.
-pub struct Sent(pub Vec<Datum>);
-
 impl Sent {
-    pub fn of(puts: Vec<Put>) -> Self {
-        assert!(puts.iter().all(|put| put.namespace == "TrafficTacos/ReservationWorker"));
-        Self(puts.into_iter().flat_map(|put| put.data).collect())
-    }
-
-    /// The data of a metric with exactly these dimensions.
-    fn data(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<&Datum> {
-        let dimensions: BTreeMap<_, _> =
-            dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let data = self.0.iter().filter(|datum| datum.name == name && datum.dimensions == dimensions);
-        data.collect()
-    }
-
-    /// The values of all minutes in ascending order, each with the number of its occurrences.
-    pub fn values(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<(f64, f64)> {
-        let data = self.data(name, dimensions).into_iter();
-        let mut values: Vec<_> = data.flat_map(|datum| datum.values.iter().copied()).collect();
-        values.sort_by(|a, b| a.0.total_cmp(&b.0));
-        values
-    }
-
-    /// The number of values.
-    pub fn count(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
-        self.values(name, dimensions).iter().map(|(_, count)| count).sum()
-    }
-
-    pub fn sum(&self, name: &str, dimensions: &[(&str, &str)]) -> f64 {
-        self.values(name, dimensions).iter().map(|(value, count)| value * count).sum()
-    }
-
     /// The sum of a metric for each combination of values of exactly these dimensions. A key contains the values in
     /// the order of `dimensions`.
     pub fn sums(&self, name: &str, dimensions: &[&str]) -> BTreeMap<Vec<String>, f64> {

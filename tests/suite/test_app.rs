@@ -29,6 +29,10 @@ use sqs_batch::{BatchProcessor, ClockReading, Handler, NotSqs};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
+use crate::sqs_event::event;
+pub use crate::sqs_event::{approved, expired, record, sqs};
+use crate::stopped_clock::StoppedClock;
+
 /// The services and the function in one process.
 pub struct TestApp {
     pub services: Services,
@@ -113,16 +117,19 @@ impl TestApp {
         log.text()
     }
 
-    /// Does the work of the metrics sink after a response, at the given time, and returns what is logged meanwhile.
+    /// Does the work of the metrics exporter after a response, at the given time, and returns what is logged meanwhile. The
+    /// clock stands still, so that the time limit of the work cannot expire on a slow machine.
     pub async fn after_response(&self, now: ClockReading) -> String {
+        let _clock = StoppedClock::new();
         let log = Log::default();
         let work = self.exporter.after_response("request-1", Duration::MAX, now);
         work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
-    /// Sends the remaining metrics, as the function does on shutdown.
+    /// Sends the remaining metrics, as the function does on shutdown. The clock stands still meanwhile.
     pub async fn shutdown(&self) {
+        let _clock = StoppedClock::new();
         self.exporter.shutdown().await;
     }
 
@@ -276,13 +283,6 @@ impl BatchRun {
     }
 }
 
-/// An event of a standard queue. Each record is a message id and a body. A body that is a JSON string is sent as
-/// plain text.
-pub fn sqs<'a>(records: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let records: Vec<_> = records.into_iter().map(|(message_id, body)| record(message_id, body)).collect();
-    json!({ "Records": records })
-}
-
 /// An event of a FIFO queue. Each record is a message id, a message group and a body.
 pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Value {
     let records = records.into_iter().map(|(message_id, group, body)| {
@@ -294,32 +294,6 @@ pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) ->
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// One record as Lambda passes it to the function.
-pub fn record(message_id: &str, body: Value) -> Value {
-    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-    json!({
-        "messageId": message_id,
-        "receiptHandle": "AQEB",
-        "body": body,
-        "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
-        "messageAttributes": {},
-        "md5OfBody": "",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:ap-northeast-2:123456789012:reservation-events",
-        "awsRegion": "ap-northeast-2",
-    })
-}
-
-/// `reservation.expired` for a hold created by [`TestApp::hold`].
-pub fn expired(reservation_id: &str) -> Value {
-    event("reservation.expired", reservation_id, json!({}))
-}
-
-/// `payment.approved` for a hold created by [`TestApp::hold`].
-pub fn approved(reservation_id: &str) -> Value {
-    event("payment.approved", reservation_id, json!({ "payment_intent_id": "pay_1", "user_id": "user_1" }))
-}
-
 /// `payment.failed` for a hold created by [`TestApp::hold`].
 pub fn failed(reservation_id: &str) -> Value {
     event(
@@ -327,16 +301,6 @@ pub fn failed(reservation_id: &str) -> Value {
         reservation_id,
         json!({ "payment_intent_id": "pay_1", "error_code": "CARD_DECLINED" }),
     )
-}
-
-fn event(event_type: &str, reservation_id: &str, more_facts: Value) -> Value {
-    let mut detail = json!({
-        "reservation_id": reservation_id,
-        "event_id": "evt_1",
-        "seat_ids": [format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")],
-    });
-    detail.as_object_mut().unwrap().extend(more_facts.as_object().unwrap().clone());
-    json!({ "detail-type": event_type, "source": "reservation-service", "detail": detail })
 }
 
 /// A writer that stores log lines.

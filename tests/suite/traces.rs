@@ -6,6 +6,7 @@ use std::time::Duration;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
+use crate::spans::{assert_line_has_ids_of, invocation};
 use crate::test_app::{BatchRun, TestApp, context, expired, record};
 
 mod attempts;
@@ -13,8 +14,6 @@ mod connections;
 mod daemon;
 mod no_receiver;
 mod panics;
-mod process;
-mod refused;
 mod sampling;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -66,12 +65,6 @@ fn traceparent(trace_id: &str, flags: &str) -> String {
     format!("00-{trace_id}-00f067aa0ba902b7-{flags}")
 }
 
-/// The span of the invocation, which has a message count and no message id.
-fn invocation_span(spans: &[Span]) -> &Span {
-    let is_invocation = |span: &&Span| span.attributes.contains_key("messaging.batch.message_count");
-    spans.iter().find(is_invocation).expect("there is a span of the invocation")
-}
-
 fn span_of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
     spans.iter().find(|span| span.attributes.get("messaging.message.id") == Some(&json!(message_id))).unwrap()
 }
@@ -79,23 +72,6 @@ fn span_of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
 fn children<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
     let is_child = |span: &&Span| span.parent_id == parent.span_id && span.trace_id == parent.trace_id;
     spans.iter().filter(is_child).collect()
-}
-
-/// Checks that a line contains the ids of its span, and the X-Ray trace id, request id, function version and cold
-/// start of its invocation, each exactly once.
-fn assert_names_span_and_invocation((line, text): (&Value, &str), span: &Span, invocation: [Value; 4]) {
-    let [xray, request_id, version, cold_start] = invocation;
-    for (name, value) in [
-        ("trace_id", json!(span.trace_id)),
-        ("span_id", json!(span.span_id)),
-        ("xray_trace_id", xray),
-        ("request_id", request_id),
-        ("function_version", version),
-        ("cold_start", cold_start),
-    ] {
-        assert_eq!(line[name], value, "{name} in {text}");
-        assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} in {text}");
-    }
 }
 
 #[tokio::test]
@@ -127,7 +103,7 @@ async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
             assert_eq!(record_span.trace_state, state.unwrap_or_default());
             assert_eq!(
                 record_span.links,
-                [(INVOCATION_TRACE_ID.to_owned(), invocation_span(&spans).span_id.clone())]
+                [(INVOCATION_TRACE_ID.to_owned(), invocation(&spans).span_id.clone())]
             );
             let line = batch_run.line(id);
             assert_eq!(
@@ -164,7 +140,7 @@ async fn ten_records_of_ten_producers_belong_to_ten_traces_linked_to_one_invocat
     let (_, spans) = traced.run(records, INVOCATION_HEADER).await;
 
     assert_eq!(spans.len(), 31, "the invocation, ten records, and two calls for each record");
-    let invocation = invocation_span(&spans);
+    let invocation = invocation(&spans);
     assert_eq!(
         (invocation.trace_id.as_str(), invocation.parent_id.as_str()),
         (INVOCATION_TRACE_ID, "bdf943552fd52cd3")
@@ -185,7 +161,7 @@ async fn a_record_without_a_trace_of_its_producer_is_a_child_of_the_invocation()
     traced.app.hold("m1");
     let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATION_HEADER).await;
 
-    let invocation = invocation_span(&spans);
+    let invocation = invocation(&spans);
     let record_span = span_of_message(&spans, "m1");
     assert_eq!((&record_span.trace_id, &record_span.parent_id), (&invocation.trace_id, &invocation.span_id));
     assert_eq!(record_span.links, []);
@@ -218,7 +194,7 @@ async fn spans_have_the_attributes_of_the_semantic_conventions() {
     });
     for (span, name, kind, specific) in [
         (
-            invocation_span(&spans),
+            invocation(&spans),
             "process reservation-events",
             "Consumer",
             json!({

@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 
 use crate::test_app::{TestApp, expired, fifo, sqs};
 
-mod client;
-
 const STANDARD: &str = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
 
 /// Sets the receive count of each record, and a receipt handle that contains the message id.

@@ -1,16 +1,7 @@
 //! A configuration that is kept, in part, in Secrets Manager.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use reservation_worker::config::{Config, LoadError};
-use reservation_worker_local::Services;
-use reservation_worker_local::runtime_api::{Exit, Function};
-use serde_json::{Value, json};
-
-use crate::release;
-use crate::test_app::{expired, sqs};
-use crate::wire::Server;
+use serde_json::json;
 
 /// Reads the configuration with this secret, or for want of it.
 async fn load(variables: &[(&str, &str)], secret: Result<&str, &str>) -> Result<Config, LoadError> {
@@ -94,107 +85,4 @@ async fn a_setting_of_the_secret_that_is_wrong_is_told_with_the_others_and_not_s
          RESERVATION_API_TOKEN=(hidden): has a character that a bearer token cannot have; \
          MAX_RETRIES=0: is not a whole number from 1 to 1000"
     );
-}
-
-/// The function, with everything from a Secrets Manager that gives this reply.
-async fn function(manager: &Server, more: &[(&str, &str)]) -> Function {
-    let mut variables = BTreeMap::from([
-        ("USE_SECRET_MANAGER", "true".to_owned()),
-        ("AWS_REGION", "ap-northeast-2".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", manager.base()),
-    ]);
-    variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Function::start(&release::built("reservation-worker"), variables).await.unwrap()
-}
-
-/// Accepts connections and says nothing.
-async fn silent() -> Server {
-    Server::start(|stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    })
-    .await
-}
-
-fn http(status: &str, body: &Value) -> String {
-    let body = body.to_string();
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-}
-
-#[tokio::test]
-async fn a_function_works_with_all_its_settings_from_secrets_manager() {
-    let services = Services::start().await.unwrap();
-    let settings = json!({
-        "inventory_grpc_addr": services.inventory_addr(),
-        "reservation_api_base": services.reservation_api_base(),
-        "reservation_api_token": "SECRET",
-    });
-    let manager = Server::replying(http("200 OK", &json!({ "SecretString": settings.to_string() }))).await;
-    let mut function = function(&manager, &[]).await;
-
-    let event = sqs([("m1", expired("unknown"))]);
-    let invoked = function.invoke(&event, Duration::from_secs(60)).await.unwrap();
-
-    assert!(invoked.response.is_ok());
-    assert_eq!(services.calls()[0].headers["authorization"], "Bearer SECRET");
-    assert!(!function.raw_log().concat().contains("SECRET"));
-}
-
-/// On a app the SDK's chain asks for keys there last. Its own time-out is 1 s.
-#[tokio::test]
-async fn a_metadata_service_that_is_silent_is_given_up_for_its_own_sake() {
-    let (manager, metadata) = (silent().await, silent().await);
-    let endpoint = metadata.base();
-    let more = [
-        ("AWS_ACCESS_KEY_ID", ""),
-        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str()),
-        ("HOME", "/nowhere"),
-    ];
-    let exit = function(&manager, &more).await.exit(Duration::from_secs(60)).await.unwrap();
-    let told = exit.init_error.unwrap()["errorMessage"].to_string();
-    assert!(told.contains("no providers in chain provided credentials"), "{told}");
-    assert!(metadata.accepted() > 0);
-    assert_eq!(manager.accepted(), 0);
-}
-
-#[tokio::test]
-async fn an_init_error_says_what_is_missing_to_ask_secrets_manager() {
-    let manager = silent().await;
-    let cases = [
-        ("AWS_ACCESS_KEY_ID", "no providers in chain provided credentials"),
-        ("AWS_REGION", "invalid value for field: `region` - must be a valid host label"),
-    ];
-    for (missing, reason) in cases {
-        let more = [(missing, ""), ("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nowhere")];
-        let Exit { init_error, .. } =
-            function(&manager, &more).await.exit(Duration::from_secs(60)).await.unwrap();
-        let told = format!("secret traffictacos/reservation-worker: cannot be read: {reason}");
-        assert_eq!(init_error.unwrap()["errorMessage"], told);
-    }
-}
-
-#[tokio::test]
-async fn an_init_error_says_why_secrets_manager_gives_no_secret() {
-    let denied = json!({ "__type": "AccessDeniedException", "Message": "SECRET" });
-    let cases = [
-        (Server::replying(http("400 Bad Request", &denied)).await, "cannot be read: AccessDeniedException"),
-        (
-            Server::replying(http("200 OK", &json!({ "SecretBinary": "U0VDUkVU" }))).await,
-            "is binary, not text",
-        ),
-        (silent().await, "cannot be read: no answer within 5 s"),
-    ];
-    for (manager, reason) in cases {
-        let mut function = function(&manager, &[("SECRET_NAME", "other/name")]).await;
-        let Exit { status, init_error } = function.exit(Duration::from_secs(60)).await.unwrap();
-        assert!(!status.success());
-        assert_eq!(init_error.unwrap()["errorMessage"], format!("secret other/name: {reason}"));
-        assert!(!function.raw_log().concat().contains("SECRET"));
-    }
 }

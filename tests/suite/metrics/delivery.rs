@@ -1,4 +1,4 @@
-//! When metrics are sent, and what becomes of them when CloudWatch does not take them.
+//! When metrics are sent, and what happens to metrics that CloudWatch does not accept.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,10 +17,18 @@ fn later(now: ClockReading, seconds: u64) -> ClockReading {
     ClockReading { instant: now.instant + time, time: now.time + time }
 }
 
-/// An invocation of one record that is done.
+/// An invocation with one record, which succeeds.
 async fn invoke(app: &TestApp) {
     app.hold_if_new("r1");
     assert_eq!(app.run(sqs([("m1", expired("r1"))])).await.returned(), [""; 0]);
+}
+
+/// Waits until CloudWatch has received the first call, and lets the longest time limit of a call expire.
+async fn call_times_out(app: &TestApp) {
+    while app.services.cloudwatch().calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(Duration::from_secs(3)).await;
 }
 
 fn lines(log: &str) -> Vec<Value> {
@@ -41,7 +49,7 @@ async fn the_first_invocation_sends_at_once_and_then_one_in_ten_seconds() {
 }
 
 #[tokio::test]
-async fn what_an_alarm_waits_for_goes_within_a_second() {
+async fn metrics_that_an_alarm_needs_are_sent_within_a_second() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
     let start = ClockReading::now();
     invoke(&app).await;
@@ -58,13 +66,13 @@ async fn what_an_alarm_waits_for_goes_within_a_second() {
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
     app.run(sqs([("m2", expired("r2"))])).await;
     app.after_response(later(start, 2)).await;
-    assert_eq!(app.services.cloudwatch().calls(), 3, "an open breaker");
+    assert_eq!(app.services.cloudwatch().calls(), 3, "a breaker has opened");
     app.after_response(later(start, 3)).await;
-    assert_eq!(app.services.cloudwatch().calls(), 3, "nothing to send");
+    assert_eq!(app.services.cloudwatch().calls(), 3, "there is nothing to send");
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often() {
+async fn metrics_that_cloudwatch_refuses_are_retried_at_growing_intervals_and_logged_once() {
     for (answer, reason) in [
         (Answer::Fails(400, "ThrottlingException"), "ThrottlingException"),
         (Answer::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
@@ -92,9 +100,9 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
             log += &app.after_response(later(start, seconds)).await;
             assert_eq!(app.services.cloudwatch().calls(), calls, "{reason} after {seconds} s");
         }
-        let told = lines(&log);
-        assert_eq!(told.len(), 1, "{log}");
-        assert_eq!((&told[0]["level"], &told[0]["reason"]), (&json!("WARN"), &json!(reason)));
+        let logged = lines(&log);
+        assert_eq!(logged.len(), 1, "{log}");
+        assert_eq!((&logged[0]["level"], &logged[0]["reason"]), (&json!("WARN"), &json!(reason)));
 
         app.services.cloudwatch().answer(Answer::Normal);
         app.after_response(later(start, 250)).await;
@@ -104,14 +112,14 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
 }
 
 #[tokio::test]
-async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
+async fn metrics_that_cloudwatch_can_never_accept_are_dropped_and_later_metrics_are_sent() {
     let app = TestApp::new().await;
     app.services.cloudwatch().answer(Answer::Fails(400, "InvalidParameterValueException"));
     invoke(&app).await;
     let start = ClockReading::now();
     let log = app.after_response(start).await;
-    let told = lines(&log);
-    assert_eq!((told.len(), &told[0]["level"]), (1, &json!("ERROR")), "{log}");
+    let logged = lines(&log);
+    assert_eq!((logged.len(), &logged[0]["level"]), (1, &json!("ERROR")), "{log}");
     app.services.cloudwatch().answer(Answer::Normal);
     invoke(&app).await;
     app.after_response(later(start, 10)).await;
@@ -120,20 +128,20 @@ async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
 }
 
 #[tokio::test]
-async fn what_was_taken_without_an_answer_is_sent_again() {
+async fn metrics_of_a_call_without_a_reply_are_sent_again() {
     for (answer, times) in [(Answer::Hang, 1.0), (Answer::HangWhenTaken, 2.0)] {
         let app = TestApp::new().await;
         app.metrics().batch_begun(3);
         app.services.cloudwatch().answer(answer);
-        let log = app.after_response(ClockReading::now()).await;
-        let told = lines(&log);
-        assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
+        let (log, ()) = tokio::join!(app.after_response(ClockReading::now()), call_times_out(&app));
+        let logged = lines(&log);
+        assert_eq!((logged.len(), &logged[0]["reason"]), (1, &json!("no answer in time")), "{log}");
         app.services.cloudwatch().answer(Answer::Normal);
         assert_eq!(sent(&app).await.count("worker_batch_size", &[]), times);
     }
 }
 
-/// In how many minutes from a time on batches began, and their sizes, as they were sent.
+/// For each datum of `worker_batch_size`: its minute, counted from this time, and the sizes of the batches.
 fn batches(sent: &Sent, from: SystemTime) -> Vec<(u64, Vec<f64>)> {
     let batches = sent.0.iter().filter(|datum| datum.name == "worker_batch_size").map(|datum| {
         let after = datum.timestamp.duration_since(from).unwrap_or_default() + Duration::from_millis(500);
@@ -142,8 +150,8 @@ fn batches(sent: &Sent, from: SystemTime) -> Vec<(u64, Vec<f64>)> {
     batches.collect()
 }
 
-/// Of a period that is too large for one call, the first call is taken and the second is not; so many
-/// records end meanwhile, and one afterwards.
+/// Sends a period that is too large for one call. CloudWatch accepts the first call and throttles the second.
+/// `meanwhile` records finish during the calls, and one record finishes afterwards.
 async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwhile: usize) {
     app.metrics().invocation_begun(false, start.time);
     app.metrics().batch_begun(records);
@@ -163,7 +171,7 @@ async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwh
 }
 
 #[tokio::test]
-async fn what_was_answered_is_not_sent_again() {
+async fn metrics_of_a_successful_call_are_not_sent_again() {
     for meanwhile in [0, 1] {
         let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
         sent_in_part(&app, all, start, meanwhile).await;
@@ -181,7 +189,7 @@ async fn what_was_answered_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_nothing_in() {
+async fn the_rest_of_a_partly_sent_minute_is_sent_unchanged_after_an_outage() {
     let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
     sent_in_part(&app, all, start, 1).await;
     for minute in 1..=10 {
@@ -196,14 +204,14 @@ async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_no
 
     let sent = Sent::of(app.services.cloudwatch().take());
     assert_eq!(sent.count("worker_latency_seconds", &[]), all as f64 + 2.0);
-    // With what had ended in the first minute after it was sent.
+    // The second datum merges the minutes 1 to 7 with what finished in the first minute after the first call.
     let merged = (1..=7).map(f64::from).collect();
     let kept = [(0, vec![all as f64]), (0, merged), (8, vec![8.0]), (9, vec![9.0]), (10, vec![10.0])];
     assert_eq!(batches(&sent, start.time), kept);
 }
 
 #[tokio::test]
-async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() {
+async fn after_a_long_outage_the_last_minutes_are_separate_and_older_minutes_are_merged() {
     let app = TestApp::new().await;
     let now = SystemTime::now();
     for minute in 0..60 {
@@ -217,7 +225,7 @@ async fn of_a_long_outage_the_last_minutes_are_kept_apart_and_nothing_is_lost() 
 }
 
 #[tokio::test]
-async fn with_no_sink_nothing_is_sent_or_written() {
+async fn without_a_sink_no_metrics_are_sent_or_written() {
     let app = TestApp::with(&[("METRICS_SINK", "none")]).await;
     invoke(&app).await;
     assert_eq!(app.after_response(ClockReading::now()).await, "");
@@ -226,7 +234,7 @@ async fn with_no_sink_nothing_is_sent_or_written() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_while_a_call_hangs_is_sent_after_it_with_its_minute() {
+async fn metrics_recorded_during_a_hanging_call_are_sent_later_with_their_own_minute() {
     for (minutes, kept) in [(0, vec![(0, vec![1.0, 2.0])]), (1, vec![(0, vec![1.0]), (1, vec![2.0])])] {
         let (app, start) = (TestApp::new().await, ClockReading::now());
         app.metrics().invocation_begun(false, start.time);
@@ -235,6 +243,7 @@ async fn what_is_recorded_while_a_call_hangs_is_sent_after_it_with_its_minute() 
         let meanwhile = async {
             app.metrics().invocation_begun(false, later(start, 60 * minutes).time);
             app.metrics().batch_begun(2);
+            call_times_out(&app).await;
         };
         tokio::join!(app.after_response(start), meanwhile);
         app.services.cloudwatch().answer(Answer::Normal);

@@ -7,7 +7,7 @@ use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use super::{
-    INVOCATION_HEADER, TracedApp, W3C_TRACE_ID, assert_names_span_and_invocation, children, invocation_span,
+    INVOCATION_HEADER, TracedApp, W3C_TRACE_ID, assert_line_has_ids_of, children, invocation,
     record_with_traceparent, run, span_of_message, traceparent,
 };
 use crate::test_app::{TestApp, context_of_version};
@@ -120,7 +120,7 @@ async fn every_log_line_names_its_trace_and_its_invocation() {
         traced.app.flush(super::LONG).await;
         let spans = traced.collector.spans();
         let (record_span, invocation) =
-            (span_of_message(&spans[spans.len() - 6..], "m1"), invocation_span(&spans[spans.len() - 6..]));
+            (span_of_message(&spans[spans.len() - 6..], "m1"), invocation(&spans[spans.len() - 6..]));
 
         assert!(
             batch_run.log.iter().any(|line| line["message_id"].is_null()),
@@ -131,7 +131,7 @@ async fn every_log_line_names_its_trace_and_its_invocation() {
             let span = if line["message_id"].is_null() { invocation } else { record_span };
             let xray = json!("1-6af84039-c2029f7c3ddb565ad52f1ac6");
             let invocation = [xray, json!("request-1"), json!("7"), json!(cold_start)];
-            assert_names_span_and_invocation((line, text), span, invocation);
+            assert_line_has_ids_of((line, text), span, invocation);
         }
     }
 }

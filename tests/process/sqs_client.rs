@@ -1,30 +1,28 @@
-//! The SQS client is most of a cold start: it is made when the first record is returned, and not before.
+//! The SQS client takes most of the time of a cold start. The function therefore creates it when it returns its
+//! first record, and not before.
 
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use reservation_worker_local::Services;
 use reservation_worker_local::visibility::Answer;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use crate::release;
-use crate::test_app::{expired, sqs};
+use crate::function::{LONG, hold, start};
+use crate::sqs_event::{expired, sqs};
 
-const LONG: Duration = Duration::from_secs(60);
-
-/// The configuration file is a pipe: who reads it waits for its writer.
+/// The AWS configuration file is a named pipe: its reader waits for a writer.
 #[tokio::test]
-async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned() {
+async fn the_aws_configuration_is_read_when_the_first_record_is_returned() {
     let pipe = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws-config");
     _ = std::fs::remove_file(&pipe);
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let services = Services::start().await.unwrap();
-    release::hold(&services, "r1");
+    hold(&services, "r1");
     let variables = [("AWS_CONFIG_FILE", pipe.to_str().unwrap()), ("METRICS_SINK", "none")];
-    let mut function = release::function(&release::built("reservation-worker"), &services, &variables).await;
+    let mut function = start(&services, &variables).await;
 
     let clean = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(clean.response.unwrap(), json!({ "batchItemFailures": [] }));
@@ -40,14 +38,14 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
 }
 
 #[tokio::test]
-async fn a_queue_that_fails_is_told_in_one_line_and_asked_again() {
+async fn a_failed_call_to_sqs_is_retried_and_logged_in_one_line() {
     let services = Services::start().await.unwrap();
     services.queue().answer(Answer::CallFails(500, "InternalFailure"));
-    let mut function = release::function(&release::built("reservation-worker"), &services, &[]).await;
+    let mut function = start(&services, &[]).await;
     function.invoke(&sqs([("m1", json!("poison"))]), LONG).await.unwrap();
-    assert_eq!(services.queue().take().len(), 3, "the SDK tries three times");
+    assert_eq!(services.queue().take().len(), 3, "the SDK makes three attempts");
     let about_the_queue = |line: &Value| line["message_id"].is_null();
-    let told: Vec<_> = function.log_lines().into_iter().filter(about_the_queue).collect();
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert_eq!(told[0]["reason"], "InternalFailure");
+    let logged: Vec<_> = function.log_lines().into_iter().filter(about_the_queue).collect();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert_eq!(logged[0]["reason"], "InternalFailure");
 }

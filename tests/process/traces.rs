@@ -1,30 +1,22 @@
-//! The function as a process: when its spans are sent, and where to in Lambda.
-
-use std::path::Path;
+//! When the function sends spans, and where it sends them in Lambda.
 
 use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Daemon, segments};
 
-use super::LONG;
-use crate::release;
-use crate::test_app::{expired, sqs};
-
-/// The function, with these variables besides the addresses of the services.
-pub async fn function(services: &Services, more: &[(&str, &str)]) -> Function {
-    release::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
-}
+use crate::function::{LONG, hold, returned, start};
+use crate::sqs_event::{expired, sqs};
 
 async fn invoke(function: &mut Function, services: &Services) {
-    release::hold(services, "r1");
+    hold(services, "r1");
     let invoked = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
-    assert_eq!(invoked.response.unwrap()["batchItemFailures"].as_array().map(Vec::len), Some(0));
+    assert_eq!(returned(&invoked), [""; 0]);
 }
 
 #[tokio::test]
-async fn the_response_is_out_before_spans_and_metrics_are_sent() {
+async fn the_response_is_sent_before_spans_and_metrics() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
-    let mut function = function(&services, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
+    let mut function = start(&services, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]).await;
     invoke(&mut function, &services).await;
     assert_eq!((collector.requests(), services.cloudwatch().calls()), (0, 0));
     function.idle().await.unwrap();
@@ -33,9 +25,9 @@ async fn the_response_is_out_before_spans_and_metrics_are_sent() {
 }
 
 #[tokio::test]
-async fn spans_go_to_the_daemon_that_lambda_names() {
+async fn spans_go_to_the_daemon_whose_address_lambda_sets() {
     let (services, daemon) = (Services::start().await.unwrap(), Daemon::start().await.unwrap());
-    let mut function = function(&services, &[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address().unwrap())]).await;
+    let mut function = start(&services, &[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address().unwrap())]).await;
     invoke(&mut function, &services).await;
     function.idle().await.unwrap();
     let documents = daemon.documents().unwrap();

@@ -1,58 +1,22 @@
-//! The release binary itself under a plain Runtime API: nothing may depend on the emulator.
+//! Invocations of the function: responses, errors, the deadline, the log, and the connection to the inventory.
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use reservation_worker_local::cargo;
 use reservation_worker_local::expectations::{self, Summary};
-use reservation_worker_local::runtime_api::{Function, Invoked};
+use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::Collector;
-use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Service, Services};
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Services};
 use serde_json::{Value, json};
 
-use crate::test_app::{approved, expired, record, sqs};
+use crate::function::{LONG, binary, hold, returned, start, start_binary};
+use crate::sqs_event::{approved, expired, record, sqs};
 use crate::wire::Server;
 
-const LONG: Duration = Duration::from_secs(60);
-
-/// What is deployed, built once.
-pub fn built(artifact: &str) -> PathBuf {
-    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
-    let release = RELEASE.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        cargo::build_release(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap()
-    });
-    release.join(artifact)
-}
-
-/// A program with the addresses of these services, and with these variables.
-pub async fn function(binary: &Path, services: &Services, more: &[(&str, &str)]) -> Function {
-    let mut variables = services.environment();
-    variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    Function::start(binary, variables).await.unwrap()
-}
-
-async fn start(artifact: &str, services: &Services, more: &[(&str, &str)]) -> Function {
-    function(&built(artifact), services, more).await
-}
-
-/// Creates a hold of two seats.
-pub fn hold(services: &Services, reservation_id: &str) {
-    let seat_ids = vec![format!("{reservation_id}/A-1"), format!("{reservation_id}/A-2")];
-    let (reservation_id, event_id) = (reservation_id.to_owned(), "evt_1".to_owned());
-    services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
-}
-
-fn returned(invoked: &Invoked) -> Vec<&str> {
-    let failures = invoked.response.as_ref().unwrap()["batchItemFailures"].as_array().unwrap();
-    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
-}
-
 #[tokio::test]
-async fn every_sample_event_ends_as_it_is_expected_to() {
+async fn every_sample_event_has_the_expected_result() {
     let services = Services::start().await.unwrap();
-    let mut function = start("reservation-worker", &services, &[]).await;
+    let mut function = start(&services, &[]).await;
     let cases = expectations::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
     assert!(cases.len() >= 15, "only {} sample events", cases.len());
 
@@ -66,11 +30,11 @@ async fn every_sample_event_ends_as_it_is_expected_to() {
 }
 
 #[tokio::test]
-async fn a_batch_with_hanging_records_is_answered_before_the_function_time_out() {
+async fn a_batch_with_hanging_records_is_answered_before_the_deadline() {
     for operation in [Operation::UpdateStatus, Operation::ReleaseHold] {
         let services = Services::start().await.unwrap();
         let variables = [("INVENTORY_TIMEOUT_MS", "60000"), ("RESERVATION_API_TIMEOUT_MS", "60000")];
-        let mut function = start("reservation-worker", &services, &variables).await;
+        let mut function = start(&services, &variables).await;
         let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
         ids.iter().for_each(|id| hold(&services, id));
         let hanging: Vec<_> = ids.iter().map(String::as_str).step_by(3).collect();
@@ -89,9 +53,9 @@ async fn a_batch_with_hanging_records_is_answered_before_the_function_time_out()
 }
 
 #[tokio::test]
-async fn with_the_default_time_outs_the_same_holds() {
+async fn a_batch_with_hanging_records_is_answered_before_the_deadline_with_the_default_time_outs() {
     let services = Services::start().await.unwrap();
-    let mut function = start("reservation-worker", &services, &[]).await;
+    let mut function = start(&services, &[]).await;
     let ids: Vec<_> = (0..30).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| hold(&services, id));
     ids[..10].iter().for_each(|id| services.fault(Fault::on(Operation::UpdateStatus, id, Effect::Hang)));
@@ -103,9 +67,9 @@ async fn with_the_default_time_outs_the_same_holds() {
 }
 
 #[tokio::test]
-async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
+async fn a_panic_returns_its_record_and_no_other() {
     let services = Services::start().await.unwrap();
-    let mut function = start("panicking_handler", &services, &[]).await;
+    let mut function = start_binary("panicking_handler", &services, &[]).await;
 
     let event = sqs([("m1", json!("fine")), ("m2", json!("panic")), ("m3", json!("fine"))]);
     let mut request_ids = Vec::new();
@@ -119,23 +83,23 @@ async fn a_record_that_panics_is_returned_alone_in_a_release_build() {
     assert_eq!(
         log.len(),
         function.raw_log().len(),
-        "a panic, too, is one JSON line: {:?}",
+        "a line of the log is not JSON: {:?}",
         function.raw_log()
     );
     let panics = log.iter().filter(|line| line["message"] == "panicked");
     assert!(
         panics.clone().all(|line| { line["location"].as_str().unwrap().contains("panicking_handler.rs") })
     );
-    let told: Vec<_> =
+    let logged: Vec<_> =
         panics.map(|line| (line["message_id"].as_str(), line["request_id"].as_str())).collect();
-    assert_eq!(told, [0, 1].map(|number| (Some("m2"), Some(request_ids[number].as_str()))));
+    assert_eq!(logged, [0, 1].map(|number| (Some("m2"), Some(request_ids[number].as_str()))));
 }
 
 #[tokio::test]
-async fn a_payload_that_is_no_sqs_event_is_an_error_and_the_next_one_is_served() {
+async fn a_payload_that_is_not_an_sqs_event_is_an_error_and_the_next_invocation_succeeds() {
     let services = Services::start().await.unwrap();
     hold(&services, "r1");
-    let mut function = start("reservation-worker", &services, &[]).await;
+    let mut function = start(&services, &[]).await;
     let mut without_id = sqs([("m1", expired("r1"))]);
     without_id["Records"][0]["messageId"] = Value::Null;
     let s3 = json!({ "Records": [{ "eventSource": "aws:s3", "s3": { "bucket": { "name": "SECRET" } } }] });
@@ -156,7 +120,7 @@ async fn a_payload_that_is_no_sqs_event_is_an_error_and_the_next_one_is_served()
 }
 
 #[tokio::test]
-async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message() {
+async fn invalid_configuration_fails_the_init_with_every_problem_in_one_message() {
     let variables = [
         ("RESERVATION_API_BASE", "ftp://example"),
         ("WORKER_CONCURRENCY", "many"),
@@ -164,7 +128,7 @@ async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message()
         ("RESERVATION_API_TOKEN", "SECRET\u{7f}"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut function = Function::start(&built("reservation-worker"), variables).await.unwrap();
+    let mut function = Function::start(&binary("reservation-worker"), variables).await.unwrap();
 
     let exit = function.exit(LONG).await.unwrap();
 
@@ -182,10 +146,10 @@ async fn invalid_configuration_ends_the_init_with_every_problem_in_one_message()
 }
 
 #[tokio::test]
-async fn every_line_that_the_process_writes_is_a_json_object_with_its_request() {
+async fn every_line_of_the_log_is_a_json_object_with_the_request_id() {
     let services = Services::start().await.unwrap();
     hold(&services, "r1");
-    let mut function = start("reservation-worker", &services, &[("LOG_LEVEL", "debug")]).await;
+    let mut function = start(&services, &[("LOG_LEVEL", "debug")]).await;
     let event = json!({ "Records": [record("m1", expired("r1")), record("m2", json!("poison"))] });
 
     let invoked = function.invoke(&event, LONG).await.unwrap();
@@ -200,15 +164,15 @@ async fn every_line_that_the_process_writes_is_a_json_object_with_its_request() 
 }
 
 #[tokio::test]
-async fn spans_are_sent_after_each_invocation_and_say_which_function_they_are_of() {
+async fn spans_are_sent_after_each_invocation_and_name_the_function() {
     let (services, collector) = (Services::start().await.unwrap(), Collector::start().await.unwrap());
     let (endpoint, region) = (collector.endpoint(), "ap-northeast-2");
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("AWS_REGION", region)];
-    let mut function = start("reservation-worker", &services, &variables).await;
+    let mut function = start(&services, &variables).await;
     for (number, id) in ["r1", "r2", "r3"].into_iter().enumerate() {
         hold(&services, id);
         function.invoke(&sqs([(id, expired(id))]), LONG).await.unwrap();
-        // The function asks for an invocation when the spans of the last one are out.
+        // The function requests the next invocation after it has sent the spans of the previous one.
         assert!(collector.spans().len() >= 4 * number, "{} after {number}", collector.spans().len());
     }
     for span in collector.spans() {
@@ -227,11 +191,10 @@ async fn spans_are_sent_after_each_invocation_and_say_which_function_they_are_of
 }
 
 #[tokio::test]
-async fn the_inventory_is_connected_before_the_first_event_and_that_connection_is_used() {
+async fn the_function_connects_to_the_inventory_before_the_first_event_and_uses_that_connection() {
     let services = Services::start().await.unwrap();
     let inventory = Server::proxy(services.inventory_addr()).await;
-    let mut function =
-        start("reservation-worker", &services, &[("INVENTORY_GRPC_ADDR", &inventory.addr())]).await;
+    let mut function = start(&services, &[("INVENTORY_GRPC_ADDR", &inventory.addr())]).await;
     function.ready().await.unwrap();
     let started = Instant::now();
     while inventory.accepted() == 0 {
@@ -247,10 +210,10 @@ async fn the_inventory_is_connected_before_the_first_event_and_that_connection_i
 }
 
 #[tokio::test]
-async fn an_inventory_that_comes_after_the_function_is_found() {
+async fn the_inventory_may_start_after_the_function() {
     let services = Services::start().await.unwrap();
     services.stop(Service::Inventory).await;
-    let mut function = start("reservation-worker", &services, &[]).await;
+    let mut function = start(&services, &[]).await;
     function.ready().await.unwrap();
     services.restart(Service::Inventory).await.unwrap();
 
@@ -261,28 +224,28 @@ async fn an_inventory_that_comes_after_the_function_is_found() {
 }
 
 #[tokio::test]
-async fn a_killed_function_leaves_nothing_behind_that_a_new_one_minds() {
+async fn a_new_process_completes_the_event_of_a_killed_process() {
     let services = Services::start().await.unwrap();
     hold(&services, "r1");
     services.fault(Fault::on(Operation::CommitReservation, "r1", Effect::Hang).times(1));
-    let mut first = start("reservation-worker", &services, &[("INVENTORY_TIMEOUT_MS", "60000")]).await;
+    let mut first = start(&services, &[("INVENTORY_TIMEOUT_MS", "60000")]).await;
     let event = sqs([("m1", approved("r1"))]);
 
     {
         let in_flight = first.invoke(&event, LONG);
-        let half_done = async {
+        let status_updated = async {
             let started = Instant::now();
             while services.calls_for("r1").len() < 2 {
                 assert!(started.elapsed() < LONG, "{:?}", services.calls());
                 tokio::task::yield_now().await;
             }
         };
-        tokio::select! { _ = in_flight => panic!("answered"), () = half_done => {} }
+        tokio::select! { _ = in_flight => panic!("answered"), () = status_updated => {} }
     }
     first.kill();
     assert_eq!(services.seat_state("r1"), Some(SeatState::Hold));
 
-    let mut second = start("reservation-worker", &services, &[]).await;
+    let mut second = start(&services, &[]).await;
     let invoked = second.invoke(&event, LONG).await.unwrap();
 
     assert_eq!(returned(&invoked), [""; 0]);

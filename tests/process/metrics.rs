@@ -1,28 +1,20 @@
-//! The function as a process: what follows its responses, and what it does when it is told to end.
+//! When the function sends metrics, and what it sends when it is shut down.
 
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
 
 use reservation_worker_local::Services;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::runtime_api::Function;
 use serde_json::{Value, json};
 
-use super::Sent;
-use crate::release;
-use crate::test_app::{expired, sqs};
-
-const LONG: Duration = Duration::from_secs(60);
-
-async fn start(services: &Services, more: &[(&str, &str)]) -> Function {
-    release::function(Path::new(env!("CARGO_BIN_EXE_reservation-worker")), services, more).await
-}
+use crate::function::{LONG, hold, start};
+use crate::sent::Sent;
+use crate::sqs_event::{expired, sqs};
 
 fn batch(services: &Services, records: usize) -> Value {
     let ids: Vec<_> = (0..records).map(|number| format!("r{number}")).collect();
     let new = ids.iter().filter(|id| services.reservation(id).is_none());
-    new.for_each(|id| release::hold(services, id));
+    new.for_each(|id| hold(services, id));
     sqs(ids.iter().map(|id| (id.as_str(), expired(id))))
 }
 
@@ -31,14 +23,15 @@ async fn invoke(function: &mut Function, event: &Value) {
     assert_eq!(invoked.response.unwrap(), json!({ "batchItemFailures": [] }));
 }
 
-/// Ends it as Lambda does.
+/// Ends the function as Lambda does.
 async fn shut_down(function: &mut Function) {
     assert!(function.terminate(LONG).await.unwrap().status.success());
-    assert!(function.has_extension(), "Lambda would not have told it");
+    assert!(function.has_extension(), "Lambda sends SIGTERM only to a function that has an extension");
 }
 
-fn done(sent: &Sent) -> f64 {
-    sent.sum("worker_events_total", &[("outcome", "success")])
+/// The number of successful records in the metrics that were received since the last call.
+fn successes(services: &Services) -> f64 {
+    Sent::of(services.cloudwatch().take()).sum("worker_events_total", &[("outcome", "success")])
 }
 
 /// Resident memory in kB.
@@ -49,7 +42,7 @@ fn memory(function: &Function) -> u64 {
 }
 
 #[tokio::test]
-async fn ten_invocations_make_one_call_and_shutdown_sends_the_rest() {
+async fn ten_invocations_make_one_call_and_the_shutdown_sends_the_rest() {
     let services = Services::start().await.unwrap();
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 3);
@@ -57,25 +50,25 @@ async fn ten_invocations_make_one_call_and_shutdown_sends_the_rest() {
         invoke(&mut function, &event).await;
     }
     function.idle().await.unwrap();
-    let first = services.cloudwatch().take();
-    assert_eq!((services.cloudwatch().calls(), done(&Sent::of(first))), (1, 3.0));
+    assert_eq!((services.cloudwatch().calls(), successes(&services)), (1, 3.0));
 
     shut_down(&mut function).await;
 
     let rest = Sent::of(services.cloudwatch().take());
-    assert_eq!((services.cloudwatch().calls(), done(&rest)), (2, 27.0));
+    assert_eq!(services.cloudwatch().calls(), 2);
+    assert_eq!(rest.sum("worker_events_total", &[("outcome", "success")]), 27.0);
     assert_eq!(rest.count("worker_batch_size", &[]), 9.0);
     let log = function.log_lines();
     assert_eq!(
         log.len(),
         function.raw_log().len(),
-        "the end, too, is told in JSON: {:?}",
+        "a line of the log is not JSON: {:?}",
         function.raw_log()
     );
 }
 
 #[tokio::test]
-async fn the_response_is_out_before_anything_is_sent() {
+async fn the_response_is_sent_before_the_metrics() {
     let services = Services::start().await.unwrap();
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 1);
@@ -86,7 +79,7 @@ async fn the_response_is_out_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_was_not_taken_before_the_shutdown_is_sent_then() {
+async fn metrics_that_a_call_failed_to_send_are_sent_at_shutdown() {
     let services = Services::start().await.unwrap();
     services.cloudwatch().answer(Answer::Hang);
     let mut function = start(&services, &[]).await;
@@ -96,24 +89,24 @@ async fn what_was_not_taken_before_the_shutdown_is_sent_then() {
     assert_eq!(services.cloudwatch().calls(), 1);
     services.cloudwatch().answer(Answer::Normal);
     shut_down(&mut function).await;
-    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 1.0);
+    assert_eq!(successes(&services), 1.0);
 }
 
 #[tokio::test]
-async fn a_shutdown_right_after_an_invocation_sends_its_metrics() {
+async fn a_shutdown_right_after_an_invocation_sends_the_metrics_of_the_invocation() {
     let services = Services::start().await.unwrap();
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 3);
     invoke(&mut function, &event).await;
     function.idle().await.unwrap();
-    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 3.0);
+    assert_eq!(successes(&services), 3.0);
     invoke(&mut function, &event).await;
     shut_down(&mut function).await;
-    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 3.0);
+    assert_eq!(successes(&services), 3.0);
 }
 
 #[tokio::test]
-async fn a_cloudwatch_that_hangs_changes_no_response_and_memory_stays_bounded() {
+async fn when_cloudwatch_hangs_responses_do_not_change_and_memory_stays_bounded() {
     let services = Services::start().await.unwrap();
     services.cloudwatch().answer(Answer::Hang);
     let mut function = start(&services, &[]).await;
@@ -127,17 +120,17 @@ async fn a_cloudwatch_that_hangs_changes_no_response_and_memory_stays_bounded() 
     }
     let grown = memory(&function).saturating_sub(early);
     assert!(grown < 4_096, "{grown} kB more after 900 invocations");
-    let told =
+    let logged =
         function.log_lines().into_iter().filter(|line| line["message"] == "metrics not sent: they are kept");
-    assert_eq!(told.count(), 1);
+    assert_eq!(logged.count(), 1);
 
     services.cloudwatch().answer(Answer::Normal);
     shut_down(&mut function).await;
-    assert_eq!(done(&Sent::of(services.cloudwatch().take())), 10_000.0);
+    assert_eq!(successes(&services), 10_000.0);
 }
 
 #[tokio::test]
-async fn a_cloudwatch_that_is_not_there_changes_nothing_and_is_told_once() {
+async fn when_cloudwatch_refuses_connections_responses_do_not_change_and_one_line_is_logged() {
     let services = Services::start().await.unwrap();
     let nobody = [("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:1")];
     let mut function = start(&services, &nobody).await;
@@ -147,14 +140,14 @@ async fn a_cloudwatch_that_is_not_there_changes_nothing_and_is_told_once() {
     }
     shut_down(&mut function).await;
     let log = function.log_lines();
-    let told: Vec<_> = log.iter().filter(|line| line.get("outcome").is_none()).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["message"], "metrics not sent: they are kept");
-    assert!(told[0]["reason"].as_str().unwrap().contains("refused"), "{}", told[0]);
+    let logged: Vec<_> = log.iter().filter(|line| line.get("outcome").is_none()).collect();
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0]["message"], "metrics not sent: they are kept");
+    assert!(logged[0]["reason"].as_str().unwrap().contains("refused"), "{}", logged[0]);
 }
 
 #[tokio::test]
-async fn with_another_sink_no_client_is_made() {
+async fn with_another_sink_the_function_does_not_call_cloudwatch() {
     for sink in ["none", "emf"] {
         let services = Services::start().await.unwrap();
         let mut function = start(&services, &[("METRICS_SINK", sink)]).await;
@@ -163,7 +156,7 @@ async fn with_another_sink_no_client_is_made() {
         let log = function.log_lines();
         let emf = log.iter().filter(|line| line.get("_aws").is_some()).count();
         assert_eq!((services.cloudwatch().calls(), emf > 0), (0, sink == "emf"));
-        assert!(!function.has_extension(), "there is nothing to do at the end");
+        assert!(!function.has_extension(), "there is nothing to send at shutdown");
         assert_eq!(log.len(), function.raw_log().len());
     }
 }
