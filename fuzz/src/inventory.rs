@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
-use reservation_worker::fault::{Classify, Fault};
+use reservation_worker::call::{Classify, ErrorClass};
+use reservation_worker::reason::Reason;
 use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationRequest, CommitReservationResponse, ReleaseHoldRequest, ReleaseHoldResponse,
 };
-use reservation_worker::services::inventory::{Error, judge};
-use reservation_worker::reason::Reason;
+use reservation_worker::services::inventory::{Error, classify};
 use tonic::codegen::{Bytes, Service};
 
 /// Checks a reply. Of the first byte of the input, bit 0 selects the method and bit 1 omits the frame. The
@@ -32,11 +32,11 @@ pub fn check(input: &[u8]) {
 
     let (result, decoded, rejected) = if options & 1 == 0 {
         let reply = block_on(client.release_hold(ReleaseHoldRequest::default()));
-        let result = judge(reply.map(tonic::Response::into_inner));
+        let result = classify(reply.map(tonic::Response::into_inner));
         (result, ReleaseHoldResponse::decode(message).map(is_released), Reason::ReleaseRejected)
     } else {
         let reply = block_on(client.commit_reservation(CommitReservationRequest::default()));
-        let result = judge(reply.map(tonic::Response::into_inner));
+        let result = classify(reply.map(tonic::Response::into_inner));
         (result, CommitReservationResponse::decode(message).map(is_sold), Reason::CommitRejected)
     };
 
@@ -73,15 +73,15 @@ fn is_sold(reply: CommitReservationResponse) -> bool {
 /// Checks that the reason code matches the error class, and that the text contains nothing from the reply.
 fn check_error(error: &Error, rejected: Reason) {
     match error.class() {
-        Fault::Rejected => assert_eq!(error.code(), rejected),
-        Fault::Transient { retry_after } => {
+        ErrorClass::Rejected => assert_eq!(error.reason(), rejected),
+        ErrorClass::Transient { retry_after } => {
             assert_eq!(retry_after, None);
             assert!(
-                matches!(error.code(), Reason::InventoryUnavailable | Reason::InventoryDenied),
+                matches!(error.reason(), Reason::InventoryUnavailable | Reason::InventoryDenied),
                 "{error}"
             );
         }
-        Fault::NotCalled(_) => panic!("the service was called"),
+        ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
     let text = error.to_string();
     let is_expected = |char: char| char.is_ascii_alphanumeric() || " _:-,".contains(char);

@@ -7,22 +7,20 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_sqs::config::BehaviorVersion;
 use lambda_runtime::{Context, LambdaEvent};
-use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
 use reservation_worker::event;
+use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
-use sqs_batch::Record;
-use sqs_batch::Deadline;
+use reservation_worker::telemetry::batch::BatchTelemetry;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
-use reservation_worker::worker::{Reading, Worker};
+use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sqs_batch::visibility::Visibility;
+use sqs_batch::{BatchProcessor, Deadline, Handler, Job as _, Record};
 use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
 use tracing::Level;
 use tracing::instrument::WithSubscriber;
 
@@ -36,8 +34,8 @@ pub fn check(payload: &[u8]) {
     let event = serde_json::from_str::<SqsEvent>(payload.get());
     let log = Log::default();
     let writer = log.clone();
-    let result = FIXTURE.with(|(runtime, batch)| {
-        let handling = batch.handle(LambdaEvent::new(payload, Context::default()));
+    let result = FIXTURE.with(|(runtime, processor)| {
+        let handling = processor.handle(LambdaEvent::new(payload, Context::default()));
         runtime.block_on(handling.with_subscriber(logs::subscriber(Level::INFO, move || writer.clone())))
     });
     let records = event.ok().map(|event| event.records);
@@ -116,24 +114,21 @@ fn is_accepted(reservation_id: &str) -> bool {
 struct Offline(Worker);
 
 impl Handler for Offline {
-    type Job = Reading;
+    type Job = Job;
+    type Outcome = Outcome;
 
-    fn read(&self, record: &Record) -> Reading {
-        self.0.read(record)
-    }
-
-    async fn work(&self, reading: &Reading, deadline: Deadline) -> Outcome {
-        match reading.lane() {
+    async fn handle(&self, record: &Record, job: &Job, deadline: Deadline) -> Outcome {
+        match job.key() {
             // An invalid body leads to no call, so the worker itself can handle it.
-            None => self.0.work(reading, deadline).await,
-            Some((reservation_id, _)) if is_accepted(reservation_id) => Outcome::Success,
+            None => self.0.handle(record, job, deadline).await,
+            Some(reservation_id) if is_accepted(reservation_id) => Outcome::Success,
             Some(_) => Outcome::Failed { code: Reason::CommitRejected, reason: "odd".to_owned() },
         }
     }
 }
 
 thread_local! {
-    static FIXTURE: (Runtime, Batch<Offline>) = {
+    static FIXTURE: (Runtime, BatchProcessor<Offline, BatchTelemetry>) = {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _entered = runtime.enter();
         let config = Config::from_lookup(|variable| match variable {
@@ -142,16 +137,18 @@ thread_local! {
             _ => None,
         });
         let config = config.unwrap();
-        let metrics = Metrics::new(&config);
+        let metrics = config.metrics.metrics();
         // Without a region every call fails before it connects. The response stays the same: contract section
         // 6.
         let sqs = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest()).build();
-        let sqs = OnceCell::new_with(Some(aws_sdk_sqs::Client::from_conf(sqs)));
-        let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
-        let visibility = Visibility::with(&config, metrics.clone(), sqs);
-        let batch = Batch::new(&config, Offline(worker), visibility, metrics);
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs);
+        let worker =
+            Worker::new(&config.reservation_api, &config.inventory, RootCertStore::empty(), metrics.clone());
+        let processor = BatchProcessor::new(Offline(worker.unwrap()), config.batch)
+            .with_observer(BatchTelemetry::new(metrics))
+            .with_visibility(Visibility::new(config.backoff, move |_| std::future::ready(sqs.clone())));
         drop(_entered);
-        (runtime, batch)
+        (runtime, processor)
     };
 }
 

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::config::Config;
-use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
 use reservation_worker::services::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
-use sqs_batch::Deadline;
 use reservation_worker::telemetry::metrics::Metrics;
 use rustls::RootCertStore;
 use serde_json::{Map, Value};
+use sqs_batch::Deadline;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -92,13 +92,13 @@ fn error_class(result: &Result<Answer, Error>) -> Option<&'static str> {
     let text = error.to_string();
     let is_expected = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
     assert!(text.len() < 200 && text.chars().all(is_expected), "{text:?}");
-    let is_rejected = error.code() == Reason::ReservationApiRejected;
+    let is_rejected = error.reason() == Reason::ReservationApiRejected;
     match error.class() {
-        Fault::Rejected => assert!(is_rejected, "{error:?}"),
-        Fault::Transient { retry_after } => {
+        ErrorClass::Rejected => assert!(is_rejected, "{error:?}"),
+        ErrorClass::Transient { retry_after } => {
             assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= MAX_BACKOFF), "{error:?}");
         }
-        Fault::NotCalled(_) => panic!("the service was called"),
+        ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
     Some(if is_rejected { "rejected" } else { "transient" })
 }
@@ -141,7 +141,8 @@ impl Fixture {
             _ => None,
         });
         let config = config.unwrap();
-        let client = ReservationApi::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
+        let client =
+            ReservationApi::new(&config.reservation_api, RootCertStore::empty(), Metrics::default()).unwrap();
         Self { runtime, reply, client }
     }
 

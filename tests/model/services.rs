@@ -1,12 +1,12 @@
 //! The state of a reservation and of its seat in the two services, with the transitions that the contract
 //! describes.
 
+use reservation_worker::reservation::Ending;
 use reservation_worker::services::inventory::proto::common::v1::{Error, ErrorCode};
 use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use reservation_worker::services::inventory::{self, judge};
-use reservation_worker::reservation::Ending;
+use reservation_worker::services::inventory::{self, classify};
 
 /// The state of the seat that a reservation has held, in the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ impl Booking {
     /// Releases the seat. A sold seat stays sold.
     pub fn release(&mut self) -> Result<(), inventory::Error> {
         let reply = |status: ReleaseStatus, error| {
-            judge(Ok(ReleaseHoldResponse { status: status.into(), error, ..Default::default() }))
+            classify(Ok(ReleaseHoldResponse { status: status.into(), error, ..Default::default() }))
         };
         match self.seat {
             Seat::Held => {
@@ -67,7 +67,7 @@ impl Booking {
     /// Sells the seat. A released seat cannot be sold.
     pub fn commit(&mut self) -> Result<(), inventory::Error> {
         let reply = |status: CommitStatus, error| {
-            judge(Ok(CommitReservationResponse { status: status.into(), error, ..Default::default() }))
+            classify(Ok(CommitReservationResponse { status: status.into(), error, ..Default::default() }))
         };
         match self.seat {
             Seat::Held | Seat::Sold => {

@@ -4,12 +4,12 @@
 use std::fmt;
 
 use reservation_worker::event::{Event, Hold};
-use reservation_worker::services::inventory;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
+use reservation_worker::services::inventory;
 use reservation_worker::services::reservation_api::Transition;
-use reservation_worker::workflow::{SeatStep, Verdict, decide, failed, steps};
+use reservation_worker::workflow::{Decision, SeatStep, decide, steps};
 
 use crate::services::{Booking, Seat, StatusReply};
 
@@ -112,7 +112,7 @@ enum Step {
 
 impl Step {
     fn respond(outcome: &Outcome) -> Self {
-        Self::Respond { acknowledged: outcome.is_acknowledged() }
+        Self::Respond { acknowledged: sqs_batch::Outcome::is_acknowledged(outcome) }
     }
 }
 
@@ -282,7 +282,7 @@ impl World {
             },
             Step::ChangeSeats => match self.change_seats(scenario, message) {
                 Ok(()) => scenario.after_seats(message),
-                Err(error) => Step::respond(&failed(error)),
+                Err(error) => Step::respond(&Outcome::of_error(error)),
             },
             Step::Respond { acknowledged: true } => {
                 self.messages[message].place = Place::Deleted;
@@ -415,9 +415,9 @@ impl Scenario {
     fn after_conflict(&self, message: usize, found: Ending) -> Step {
         let (transition, _) = self.steps(message);
         match decide(transition.to, found) {
-            Verdict::Continue => self.after_status(message),
-            Verdict::Superseded => Step::respond(&Outcome::Superseded(String::new())),
-            Verdict::Reject(code, reason) => {
+            Decision::Continue => self.after_status(message),
+            Decision::Superseded => Step::respond(&Outcome::Superseded(String::new())),
+            Decision::Reject(code, reason) => {
                 Step::respond(&Outcome::Failed { code, reason: reason.to_owned() })
             }
         }

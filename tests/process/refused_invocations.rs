@@ -91,7 +91,7 @@ async fn log_lines_after_the_response_have_the_ids_of_the_invocation() {
     let invoked = function.invoke(&sqs([]), LONG).await.unwrap();
     function.idle().await.unwrap();
     let spans = collector.spans();
-    assert_eq!(invocation_span(&spans).error, None);
+    assert_eq!(invocation(&spans).error, None);
     let log: Vec<Value> = function.log_lines();
     assert_eq!(log.len(), 1, "{log:#?}");
     assert_eq!(log[0]["message"], "metrics not sent: they are kept");

@@ -8,21 +8,20 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::aws;
-use reservation_worker::batch::Batch;
 use reservation_worker::config::Config;
+use reservation_worker::telemetry::batch::BatchTelemetry;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use sqs_batch::BatchProcessor;
+use sqs_batch::visibility::Visibility;
 
 use crate::world::World;
 
 pub struct Function {
-    batch: Batch<Worker>,
+    processor: BatchProcessor<Worker, BatchTelemetry>,
     invocations: Invocations,
 }
 
@@ -52,12 +51,15 @@ impl Function {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .http_client(aws::http().unwrap())
             .endpoint_url(format!("http://{}", queue.addr));
-        let metrics = Metrics::new(&config);
-        let sqs = OnceCell::new_with(Some(Client::from_conf(sqs.build())));
-        let visibility = Visibility::with(&config, metrics.clone(), sqs);
-        let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics);
-        Self { batch, invocations: Invocations::default() }
+        let sqs = Client::from_conf(sqs.build());
+        let visibility = Visibility::new(config.backoff, move |_| std::future::ready(sqs.clone()))
+            .with_queue_url(config.sqs_queue_url.map(String::from));
+        let (metrics, roots) = (config.metrics.metrics(), RootCertStore::empty());
+        let worker = Worker::new(&config.reservation_api, &config.inventory, roots, metrics.clone()).unwrap();
+        let processor = BatchProcessor::new(worker, config.batch)
+            .with_observer(BatchTelemetry::new(metrics))
+            .with_visibility(visibility);
+        Self { processor, invocations: Invocations::default() }
     }
 
     /// Handles an invocation whose deadline is in `time`.

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::test_app::{TestApp, approved, context, expired, failed, fifo, record, sqs};
 
-
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn numbered<'a>(prefix: &'a str, numbers: impl IntoIterator<Item = usize> + 'a) -> Vec<String> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use reservation_worker::breaker::{Breaker, Open};
+use reservation_worker::call::{self, BreakerOpen};
 use reservation_worker::config::Config;
-use reservation_worker::telemetry::call;
+use reservation_worker::services::breaker::Breaker;
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker_local::{Effect, Fault, Operation, Service};
 use tokio::time::sleep;
@@ -157,12 +157,12 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
     let config = Config::from_lookup(variable).unwrap();
     // The late call ends while the breaker is open (100 ms) or while a probe is in flight (400 ms).
     for late_ms in [100, 400] {
-        let breaker = Breaker::new(call::Service::Inventory, &config, Metrics::new(&config));
+        let breaker = Breaker::new(call::Service::Inventory, config.inventory.breaker, Metrics::default());
         let call = async |ms, is_down: bool| {
             let permit = breaker.admit().await?;
             sleep(Duration::from_millis(ms)).await;
             permit.complete(is_down);
-            Ok::<_, Open>(())
+            Ok::<_, BreakerOpen>(())
         };
         let late_call = call(late_ms, false);
         let probe_and_waiting_call = async {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sqs_batch::ClockReading;
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;
+use sqs_batch::ClockReading;
 
 use crate::table::{
     GENEROUS_LIMITS, GET, Kind, PATCH, app_with_generous_limits, assert_never_logged, operations,

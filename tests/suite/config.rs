@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reservation_worker::config::{Config, ConfigError, MetricsSink, OtlpProtocol};
+use reservation_worker::config::{Config, ConfigError};
+use reservation_worker::telemetry::export::metrics::MetricsSink;
+use reservation_worker::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 use tracing::Level;
 
 mod addresses;
@@ -75,9 +77,7 @@ fn variables_that_are_not_set_have_their_defaults() {
     assert_eq!(config.batch.deadline_reserve, Duration::from_millis(1_000));
     assert_eq!(config.sqs_queue_url, None);
     assert_eq!(config.reservation_api.token, None);
-    assert_eq!(config.otlp_endpoint, None);
-    assert_eq!(config.otlp_protocol, None);
-    assert_eq!(config.xray_daemon, None);
+    assert_eq!(config.spans, None);
     assert_eq!(config.metrics.sink, MetricsSink::CloudWatch);
     assert_eq!(config.metrics.namespace, "TrafficTacos/ReservationWorker");
     assert_eq!(config.log_level, Level::INFO);
@@ -102,9 +102,8 @@ fn every_variable_is_read() {
     assert_eq!(config.batch.deadline_reserve, Duration::ZERO);
     let queue = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), queue);
-    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://localhost:4318/");
-    assert_eq!(config.otlp_protocol, Some(OtlpProtocol::Grpc));
-    assert_eq!(config.xray_daemon.unwrap().to_string(), "169.254.79.129:2000");
+    let endpoint = "http://localhost:4318".parse().unwrap();
+    assert_eq!(config.spans, Some(SpanDestination::Otlp { endpoint, protocol: OtlpProtocol::Grpc }));
     assert_eq!(config.metrics.sink, MetricsSink::Emf);
     assert_eq!(config.metrics.namespace, "Elsewhere");
     assert_eq!(config.log_level, Level::DEBUG);
@@ -197,7 +196,7 @@ fn the_metrics_sink_is_cloudwatch_emf_or_none() {
     for (value, sink) in
         [("cloudwatch", MetricsSink::CloudWatch), ("emf", MetricsSink::Emf), ("none", MetricsSink::None)]
     {
-        assert_eq!(read(&[("METRICS_SINK", value)]).unwrap().metrics_sink, sink);
+        assert_eq!(read(&[("METRICS_SINK", value)]).unwrap().metrics.sink, sink);
     }
     for value in ["prometheus", "statsd", "true", "0", "cloudwatch,emf"] {
         let problem = problem(&[("METRICS_SINK", value)]);
@@ -209,7 +208,7 @@ fn the_metrics_sink_is_cloudwatch_emf_or_none() {
 fn the_metrics_namespace_must_be_valid_for_cloudwatch() {
     let longest = "n".repeat(255);
     for value in ["A", "Traffic Tacos/worker_1.2-3#4:5", &longest] {
-        assert_eq!(read(&[("METRICS_NAMESPACE", value)]).unwrap().metrics_namespace, value);
+        assert_eq!(read(&[("METRICS_NAMESPACE", value)]).unwrap().metrics.namespace, value);
     }
     for value in ["AWS/Lambda", &"n".repeat(256), "a;b", "좌석", "a\u{7}b", "a\"b"] {
         let problem = problem(&[("METRICS_NAMESPACE", value)]);
@@ -241,24 +240,37 @@ fn log_level_takes_precedence_over_aws_lambda_log_level() {
         let config = read(&[("LOG_LEVEL", log_level), ("AWS_LAMBDA_LOG_LEVEL", lambda_log_level)]).unwrap();
         assert_eq!(config.log_level, level, "{log_level:?} {lambda_log_level:?}");
     }
-    for variable in ["LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"] {
+    let levels_of_variables = [
+        ("LOG_LEVEL", "debug, info, warn, error"),
+        ("AWS_LAMBDA_LOG_LEVEL", "trace, debug, info, warn, error, fatal"),
+    ];
+    for (variable, levels) in levels_of_variables {
         for value in ["verbose", "warning", "3", "info,hyper=debug", "off"] {
             let problem = problem(&[(variable, value)]);
-            assert_eq!(problem, format!("{variable}={value}: is not one of debug, info, warn, error"));
+            assert_eq!(problem, format!("{variable}={value}: is not one of {levels}"));
         }
     }
 }
 
 #[test]
 fn the_otlp_protocol_is_grpc_or_http_protobuf() {
-    let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unwrap().otlp_protocol;
-    assert_eq!(protocol("http/protobuf"), Some(OtlpProtocol::HttpProtobuf));
+    let spans = |value| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector");
+        read(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unwrap().spans
+    };
+    let endpoint = "http://collector".parse::<url::Url>().unwrap();
+    for (value, protocol) in [("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)] {
+        assert_eq!(spans(value), Some(SpanDestination::Otlp { endpoint: endpoint.clone(), protocol }));
+    }
     assert!(problem(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).contains("grpc, http/protobuf"));
 }
 
 #[test]
 fn the_x_ray_daemon_address_is_one_address_or_a_tcp_and_a_udp_address() {
-    let address = |value| read(&[("AWS_XRAY_DAEMON_ADDRESS", value)]).unwrap().xray_daemon.unwrap();
+    let address = |value| match read(&[("AWS_XRAY_DAEMON_ADDRESS", value)]).unwrap().spans {
+        Some(SpanDestination::Xray(address)) => address,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(address("127.0.0.1:2000").port(), 2000);
     assert_eq!(address("tcp:127.0.0.1:2000 udp:127.0.0.2:2001").to_string(), "127.0.0.2:2001");
     problem(&[("AWS_XRAY_DAEMON_ADDRESS", "daemon:2000")]);

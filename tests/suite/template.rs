@@ -10,6 +10,7 @@ use reservation_worker::event::{self, EventType};
 use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::telemetry::metrics::Metric;
 use serde_json::{Value, json};
+use strum::VariantArray;
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// Variables that the template does not set, each with the reason.
@@ -89,12 +90,12 @@ fn the_defaults_of_the_parameters_are_the_defaults_of_the_variables() {
 #[test]
 fn the_list_of_metrics_for_the_template_tests_matches_the_metrics_that_the_worker_emits() {
     let listed: Value = serde_json::from_str(include_str!("../template/metrics.json")).unwrap();
-    let emitted = Metric::ALL.map(|metric| {
+    let emitted = Metric::VARIANTS.iter().map(|metric| {
         let sets = metric.dimension_sets().iter();
         let sets = sets.map(|set| set.iter().map(|dimension| dimension.name()).collect::<Vec<_>>());
         (metric.name(), json!(sets.collect::<Vec<_>>()))
     });
-    assert_eq!(listed, json!(BTreeMap::from(emitted)));
+    assert_eq!(listed, json!(emitted.collect::<BTreeMap<_, _>>()));
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn the_error_rate_counts_each_outcome_once() {
     let dimensions = metrics.as_vec().unwrap().iter().map(|part| &part["MetricStat"]["Metric"]["Dimensions"]);
     let mut counted: Vec<_> = dimensions.filter_map(|dimensions| dimensions[0]["Value"].as_str()).collect();
     counted.sort_unstable();
-    let mut outcomes = OutcomeLabel::ALL.map(OutcomeLabel::as_str);
+    let mut outcomes = OutcomeLabel::VARIANTS.iter().map(|label| label.as_str()).collect::<Vec<_>>();
     outcomes.sort_unstable();
     assert_eq!(counted, outcomes);
 }
@@ -120,7 +121,7 @@ fn the_event_rules_forward_exactly_the_event_types_that_the_worker_handles() {
     for (name, rule) in forwarded.iter().filter(|(name, _)| parsed_type("detail-type", name).is_none()) {
         problems.push(format!("{rule} forwards the event type {name:?}, which the worker does not handle"));
     }
-    for event_type in EventType::ALL {
+    for &event_type in EventType::VARIANTS {
         if !handled.values().any(|handled| *handled == event_type) {
             problems.push(format!("no name of {event_type:?} was found in the sources of the worker"));
         }

@@ -144,7 +144,11 @@ impl TestApp {
     }
 
     /// Runs a batch with another handler.
-    pub async fn run_on(&self, processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>, event: Value) -> BatchRun {
+    pub async fn run_on(
+        &self,
+        processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
+        event: Value,
+    ) -> BatchRun {
         run_of(&self.invocations, processor, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 

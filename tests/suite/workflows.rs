@@ -4,7 +4,8 @@ use reservation_worker_local::{Effect, Fault, SeatState, Status};
 use serde_json::{Value, json};
 
 use crate::table::{
-    COMMIT, Kind, PATCH, RELEASE, Row, assert_seats_match_status, check_rows, operations, app_with_generous_limits, inventory_requests, without_facts,
+    COMMIT, Kind, PATCH, RELEASE, Row, app_with_generous_limits, assert_seats_match_status, check_rows,
+    inventory_requests, operations, without_facts,
 };
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
 

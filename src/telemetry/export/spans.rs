@@ -24,7 +24,7 @@ const SPANS_PER_MESSAGE: usize = 512;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// Where spans go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpanDestination {
     /// To the X-Ray daemon at this address.
     Xray(SocketAddr),

@@ -1,6 +1,6 @@
 //! The addresses of the services: which forms are valid, and which URLs the worker calls.
 
-use reservation_worker::config::OtlpProtocol;
+use reservation_worker::telemetry::export::spans::OtlpProtocol;
 use reservation_worker_local::Services;
 use rustls::RootCertStore;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};

@@ -1,6 +1,7 @@
 //! A configuration that is kept, in part, in Secrets Manager.
 
 use reservation_worker::config::{Config, LoadError};
+use reservation_worker::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 use serde_json::json;
 
 /// Reads the configuration with this secret, or for want of it.
@@ -33,7 +34,8 @@ async fn the_secret_goes_before_the_variables_and_leaves_the_rest_to_them() {
     assert_eq!(config.inventory.address.as_str(), "http://secret:2/");
     assert_eq!(config.reservation_api.base.as_str(), "http://api/");
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), "https://sqs.example/1/q");
-    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://collector:4317/");
+    let endpoint = "http://collector:4317".parse().unwrap();
+    assert_eq!(config.spans, Some(SpanDestination::Otlp { endpoint, protocol: OtlpProtocol::Grpc }));
     assert_eq!(config.reservation_api.token.unwrap().expose(), "SECRET");
 }
 

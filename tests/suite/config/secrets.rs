@@ -21,7 +21,9 @@ fn the_token_is_never_shown() {
 #[tokio::test]
 async fn the_debug_output_of_the_worker_does_not_show_the_token() {
     let config = read(&[("RESERVATION_API_TOKEN", "SECRET")]).unwrap();
-    let worker = Worker::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
+    let worker =
+        Worker::new(&config.reservation_api, &config.inventory, RootCertStore::empty(), Metrics::default())
+            .unwrap();
     assert!(!format!("{worker:?}").contains("SECRET"), "{worker:?}");
 }
 

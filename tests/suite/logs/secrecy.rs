@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use reservation_worker::fault::cause;
+use reservation_worker::http_client::connection_failure;
 use reservation_worker::telemetry::logs;
 use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation};
@@ -122,8 +122,8 @@ async fn no_log_line_and_no_span_contains_a_token_a_body_or_a_name() {
 #[test]
 fn the_cause_of_a_broken_connection_contains_no_text_from_the_peer() {
     let from_peer = io::Error::new(io::ErrorKind::InvalidData, "SECRET");
-    assert_eq!(cause(&from_peer).unwrap(), "invalid data");
-    assert_eq!(cause(&io::Error::other(from_peer)).unwrap(), "invalid data");
+    assert_eq!(connection_failure(&from_peer).unwrap(), "invalid data");
+    assert_eq!(connection_failure(&io::Error::other(from_peer)).unwrap(), "invalid data");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reservation_worker::reason::Reason;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use super::{labels, receive_count, sent};
 use crate::table::{COMMIT, PATCH, RELEASE, reply};
@@ -85,7 +86,7 @@ async fn each_reason_has_a_code_and_advice_on_the_line_and_is_a_dimension_of_the
         let line = batch_run.line(id);
         assert_eq!(line["reason_code"], id, "{line}");
         assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("record is a dead letter")));
-        let code = Reason::ALL.into_iter().find(|reason| reason.as_str() == id).unwrap();
+        let code = Reason::VARIANTS.iter().find(|reason| reason.as_str() == id).unwrap();
         assert_eq!(line["advice"], code.advice());
         advice.insert(code.advice());
         let event_type = line["event_type"].as_str().unwrap();

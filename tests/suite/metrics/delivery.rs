@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use reservation_worker::event::EventType;
-use sqs_batch::ClockReading;
 use reservation_worker_local::cloudwatch::Answer;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
+use sqs_batch::ClockReading;
+use strum::VariantArray;
 
 use super::values::record;
 use super::{Sent, receive_count, sent};
@@ -157,12 +158,12 @@ async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwh
     app.metrics().batch_begun(records);
     for number in 0..records {
         let share = (number / 4) as f64 / (records / 4) as f64;
-        let event_type = EventType::ALL[number % EventType::ALL.len()];
+        let event_type = EventType::VARIANTS[number % EventType::VARIANTS.len()];
         let took = Duration::from_secs_f64(10_f64.powf(share * 6.0 - 3.0));
-        app.metrics().record_ended(record(event_type, took));
+        app.metrics().record_finished(record(event_type, took));
     }
     app.services.cloudwatch().answer(Answer::Throttled(1));
-    let end = || app.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
+    let end = || app.metrics().record_finished(record(EventType::VARIANTS[0], Duration::ZERO));
     let meanwhile = async { (0..meanwhile).for_each(|_| end()) };
     let (log, ()) = tokio::join!(app.after_response(start), meanwhile);
     assert!(log.contains("ThrottlingException"), "{log}");

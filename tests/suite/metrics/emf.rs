@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqs_batch::ClockReading;
 use serde_json::{Value, json};
+use sqs_batch::ClockReading;
 
 use crate::logs::assert_rfc_3339;
 use crate::test_app::{TestApp, expired, sqs};

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
+use reservation_worker::call::{CallOutcome, Service};
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::OutcomeLabel;
-use reservation_worker::telemetry::call::{CallOutcome, Service};
-use reservation_worker::telemetry::metrics::{ClockReading, RecordEnded};
+use reservation_worker::telemetry::metrics::FinishedRecord;
+use sqs_batch::ClockReading;
+use strum::VariantArray;
 
 use super::{Sent, sent};
 use crate::test_app::TestApp;
 
-pub fn record(event_type: EventType, worked: Duration) -> RecordEnded {
+pub fn record(event_type: EventType, duration: Duration) -> FinishedRecord {
     let event_type = Some(event_type);
-    RecordEnded {
+    FinishedRecord {
         event_type,
-        outcome: Label::Success,
-        worked: Some(worked),
-        age: Some(worked),
+        outcome: OutcomeLabel::Success,
+        duration: Some(duration),
+        age: Some(duration),
         dead_letter: None,
     }
 }
@@ -41,7 +43,7 @@ async fn percentiles_of_10_000_latencies_are_preserved() {
     let mut latencies: Vec<_> = (0..10_000).map(|_| 10_f64.powf(fastrand::f64() * 4.0 - 3.0)).collect();
     app.metrics().batch_begun(latencies.len());
     for latency in &latencies {
-        app.metrics().record_ended(record(EventType::PaymentApproved, Duration::from_secs_f64(*latency)));
+        app.metrics().record_finished(record(EventType::PaymentApproved, Duration::from_secs_f64(*latency)));
     }
     latencies.sort_by(f64::total_cmp);
     let latencies: Vec<_> = latencies.into_iter().map(|latency| (latency, 1.0)).collect();
@@ -69,13 +71,14 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
     let mut values = 0.0;
     for micros in (1_000..1_000_000).step_by(250).chain((1_000_000..10_000_000).step_by(25_000)) {
         let worked = Duration::from_micros(micros);
-        for event_type in EventType::ALL {
-            for outcome in Label::ALL {
-                app.metrics().record_ended(RecordEnded { outcome, ..record(event_type, worked) });
+        for &event_type in EventType::VARIANTS {
+            for &outcome in OutcomeLabel::VARIANTS {
+                app.metrics().record_finished(FinishedRecord { outcome, ..record(event_type, worked) });
             }
         }
-        for (service, outcome) in
-            Service::ALL.into_iter().flat_map(|service| CallOutcome::ALL.map(|outcome| (service, outcome)))
+        for (service, outcome) in Service::VARIANTS
+            .iter()
+            .flat_map(|service| CallOutcome::VARIANTS.iter().map(|outcome| (*service, *outcome)))
         {
             app.metrics().call_ended(service, outcome, worked);
         }
@@ -100,7 +103,7 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
 async fn equal_values_are_sent_once_with_their_count() {
     let app = TestApp::new().await;
     for micros in [1_234_000, 1_234_999, 1_233_501, 2_000_000] {
-        app.metrics().record_ended(record(EventType::PaymentFailed, Duration::from_micros(micros)));
+        app.metrics().record_finished(record(EventType::PaymentFailed, Duration::from_micros(micros)));
     }
     let sent = sent(&app).await;
     assert_eq!(sent.values("worker_latency_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);

@@ -1,10 +1,12 @@
 //! Replies: every reply is classified, and no failure is classified as a success.
 
 use proptest::prelude::*;
-use reservation_worker::fault::{Classify, Fault};
-use reservation_worker::services::inventory::judge;
+use reservation_worker::call::{Classify, ErrorClass};
+use reservation_worker::services::inventory::classify;
 use reservation_worker::services::inventory::proto::common::v1::Error;
-use reservation_worker::services::inventory::proto::reservation::v1::{CommitReservationResponse, ReleaseHoldResponse};
+use reservation_worker::services::inventory::proto::reservation::v1::{
+    CommitReservationResponse, ReleaseHoldResponse,
+};
 use reservation_worker_local::{Effect, Fault as InjectedFault, Operation};
 use serde_json::json;
 use tonic::Status;
@@ -61,8 +63,8 @@ proptest! {
     #[test]
     fn an_inventory_reply_is_a_success_only_where_the_contract_says_so(status in number(), code in prop::option::of(number())) {
         let error = code.map(|code| Error { code, ..Error::default() });
-        let released = judge(Ok(ReleaseHoldResponse { status, error: error.clone(), ..Default::default() }));
-        let committed = judge(Ok(CommitReservationResponse { status, error, ..Default::default() }));
+        let released = classify(Ok(ReleaseHoldResponse { status, error: error.clone(), ..Default::default() }));
+        let committed = classify(Ok(CommitReservationResponse { status, error, ..Default::default() }));
         // For a release with status FAILED, only the code decides.
         let release_status = if status == 4 && !matches!(code, None | Some(0)) { 0 } else { status };
         prop_assert_eq!(released.is_ok(), is_done(release_status, code, &[1, 2, 3], &[5, 6]), "{:?}", released);
@@ -71,12 +73,12 @@ proptest! {
 
     #[test]
     fn a_grpc_error_is_a_success_only_with_the_code_already_exists(code in number(), message in any::<String>()) {
-        let result = judge::<ReleaseHoldResponse>(Err(Status::new(code.into(), message.clone())));
+        let result = classify::<ReleaseHoldResponse>(Err(Status::new(code.into(), message.clone())));
         match result {
             // The client reports an error with code 0 if a broken server replies without a message.
             Ok(()) => prop_assert!(matches!(code, 0 | 6), "{code}"),
             Err(error) => {
-                prop_assert!(!matches!(error.class(), Fault::NotCalled(_)), "the service was called");
+                prop_assert!(!matches!(error.class(), ErrorClass::NotCalled(_)), "the service was called");
                 prop_assert!(message.len() < 20 || !error.to_string().contains(&message), "the error repeats the message: {error}");
             }
         }

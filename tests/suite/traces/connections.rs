@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqs_batch::ClockReading;
 use reservation_worker_local::trace_receivers::Collector;
+use sqs_batch::ClockReading;
 use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, watch};

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::deliver;
 use crate::table::{
-    GET, Kind, PATCH, Row, assert_seats_match_status, check_rows, success_with_body, operations, app_with_generous_limits, reply, inventory_requests,
-    without_facts,
+    GET, Kind, PATCH, Row, app_with_generous_limits, assert_seats_match_status, check_rows,
+    inventory_requests, operations, reply, success_with_body, without_facts,
 };
 use crate::test_app::{TestApp, approved};
 
@@ -54,7 +54,11 @@ async fn missing_facts_are_taken_from_the_reply_to_the_status_update() {
             let (outcome, reason) = deliver(&app, "m-1", without_facts(kind.event("r1"), missing)).await;
             assert_eq!(outcome, "success", "{kind:?} without {missing:?}: {reason}");
             assert_eq!(operations(&app, "r1"), [PATCH, kind.inventory_call()]);
-            assert_eq!(inventory_requests(&app, "r1"), slice::from_ref(&full), "{kind:?} without {missing:?}");
+            assert_eq!(
+                inventory_requests(&app, "r1"),
+                slice::from_ref(&full),
+                "{kind:?} without {missing:?}"
+            );
             assert_seats_match_status(&app, "r1");
         }
     }
@@ -216,7 +220,8 @@ async fn a_user_id_that_neither_event_nor_reply_contains_is_read_from_the_reserv
     let in_reply = json!({"event_id": "evt_1", "seat_ids": ["r1/A-1", "r1/A-2"]});
     app.services.fault(Fault::any(PATCH, success_with_body(in_reply)).times(1));
     app.services.fault(Fault::any(PATCH, Kind::Approved.already_in_target_status()));
-    app.services.fault(Fault::any(Kind::Approved.inventory_call(), Effect::done_then(Effect::grpc(14))).times(3));
+    app.services
+        .fault(Fault::any(Kind::Approved.inventory_call(), Effect::done_then(Effect::grpc(14))).times(3));
     let event = Kind::Approved.event_without_facts("r1");
     assert_eq!(deliver(&app, "m-1", event.clone()).await.0, "retried");
     assert_eq!(deliver(&app, "m-2", event).await.0, "success");

@@ -3,7 +3,7 @@
 use reservation_worker_local::{Effect, Fault, SeatState, Service};
 
 use super::deliver;
-use crate::table::{GET, Kind, PATCH, assert_seats_match_status, operations, app_with_generous_limits};
+use crate::table::{GET, Kind, PATCH, app_with_generous_limits, assert_seats_match_status, operations};
 use crate::test_app::sqs;
 
 const REFUND: &str = "refund due";

@@ -7,7 +7,9 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Sta
 use rustls::RootCertStore;
 
 use super::deliver;
-use crate::table::{Kind, PATCH, assert_seats_match_status, operations, app_with_generous_limits, inventory_requests};
+use crate::table::{
+    Kind, PATCH, app_with_generous_limits, assert_seats_match_status, inventory_requests, operations,
+};
 use crate::test_app::{TestApp, sqs};
 
 /// The ways to lose a reply, each with variables under which the loss is quick and affects no other call.
@@ -110,7 +112,8 @@ async fn a_redelivery_that_finds_the_target_status_completes_the_inventory_step(
         lose_replies(&app, Service::Inventory, &effect, 3);
         deliver_all(&app, "first", "retried").await;
         for kind in Kind::ALL {
-            app.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already_in_target_status()).times(1));
+            app.services
+                .fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already_in_target_status()).times(1));
         }
         deliver_all(&app, "second", "success").await;
         assert_done(&app, |kind| {
