@@ -143,8 +143,8 @@ thread_local! {
         });
         let config = config.unwrap();
         let metrics = Metrics::new(&config);
-        // Without a region every call fails before it connects. The response stays the same: contract section
-        // 6.
+        // Without a region every call fails before it connects. By contract section 6 that does not change the
+        // response.
         let sqs = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest()).build();
         let sqs = OnceCell::new_with(Some(aws_sdk_sqs::Client::from_conf(sqs)));
         let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
