@@ -1,5 +1,5 @@
-//! The event parser. A body is either an event, which is parsed as the same event after it was serialized in
-//! any shape, or an error that names a field.
+//! The event parser. A body is either parsed as an event or rejected with an error that names a field. An event
+//! that is serialized in any shape is parsed as the same event.
 
 use reservation_worker::event::{self, Event, Hold, ParseError};
 use reservation_worker::reservation::{Id, Seats};

@@ -138,8 +138,7 @@ thread_local! {
         });
         let config = config.unwrap();
         let metrics = config.metrics.metrics();
-        // Without a region every call fails before it connects. The response stays the same: contract section
-        // 6.
+        // Without a region every call fails before it connects, and the response stays the same (contract section 6).
         let sqs = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest()).build();
         let sqs = aws_sdk_sqs::Client::from_conf(sqs);
         let worker =

@@ -13,7 +13,7 @@ mod services;
 mod world;
 
 use reservation_worker::event::Event;
-use world::{Scenario, StepOrder, all_events};
+use world::{FirstStep, Scenario, all_events};
 
 /// Multisets of `size` events. An event can occur more than once.
 fn multisets(size: usize) -> Vec<Vec<Event>> {
@@ -31,16 +31,16 @@ fn multisets(size: usize) -> Vec<Vec<Event>> {
 }
 
 /// All scenarios with one to `max_events` events: two faults with one or two events, one fault with three.
-fn scenarios(order: StepOrder, max_events: usize) -> impl Iterator<Item = Scenario> {
+fn scenarios(first: FirstStep, max_events: usize) -> impl Iterator<Item = Scenario> {
     let scenario =
-        move |events: Vec<Event>| Scenario { order, faults: if events.len() < 3 { 2 } else { 1 }, events };
+        move |events: Vec<Event>| Scenario { first, faults: if events.len() < 3 { 2 } else { 1 }, events };
     (1..=max_events).flat_map(multisets).map(scenario)
 }
 
 #[test]
 fn no_order_of_events_and_faults_breaks_an_invariant() {
     let (mut searched, mut states) = (0, 0);
-    for scenario in scenarios(StepOrder::StatusFirst, 3) {
+    for scenario in scenarios(FirstStep::Status, 3) {
         let result = search::all_states(&scenario);
         if let Some(counterexample) = result.counterexample {
             panic!("{scenario}: {counterexample}");
@@ -58,14 +58,13 @@ fn no_order_of_events_and_faults_breaks_an_invariant() {
 fn the_other_orders_of_the_two_steps_break_an_invariant() {
     let orders = [
         // The expiry releases the seat, the payment confirms the reservation, and then its commit must fail.
-        (StepOrder::ReleaseFirst, "the seat of a confirmed reservation is sold"),
-        // The payment sells the seat, and its worker crashes before it confirms the reservation. The
-        // inventory rejects the release of the expiry until the expiry is a dead letter, although nothing
-        // needs to be repaired.
-        (StepOrder::SeatsFirst, "an event succeeds, is superseded, or is rejected as a dead letter"),
+        (FirstStep::Release, "the seat of a confirmed reservation is sold"),
+        // The payment sells the seat before it confirms the reservation. In between the inventory rejects the
+        // release of the expiry, which becomes a dead letter although nothing needs to be repaired.
+        (FirstStep::Seats, "an event succeeds, is superseded, or is rejected as a dead letter"),
     ];
-    for (order, invariant) in orders {
-        let counterexamples = scenarios(order, 2).filter_map(|scenario| {
+    for (first, invariant) in orders {
+        let counterexamples = scenarios(first, 2).filter_map(|scenario| {
             let counterexample = search::all_states(&scenario).counterexample?;
             Some((scenario, counterexample))
         });
@@ -73,6 +72,6 @@ fn the_other_orders_of_the_two_steps_break_an_invariant() {
             .min_by_key(|(_, counterexample)| counterexample.actions.len())
             .expect("every other order breaks an invariant");
         println!("{scenario}: {shortest}");
-        assert_eq!(shortest.invariant, invariant, "{order:?}");
+        assert_eq!(shortest.invariant, invariant, "{first:?} first");
     }
 }

@@ -18,19 +18,19 @@ const DUPLICATES: u8 = 1;
 const WORKERS: usize = 2;
 const RESERVATIONS: usize = 2;
 
-/// The order of the two steps.
+/// Which of the two steps is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepOrder {
-    StatusFirst,
-    SeatsFirst,
-    /// The seats first for an event that releases them, the status first for an event that sells them.
-    ReleaseFirst,
+pub enum FirstStep {
+    Status,
+    Seats,
+    /// The seats for an event that releases them, the status for an event that sells them.
+    Release,
 }
 
 /// The events that are sent, and the number of faults.
 #[derive(Debug)]
 pub struct Scenario {
-    pub order: StepOrder,
+    pub first: FirstStep,
     /// Each event is about reservation 0 or 1.
     pub events: Vec<Event>,
     /// The number of crashes and of requests that arrive late or never.
@@ -39,7 +39,7 @@ pub struct Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, {} faults", self.order, self.faults)?;
+        write!(f, "{:?} first, {} faults", self.first, self.faults)?;
         self.events.iter().enumerate().try_for_each(|(message, event)| {
             let (event_type, hold) = (event.event_type().as_str(), event.hold());
             write!(f, ", message {message} = {event_type} of reservation {}", hold.reservation_id)
@@ -337,7 +337,7 @@ impl World {
         let bookings = || self.bookings.iter().flatten();
         // A correct inventory rejects requests that would sell a seat twice. The worker must not depend on
         // that.
-        if self.was_rejected && scenario.order == StepOrder::StatusFirst {
+        if self.was_rejected && scenario.first == FirstStep::Status {
             return Some("the worker sends no request that the inventory rejects");
         }
         if bookings().filter(|booking| booking.owns_the_seat()).count() > 1 {
@@ -384,10 +384,10 @@ impl Scenario {
     }
 
     fn is_status_first(&self, message: usize) -> bool {
-        match self.order {
-            StepOrder::StatusFirst => true,
-            StepOrder::SeatsFirst => false,
-            StepOrder::ReleaseFirst => matches!(self.steps(message), (_, SeatStep::Commit { .. })),
+        match self.first {
+            FirstStep::Status => true,
+            FirstStep::Seats => false,
+            FirstStep::Release => matches!(self.steps(message), (_, SeatStep::Commit { .. })),
         }
     }
 

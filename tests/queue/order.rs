@@ -52,8 +52,8 @@ async fn each_group_is_processed_in_order_despite_failures_and_does_not_wait_for
     assert_eq!(fixture.queue.dead().await.unwrap(), []);
 }
 
-/// The rest of the group is returned with the poison message, until that is in the DLQ. Then the rest
-/// succeeds.
+/// The rest of the group is returned with the poison message, except at the last receive of the poison message.
+/// Then the rest succeeds.
 #[tokio::test]
 async fn a_poison_message_does_not_take_other_messages_of_its_group_to_the_dlq() {
     let fixture = Fixture::new(true, 3, LONG).await;

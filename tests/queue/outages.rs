@@ -140,8 +140,8 @@ impl Outage {
         assert!(opened.len() > 1, "{opened:?}");
         assert!(self.running.log_lines().iter().any(|line| line["outcome"] == "deferred"));
         self.fixture.drained(&self.running).await;
-        // A probe closes a breaker, so every process must handle a batch again. With slow calls all processes
-        // have work.
+        // A probe closes a breaker, so every process must handle a batch again. Slow calls keep all processes
+        // busy.
         self.fixture.services.fault(Fault::any(Operation::UpdateStatus, Effect::latency(200)));
         while self.breakers().values().any(|last| last != "breaker closed") {
             assert!(self.paid.len() < 2_000, "{:?}", self.breakers());
