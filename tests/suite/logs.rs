@@ -145,7 +145,7 @@ async fn the_field_list_for_saved_queries_matches_the_fields_of_the_summary_line
 async fn the_reason_describes_what_happened() {
     let batch_run = run_one_record_per_outcome(&app(&[]).await).await;
     for (id, reason) in [
-        ("done", "status and seats agree"),
+        ("done", "the status and the seats agree"),
         ("superseded", "the reservation is CONFIRMED"),
         ("ignored", "a payment status that needs no work"),
         ("retried", "reservation API: 503"),
@@ -253,10 +253,10 @@ async fn started_and_waiting_records_have_a_line_when_the_deadline_cuts_them_off
 
     assert_eq!(batch_run.log.len(), 4, "{}", batch_run.text);
     for (id, reason) in [
-        ("hangs", "no time left to finish it"),
-        ("waits", "no time left to start it"),
-        ("same", "no time left to start it"),
-        ("bad", "no time left to start it"),
+        ("hangs", "there was no time left to finish it"),
+        ("waits", "there was no time left to start it"),
+        ("same", "there was no time left to start it"),
+        ("bad", "there was no time left to start it"),
     ] {
         assert_eq!(batch_run.outcome(id), "deferred");
         assert_eq!(batch_run.reason(id), reason, "{id}");

@@ -213,7 +213,7 @@ async fn a_queue_that_does_not_answer_does_not_delay_the_response_beyond_the_dea
         tokio::time::timeout(limit, app.run_within(sqs([("m", json!("poison"))]), limit)).await.unwrap();
 
     assert_eq!(batch_run.returned(), ["m"]);
-    assert!(batch_run.text.contains("no answer in time"), "{}", batch_run.text);
+    assert!(batch_run.text.contains("no reply in time"), "{}", batch_run.text);
 }
 
 #[tokio::test]

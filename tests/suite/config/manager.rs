@@ -84,7 +84,7 @@ async fn a_setting_of_the_secret_that_is_wrong_is_told_with_the_others_and_not_s
         "invalid configuration: \
          INVENTORY_GRPC_ADDR=(in the secret): is neither host:port nor a URL; \
          RESERVATION_API_BASE=(unset): is required; \
-         RESERVATION_API_TOKEN=(hidden): has a character that a bearer token cannot have; \
+         RESERVATION_API_TOKEN=(hidden): contains a character that is not allowed in a bearer token; \
          MAX_RETRIES=0: is not a whole number from 1 to 1000"
     );
 }

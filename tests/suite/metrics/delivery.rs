@@ -136,7 +136,7 @@ async fn metrics_of_a_call_without_a_reply_are_sent_again() {
         app.services.cloudwatch().answer(answer);
         let (log, ()) = tokio::join!(app.after_response(ClockReading::now()), call_times_out(&app));
         let logged = lines(&log);
-        assert_eq!((logged.len(), &logged[0]["reason"]), (1, &json!("no answer in time")), "{log}");
+        assert_eq!((logged.len(), &logged[0]["reason"]), (1, &json!("no reply in time")), "{log}");
         app.services.cloudwatch().answer(Answer::Normal);
         assert_eq!(sent(&app).await.count("worker_batch_size", &[]), times);
     }

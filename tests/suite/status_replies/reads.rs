@@ -79,7 +79,7 @@ async fn a_read_that_does_not_return_the_reservation_is_attempted_three_times_an
         each_read(move |row, _, all_calls| {
             row.fault(GET, reply(200, body))
                 .expects("retried", all_calls)
-                .reason_contains("not a reservation")
+                .reason_contains("not the reservation")
         })
     });
     let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;

@@ -92,7 +92,10 @@ async fn an_attempt_abandoned_at_the_deadline_has_a_span_and_a_log_line_in_its_r
 
     let spans = traced.collector.spans();
     let (_, error_type, reason) = attempts(&spans)[0].clone();
-    assert_eq!((error_type, reason), (json!("abandoned"), Some("no time left to wait for it")));
+    assert_eq!(
+        (error_type, reason),
+        (json!("abandoned"), Some("there was no time left to wait for the reply"))
+    );
     let record_span = span_of_message(&spans, "m1");
     assert_eq!(
         (&record_span.attributes["reservation_worker.outcome"], &record_span.error),
