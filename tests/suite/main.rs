@@ -11,6 +11,7 @@ mod wire;
 
 mod batch;
 mod breakers;
+mod citations;
 mod clients;
 mod config;
 mod corpus;
