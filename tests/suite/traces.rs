@@ -42,9 +42,9 @@ impl TracedApp {
     /// Runs these records in an invocation with this X-Ray header, and returns the spans of the invocation.
     async fn run(&self, records: Vec<Value>, xray: &str) -> (BatchRun, Vec<Span>) {
         let before = self.collector.spans().len();
-        let batch_run = run(&self.app, records, xray).await;
+        let run = run(&self.app, records, xray).await;
         assert_eq!(self.app.flush(LONG).await, "", "nothing is logged");
-        (batch_run, self.collector.spans().split_off(before))
+        (run, self.collector.spans().split_off(before))
     }
 }
 
@@ -67,7 +67,7 @@ fn traceparent(trace_id: &str, flags: &str) -> String {
 }
 
 /// The span of the invocation, which has a message count and no message id.
-fn invocation_span(spans: &[Span]) -> &Span {
+fn invocation(spans: &[Span]) -> &Span {
     let is_invocation = |span: &&Span| span.attributes.contains_key("messaging.batch.message_count");
     spans.iter().find(is_invocation).expect("there is a span of the invocation")
 }
@@ -83,7 +83,7 @@ fn children<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
 
 /// Checks that a line contains the ids of its span, and the X-Ray trace id, request id, function version and cold
 /// start of its invocation, each exactly once.
-fn assert_names_span_and_invocation((line, text): (&Value, &str), span: &Span, invocation: [Value; 4]) {
+fn assert_line_has_ids_of((line, text): (&Value, &str), span: &Span, invocation: [Value; 4]) {
     let [xray, request_id, version, cold_start] = invocation;
     for (name, value) in [
         ("trace_id", json!(span.trace_id)),
@@ -118,7 +118,7 @@ async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
         let traced = TracedApp::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
         for (id, record, trace_id, producer, state) in records.clone() {
             traced.app.hold(id);
-            let (batch_run, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
+            let (run, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
 
             let record_span = span_of_message(&spans, id);
             assert_eq!(record_span.trace_id, trace_id);
@@ -127,9 +127,9 @@ async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
             assert_eq!(record_span.trace_state, state.unwrap_or_default());
             assert_eq!(
                 record_span.links,
-                [(INVOCATION_TRACE_ID.to_owned(), invocation_span(&spans).span_id.clone())]
+                [(INVOCATION_TRACE_ID.to_owned(), invocation(&spans).span_id.clone())]
             );
-            let line = batch_run.line(id);
+            let line = run.line(id);
             assert_eq!(
                 (&line["trace_id"], &line["span_id"]),
                 (&json!(trace_id), &json!(record_span.span_id))
@@ -164,7 +164,7 @@ async fn ten_records_of_ten_producers_belong_to_ten_traces_linked_to_one_invocat
     let (_, spans) = traced.run(records, INVOCATION_HEADER).await;
 
     assert_eq!(spans.len(), 31, "the invocation, ten records, and two calls for each record");
-    let invocation = invocation_span(&spans);
+    let invocation = invocation(&spans);
     assert_eq!(
         (invocation.trace_id.as_str(), invocation.parent_id.as_str()),
         (INVOCATION_TRACE_ID, "bdf943552fd52cd3")
@@ -185,7 +185,7 @@ async fn a_record_without_a_trace_of_its_producer_is_a_child_of_the_invocation()
     traced.app.hold("m1");
     let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATION_HEADER).await;
 
-    let invocation = invocation_span(&spans);
+    let invocation = invocation(&spans);
     let record_span = span_of_message(&spans, "m1");
     assert_eq!((&record_span.trace_id, &record_span.parent_id), (&invocation.trace_id, &invocation.span_id));
     assert_eq!(record_span.links, []);
@@ -218,7 +218,7 @@ async fn spans_have_the_attributes_of_the_semantic_conventions() {
     });
     for (span, name, kind, specific) in [
         (
-            invocation_span(&spans),
+            invocation(&spans),
             "process reservation-events",
             "Consumer",
             json!({

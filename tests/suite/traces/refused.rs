@@ -5,7 +5,7 @@ use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Span};
 use serde_json::{Value, json};
 
-use super::{LONG, assert_names_span_and_invocation, invocation_span, process::function};
+use super::{LONG, assert_line_has_ids_of, invocation, process::function};
 use crate::test_app::{expired, sqs};
 
 /// A function that sends its spans to the collector and cannot reach CloudWatch.
@@ -28,7 +28,7 @@ fn assert_all_lines_name_span_and_invocation(
     let (texts, lines) = (function.raw_log(), function.take_log());
     assert_eq!(texts.len(), lines.len(), "{texts:?}");
     for (line, text) in lines.iter().zip(texts) {
-        assert_names_span_and_invocation(
+        assert_line_has_ids_of(
             (line, &text),
             span,
             [json!(xray), json!(request_id), json!("$LATEST"), json!(is_cold)],
@@ -92,7 +92,7 @@ async fn a_line_logged_after_the_response_names_its_invocation() {
     let invoked = function.invoke(&sqs([]), LONG).await.unwrap();
     function.idle().await.unwrap();
     let spans = collector.spans();
-    assert_eq!(invocation_span(&spans).error, None);
+    assert_eq!(invocation(&spans).error, None);
     let log: Vec<Value> = function.log_lines();
     assert_eq!(log.len(), 1, "{log:#?}");
     assert_eq!(log[0]["message"], "metrics not sent: they are kept");
