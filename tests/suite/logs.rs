@@ -84,12 +84,12 @@ fn field_names(line: &Value) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn each_record_has_one_summary_line_with_all_fields() {
-    let batch_run = run_one_record_per_outcome(&app(&[]).await).await;
+    let run = run_one_record_per_outcome(&app(&[]).await).await;
 
     let all = one_record_per_outcome();
-    assert_eq!(batch_run.log.len(), all.len(), "{}", batch_run.text);
+    assert_eq!(run.log.len(), all.len(), "{}", run.text);
     for (number, (id, outcome, level, _)) in all.into_iter().enumerate() {
-        let line = batch_run.line(id);
+        let line = run.line(id);
         let mut expected = json!({
             "level": level,
             "outcome": outcome,
@@ -135,15 +135,15 @@ async fn each_record_has_one_summary_line_with_all_fields() {
 async fn the_field_list_for_saved_queries_matches_the_fields_of_the_summary_lines() {
     let app = app(&[("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1")]).await;
     let context = context_of_version("7", "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Sampled=1");
-    let batch_run = app.run_in(event_with_one_record_per_outcome(), context).await.unwrap();
+    let run = app.run_in(event_with_one_record_per_outcome(), context).await.unwrap();
     let listed: BTreeSet<String> = serde_json::from_str(include_str!("../template/log_fields.json")).unwrap();
-    let logged: BTreeSet<_> = batch_run.log.iter().flat_map(field_names).map(str::to_owned).collect();
+    let logged: BTreeSet<_> = run.log.iter().flat_map(field_names).map(str::to_owned).collect();
     assert_eq!(listed, logged);
 }
 
 #[tokio::test]
 async fn the_reason_describes_what_happened() {
-    let batch_run = run_one_record_per_outcome(&app(&[]).await).await;
+    let run = run_one_record_per_outcome(&app(&[]).await).await;
     for (id, reason) in [
         ("done", "the status and the seats agree"),
         ("superseded", "the reservation is CONFIRMED"),
@@ -154,18 +154,18 @@ async fn the_reason_describes_what_happened() {
         ("not-json", "body: is not a JSON object"),
         ("blocked", "an earlier record of its message group was returned"),
     ] {
-        assert_eq!(batch_run.reason(id), reason);
+        assert_eq!(run.reason(id), reason);
     }
 }
 
 #[tokio::test]
 async fn each_line_is_one_json_object_with_timestamp_level_and_message() {
-    let batch_run = run_one_record_per_outcome(&app(&[("LOG_LEVEL", "debug")]).await).await;
+    let run = run_one_record_per_outcome(&app(&[("LOG_LEVEL", "debug")]).await).await;
 
-    assert!(batch_run.text.ends_with("}\n"));
-    let lines: Vec<_> = batch_run.text.lines().collect();
+    assert!(run.text.ends_with("}\n"));
+    let lines: Vec<_> = run.text.lines().collect();
     assert!(lines.len() > one_record_per_outcome().len(), "{lines:#?}");
-    for (line, object) in lines.into_iter().zip(&batch_run.log) {
+    for (line, object) in lines.into_iter().zip(&run.log) {
         assert!(line.starts_with(r#"{"timestamp":""#), "{line}");
         assert!(object.is_object(), "{line}");
         assert_rfc_3339(object["timestamp"].as_str().unwrap());
@@ -194,8 +194,8 @@ async fn the_timestamp_is_the_current_time() {
     };
     let app = app(&[]).await;
     let before = seconds_of_day();
-    let batch_run = run_one_record_per_outcome(&app).await;
-    let timestamp = batch_run.log[0]["timestamp"].as_str().unwrap();
+    let run = run_one_record_per_outcome(&app).await;
+    let timestamp = run.log[0]["timestamp"].as_str().unwrap();
     let part = |at: usize| timestamp[at..at + 2].parse::<u64>().unwrap();
     let logged = part(11) * 3_600 + part(14) * 60 + part(17);
     let elapsed = (logged + 86_400 - before) % 86_400; // correct across midnight
@@ -209,15 +209,15 @@ async fn each_duplicate_in_a_batch_has_its_own_line() {
     app.hold("r2");
     app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(422)));
     let records = [("a", "r1"), ("b", "r1"), ("d", "r2"), ("c", "r1"), ("e", "r2")];
-    let batch_run = app.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
+    let run = app.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
 
-    assert_eq!(batch_run.log.len(), 5, "{}", batch_run.text);
+    assert_eq!(run.log.len(), 5, "{}", run.text);
     for id in ["a", "b", "c"] {
-        assert_eq!(batch_run.outcome(id), "success");
+        assert_eq!(run.outcome(id), "success");
     }
     for id in ["d", "e"] {
-        assert_eq!(batch_run.outcome(id), "failed");
-        assert_eq!(batch_run.reason(id), "reservation API: 422");
+        assert_eq!(run.outcome(id), "failed");
+        assert_eq!(run.reason(id), "reservation API: 422");
     }
 }
 
@@ -227,13 +227,13 @@ async fn every_deferred_record_has_a_line() {
     let ids: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
     let bodies =
         ids.iter().map(|id| (id.as_str(), "group", if id == "m0" { json!("") } else { expired(id) }));
-    let batch_run = app.run(fifo(bodies)).await;
+    let run = app.run(fifo(bodies)).await;
 
-    assert_eq!(batch_run.log.len(), ids.len(), "{}", batch_run.text);
-    assert_eq!(batch_run.outcome("m0"), "invalid_payload");
+    assert_eq!(run.log.len(), ids.len(), "{}", run.text);
+    assert_eq!(run.outcome("m0"), "invalid_payload");
     for id in &ids[1..] {
-        assert_eq!(batch_run.outcome(id), "deferred");
-        assert_eq!(batch_run.line(id)["reservation_id"], *id);
+        assert_eq!(run.outcome(id), "deferred");
+        assert_eq!(run.line(id)["reservation_id"], *id);
     }
 }
 
@@ -249,18 +249,18 @@ async fn started_and_waiting_records_have_a_line_when_the_deadline_cuts_them_off
         ("same", expired("hangs")),
         ("bad", json!("no JSON")),
     ];
-    let batch_run = app.run_within(sqs(records), Duration::from_millis(500)).await;
+    let run = app.run_within(sqs(records), Duration::from_millis(500)).await;
 
-    assert_eq!(batch_run.log.len(), 4, "{}", batch_run.text);
+    assert_eq!(run.log.len(), 4, "{}", run.text);
     for (id, reason) in [
         ("hangs", "there was no time left to finish it"),
         ("waits", "there was no time left to start it"),
         ("same", "there was no time left to start it"),
         ("bad", "there was no time left to start it"),
     ] {
-        assert_eq!(batch_run.outcome(id), "deferred");
-        assert_eq!(batch_run.reason(id), reason, "{id}");
-        assert_eq!(batch_run.line(id)["level"], "WARN");
+        assert_eq!(run.outcome(id), "deferred");
+        assert_eq!(run.reason(id), reason, "{id}");
+        assert_eq!(run.line(id)["level"], "WARN");
     }
 }
 
@@ -270,9 +270,9 @@ async fn duration_ms_is_the_duration_of_the_record_in_milliseconds() {
     app.hold("slow");
     app.hold("fast");
     app.services.fault(Fault::on(Operation::UpdateStatus, "slow", Effect::latency(250)));
-    let batch_run = app.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
+    let run = app.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
 
-    let duration = |id| batch_run.line(id)["duration_ms"].as_f64().unwrap();
+    let duration = |id| run.line(id)["duration_ms"].as_f64().unwrap();
     assert!((250.0..5_000.0).contains(&duration("slow")), "{}", duration("slow"));
     assert!((0.01..250.0).contains(&duration("fast")), "{}", duration("fast"));
 }
@@ -284,11 +284,11 @@ async fn a_record_retried_within_the_invocation_has_one_line_with_its_last_error
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)).times(1));
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::Reset).times(1));
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(502)).times(1));
-    let batch_run = app.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
+    let run = app.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
 
     assert_eq!(app.services.calls().len(), 3);
-    assert_eq!(batch_run.log.len(), 1, "{}", batch_run.text);
-    assert_eq!(batch_run.reason("m1"), "reservation API: 502");
+    assert_eq!(run.log.len(), 1, "{}", run.text);
+    assert_eq!(run.reason("m1"), "reservation API: 502");
 }
 
 #[tokio::test]
@@ -310,8 +310,8 @@ async fn the_attempt_is_the_receive_count_or_1_if_the_count_is_missing_or_invali
             true => drop(attributes.remove("ApproximateReceiveCount")),
             false => drop(attributes.insert("ApproximateReceiveCount".to_owned(), count.clone())),
         }
-        let batch_run = app.run(json!({ "Records": [record] })).await;
-        assert_eq!(batch_run.line("m1")["attempt"], attempt, "{count}");
+        let run = app.run(json!({ "Records": [record] })).await;
+        assert_eq!(run.line("m1")["attempt"], attempt, "{count}");
     }
 }
 
@@ -320,7 +320,7 @@ async fn unknown_facts_are_absent_from_the_summary_line() {
     let app = TestApp::new().await;
     app.hold("r1");
     let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
-    let batch_run = app.run(json!({ "Records": [record("m1", body)] })).await;
+    let run = app.run(json!({ "Records": [record("m1", body)] })).await;
 
     let expected = [
         "timestamp",
@@ -336,7 +336,7 @@ async fn unknown_facts_are_absent_from_the_summary_line() {
         "reason",
         "duration_ms",
     ];
-    assert_eq!(field_names(batch_run.line("m1")), expected.into());
+    assert_eq!(field_names(run.line("m1")), expected.into());
 }
 
 #[tokio::test]
@@ -360,7 +360,7 @@ async fn aliases_and_simulator_statuses_are_logged_as_their_event_type() {
         (simulator("PAYMENT_STATUS_UNKNOWN"), "payment.status_updated"),
         (json!({ "type": "reservation.created" }), "unknown"),
     ] {
-        let batch_run = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
-        assert_eq!(batch_run.line("m1")["event_type"], event_type, "{body}");
+        let run = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
+        assert_eq!(run.line("m1")["event_type"], event_type, "{body}");
     }
 }

@@ -19,6 +19,7 @@ mod wire;
 
 mod batch;
 mod breakers;
+mod citations;
 mod clients;
 mod config;
 mod corpus;

@@ -52,7 +52,7 @@ fn is_in(file: &str, entries: &[&str]) -> bool {
 }
 
 /// Whether the code contains this name as a whole word.
-fn has(code: &str, name: &str) -> bool {
+fn contains_word(code: &str, name: &str) -> bool {
     let in_name = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(name)
         .any(|(at, _)| !code[..at].ends_with(in_name) && !code[at + name.len()..].starts_with(in_name))
@@ -76,7 +76,7 @@ fn sets(section: &[String], setting: &str) -> bool {
 #[test]
 fn each_external_interface_is_used_only_in_its_own_files() {
     for (name, allowed) in ALLOWED_FILES {
-        let users = code().into_iter().filter(|(_, code)| has(code, name)).map(|(file, _)| file);
+        let users = code().into_iter().filter(|(_, code)| contains_word(code, name)).map(|(file, _)| file);
         let users: Vec<_> = users.collect();
         assert!(!users.is_empty(), "nothing uses {name}");
         let others: Vec<_> = users.iter().filter(|file| !is_in(file, allowed)).collect();

@@ -41,9 +41,9 @@ impl TracedApp {
     /// Runs these records in an invocation with this X-Ray header, and returns the spans of the invocation.
     async fn run(&self, records: Vec<Value>, xray: &str) -> (BatchRun, Vec<Span>) {
         let before = self.collector.spans().len();
-        let batch_run = run(&self.app, records, xray).await;
+        let run = run(&self.app, records, xray).await;
         assert_eq!(self.app.flush(LONG).await, "", "nothing is logged");
-        (batch_run, self.collector.spans().split_off(before))
+        (run, self.collector.spans().split_off(before))
     }
 }
 
@@ -94,7 +94,7 @@ async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
         let traced = TracedApp::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
         for (id, record, trace_id, producer, state) in records.clone() {
             traced.app.hold(id);
-            let (batch_run, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
+            let (run, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
 
             let record_span = span_of_message(&spans, id);
             assert_eq!(record_span.trace_id, trace_id);
@@ -105,7 +105,7 @@ async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
                 record_span.links,
                 [(INVOCATION_TRACE_ID.to_owned(), invocation(&spans).span_id.clone())]
             );
-            let line = batch_run.line(id);
+            let line = run.line(id);
             assert_eq!(
                 (&line["trace_id"], &line["span_id"]),
                 (&json!(trace_id), &json!(record_span.span_id))

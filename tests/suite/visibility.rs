@@ -92,9 +92,9 @@ async fn acknowledged_records_get_no_time_out_and_without_returned_records_no_ca
 
     let mut event = sqs([("m1", expired("good")), ("m2", json!("poison"))]);
     set_receive_count(&mut event, 1);
-    let batch_run = app.run(event).await;
+    let run = app.run(event).await;
     assert_eq!(requested_seconds(&app), [("m2".to_owned(), 0)]);
-    assert_eq!(batch_run.log.len(), 2, "only the summary lines are logged: {:?}", batch_run.log);
+    assert_eq!(run.log.len(), 2, "only the summary lines are logged: {:?}", run.log);
 }
 
 #[tokio::test]
@@ -189,15 +189,12 @@ async fn a_failed_change_is_logged_once_and_the_response_is_unchanged() {
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
         set_receive_count(&mut event, 1);
 
-        let batch_run = app.run(event).await;
+        let run = app.run(event).await;
 
-        assert_eq!(batch_run.returned(), ["m1", "m2"]);
-        let logged: Vec<_> = batch_run
-            .log
-            .iter()
-            .filter(|line| line["message"] == "visibility time-outs not changed")
-            .collect();
-        assert_eq!(logged.len(), 1, "{:?}", batch_run.log);
+        assert_eq!(run.returned(), ["m1", "m2"]);
+        let logged: Vec<_> =
+            run.log.iter().filter(|line| line["message"] == "visibility time-outs not changed").collect();
+        assert_eq!(logged.len(), 1, "{:?}", run.log);
         assert_eq!((&logged[0]["failed"], &logged[0]["reason"]), (&json!(failed), &json!(reason)));
         assert_eq!(logged[0]["request_id"], "request-1");
     }
@@ -209,11 +206,11 @@ async fn a_queue_that_does_not_answer_does_not_delay_the_response_beyond_the_dea
     app.services.queue().answer(Answer::Hang);
     let limit = Duration::from_secs(2);
 
-    let batch_run =
+    let run =
         tokio::time::timeout(limit, app.run_within(sqs([("m", json!("poison"))]), limit)).await.unwrap();
 
-    assert_eq!(batch_run.returned(), ["m"]);
-    assert!(batch_run.text.contains("no reply in time"), "{}", batch_run.text);
+    assert_eq!(run.returned(), ["m"]);
+    assert!(run.text.contains("no reply in time"), "{}", run.text);
 }
 
 #[tokio::test]

@@ -15,11 +15,10 @@ mod redelivery;
 
 /// Delivers one event and returns the outcome with its reason.
 async fn deliver(app: &TestApp, message_id: &str, event: Value) -> (String, String) {
-    let batch_run = app.run(sqs([(message_id, event)])).await;
-    let (outcome, reason) =
-        (batch_run.outcome(message_id).to_owned(), batch_run.reason(message_id).to_owned());
+    let run = app.run(sqs([(message_id, event)])).await;
+    let (outcome, reason) = (run.outcome(message_id).to_owned(), run.reason(message_id).to_owned());
     let acknowledged = matches!(outcome.as_str(), "success" | "superseded" | "ignored");
-    assert_eq!(batch_run.returned().is_empty(), acknowledged, "{outcome}: {reason}");
+    assert_eq!(run.returned().is_empty(), acknowledged, "{outcome}: {reason}");
     (outcome, reason)
 }
 
@@ -144,9 +143,9 @@ async fn the_inventory_is_called_only_after_the_reply_to_the_status_update() {
         }
     };
     let events = sqs(kinds.iter().map(|(id, kind)| (id.as_str(), kind.event(id))));
-    let (batch_run, reply) = tokio::join!(app.run(events), status_reply_at_the_inventory_call);
+    let (run, reply) = tokio::join!(app.run(events), status_reply_at_the_inventory_call);
     assert_eq!(reply, "200");
-    assert_eq!(batch_run.returned(), [""; 0]);
+    assert_eq!(run.returned(), [""; 0]);
 }
 
 #[tokio::test]

@@ -15,22 +15,18 @@ async fn lines_below_the_log_level_are_hidden_and_other_lines_keep_all_fields() 
         ("AWS_LAMBDA_LOG_LEVEL", "WARN", vec!["WARN", "ERROR"]),
         ("AWS_LAMBDA_LOG_LEVEL", "FATAL", vec!["ERROR"]),
     ] {
-        let batch_run = run_one_record_per_outcome(&app(&[(variable, level)]).await).await;
+        let run = run_one_record_per_outcome(&app(&[(variable, level)]).await).await;
 
         let hidden = |line: &&Value| !shown.contains(&line["level"].as_str().unwrap());
-        assert_eq!(batch_run.log.iter().filter(hidden).count(), 0, "{level}: {}", batch_run.text);
+        assert_eq!(run.log.iter().filter(hidden).count(), 0, "{level}: {}", run.text);
         let expected: Vec<_> =
             one_record_per_outcome().into_iter().filter(|(_, _, level, _)| shown.contains(level)).collect();
-        assert_eq!(batch_run.log.len(), expected.len(), "{level}: {}", batch_run.text);
+        assert_eq!(run.log.len(), expected.len(), "{level}: {}", run.text);
         for (id, ..) in expected {
-            assert_eq!(field_names(batch_run.line(id)), field_names(at_default_level.line(id)), "{level}");
-            assert_eq!(batch_run.line(id)["request_id"], "request-1");
+            assert_eq!(field_names(run.line(id)), field_names(at_default_level.line(id)), "{level}");
+            assert_eq!(run.line(id)["request_id"], "request-1");
         }
-        assert_eq!(
-            batch_run.returned(),
-            at_default_level.returned(),
-            "the log level does not change the response"
-        );
+        assert_eq!(run.returned(), at_default_level.returned(), "the log level does not change the response");
     }
 }
 
@@ -40,10 +36,10 @@ async fn a_warning_about_a_valid_record_identifies_the_record() {
     app.hold("r1");
     let mut body = expired("r1");
     body["detail"]["qty"] = json!(7);
-    let batch_run = app.run(json!({ "Records": [record("m1", body)] })).await;
+    let run = app.run(json!({ "Records": [record("m1", body)] })).await;
 
-    assert_eq!(batch_run.log.len(), 1, "{}", batch_run.text);
-    let line = &batch_run.log[0];
+    assert_eq!(run.log.len(), 1, "{}", run.text);
+    let line = &run.log[0];
     let found = [&line["level"], &line["message_id"], &line["request_id"], &line["reservation_id"]];
     assert_eq!(found, ["WARN", "m1", "request-1", "r1"]);
 }

@@ -93,15 +93,11 @@ async fn no_log_line_and_no_span_contains_a_token_a_body_or_a_name() {
                 app.services.fault(Fault::on(Operation::ReadReservation, &id, html(200)));
             }
             let body = json!({ "detail-type": "payment.approved", "detail": secret_facts(&id) });
-            let batch_run = app.run(sqs([("m1", body)])).await;
+            let run = app.run(sqs([("m1", body)])).await;
 
-            assert_eq!(batch_run.outcome("m1"), *outcome, "{fault:?}: {}", batch_run.reason("m1"));
+            assert_eq!(run.outcome("m1"), *outcome, "{fault:?}: {}", run.reason("m1"));
             for hidden in ["SECRET", "4242 4242", "asked for by a fault", "Bearer", "<html>"] {
-                assert!(
-                    !batch_run.text.contains(hidden),
-                    "{hidden} appears with {fault:?} in {}",
-                    batch_run.text
-                );
+                assert!(!run.text.contains(hidden), "{hidden} appears with {fault:?} in {}", run.text);
             }
         }
         let calls = app.services.calls();
@@ -132,12 +128,12 @@ async fn debug_lines_show_each_call_and_its_record() {
     app.hold("r1");
     app.hold("r2");
     app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(503)).times(2));
-    let batch_run = app.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
+    let run = app.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
 
     for (message_id, reservation_id) in [("m1", "r1"), ("m2", "r2")] {
         let calls = app.services.calls_for(reservation_id).len();
         let lines =
-            batch_run.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
+            run.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
         let lines: Vec<_> = lines.collect();
         assert_eq!(lines.len(), calls, "{lines:#?}");
         for line in lines {
@@ -145,7 +141,7 @@ async fn debug_lines_show_each_call_and_its_record() {
             assert_eq!(line["reservation_id"], reservation_id);
         }
     }
-    let calls = batch_run.log.iter().filter(|line| line["message"] == "service called");
+    let calls = run.log.iter().filter(|line| line["message"] == "service called");
     let summary = |line: &Value| {
         ["service", "method", "status", "result"]
             .map(|field| line[field].as_str().unwrap().to_owned())
@@ -200,15 +196,15 @@ async fn outside_input_cannot_forge_a_log_line() {
         context.request_id = text.to_owned();
         context.xray_trace_id = Some(text.to_owned());
 
-        let batch_run = app.run_in(json!({ "Records": records }), context).await.unwrap();
+        let run = app.run_in(json!({ "Records": records }), context).await.unwrap();
 
-        assert_eq!(batch_run.text.matches('\n').count(), 4, "{}", batch_run.text);
-        assert_eq!(batch_run.log.len(), 4, "{}", batch_run.text);
-        assert!(!batch_run.text.contains(['\r', '\0', '\u{1b}']), "{:?}", batch_run.text);
+        assert_eq!(run.text.matches('\n').count(), 4, "{}", run.text);
+        assert_eq!(run.log.len(), 4, "{}", run.text);
+        assert!(!run.text.contains(['\r', '\0', '\u{1b}']), "{:?}", run.text);
         for (number, outcome) in
             ["invalid_payload", "invalid_payload", "invalid_payload", "failed"].iter().enumerate()
         {
-            let line = batch_run.line(&format!("{number}{text}"));
+            let line = run.line(&format!("{number}{text}"));
             assert_eq!(line["outcome"], *outcome);
             assert_eq!(line["request_id"], text);
         }

@@ -56,10 +56,10 @@ impl Carriers {
             "detail": { "reservation_id": "r1" },
             "trace_id": self.in_body,
         });
-        let batch_run = self.run(app, body).await;
-        assert_eq!(batch_run.outcome("m1"), "success", "no trace id may fail an event: {self:?}");
-        assert_eq!(batch_run.log.len(), 1, "no trace id may cause another line: {}", batch_run.text);
-        batch_run.line("m1")["trace_id"].clone()
+        let run = self.run(app, body).await;
+        assert_eq!(run.outcome("m1"), "success", "no trace id may fail an event: {self:?}");
+        assert_eq!(run.log.len(), 1, "no trace id may cause another line: {}", run.text);
+        run.line("m1")["trace_id"].clone()
     }
 }
 
@@ -225,9 +225,9 @@ async fn an_unreadable_trace_id_does_not_fail_the_event() {
     for (name, json) in unreadable {
         let body = expired("r1").to_string();
         let body = body.replacen('{', &format!("{{\"trace_id\":{json},"), 1);
-        let batch_run = app.run(sqs([("m1", Value::String(body))])).await;
-        if batch_run.outcome("m1") != "success" {
-            failures.push(format!("{name}: {}", batch_run.reason("m1")));
+        let run = app.run(sqs([("m1", Value::String(body))])).await;
+        if run.outcome("m1") != "success" {
+            failures.push(format!("{name}: {}", run.reason("m1")));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
@@ -238,8 +238,8 @@ async fn assert_trace_of_body(body: Value) {
     let app = app().await;
     let as_string = Value::String(Value::String(body.to_string()).to_string());
     for body in [body, as_string] {
-        let batch_run = Carriers::default().run(&app, body.clone()).await;
-        assert_eq!(batch_run.line("m1")["trace_id"], BODY_TRACE_ID, "{body}");
+        let run = Carriers::default().run(&app, body.clone()).await;
+        assert_eq!(run.line("m1")["trace_id"], BODY_TRACE_ID, "{body}");
     }
 }
 
@@ -275,8 +275,8 @@ async fn an_invalid_record_keeps_its_trace_id() {
         assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], XRAY_TRACE_ID, "{body}");
     }
     let carriers = Carriers { invocation: json!(INVOCATION_HEADER), ..Carriers::default() };
-    let batch_run = carriers.run(&app, json!("no JSON")).await;
-    assert_eq!(batch_run.line("m1")["trace_id"], INVOCATION_TRACE_ID);
+    let run = carriers.run(&app, json!("no JSON")).await;
+    assert_eq!(run.line("m1")["trace_id"], INVOCATION_TRACE_ID);
 }
 
 #[tokio::test]
@@ -288,8 +288,8 @@ async fn each_record_of_a_batch_has_its_own_trace_id() {
         .map(|id| record(id, json!({ "type": "payment.failed", "reservation_id": id, "trace_id": id })))
         .collect();
     ids.iter().for_each(|id| app.hold(id));
-    let batch_run = app.run(json!({ "Records": records })).await;
+    let run = app.run(json!({ "Records": records })).await;
     for id in &ids {
-        assert_eq!(batch_run.line(id)["trace_id"], *id);
+        assert_eq!(run.line(id)["trace_id"], *id);
     }
 }

@@ -77,13 +77,13 @@ async fn each_reason_has_a_code_and_advice_on_the_line_and_is_a_dimension_of_the
     let mut event = sqs(one_record_per_reason().into_iter().map(|(id, body, ..)| (id, body)));
     receive_count(&mut event, 5);
 
-    let batch_run = app.run(event).await;
+    let run = app.run(event).await;
     let sent = sent(&app).await;
 
     let mut advice = BTreeSet::new();
     let mut counted = sent.sums("worker_dead_letters_total", &["type", "reason"]);
     for (id, ..) in one_record_per_reason() {
-        let line = batch_run.line(id);
+        let line = run.line(id);
         assert_eq!(line["reason_code"], id, "{line}");
         assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("record is a dead letter")));
         let code = Reason::VARIANTS.iter().find(|reason| reason.as_str() == id).unwrap();
@@ -105,8 +105,8 @@ async fn a_conflict_while_reading_the_reservation_is_a_reservation_conflict() {
     app.hold("r1");
     app.services.fault(Fault::any(PATCH, reply(200, json!({}))));
     app.services.fault(Fault::any(Operation::ReadReservation, Effect::http(409)));
-    let batch_run = app.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
-    assert_eq!(batch_run.line("m1")["reason_code"], "reservation_conflict");
+    let run = app.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
+    assert_eq!(run.line("m1")["reason_code"], "reservation_conflict");
 }
 
 #[tokio::test]
@@ -124,10 +124,10 @@ async fn lack_of_time_and_a_blocked_group_are_reported_as_reasons() {
         (group, [("poison", "invalid_payload"), ("blocked", "group_blocked")]),
         (late, [("hangs", "no_time"), ("waits", "no_time")]),
     ] {
-        let batch_run = app.run_within(event, Duration::from_millis(500)).await;
+        let run = app.run_within(event, Duration::from_millis(500)).await;
         for (id, code) in codes {
-            assert_eq!(batch_run.line(id)["reason_code"], code);
-            assert!(batch_run.line(id)["advice"].is_string());
+            assert_eq!(run.line(id)["reason_code"], code);
+            assert!(run.line(id)["advice"].is_string());
         }
     }
     let sums = sent(&app).await.sums("worker_dead_letters_total", &["type", "reason"]);
@@ -149,8 +149,8 @@ async fn a_record_rejected_by_an_open_breaker_has_the_code_for_an_unavailable_se
         app.services.fault(Fault::any(operation, effect));
         for id in ["r1", "r2"] {
             app.hold(id);
-            let batch_run = app.run(sqs([(id, approved(id))])).await;
-            assert_eq!(batch_run.line(id)["reason_code"], code);
+            let run = app.run(sqs([(id, approved(id))])).await;
+            assert_eq!(run.line(id)["reason_code"], code);
         }
     }
 }
@@ -169,7 +169,7 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_to_the_dlq_is_count
         ]);
         receive_count(&mut event, receives);
 
-        let batch_run = app.run(event).await;
+        let run = app.run(event).await;
 
         let sent = sent(&app).await;
         let count = |event_type, reason| {
@@ -181,14 +181,14 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_to_the_dlq_is_count
             "receive {receives}"
         );
         assert_eq!(count("unknown", "invalid_payload"), counted, "receive {receives}");
-        let unavailable = batch_run.line("unavailable");
+        let unavailable = run.line("unavailable");
         assert_eq!(unavailable["level"], if is_last { "ERROR" } else { "WARN" });
         assert_eq!(
             unavailable["advice"].is_string(),
             is_last,
             "a record that is redelivered has no advice: {unavailable}"
         );
-        assert!(batch_run.line("bad")["advice"].is_string());
-        assert!(batch_run.line("good").get("reason_code").is_none());
+        assert!(run.line("bad")["advice"].is_string());
+        assert!(run.line("good").get("reason_code").is_none());
     }
 }

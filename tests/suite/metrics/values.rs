@@ -23,7 +23,7 @@ pub fn record(event_type: EventType, duration: Duration) -> FinishedRecord {
     }
 }
 
-/// The smallest recorded value that at least this fraction of the values does not exceed.
+/// A percentile of these values and their counts. The fraction is between 0 and 1.
 fn percentile(sorted: &[(f64, f64)], fraction: f64) -> f64 {
     let all: f64 = sorted.iter().map(|(_, count)| count).sum();
     let mut remaining = (all * fraction).ceil();

@@ -84,9 +84,9 @@ fn event(records: &[(u8, u8, u8, usize)], queue: &str) -> Value {
 proptest! {
     #[test]
     fn exactly_the_expected_ids_are_returned_once_each_in_the_order_of_the_batch(records in records(), fifo in any::<bool>()) {
-        let batch_run = run_batch(event(&records, if fifo { "queue.fifo" } else { "queue" }));
-        let returned = batch_run.returned();
-        let summaries = batch_run.log.iter().filter(|line| !line["outcome"].is_null());
+        let run = run_batch(event(&records, if fifo { "queue.fifo" } else { "queue" }));
+        let returned = run.returned();
+        let summaries = run.log.iter().filter(|line| !line["outcome"].is_null());
         prop_assert_eq!(summaries.count(), records.len(), "one summary line per record");
 
         let must_return = |index: usize| {

@@ -99,10 +99,10 @@ proptest! {
                 let effect = Effect::HttpBody { status, content_type: "application/json".to_owned(), body };
                 app.services.fault(InjectedFault::on(Operation::UpdateStatus, name, effect));
             }
-            let batch_run = app.run(sqs(names.iter().map(|name| (name.as_str(), approved(name))))).await;
+            let run = app.run(sqs(names.iter().map(|name| (name.as_str(), approved(name))))).await;
             for (name, (status, code, body)) in names.iter().zip(&refusals) {
                 let expected = expected_outcome(*status, code.as_deref());
-                prop_assert_eq!(batch_run.outcome(name), expected, "{} {}", status, body);
+                prop_assert_eq!(run.outcome(name), expected, "{} {}", status, body);
                 let sold = app.services.calls_for(name).iter().any(|call| call.operation == Operation::CommitReservation);
                 prop_assert_eq!(sold, expected == "success", "{} {}", status, body);
             }

@@ -37,9 +37,9 @@ async fn a_call_that_is_retried_has_one_span_per_attempt() {
     for effect in [Effect::grpc(14), Effect::reply(4, Some(16))] {
         traced.app.services.fault(Fault::any(Operation::ReleaseHold, effect).times(1));
     }
-    let (batch_run, spans) = traced.run(vec![record()], INVOCATION_HEADER).await;
+    let (run, spans) = traced.run(vec![record()], INVOCATION_HEADER).await;
 
-    assert_eq!(batch_run.outcome("m1"), "success");
+    assert_eq!(run.outcome("m1"), "success");
     let attempts = attempts(&spans);
     let reason = format!("reservation API: 503 BUSY (its trace {W3C_TRACE_ID})");
     assert_eq!(attempts[0], (json!(503), json!("503"), Some(reason.as_str())));
@@ -68,8 +68,8 @@ async fn a_conflict_is_not_an_error_of_the_call_and_a_failed_record_is_an_error_
         .app
         .services
         .fault(Fault::any(Operation::UpdateStatus, Effect::http_code(409, "RESERVATION_ALREADY_CONFIRMED")));
-    let (batch_run, spans) = traced.run(vec![record()], INVOCATION_HEADER).await;
-    assert_eq!(batch_run.outcome("m1"), "superseded");
+    let (run, spans) = traced.run(vec![record()], INVOCATION_HEADER).await;
+    assert_eq!(run.outcome("m1"), "superseded");
     assert_eq!(attempts(&spans), [(json!(409), Value::Null, None)]);
     assert_eq!(span_of_message(&spans, "m1").error, None);
 
@@ -87,7 +87,7 @@ async fn an_attempt_abandoned_at_the_deadline_has_a_span_and_a_log_line_in_its_r
     let traced = TracedApp::start(&[("DEADLINE_RESERVE_MS", "100"), ("LOG_LEVEL", "debug")]).await;
     traced.app.hold("m1");
     traced.app.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang));
-    let batch_run = traced.app.run_within(json!({ "Records": [record()] }), Duration::from_millis(500)).await;
+    let run = traced.app.run_within(json!({ "Records": [record()] }), Duration::from_millis(500)).await;
     traced.app.flush(super::LONG).await;
 
     let spans = traced.collector.spans();
@@ -101,7 +101,7 @@ async fn an_attempt_abandoned_at_the_deadline_has_a_span_and_a_log_line_in_its_r
         (&record_span.attributes["reservation_worker.outcome"], &record_span.error),
         (&json!("deferred"), &None)
     );
-    let call = batch_run.log.iter().find(|line| line["message"] == "service called").unwrap();
+    let call = run.log.iter().find(|line| line["message"] == "service called").unwrap();
     assert_eq!((&call["trace_id"], &call["span_id"]), (&json!(W3C_TRACE_ID), &json!(record_span.span_id)));
 }
 
@@ -119,18 +119,18 @@ async fn every_log_line_names_its_trace_and_its_invocation() {
         .answer(reservation_worker_local::visibility::Answer::CallFails(400, "Refused"));
     let context = context_of_version("7", INVOCATION_HEADER);
     for cold_start in [true, false] {
-        let batch_run = traced.app.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();
+        let run = traced.app.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();
         traced.app.flush(super::LONG).await;
         let spans = traced.collector.spans();
         let (record_span, invocation) =
             (span_of_message(&spans[spans.len() - 6..], "m1"), invocation(&spans[spans.len() - 6..]));
 
         assert!(
-            batch_run.log.iter().any(|line| line["message_id"].is_null()),
+            run.log.iter().any(|line| line["message_id"].is_null()),
             "there is no line without a record: {}",
-            batch_run.text
+            run.text
         );
-        for (line, text) in batch_run.log.iter().zip(batch_run.text.lines()) {
+        for (line, text) in run.log.iter().zip(run.text.lines()) {
             let span = if line["message_id"].is_null() { invocation } else { record_span };
             let xray = json!("1-6af84039-c2029f7c3ddb565ad52f1ac6");
             let invocation = [xray, json!("request-1"), json!("7"), json!(cold_start)];

@@ -194,8 +194,8 @@ async fn a_record_whose_producer_does_not_sample_is_not_sent() {
     let app = app(&daemon).await;
     let records =
         vec![record_with_traceparent("m1", &traceparent(W3C_TRACE_ID, "00")), record("m2", expired("m2"))];
-    let batch_run = run(&app, records, INVOCATION_HEADER).await;
-    assert_eq!(batch_run.line("m1")["trace_id"], W3C_TRACE_ID);
+    let run = run(&app, records, INVOCATION_HEADER).await;
+    assert_eq!(run.line("m1")["trace_id"], W3C_TRACE_ID);
     let segments = sent(&app, &daemon, 4).await;
     assert!(segments.iter().all(|segment| !json!(segment).to_string().contains("4bf92f35")), "{segments:#?}");
     segment_of_message(&segments, "m2");

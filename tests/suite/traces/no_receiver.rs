@@ -29,9 +29,9 @@ async fn a_receiver_that_does_not_listen_changes_no_outcome_and_nothing_is_logge
         let app = TestApp::with(&variables).await;
         app.hold("m1");
         for _ in 0..3 {
-            let batch_run = invoke(&app).await;
-            assert_eq!(batch_run.outcome("m1"), "success");
-            assert_eq!(batch_run.log.len(), 1, "{}", batch_run.text);
+            let run = invoke(&app).await;
+            assert_eq!(run.outcome("m1"), "success");
+            assert_eq!(run.log.len(), 1, "{}", run.text);
             let flushed = timeout(LONG, app.flush(LONG * 2)).await;
             assert_eq!(
                 flushed.expect("the flush does not wait for a refused connection"),

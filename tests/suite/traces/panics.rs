@@ -37,17 +37,17 @@ async fn the_attempt_and_the_dead_letter_of_a_panicked_record_report_the_panic()
     let mut last = record("m1", json!("{}"));
     last["receiptHandle"] = json!(null); // no visibility time-out is requested
 
-    let batch_run = app.run_on(&processor, json!({ "Records": [last] })).await;
+    let run = app.run_on(&processor, json!({ "Records": [last] })).await;
 
-    let line = batch_run.line("m1");
+    let line = run.line("m1");
     assert_eq!(
         (&line["reason_code"], &line["message"]),
         (&json!("panicked"), &json!("record is a dead letter"))
     );
     assert_eq!(line["advice"], Reason::Panicked.advice());
-    let call = batch_run.log.iter().find(|line| line["message"] == "service called").unwrap();
+    let call = run.log.iter().find(|line| line["message"] == "service called").unwrap();
     assert_eq!((&call["result"], &call["message_id"]), (&json!("panicked"), &json!("m1")));
-    assert!(!batch_run.text.contains("SECRET"), "{}", batch_run.text);
+    assert!(!run.text.contains("SECRET"), "{}", run.text);
 
     assert_eq!(app.flush(super::LONG).await, "");
     let spans = traced.collector.spans();

@@ -42,7 +42,7 @@ async fn the_producers_sampling_decision_is_used_or_else_that_of_the_invocation(
     ] {
         let traced = TracedApp::start(&[]).await;
         traced.app.hold("m1");
-        let (batch_run, spans) = traced.run(vec![record.clone()], invocation).await;
+        let (run, spans) = traced.run(vec![record.clone()], invocation).await;
 
         let case = format!("{record} in {invocation}");
         let of_record = spans.iter().filter(|span| !span.attributes.contains_key("faas.coldstart"));
@@ -62,8 +62,8 @@ async fn the_producers_sampling_decision_is_used_or_else_that_of_the_invocation(
             calls[0].headers["traceparent"], calls[1].headers["traceparent"],
             "each call has its own span: {case}"
         );
-        assert_eq!(batch_run.line("m1")["trace_id"], trace_id);
-        assert!(batch_run.line("m1")["span_id"].is_string(), "{case}");
+        assert_eq!(run.line("m1")["trace_id"], trace_id);
+        assert!(run.line("m1")["span_id"].is_string(), "{case}");
     }
 }
 
@@ -84,7 +84,7 @@ async fn without_a_trace_receiver_the_producers_context_is_propagated_unchanged(
     let app = TestApp::new().await;
     ["m1", "m2"].iter().for_each(|id| app.hold(id));
     let producer_context = traceparent(W3C_TRACE_ID, "01");
-    let batch_run = run(
+    let run = run(
         &app,
         vec![record_with_traceparent("m1", &producer_context), record("m2", expired("m2"))],
         SAMPLED,
@@ -97,8 +97,8 @@ async fn without_a_trace_receiver_the_producers_context_is_propagated_unchanged(
         let calls = app.services.calls_for(id);
         assert_eq!(calls.len(), 2);
         assert!(calls.iter().all(|call| call.headers["traceparent"] == expected), "{calls:#?}");
-        assert_eq!(batch_run.line(id)["trace_id"], expected[3..35]);
-        assert_eq!(batch_run.line(id)["span_id"], Value::Null, "a line names a span that does not exist");
+        assert_eq!(run.line(id)["trace_id"], expected[3..35]);
+        assert_eq!(run.line(id)["span_id"], Value::Null, "a line names a span that does not exist");
     }
 }
 
@@ -124,8 +124,8 @@ async fn a_tracestate_of_more_than_512_characters_is_not_propagated() {
         let state = format!("a={0},b={0}", "x".repeat(member_length));
         let mut record = record_with_traceparent(id, &traceparent(W3C_TRACE_ID, "01"));
         record["messageAttributes"]["tracestate"] = json!({ "stringValue": state, "dataType": "String" });
-        let (batch_run, _) = traced.run(vec![record], SAMPLED).await;
-        assert_eq!(batch_run.outcome(id), "success");
+        let (run, _) = traced.run(vec![record], SAMPLED).await;
+        assert_eq!(run.outcome(id), "success");
         for call in traced.app.services.calls_for(id) {
             assert_eq!(call.headers.get("tracestate") == Some(&state), propagated, "{id}");
         }
@@ -140,8 +140,8 @@ async fn only_the_tracestate_is_dropped_if_it_cannot_be_sent() {
         traced.app.hold(&id);
         let mut record = record_with_traceparent(&id, &traceparent(W3C_TRACE_ID, "01"));
         record["messageAttributes"]["tracestate"] = json!({ "stringValue": state, "dataType": "String" });
-        let (batch_run, _) = traced.run(vec![record], SAMPLED).await;
-        assert_eq!(batch_run.outcome(&id), "success", "{state:?}");
+        let (run, _) = traced.run(vec![record], SAMPLED).await;
+        assert_eq!(run.outcome(&id), "success", "{state:?}");
         for call in traced.app.services.calls_for(&id) {
             assert!(call.headers["traceparent"].starts_with("00-4bf92f35"), "{state:?}");
             assert_eq!(call.headers.get("x-forged"), None);

@@ -96,11 +96,11 @@ async fn in_one_batch_the_order_of_the_records_decides() {
             [(format!("{id}-1"), winner.event(id)), (format!("{id}-2"), loser.event(id))]
         })
         .collect();
-    let batch_run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    let run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
     for (id, (winner, _, outcome, reason_part)) in &pairs {
-        assert_eq!(batch_run.outcome(&format!("{id}-1")), "success");
-        assert_eq!(batch_run.outcome(&format!("{id}-2")), *outcome, "{id}");
-        assert!(batch_run.reason(&format!("{id}-2")).contains(reason_part));
+        assert_eq!(run.outcome(&format!("{id}-1")), "success");
+        assert_eq!(run.outcome(&format!("{id}-2")), *outcome, "{id}");
+        assert!(run.reason(&format!("{id}-2")).contains(reason_part));
         assert_eq!(operations(&app, id), [PATCH, winner.inventory_call(), PATCH]);
         assert_seats_match_status(&app, id);
     }

@@ -29,11 +29,11 @@ fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]
 /// delivery.
 async fn deliver_all(app: &TestApp, delivery: &str, outcome: &str) {
     let messages = Kind::ALL.map(|kind| (format!("{delivery}-{kind:?}"), kind.event(&format!("{kind:?}"))));
-    let batch_run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    let run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
     for (message_id, _) in &messages {
-        assert_eq!(batch_run.outcome(message_id), outcome, "{}", batch_run.reason(message_id));
+        assert_eq!(run.outcome(message_id), outcome, "{}", run.reason(message_id));
     }
-    assert_eq!(batch_run.returned().is_empty(), outcome == "success");
+    assert_eq!(run.returned().is_empty(), outcome == "success");
 }
 
 /// Applies this effect to the next `times` calls of a step of each event.
@@ -165,11 +165,11 @@ async fn an_event_abandoned_between_the_steps_is_completed_by_another_process() 
         lose_replies(&app, step, &effect, 1);
         let events = Kind::ALL.map(|kind| (format!("{kind:?}"), kind.event(&format!("{kind:?}"))));
         let events = sqs(events.iter().map(|(id, event)| (id.as_str(), event.clone())));
-        let batch_run = app.run_within(events, Duration::from_millis(1_000)).await;
+        let run = app.run_within(events, Duration::from_millis(1_000)).await;
         for kind in Kind::ALL {
-            assert_eq!(batch_run.outcome(&format!("{kind:?}")), "deferred");
+            assert_eq!(run.outcome(&format!("{kind:?}")), "deferred");
         }
-        assert_eq!(batch_run.returned().len(), 3);
+        assert_eq!(run.returned().len(), 3);
 
         let another = TestApp::of(app.services, &crate::table::GENEROUS_LIMITS, RootCertStore::empty());
         another.services.clear_faults();
