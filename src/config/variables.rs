@@ -41,49 +41,48 @@ use DefaultValue::{Absent, Required, Value};
 
 variables! {
     INVENTORY_GRPC_ADDR, Required,
-        "Address of the inventory: `host:port` (plain text), `http://…`, or `https://…` (TLS, web roots)";
+        "Address of the inventory: `host:port` or `http://…` (plain text), or `https://…` (TLS); without a path";
     RESERVATION_API_BASE, Required,
-        "Address of the reservation API: `http://…` or `https://…`; a path prefix is allowed";
+        "Base URL of the reservation API: `http://…` or `https://…`; a path prefix is allowed";
     RESERVATION_API_TOKEN, Absent("none"),
         "Bearer token for the reservation API; never logged";
     WORKER_CONCURRENCY, Value("20"),
-        "Largest number of records processed at once, 1 to 1000";
-    INVENTORY_TIMEOUT_MS, Value("250"),
-        "Time-out of each attempt of a call to the inventory";
-    RESERVATION_API_TIMEOUT_MS, Value("3000"),
-        "Time-out of each attempt of a call to the reservation API";
-    DEADLINE_RESERVE_MS, Value("1000"),
-        "Part of the invocation's time that is reserved for the response, 100 ms at least. The function time-out must be \
-         longer";
+        "Largest number of records that are processed at once, 1 to 1000";
     MAX_RETRIES, Value("5"),
-        "Receives before a message goes to the dead-letter queue; must equal the queue's `maxReceiveCount`";
+        "Receives before a message moves to the dead-letter queue, 1 to 1000; must equal `maxReceiveCount` of the queue";
     BACKOFF_BASE_MS, Value("1000"),
-        "Visibility time-out after the first receive; doubles with each receive";
+        "Visibility time-out after the first receive in ms, 1 to 43200000; it doubles with each receive";
     BACKOFF_MAX_MS, Value("900000"),
-        "Longest visibility time-out, and longest `Retry-After` that is honoured";
+        "Longest back-off, and longest `Retry-After` that is honoured, in ms, 1 to 43200000";
+    INVENTORY_TIMEOUT_MS, Value("250"),
+        "Time-out of each attempt of a call to the inventory in ms, 1 to 900000";
+    RESERVATION_API_TIMEOUT_MS, Value("3000"),
+        "Time-out of each attempt of a call to the reservation API in ms, 1 to 900000";
     BREAKER_FAILURES, Value("20"),
-        "Failures in a row that open the breaker of a service; 0 turns breakers off";
+        "Unavailable calls in a row that open the breaker of a service, 0 to 1000000; 0 turns breakers off";
     BREAKER_OPEN_MS, Value("5000"),
-        "How long a breaker stays open before it lets a probe through; 0 turns breakers off";
-    SQS_QUEUE_URL, Absent("from the ARN of the records"),
-        "URL of the queue";
+        "Time for which a breaker stays open in ms, 0 to 900000; 0 turns breakers off";
+    DEADLINE_RESERVE_MS, Value("1000"),
+        "Part of the invocation's time that is reserved for the response in ms, 0 to 900000; at least 100 ms are always \
+         reserved, and the function time-out must be longer";
+    SQS_QUEUE_URL, Absent("from the ARN"),
+        "URL of the queue; without it, the URL is derived from the ARN in the records";
     USE_SECRET_MANAGER, Value("false"),
-        "`true` reads the secret `SECRET_NAME` from Secrets Manager at the start";
+        "`true` reads the secret `SECRET_NAME`; see [the secret](#the-secret)";
     SECRET_NAME, Value("traffictacos/reservation-worker"),
-        "Name of the secret: a JSON object with any of the keys `inventory_grpc_addr`, `reservation_api_base`, \
-         `sqs_queue_url`, `otel_endpoint`, `reservation_api_token`. A key takes precedence over its variable";
-    OTEL_EXPORTER_OTLP_ENDPOINT, Absent("X-Ray daemon"),
-        "URL of an OpenTelemetry collector for the spans. Without it, spans go to the X-Ray daemon";
+        "Name or ARN of the secret";
+    OTEL_EXPORTER_OTLP_ENDPOINT, Absent("none"),
+        "URL of an OpenTelemetry collector that receives the spans";
     OTEL_EXPORTER_OTLP_PROTOCOL, Absent("by port"),
-        "`grpc` (the default for port 4317) or `http/protobuf` (the default for any other port)";
-    AWS_XRAY_DAEMON_ADDRESS, Absent("none"),
-        "Address of the X-Ray daemon, set by Lambda. Without it and without a collector, spans go nowhere";
+        "`grpc` or `http/protobuf`; without it, `grpc` for port 4317 and `http/protobuf` for any other port";
+    AWS_XRAY_DAEMON_ADDRESS, Absent("set by Lambda"),
+        "Address of the X-Ray daemon, which receives the spans if there is no collector";
     METRICS_SINK, Value("cloudwatch"),
         "`cloudwatch` (PutMetricData), `emf` (log lines that CloudWatch Logs turns into metrics) or `none`";
     METRICS_NAMESPACE, Value("TrafficTacos/ReservationWorker"),
-        "CloudWatch namespace. Use one per stack, because its alarms add up everything in it";
+        "CloudWatch namespace of the metrics; use one per stack, because its alarms add up everything in it";
     LOG_LEVEL, Absent("`AWS_LAMBDA_LOG_LEVEL`, otherwise `info`"),
         "Least severe level that is logged: `debug`, `info`, `warn` or `error`";
-    AWS_LAMBDA_LOG_LEVEL, Absent("none"),
-        "Level of Lambda's own log filter, set by Lambda";
+    AWS_LAMBDA_LOG_LEVEL, Absent("set by Lambda"),
+        "Level of Lambda's own log filter";
 }

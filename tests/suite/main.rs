@@ -23,6 +23,7 @@ mod citations;
 mod clients;
 mod config;
 mod corpus;
+mod docs;
 mod events;
 mod logs;
 mod metrics;

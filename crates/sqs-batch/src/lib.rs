@@ -39,6 +39,11 @@
 
 #![forbid(unsafe_code)]
 
+/// The code of the README is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod clock;
 mod deadline;
 mod event;
