@@ -71,9 +71,10 @@ fn event_types() -> Vec<String> {
     rows.collect()
 }
 
-/// The documentation of a variant.
-fn meaning(variant: &impl EnumMessage) -> &'static str {
-    variant.get_documentation().expect("every variant is documented")
+/// The documentation of a variant, on one line.
+fn meaning(variant: &impl EnumMessage) -> String {
+    let documentation = variant.get_documentation().expect("every variant is documented");
+    documentation.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
