@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reservation_worker_local::event_source::Running;
+use reservation_worker_local::event_source::RunningMapping;
 use reservation_worker_local::{Effect, Fault, Operation, Service, Status};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -69,7 +69,7 @@ async fn an_inventory_that_says_it_is_unavailable_sees_single_probes() {
 /// Payments before, while and after the inventory is down.
 struct Outage {
     stage: Stage,
-    running: Running,
+    running: RunningMapping,
     paid: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehavior;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::clock::Clock;
@@ -44,14 +44,14 @@ impl World {
             changed: Arc::default(),
         }));
         let asked = queue.clone();
-        services.queue().granted_by(move |entry| {
+        services.visibility().set_entry_check(move |entry| {
             let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
             asked.lock().unwrap().change_visibility(&entry.receipt_handle, time)
         });
         let addresses = [
             services.reservation_api_base(),
             services.inventory_addr(),
-            services.queue().endpoint().to_owned(),
+            services.visibility().endpoint().to_owned(),
         ];
         let links = addresses.map(|address| {
             let address = address.trim_start_matches("http://").parse().unwrap();
@@ -80,7 +80,7 @@ impl World {
             Weather::Cut { link } => self.links[*link].cut(spell.lasts),
             Weather::Reset { link } => self.links[*link].reset(),
             Weather::Down { link } => self.links[*link].down(true),
-            Weather::Queue(answer) => self.services.queue().answer(answer.clone()),
+            Weather::Queue(answer) => self.services.visibility().set_behavior(answer.clone()),
         }
         sleep(spell.lasts).await;
         match &spell.what {
@@ -90,7 +90,7 @@ impl World {
             Weather::Lossy { link, .. } => self.links[*link].lose(0.0),
             Weather::Cut { .. } | Weather::Reset { .. } => {}
             Weather::Down { link } => self.links[*link].down(false),
-            Weather::Queue(_) => self.services.queue().answer(Answer::Normal),
+            Weather::Queue(_) => self.services.visibility().set_behavior(VisibilityBehavior::Normal),
         }
     }
 

@@ -207,7 +207,7 @@ async fn a_deferred_record_waits_for_what_is_left_of_the_breaker_but_at_least_it
         let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", open_ms)]).await;
         app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
         pay(&app, "r1").await;
-        app.services.queue().take();
+        app.services.visibility().take();
         app.hold("r2");
         let mut event = sqs([("r2", approved("r2"))]);
         event["Records"][0]["attributes"]["ApproximateReceiveCount"] =
@@ -215,7 +215,7 @@ async fn a_deferred_record_waits_for_what_is_left_of_the_breaker_but_at_least_it
 
         assert_eq!(app.run(event).await.outcome("r2"), "deferred");
 
-        let seconds = app.services.queue().take()[0].entries[0].visibility_timeout;
+        let seconds = app.services.visibility().take()[0].entries[0].visibility_timeout;
         assert!(expected.contains(&seconds), "{seconds} s");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reservation_worker_local::cargo;
 use reservation_worker_local::expectations::{self, Summary};
-use reservation_worker_local::runtime_api::{Function, Invoked};
+use reservation_worker_local::runtime_api::{Function, InvocationResult};
 use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation, SeatState, Service, Services};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub fn hold(services: &Services, reservation_id: &str) {
     services.create_hold(Hold { reservation_id, event_id, user_id: None, seat_ids, quantity: None }).unwrap();
 }
 
-fn returned(invoked: &Invoked) -> Vec<&str> {
+fn returned(invoked: &InvocationResult) -> Vec<&str> {
     let failures = invoked.response.as_ref().unwrap()["batchItemFailures"].as_array().unwrap();
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
 }

@@ -107,7 +107,7 @@ async fn each_grpc_code_is_done_transient_or_rejected() {
         rows.into_iter().map(move |row| row.because(&reason))
     });
     let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "asked for by a fault");
+    never_logged(&ran, Effect::MESSAGE);
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn each_error_code_in_a_reply_without_a_status_is_done_transient_or_reject
         release.into_iter().chain([commit])
     });
     let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "asked for by a fault");
+    never_logged(&ran, Effect::MESSAGE);
 }
 
 #[tokio::test]

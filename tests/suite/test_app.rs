@@ -49,7 +49,7 @@ impl TestApp {
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
         let (metrics, emf) = (Metrics::new(&config), Log::default());
-        let sqs = sqs_client(services.queue().endpoint());
+        let sqs = sqs_client(services.visibility().endpoint());
         let visibility = Visibility::with(&config, metrics.clone(), OnceCell::new_with(Some(sqs)));
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));

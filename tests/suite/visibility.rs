@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehavior;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn received(event: &mut Value, times: u32) {
 
 /// The seconds asked for each message, in the order of the calls.
 fn seconds(app: &TestApp) -> Vec<(String, i64)> {
-    let changes = app.services.queue().take();
+    let changes = app.services.visibility().take();
     let entries = changes.into_iter().flat_map(|change| change.entries);
     entries.map(|entry| (entry.receipt_handle.replace("handle of ", ""), entry.visibility_timeout)).collect()
 }
@@ -104,7 +104,7 @@ async fn returned_records_are_changed_ten_a_call() {
 
     app.run(event).await;
 
-    let changes = app.services.queue().take();
+    let changes = app.services.visibility().take();
     let mut sizes: Vec<_> = changes.iter().map(|change| change.entries.len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [5, 10, 10]);
@@ -155,7 +155,7 @@ async fn the_queues_url_comes_from_its_arn_in_every_partition() {
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0]["eventSourceARN"] = json!(arn);
         app.run(event).await;
-        assert_eq!(app.services.queue().take()[0].queue_url, url);
+        assert_eq!(app.services.visibility().take()[0].queue_url, url);
     }
 }
 
@@ -163,7 +163,7 @@ async fn the_queues_url_comes_from_its_arn_in_every_partition() {
 async fn the_operators_queue_url_goes_first() {
     let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
     app.run(sqs([("m", json!("poison"))])).await;
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
@@ -172,18 +172,22 @@ async fn the_operators_queue_url_needs_no_arn() {
     let mut event = sqs([("m", json!("poison"))]);
     event["Records"][0]["eventSourceARN"] = json!("not an arn");
     assert_eq!(app.run(event).await.returned(), ["m"]);
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
 async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
     let cases = [
-        (Answer::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"), 1, "ReceiptHandleIsInvalid"),
-        (Answer::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
+        (
+            VisibilityBehavior::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"),
+            1,
+            "ReceiptHandleIsInvalid",
+        ),
+        (VisibilityBehavior::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
     ];
     for (answer, failed, reason) in cases {
         let app = TestApp::new().await;
-        app.services.queue().answer(answer);
+        app.services.visibility().set_behavior(answer);
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
         received(&mut event, 1);
 
@@ -201,7 +205,7 @@ async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
 #[tokio::test]
 async fn a_queue_that_does_not_answer_does_not_hold_the_response_beyond_the_deadline() {
     let app = TestApp::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
-    app.services.queue().answer(Answer::Hang);
+    app.services.visibility().set_behavior(VisibilityBehavior::Hang);
     let limit = Duration::from_secs(2);
 
     let ran =

@@ -84,8 +84,8 @@ async fn whatever_is_recorded_goes_in_requests_that_cloudwatch_takes() {
     let puts = app.services.cloudwatch().take();
     assert_eq!(app.services.cloudwatch().calls(), puts.len());
     assert!(puts.len() > 1);
-    assert!(puts.iter().all(|put| put.sent * 2 < put.size), "compressed");
-    let largest = puts.iter().map(|put| put.size).max().unwrap();
+    assert!(puts.iter().all(|put| put.sent_bytes * 2 < put.unpacked_bytes), "compressed");
+    let largest = puts.iter().map(|put| put.unpacked_bytes).max().unwrap();
     assert!(largest > 500_000, "{largest} bytes: smaller requests than need be");
     let sent = Sent::of(puts);
     assert_eq!(sent.count("worker_latency_seconds", &[]), values);

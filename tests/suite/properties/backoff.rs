@@ -74,11 +74,11 @@ proptest! {
                 ("BACKOFF_MAX_MS", &case.max_ms.to_string()),
                 ("MAX_RETRIES", &case.max_retries.to_string()),
             ]);
-            let client = OnceCell::new_with(Some(sqs_client(services.queue().endpoint())));
+            let client = OnceCell::new_with(Some(sqs_client(services.visibility().endpoint())));
             let records: Vec<_> = case.records.iter().enumerate().map(|(place, (receives, ..))| record(place, *receives)).collect();
             let outcomes: Vec<_> = case.records.iter().map(|(_, outcome, _)| outcome.clone()).collect();
             Visibility::with(&config, Metrics::new(&config), client).keep(&records, &outcomes, Deadline::NONE).await;
-            services.queue().take()
+            services.visibility().take()
         });
         prop_assert!(asked.iter().all(|change| change.entries.len() <= 10));
         let mut seen = 0;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehavior;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -28,7 +28,7 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
 
     let clean = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(clean.response.unwrap(), json!({ "batchItemFailures": [] }));
-    assert_eq!(services.queue().take(), []);
+    assert_eq!(services.visibility().take(), []);
 
     let writer = spawn_blocking(|| File::options().write(true).open(pipe).map(drop).unwrap());
     let poison = function.invoke(&sqs([("m2", json!("poison"))]), LONG).await.unwrap();
@@ -36,16 +36,16 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
 
     let returned = json!({ "batchItemFailures": [{ "itemIdentifier": "m2" }] });
     assert_eq!(poison.response.unwrap(), returned);
-    assert_eq!(services.queue().take().len(), 1);
+    assert_eq!(services.visibility().take().len(), 1);
 }
 
 #[tokio::test]
 async fn a_queue_that_fails_is_told_in_one_line_and_asked_again() {
     let services = Services::start().await.unwrap();
-    services.queue().answer(Answer::CallFails(500, "InternalFailure"));
+    services.visibility().set_behavior(VisibilityBehavior::CallFails(500, "InternalFailure"));
     let mut function = release::function(&release::built("reservation-worker"), &services, &[]).await;
     function.invoke(&sqs([("m1", json!("poison"))]), LONG).await.unwrap();
-    assert_eq!(services.queue().take().len(), 3, "the SDK tries three times");
+    assert_eq!(services.visibility().take().len(), 3, "the SDK tries three times");
     let about_the_queue = |line: &Value| line["message_id"].is_null();
     let told: Vec<_> = function.log_lines().into_iter().filter(about_the_queue).collect();
     assert_eq!(told.len(), 1, "{told:#?}");
