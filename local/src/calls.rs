@@ -58,19 +58,20 @@ pub struct Call {
     pub reservation_id: String,
     /// The HTTP path as it was sent, percent-encoded, or the gRPC path.
     pub path: String,
-    /// The HTTP headers or the gRPC metadata, by lower-case name. Several values of one name are joined by `,
-    /// `.
+    /// The HTTP headers or the gRPC metadata, by lower-case name. Several values of one name are joined by a
+    /// comma and a space.
     pub headers: BTreeMap<String, String>,
     /// The request. REST: the JSON body, a string if the body is not JSON, `null` if there is no body. gRPC:
     /// the message, with the field names of the `.proto` file.
     pub body: Value,
-    /// The short form of the reply.
+    /// The short form of the reply:
     ///
     /// - REST: the HTTP status and the error code, for example `200` or `409 RESERVATION_EXPIRED`.
-    /// - gRPC: the status in the message and the error code, for example `SUCCESS` or `FAILED
-    ///   FAILED_PRECONDITION`. If the call failed, the gRPC status, for example `UNAVAILABLE`.
-    /// - `hang` or `reset` if a fault suppressed the reply.
-    /// - `in flight` before the reply, and `abandoned` if the caller left before it.
+    /// - gRPC with a message: its status and its error code, for example `SUCCESS` or `UNSPECIFIED NOT_FOUND`.
+    /// - gRPC without a message: the gRPC status, for example `UNAVAILABLE`.
+    /// - `hang` or `reset`: a fault suppressed the reply.
+    /// - `in flight`: the service has not replied yet.
+    /// - `abandoned`: the caller disconnected before the reply.
     pub reply: String,
 }
 

@@ -51,7 +51,7 @@ pub struct PutMetricDataCall {
 
 /// How the server replies to calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum CloudWatchBehavior {
+pub enum CloudWatchBehaviour {
     /// Replies as CloudWatch does.
     #[default]
     Normal,
@@ -70,7 +70,7 @@ pub enum CloudWatchBehavior {
 struct CloudWatchState {
     accepted: Mutex<Vec<PutMetricDataCall>>,
     call_count: Mutex<usize>,
-    behavior: Mutex<CloudWatchBehavior>,
+    behaviour: Mutex<CloudWatchBehaviour>,
 }
 
 impl CloudWatch {
@@ -98,8 +98,8 @@ impl CloudWatch {
     }
 
     /// Sets how the server replies to the next calls.
-    pub fn set_behavior(&self, behavior: CloudWatchBehavior) {
-        *locked(&self.state.behavior) = behavior;
+    pub fn set_behaviour(&self, behaviour: CloudWatchBehaviour) {
+        *locked(&self.state.behaviour) = behaviour;
     }
 
     /// The number of calls since the start, whether they were accepted or not.
@@ -130,16 +130,16 @@ async fn put_metric_data(
         *call_count += 1;
         *call_count
     };
-    let behavior = locked(&state.behavior).clone();
-    match behavior {
-        CloudWatchBehavior::Throttled(limit) if call_count > limit => {
+    let behaviour = locked(&state.behaviour).clone();
+    match behaviour {
+        CloudWatchBehaviour::Throttled(limit) if call_count > limit => {
             return error(400, "ThrottlingException", "too many calls");
         }
-        CloudWatchBehavior::Normal
-        | CloudWatchBehavior::HangAfterAccepting
-        | CloudWatchBehavior::Throttled(_) => {}
-        CloudWatchBehavior::Fails(status, code) => return error(status, code, code),
-        CloudWatchBehavior::Hang => return std::future::pending().await,
+        CloudWatchBehaviour::Normal
+        | CloudWatchBehaviour::HangAfterAccepting
+        | CloudWatchBehaviour::Throttled(_) => {}
+        CloudWatchBehaviour::Fails(status, code) => return error(status, code, code),
+        CloudWatchBehaviour::Hang => return std::future::pending().await,
     }
     let has_header = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
     if uri.path() != OPERATION || !has_header("smithy-protocol", "rpc-v2-cbor") {
@@ -153,7 +153,7 @@ async fn put_metric_data(
         Ok(call) => locked(&state.accepted).push(call),
         Err(message) => return error(400, "InvalidParameterValueException", &message),
     }
-    if behavior == CloudWatchBehavior::HangAfterAccepting {
+    if behaviour == CloudWatchBehaviour::HangAfterAccepting {
         std::future::pending::<()>().await;
     }
     reply(StatusCode::OK, &[])

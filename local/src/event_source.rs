@@ -3,7 +3,8 @@
 //!
 //! A message passes through these modules, in this order:
 //!
-//! 1. `queues` sends it to a [`Queue`] of an SQS endpoint (`sqs`, `client`, and `moto` as the local default).
+//! 1. `queues` sends it to a [`Queue`]. `sqs` creates the queue at an SQS endpoint, and `moto` can start a local
+//!    endpoint. `client` is the client for the endpoint.
 //! 2. `pollers` receives it.
 //! 3. `event` converts it to a record of an event.
 //! 4. `processes` invokes the function with the event.

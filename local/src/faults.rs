@@ -1,4 +1,4 @@
-//! Faults: which calls they affect, and in which order they are used.
+//! Faults: which calls they affect, and in which order they apply.
 
 mod effect;
 
@@ -62,13 +62,12 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The number of faults that have a limited number of times and still have some of them left.
+    /// The number of faults whose `times` is set and not used up.
     pub(crate) fn unused(&self) -> usize {
         self.0.iter().filter(|fault| fault.times.is_some_and(|times| times > 0)).count()
     }
 
-    /// The effect of the first fault that matches this call. The remaining times of that fault decrease by
-    /// one.
+    /// The effect of the first fault that matches this call. Reduces the `times` of that fault by one.
     pub(crate) fn next_effect(&mut self, operation: Operation, reservation_id: &str) -> Option<Effect> {
         let fault = self
             .0

@@ -35,8 +35,8 @@ impl Hold {
 /// The reason why a hold was not created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoldRefused {
-    /// The hold has no value for this required part.
-    #[error("a hold needs {0}")]
+    /// The hold does not contain this required part.
+    #[error("a hold requires {0}")]
     Incomplete(&'static str),
     /// There is already a reservation with this id.
     #[error("reservation {0} exists already")]

@@ -25,6 +25,8 @@
 //!   [`trace_receivers`] its spans. Each is a server that records what it receives.
 //! - [`expectations`] reads the sample events in `events/` and compares the results with the expected ones.
 //! - [`cargo`] builds the function. [`output`] stores what a process prints.
+//! - `hold` defines the reservation that a test or a person creates before an event. `lock` locks shared data.
+//!   [`proto`] contains the messages of the inventory service.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! The command line for running the function on a workstation.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a person, not a function")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command line tool")]
 
 mod demo;
 mod load;

@@ -149,7 +149,7 @@ impl Services {
         locked(&self.state.faults).clear();
     }
 
-    /// The number of faults that have a limited number of times and still have some of them left.
+    /// The number of faults whose [`Fault::times`](field@Fault::times) is set and not used up.
     pub fn unused_faults(&self) -> usize {
         locked(&self.state.faults).unused()
     }

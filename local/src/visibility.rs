@@ -52,7 +52,7 @@ pub struct VisibilityEntry {
 
 /// How the server replies to calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum VisibilityBehavior {
+pub enum VisibilityBehaviour {
     /// Replies as SQS does.
     #[default]
     Normal,
@@ -67,7 +67,7 @@ pub enum VisibilityBehavior {
 #[derive(Default)]
 struct VisibilityState {
     calls: Mutex<Vec<VisibilityCall>>,
-    behavior: Mutex<VisibilityBehavior>,
+    behaviour: Mutex<VisibilityBehaviour>,
     entry_check: OnceLock<EntryCheck>,
 }
 
@@ -95,8 +95,8 @@ impl VisibilityApi {
     }
 
     /// Sets how the server replies to the next calls.
-    pub fn set_behavior(&self, behavior: VisibilityBehavior) {
-        *locked(&self.state.behavior) = behavior;
+    pub fn set_behaviour(&self, behaviour: VisibilityBehaviour) {
+        *locked(&self.state.behaviour) = behaviour;
     }
 
     /// Sets a check for the entries of all calls. It returns the error code of an entry that is rejected, and
@@ -145,15 +145,15 @@ async fn change_visibility(
     }
     locked(&state.calls).push(call.clone());
     let check = |entry: &VisibilityEntry| state.entry_check.get().and_then(|check| check(entry));
-    let behavior = locked(&state.behavior).clone();
-    match behavior {
-        VisibilityBehavior::Normal => Json(results(&call, check)).into_response(),
-        VisibilityBehavior::EntryFails(text, code) => {
+    let behaviour = locked(&state.behaviour).clone();
+    match behaviour {
+        VisibilityBehaviour::Normal => Json(results(&call, check)).into_response(),
+        VisibilityBehaviour::EntryFails(text, code) => {
             let fails = |entry: &VisibilityEntry| entry.receipt_handle.contains(&text).then_some(code);
             Json(results(&call, |entry| fails(entry).or_else(|| check(entry)))).into_response()
         }
-        VisibilityBehavior::CallFails(status, code) => error(status, code),
-        VisibilityBehavior::Hang => std::future::pending().await,
+        VisibilityBehaviour::CallFails(status, code) => error(status, code),
+        VisibilityBehaviour::Hang => std::future::pending().await,
     }
 }
 

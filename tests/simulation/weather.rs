@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use reservation_worker_local::visibility::VisibilityBehavior;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 
 /// A stretch of bad weather.
@@ -30,7 +30,7 @@ pub enum Weather {
     /// So do all that are made.
     Down { link: usize },
     /// The queue refuses to change visibility.
-    Queue(VisibilityBehavior),
+    Queue(VisibilityBehaviour),
 }
 
 /// The reservation API, the inventory, the queue.
@@ -69,10 +69,10 @@ impl Spell {
             9 => Weather::Down { link },
             _ => Weather::Queue(match rng.u8(..3) {
                 0 => {
-                    VisibilityBehavior::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError")
+                    VisibilityBehaviour::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError")
                 }
-                1 => VisibilityBehavior::EntryFails("/1".to_owned(), "InternalError"),
-                _ => VisibilityBehavior::Hang,
+                1 => VisibilityBehaviour::EntryFails("/1".to_owned(), "InternalError"),
+                _ => VisibilityBehaviour::Hang,
             }),
         };
         Self { begins, lasts, what }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::VisibilityBehavior;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::clock::Clock;
@@ -80,7 +80,7 @@ impl World {
             Weather::Cut { link } => self.links[*link].cut(spell.lasts),
             Weather::Reset { link } => self.links[*link].reset(),
             Weather::Down { link } => self.links[*link].down(true),
-            Weather::Queue(answer) => self.services.visibility().set_behavior(answer.clone()),
+            Weather::Queue(answer) => self.services.visibility().set_behaviour(answer.clone()),
         }
         sleep(spell.lasts).await;
         match &spell.what {
@@ -90,7 +90,7 @@ impl World {
             Weather::Lossy { link, .. } => self.links[*link].lose(0.0),
             Weather::Cut { .. } | Weather::Reset { .. } => {}
             Weather::Down { link } => self.links[*link].down(false),
-            Weather::Queue(_) => self.services.visibility().set_behavior(VisibilityBehavior::Normal),
+            Weather::Queue(_) => self.services.visibility().set_behaviour(VisibilityBehaviour::Normal),
         }
     }
 

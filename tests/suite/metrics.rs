@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker::telemetry::metrics::{ClockReading, Metric};
 use reservation_worker_local::cloudwatch::{Datum, PutMetricDataCall};
-use reservation_worker_local::visibility::VisibilityBehavior;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 
@@ -124,7 +124,7 @@ async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
     ["good", "bad"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
-    app.services.visibility().set_behavior(VisibilityBehavior::CallFails(403, "AccessDenied"));
+    app.services.visibility().set_behaviour(VisibilityBehaviour::CallFails(403, "AccessDenied"));
     let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
     receive_count(&mut event, 5);
     app.run(event).await;
@@ -319,12 +319,12 @@ async fn an_open_breaker_is_1_for_as_long_as_it_turns_calls_away_and_absent_when
 async fn visibility_time_outs_that_were_not_changed_are_counted() {
     let poison = || sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
     let cases = [
-        (VisibilityBehavior::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
-        (VisibilityBehavior::CallFails(403, "AccessDenied"), 2.0),
+        (VisibilityBehaviour::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2.0),
     ];
     for (answer, errors) in cases {
         let app = TestApp::new().await;
-        app.services.visibility().set_behavior(answer);
+        app.services.visibility().set_behaviour(answer);
         app.run(poison()).await;
         assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), errors);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reservation_worker_local::visibility::VisibilityBehavior;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
@@ -179,15 +179,15 @@ async fn the_operators_queue_url_needs_no_arn() {
 async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
     let cases = [
         (
-            VisibilityBehavior::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"),
+            VisibilityBehaviour::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"),
             1,
             "ReceiptHandleIsInvalid",
         ),
-        (VisibilityBehavior::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
     ];
     for (answer, failed, reason) in cases {
         let app = TestApp::new().await;
-        app.services.visibility().set_behavior(answer);
+        app.services.visibility().set_behaviour(answer);
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
         received(&mut event, 1);
 
@@ -205,7 +205,7 @@ async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
 #[tokio::test]
 async fn a_queue_that_does_not_answer_does_not_hold_the_response_beyond_the_deadline() {
     let app = TestApp::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
-    app.services.visibility().set_behavior(VisibilityBehavior::Hang);
+    app.services.visibility().set_behaviour(VisibilityBehaviour::Hang);
     let limit = Duration::from_secs(2);
 
     let ran =

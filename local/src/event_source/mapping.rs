@@ -20,7 +20,7 @@ use super::state::{MappingState, Stats};
 
 /// The number of pollers with which AWS starts.
 const POLLERS: usize = 5;
-/// How often idle processes are searched for.
+/// The time between two searches for idle processes.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The settings of an event source mapping with `ReportBatchItemFailures`, and of its function.
@@ -155,7 +155,7 @@ impl RunningMapping {
         self.pollers.state.signal_one(Signal::KILL)
     }
 
-    /// Stops (SIGSTOP) a random process that has an invocation, so that the invocation reaches its time-out.
+    /// Suspends (SIGSTOP) a random process that has an invocation, so that the invocation reaches its time-out.
     /// Returns `false` if there is none.
     pub fn freeze_one(&self) -> bool {
         self.pollers.state.signal_one(Signal::STOP)

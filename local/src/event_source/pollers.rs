@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::client::failed;
 use super::event::{self, PAYLOAD_LIMIT, ReceivedMessage};
 use super::processes::Processes;
-use super::queues::{self, MAX_ENTRIES};
+use super::queues::{self, MAX_BATCH_ENTRIES};
 use super::response::batch_result;
 use super::state::MappingState;
 use crate::runtime_api::InvokeError;
@@ -37,7 +37,7 @@ pub(super) struct Pollers {
     pub(super) window: Duration,
     pub(super) processes: Processes,
     pub(super) state: Arc<MappingState>,
-    /// One permit for each invocation that may run at the same time.
+    /// Has a permit for each invocation that may still start.
     pub(super) free: Arc<Semaphore>,
 }
 
@@ -91,7 +91,7 @@ impl Pollers {
     }
 
     async fn receive(&self, limit: usize, wait: Duration) -> io::Result<Vec<ReceivedMessage>> {
-        let limit = i32::try_from(limit.min(MAX_ENTRIES)).unwrap_or_default();
+        let limit = i32::try_from(limit.min(MAX_BATCH_ENTRIES)).unwrap_or_default();
         let wait = i32::try_from(wait.as_secs()).unwrap_or_default();
         let receive = self.client.receive_message().queue_url(&self.queue_url);
         let receive = receive.max_number_of_messages(limit).wait_time_seconds(wait);
@@ -102,8 +102,8 @@ impl Pollers {
         Ok(messages.into_iter().map(|message| ReceivedMessage::new(message, &self.queue_arn)).collect())
     }
 
-    /// Invokes the function with one batch. If the messages are too large for one, with several, one after
-    /// the other.
+    /// Invokes the function with the messages. If one event with all of them would be too large, there are
+    /// several invocations, one after the other.
     async fn handle(self: Arc<Self>, messages: Vec<ReceivedMessage>, _permit: OwnedSemaphorePermit) {
         let mut blocked = false;
         for batch in event::batches(messages, self.batch_size) {

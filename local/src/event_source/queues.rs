@@ -15,7 +15,7 @@ use super::outgoing_message::OutgoingMessage;
 use crate::lock::locked;
 
 /// SQS's limit for the number of entries in one call.
-pub(super) const MAX_ENTRIES: usize = 10;
+pub(super) const MAX_BATCH_ENTRIES: usize = 10;
 /// The visibility time-out of a message while the DLQ is read, in seconds.
 const DLQ_READ_TIMEOUT: i32 = 30;
 
@@ -54,7 +54,7 @@ impl Queue {
     ) -> io::Result<Vec<String>> {
         let messages: Vec<OutgoingMessage> = messages.into_iter().map(Into::into).collect();
         let mut ids = Vec::with_capacity(messages.len());
-        for chunk in messages.chunks(MAX_ENTRIES) {
+        for chunk in messages.chunks(MAX_BATCH_ENTRIES) {
             let mut call = self.client.send_message_batch().queue_url(&self.url);
             for (index, message) in chunk.iter().enumerate() {
                 let mut entry =
@@ -174,7 +174,7 @@ impl Queue {
 /// errors.
 pub(super) async fn delete(client: &Client, url: &str, receipt_handles: &[&str]) -> (usize, Vec<io::Error>) {
     let (mut deleted, mut errors) = (0, Vec::new());
-    for chunk in receipt_handles.chunks(MAX_ENTRIES) {
+    for chunk in receipt_handles.chunks(MAX_BATCH_ENTRIES) {
         let entries = chunk.iter().enumerate().filter_map(|(index, handle)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.receipt_handle(*handle).build().ok()

@@ -13,14 +13,14 @@ use crate::lock::locked;
 use crate::output::Output;
 
 /// The oldest log lines and ages are removed above this number, so that a mapping can run for a long time.
-const MAX_ENTRIES: usize = 200_000;
+const MAX_HISTORY: usize = 200_000;
 
-/// What a mapping has done since its start.
+/// The current numbers of processes and messages, and the totals since the start of the mapping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The number of function processes now, with or without an invocation.
+    /// The current number of function processes, with or without an invocation.
     pub processes: usize,
-    /// The number of messages that are received and not yet deleted or returned.
+    /// The current number of messages that are received and not yet deleted or returned.
     pub in_flight: usize,
     /// The number of messages that were deleted.
     pub done: u64,
@@ -30,7 +30,7 @@ pub struct Stats {
     pub invocations: u64,
     /// The number of invocations that reached the time-out of the function.
     pub timeouts: u64,
-    /// The number of invocations whose process ended.
+    /// The number of invocations whose process ended before the response.
     pub crashes: u64,
 }
 
@@ -59,7 +59,7 @@ struct Log {
 impl Log {
     fn push(&mut self, lines: impl IntoIterator<Item = Value>) {
         self.lines.extend(lines);
-        let surplus = self.lines.len().saturating_sub(MAX_ENTRIES);
+        let surplus = self.lines.len().saturating_sub(MAX_HISTORY);
         self.lines.drain(..surplus);
     }
 }
@@ -123,7 +123,7 @@ impl MappingState {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut ages = locked(&self.ages);
         ages.extend(sent.map(|sent| now.saturating_sub(Duration::from_millis(sent))));
-        let surplus = ages.len().saturating_sub(MAX_ENTRIES);
+        let surplus = ages.len().saturating_sub(MAX_HISTORY);
         ages.drain(..surplus);
     }
 

@@ -12,7 +12,7 @@ use crate::services::Services;
 /// The outcomes with which a record is returned to the queue (contract section 4).
 const RETURNED: [&str; 4] = ["retried", "deferred", "failed", "invalid_payload"];
 
-/// The function's log line with the summary of one record. Only the fields that are compared.
+/// The summary line that the function logs for one record. Contains only the fields that are compared.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {
     /// The message id of the record.
@@ -48,8 +48,8 @@ pub struct RecordReport {
     pub event_type: String,
     /// The outcome in the summary line; `-` if there is no summary line.
     pub outcome: String,
-    /// The calls for the record's reservation. The calls of earlier records for the same reservation are left
-    /// out.
+    /// The calls for the record's reservation. Several records can have the same reservation. Each of them then
+    /// has as many calls as are expected for it, in order, and the last one has the rest.
     pub calls: Vec<String>,
     /// The id and the status of the record's reservation. Empty if the record has no valid reservation id.
     pub reservation: Vec<String>,

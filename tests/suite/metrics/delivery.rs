@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reservation_worker::event::EventType;
 use reservation_worker::telemetry::metrics::ClockReading;
-use reservation_worker_local::cloudwatch::CloudWatchBehavior;
+use reservation_worker_local::cloudwatch::CloudWatchBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
@@ -66,12 +66,12 @@ async fn what_an_alarm_waits_for_goes_within_a_second() {
 #[tokio::test]
 async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often() {
     for (answer, reason) in [
-        (CloudWatchBehavior::Fails(400, "ThrottlingException"), "ThrottlingException"),
-        (CloudWatchBehavior::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
-        (CloudWatchBehavior::Fails(403, "AccessDenied"), "AccessDenied"),
+        (CloudWatchBehaviour::Fails(400, "ThrottlingException"), "ThrottlingException"),
+        (CloudWatchBehaviour::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
+        (CloudWatchBehaviour::Fails(403, "AccessDenied"), "AccessDenied"),
     ] {
         let app = TestApp::new().await;
-        app.services.cloudwatch().set_behavior(answer);
+        app.services.cloudwatch().set_behaviour(answer);
         let start = ClockReading::now();
         let mut log = String::new();
         let steps = [
@@ -96,7 +96,7 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
         assert_eq!(told.len(), 1, "{log}");
         assert_eq!((&told[0]["level"], &told[0]["reason"]), (&json!("WARN"), &json!(reason)));
 
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 250)).await;
         let sent = Sent::of(app.services.cloudwatch().take());
         assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 11.0, "{reason}");
@@ -106,13 +106,15 @@ async fn what_is_not_taken_is_kept_and_told_once_and_tried_less_and_less_often()
 #[tokio::test]
 async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
     let app = TestApp::new().await;
-    app.services.cloudwatch().set_behavior(CloudWatchBehavior::Fails(400, "InvalidParameterValueException"));
+    app.services
+        .cloudwatch()
+        .set_behaviour(CloudWatchBehaviour::Fails(400, "InvalidParameterValueException"));
     invoke(&app).await;
     let start = ClockReading::now();
     let log = app.after_response(start).await;
     let told = lines(&log);
     assert_eq!((told.len(), &told[0]["level"]), (1, &json!("ERROR")), "{log}");
-    app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     invoke(&app).await;
     app.after_response(later(start, 10)).await;
     let sent = Sent::of(app.services.cloudwatch().take());
@@ -121,14 +123,15 @@ async fn metrics_that_are_never_taken_are_given_up_and_the_next_are_not() {
 
 #[tokio::test]
 async fn what_was_taken_without_an_answer_is_sent_again() {
-    for (answer, times) in [(CloudWatchBehavior::Hang, 1.0), (CloudWatchBehavior::HangAfterAccepting, 2.0)] {
+    for (answer, times) in [(CloudWatchBehaviour::Hang, 1.0), (CloudWatchBehaviour::HangAfterAccepting, 2.0)]
+    {
         let app = TestApp::new().await;
         app.metrics().batch_begun(3);
-        app.services.cloudwatch().set_behavior(answer);
+        app.services.cloudwatch().set_behaviour(answer);
         let log = app.after_response(ClockReading::now()).await;
         let told = lines(&log);
         assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("no answer in time")), "{log}");
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         assert_eq!(sent(&app).await.count("worker_batch_size", &[]), times);
     }
 }
@@ -153,7 +156,7 @@ async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwh
         let took = Duration::from_secs_f64(10_f64.powf(share * 6.0 - 3.0));
         app.metrics().record_ended(record(event_type, took));
     }
-    app.services.cloudwatch().set_behavior(CloudWatchBehavior::Throttled(1));
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Throttled(1));
     let end = || app.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
     let meanwhile = async { (0..meanwhile).for_each(|_| end()) };
     let (log, ()) = tokio::join!(app.after_response(start), meanwhile);
@@ -168,7 +171,7 @@ async fn what_was_answered_is_not_sent_again() {
         let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
         sent_in_part(&app, all, start, meanwhile).await;
         app.metrics().batch_begun(1);
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 10)).await;
 
         let sent = Sent::of(app.services.cloudwatch().take());
@@ -188,10 +191,10 @@ async fn a_minute_that_was_sent_in_part_is_finished_after_an_outage_and_takes_no
         let now = later(start, 60 * minute);
         app.metrics().invocation_begun(false, now.time);
         app.metrics().batch_begun(minute as usize);
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Fails(500, "InternalServiceFault"));
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Fails(500, "InternalServiceFault"));
         app.after_response(now).await;
     }
-    app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     app.after_response(later(start, 660)).await;
 
     let sent = Sent::of(app.services.cloudwatch().take());
@@ -231,13 +234,13 @@ async fn what_is_recorded_while_a_call_hangs_is_sent_after_it_with_its_minute() 
         let (app, start) = (TestApp::new().await, ClockReading::now());
         app.metrics().invocation_begun(false, start.time);
         app.metrics().batch_begun(1);
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Hang);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
         let meanwhile = async {
             app.metrics().invocation_begun(false, later(start, 60 * minutes).time);
             app.metrics().batch_begun(2);
         };
         tokio::join!(app.after_response(start), meanwhile);
-        app.services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 60)).await;
         assert_eq!(batches(&Sent::of(app.services.cloudwatch().take()), start.time), kept);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::cloudwatch::CloudWatchBehavior;
+use reservation_worker_local::cloudwatch::CloudWatchBehaviour;
 use reservation_worker_local::runtime_api::Function;
 use serde_json::{Value, json};
 
@@ -88,13 +88,13 @@ async fn the_response_is_out_before_anything_is_sent() {
 #[tokio::test]
 async fn what_was_not_taken_before_the_shutdown_is_sent_then() {
     let services = Services::start().await.unwrap();
-    services.cloudwatch().set_behavior(CloudWatchBehavior::Hang);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 1);
     invoke(&mut function, &event).await;
     function.idle().await.unwrap();
     assert_eq!(services.cloudwatch().calls(), 1);
-    services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     shut_down(&mut function).await;
     assert_eq!(done(&Sent::of(services.cloudwatch().take())), 1.0);
 }
@@ -115,7 +115,7 @@ async fn a_shutdown_right_after_an_invocation_sends_its_metrics() {
 #[tokio::test]
 async fn a_cloudwatch_that_hangs_changes_no_response_and_memory_stays_bounded() {
     let services = Services::start().await.unwrap();
-    services.cloudwatch().set_behavior(CloudWatchBehavior::Hang);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 10);
     let mut early = 0;
@@ -131,7 +131,7 @@ async fn a_cloudwatch_that_hangs_changes_no_response_and_memory_stays_bounded() 
         function.log_lines().into_iter().filter(|line| line["message"] == "metrics not sent: they are kept");
     assert_eq!(told.count(), 1);
 
-    services.cloudwatch().set_behavior(CloudWatchBehavior::Normal);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     shut_down(&mut function).await;
     assert_eq!(done(&Sent::of(services.cloudwatch().take())), 10_000.0);
 }

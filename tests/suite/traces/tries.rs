@@ -109,7 +109,7 @@ async fn every_line_of_an_invocation_says_which_trace_and_which_invocation_it_is
         .app
         .services
         .visibility()
-        .set_behavior(reservation_worker_local::visibility::VisibilityBehavior::CallFails(400, "Refused"));
+        .set_behaviour(reservation_worker_local::visibility::VisibilityBehaviour::CallFails(400, "Refused"));
     let context = context_of_version("7", INVOCATIONS);
     for cold_start in [true, false] {
         let ran = traced.app.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::VisibilityBehavior;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -42,7 +42,7 @@ async fn the_environment_is_read_for_a_client_when_the_first_record_is_returned(
 #[tokio::test]
 async fn a_queue_that_fails_is_told_in_one_line_and_asked_again() {
     let services = Services::start().await.unwrap();
-    services.visibility().set_behavior(VisibilityBehavior::CallFails(500, "InternalFailure"));
+    services.visibility().set_behaviour(VisibilityBehaviour::CallFails(500, "InternalFailure"));
     let mut function = release::function(&release::built("reservation-worker"), &services, &[]).await;
     function.invoke(&sqs([("m1", json!("poison"))]), LONG).await.unwrap();
     assert_eq!(services.visibility().take().len(), 3, "the SDK tries three times");
