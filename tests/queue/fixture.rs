@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reservation_worker_local::event_source::{Mapping, Queue, Running, Sqs};
+use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs};
 use reservation_worker_local::{Hold, SeatState, Services, Status, cargo};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     /// Waits until the queue is empty and no message is in flight.
-    pub async fn drained(&self, running: &Running) {
+    pub async fn drained(&self, running: &RunningMapping) {
         let started = Instant::now();
         while self.queue.depth().await.unwrap() != (0, 0) || running.stats().in_flight > 0 {
             assert!(started.elapsed() < WAIT_LIMIT, "{:?} {:?}", self.queue.depth().await, running.stats());

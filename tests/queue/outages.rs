@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reservation_worker_local::event_source::Running;
+use reservation_worker_local::event_source::RunningMapping;
 use reservation_worker_local::{Effect, Fault, Operation, Service, Status};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -69,7 +69,7 @@ async fn an_inventory_that_replies_unavailable_gets_single_probes() {
 /// Payments before, during and after an outage of the inventory.
 struct Outage {
     fixture: Fixture,
-    running: Running,
+    running: RunningMapping,
     paid: Vec<String>,
 }
 

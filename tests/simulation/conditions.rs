@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 
 /// A failure condition and the time in which it applies.
@@ -30,7 +30,7 @@ pub enum Condition {
     /// All connections of a link are reset, and new connections are refused.
     Outage { link: usize },
     /// The queue rejects changes of the visibility time-out, or does not answer.
-    FaultyQueue(Answer),
+    FaultyQueue(VisibilityBehaviour),
 }
 
 /// The links to the reservation API, the inventory and the queue.
@@ -68,9 +68,11 @@ impl Period {
             8 => Condition::Reset { link },
             9 => Condition::Outage { link },
             _ => Condition::FaultyQueue(match rng.u8(..3) {
-                0 => Answer::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError"),
-                1 => Answer::EntryFails("/1".to_owned(), "InternalError"),
-                _ => Answer::Hang,
+                0 => {
+                    VisibilityBehaviour::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError")
+                }
+                1 => VisibilityBehaviour::EntryFails("/1".to_owned(), "InternalError"),
+                _ => VisibilityBehaviour::Hang,
             }),
         };
         Self { begins, lasts, condition }

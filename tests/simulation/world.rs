@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::clock::Clock;
@@ -44,14 +44,14 @@ impl World {
             changed: Arc::default(),
         }));
         let changed_queue = queue.clone();
-        services.queue().granted_by(move |entry| {
+        services.visibility().set_entry_check(move |entry| {
             let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
             changed_queue.lock().unwrap().change_visibility(&entry.receipt_handle, time)
         });
         let addresses = [
             services.reservation_api_base(),
             services.inventory_addr(),
-            services.queue().endpoint().to_owned(),
+            services.visibility().endpoint().to_owned(),
         ];
         let links = addresses.map(|address| {
             let address = address.trim_start_matches("http://").parse().unwrap();
@@ -81,7 +81,7 @@ impl World {
             Condition::Partition { link } => self.links[*link].partition(period.lasts),
             Condition::Reset { link } => self.links[*link].reset(),
             Condition::Outage { link } => self.links[*link].set_down(true),
-            Condition::FaultyQueue(answer) => self.services.queue().answer(answer.clone()),
+            Condition::FaultyQueue(answer) => self.services.visibility().set_behaviour(answer.clone()),
         }
         sleep(period.lasts).await;
         match &period.condition {
@@ -91,7 +91,9 @@ impl World {
             Condition::LossyLink { link, .. } => self.links[*link].set_loss(0.0),
             Condition::Partition { .. } | Condition::Reset { .. } => {}
             Condition::Outage { link } => self.links[*link].set_down(false),
-            Condition::FaultyQueue(_) => self.services.queue().answer(Answer::Normal),
+            Condition::FaultyQueue(_) => {
+                self.services.visibility().set_behaviour(VisibilityBehaviour::Normal)
+            }
         }
     }
 

@@ -210,7 +210,7 @@ async fn a_deferred_record_waits_for_the_rest_of_the_open_time_or_its_back_off_w
         let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", open_ms)]).await;
         app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
         pay(&app, "r1").await;
-        app.services.queue().take();
+        app.services.visibility().take();
         app.hold("r2");
         let mut event = sqs([("r2", approved("r2"))]);
         event["Records"][0]["attributes"]["ApproximateReceiveCount"] =
@@ -218,7 +218,7 @@ async fn a_deferred_record_waits_for_the_rest_of_the_open_time_or_its_back_off_w
 
         assert_eq!(app.run(event).await.outcome("r2"), "deferred");
 
-        let seconds = app.services.queue().take()[0].entries[0].visibility_timeout;
+        let seconds = app.services.visibility().take()[0].entries[0].visibility_timeout;
         assert!(expected.contains(&seconds), "{seconds} s");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker::telemetry::metrics::Metric;
 use reservation_worker_local::cloudwatch::Datum;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
 use sqs_batch::ClockReading;
@@ -94,7 +94,7 @@ async fn every_metric_is_sent_with_its_name_dimensions_and_unit() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
     ["good", "bad"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
-    app.services.queue().answer(Answer::CallFails(403, "AccessDenied"));
+    app.services.visibility().set_behaviour(VisibilityBehaviour::CallFails(403, "AccessDenied"));
     let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
     receive_count(&mut event, 5);
     app.run(event).await;
@@ -289,12 +289,12 @@ async fn worker_breaker_open_is_1_while_calls_are_rejected_and_absent_while_the_
 async fn failed_changes_of_visibility_time_outs_are_counted() {
     let poison = || sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
     let cases = [
-        (Answer::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
-        (Answer::CallFails(403, "AccessDenied"), 2.0),
+        (VisibilityBehaviour::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2.0),
     ];
     for (answer, errors) in cases {
         let app = TestApp::new().await;
-        app.services.queue().answer(answer);
+        app.services.visibility().set_behaviour(answer);
         app.run(poison()).await;
         assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), errors);
     }

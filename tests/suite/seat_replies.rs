@@ -107,7 +107,7 @@ async fn each_grpc_code_is_classified_as_in_the_contract() {
         rows.into_iter().map(move |row| row.reason_contains(&reason))
     });
     let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
-    assert_never_logged(&run, "asked for by a fault");
+    assert_never_logged(&run, Effect::MESSAGE);
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn each_error_code_in_a_reply_without_a_status_is_classified_as_in_the_con
         release.into_iter().chain([commit])
     });
     let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
-    assert_never_logged(&run, "asked for by a fault");
+    assert_never_logged(&run, Effect::MESSAGE);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl TestApp {
         let (metrics, emf) = (config.metrics.metrics(), Log::default());
         let worker =
             Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone()).unwrap();
-        let processor = processor(&config, worker, metrics.clone(), services.queue().endpoint());
+        let processor = processor(&config, worker, metrics.clone(), services.visibility().endpoint());
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
         let exporter = MetricsExporter::new(config.metrics, metrics.clone(), cloudwatch, emf.clone());

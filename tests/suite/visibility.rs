@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn set_receive_count(event: &mut Value, receives: u32) {
 
 /// The message ids and the requested time-outs in seconds, in the order of the calls.
 fn requested_seconds(app: &TestApp) -> Vec<(String, i64)> {
-    let changes = app.services.queue().take();
+    let changes = app.services.visibility().take();
     let entries = changes.into_iter().flat_map(|change| change.entries);
     entries.map(|entry| (entry.receipt_handle.replace("handle of ", ""), entry.visibility_timeout)).collect()
 }
@@ -106,7 +106,7 @@ async fn one_call_changes_at_most_ten_records() {
 
     app.run(event).await;
 
-    let changes = app.services.queue().take();
+    let changes = app.services.visibility().take();
     let mut sizes: Vec<_> = changes.iter().map(|change| change.entries.len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [5, 10, 10]);
@@ -157,7 +157,7 @@ async fn the_queue_url_is_derived_from_the_arn_in_every_partition() {
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0]["eventSourceARN"] = json!(arn);
         app.run(event).await;
-        assert_eq!(app.services.queue().take()[0].queue_url, url);
+        assert_eq!(app.services.visibility().take()[0].queue_url, url);
     }
 }
 
@@ -165,7 +165,7 @@ async fn the_queue_url_is_derived_from_the_arn_in_every_partition() {
 async fn a_configured_queue_url_takes_precedence() {
     let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
     app.run(sqs([("m", json!("poison"))])).await;
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
@@ -174,18 +174,22 @@ async fn a_configured_queue_url_requires_no_arn() {
     let mut event = sqs([("m", json!("poison"))]);
     event["Records"][0]["eventSourceARN"] = json!("not an arn");
     assert_eq!(app.run(event).await.returned(), ["m"]);
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
 async fn a_failed_change_is_logged_once_and_the_response_is_unchanged() {
     let cases = [
-        (Answer::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"), 1, "ReceiptHandleIsInvalid"),
-        (Answer::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
+        (
+            VisibilityBehaviour::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"),
+            1,
+            "ReceiptHandleIsInvalid",
+        ),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
     ];
     for (answer, failed, reason) in cases {
         let app = TestApp::new().await;
-        app.services.queue().answer(answer);
+        app.services.visibility().set_behaviour(answer);
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
         set_receive_count(&mut event, 1);
 
@@ -203,7 +207,7 @@ async fn a_failed_change_is_logged_once_and_the_response_is_unchanged() {
 #[tokio::test]
 async fn a_queue_that_does_not_answer_does_not_delay_the_response_beyond_the_deadline() {
     let app = TestApp::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
-    app.services.queue().answer(Answer::Hang);
+    app.services.visibility().set_behaviour(VisibilityBehaviour::Hang);
     let limit = Duration::from_secs(2);
 
     let run =

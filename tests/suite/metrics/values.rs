@@ -91,8 +91,11 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
     let puts = app.services.cloudwatch().take();
     assert_eq!(app.services.cloudwatch().calls(), puts.len());
     assert!(puts.len() > 1);
-    assert!(puts.iter().all(|put| put.sent * 2 < put.size), "the requests are not compressed");
-    let largest = puts.iter().map(|put| put.size).max().unwrap();
+    assert!(
+        puts.iter().all(|put| put.sent_bytes * 2 < put.unpacked_bytes),
+        "the requests are not compressed"
+    );
+    let largest = puts.iter().map(|put| put.unpacked_bytes).max().unwrap();
     assert!(largest > 500_000, "{largest} bytes: the requests are smaller than necessary");
     let sent = Sent::of(puts);
     assert_eq!(sent.count("worker_latency_seconds", &[]), values);

@@ -74,10 +74,10 @@ proptest! {
             });
             let event = json!({ "Records": records.collect::<Vec<_>>() });
             let outcomes = case.records.iter().map(|(_, outcome, _)| outcome.clone()).collect();
-            let endpoint = services.queue().endpoint();
+            let endpoint = services.visibility().endpoint();
             let processor = processor(&config, Scripted(outcomes), config.metrics.metrics(), endpoint);
             run(&processor, Level::INFO, event, context(Duration::ZERO)).await.unwrap();
-            services.queue().take()
+            services.visibility().take()
         });
         prop_assert!(changes.iter().all(|change| change.entries.len() <= 10));
         let mut seen = 0;

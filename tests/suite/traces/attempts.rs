@@ -115,8 +115,8 @@ async fn every_log_line_names_its_trace_and_its_invocation() {
     traced
         .app
         .services
-        .queue()
-        .answer(reservation_worker_local::visibility::Answer::CallFails(400, "Refused"));
+        .visibility()
+        .set_behaviour(reservation_worker_local::visibility::VisibilityBehaviour::CallFails(400, "Refused"));
     let context = context_of_version("7", INVOCATION_HEADER);
     for cold_start in [true, false] {
         let run = traced.app.run_in(json!({ "Records": [record()] }), context.clone()).await.unwrap();

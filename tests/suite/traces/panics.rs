@@ -33,7 +33,8 @@ async fn the_attempt_and_the_dead_letter_of_a_panicked_record_report_the_panic()
     let app = &traced.app;
     let config = config(&app.services, &[("MAX_RETRIES", "1")]);
     let metrics = app.metrics().clone();
-    let processor = processor(&config, Panicking(metrics.clone()), metrics, app.services.queue().endpoint());
+    let processor =
+        processor(&config, Panicking(metrics.clone()), metrics, app.services.visibility().endpoint());
     let mut last = record("m1", json!("{}"));
     last["receiptHandle"] = json!(null); // no visibility time-out is requested
 

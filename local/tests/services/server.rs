@@ -28,52 +28,52 @@ fn io_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_tcp_reset_for_rest_and_grpc() {
-    let desk = TestServices::with_hold().await;
+async fn a_reset_effect_resets_the_tcp_connection_of_rest_and_grpc() {
+    let test = TestServices::with_hold().await;
     let reset = Fault { operation: None, reservation_id: None, times: Some(2), effect: Effect::Reset };
-    desk.services.fault(reset);
-    let error = desk.patch("r1", "k", expired()).send().await.unwrap_err();
+    test.services.fault(reset);
+    let error = test.patch("r1", "k", expired()).send().await.unwrap_err();
     assert_eq!(io_error(&error), Some(ErrorKind::ConnectionReset));
-    let status = desk.release(release("r1", &SEATS)).await.unwrap_err();
+    let status = test.release(release("r1", &SEATS)).await.unwrap_err();
     assert_eq!(io_error(&status), Some(ErrorKind::ConnectionReset), "{status:?}");
 
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 200, "the service is still there");
-    desk.release(release("r1", &SEATS)).await.unwrap();
-    let replies: Vec<_> = desk.services.calls().into_iter().map(|call| call.reply).collect();
+    assert_eq!(test.update("r1", "k", expired()).await.0, 200, "the service still runs");
+    test.release(release("r1", &SEATS)).await.unwrap();
+    let replies: Vec<_> = test.services.calls().into_iter().map(|call| call.reply).collect();
     assert_eq!(replies, ["reset", "reset", "200", "SUCCESS"]);
 }
 
 #[tokio::test]
-async fn a_stopped_service_drops_its_connections_and_refuses_new_ones() {
-    let desk = TestServices::with_hold().await;
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
-    let (base, addr) = (desk.services.reservation_api_base(), desk.services.inventory_addr());
-    let hanging = tokio::spawn(desk.patch("r1", "k", expired()).send());
-    until(|| desk.services.calls().iter().any(|call| call.reply == "hang")).await;
+async fn a_stopped_service_closes_its_connections_and_refuses_new_ones() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(Fault::any(Operation::UpdateStatus, Effect::Hang).times(1));
+    let (base, addr) = (test.services.reservation_api_base(), test.services.inventory_addr());
+    let hanging = tokio::spawn(test.patch("r1", "k", expired()).send());
+    until(|| test.services.calls().iter().any(|call| call.reply == "hang")).await;
 
-    desk.services.stop(Service::ReservationApi).await;
-    desk.services.stop(Service::ReservationApi).await;
+    test.services.stop(Service::ReservationApi).await;
+    test.services.stop(Service::ReservationApi).await;
     assert!(hanging.await.unwrap().is_err());
-    let refused = desk.patch("r1", "k", expired()).send().await.unwrap_err();
+    let refused = test.patch("r1", "k", expired()).send().await.unwrap_err();
     assert!(refused.is_connect());
     assert_eq!(io_error(&refused), Some(ErrorKind::ConnectionRefused));
-    desk.release(release("r1", &SEATS)).await.expect("the other service goes on");
+    test.release(release("r1", &SEATS)).await.expect("the other service still runs");
 
-    desk.services.stop(Service::Inventory).await;
-    desk.release(release("r1", &SEATS)).await.expect_err("its connection is gone");
-    let down = desk.release(release("r1", &SEATS)).await.unwrap_err();
-    assert_eq!(down.code(), Code::Unavailable);
+    test.services.stop(Service::Inventory).await;
+    test.release(release("r1", &SEATS)).await.expect_err("its connection is closed");
+    let unavailable = test.release(release("r1", &SEATS)).await.unwrap_err();
+    assert_eq!(unavailable.code(), Code::Unavailable);
     for service in [Service::ReservationApi, Service::Inventory, Service::Inventory] {
-        desk.services.restart(service).await.unwrap();
+        test.services.restart(service).await.unwrap();
     }
-    assert_eq!((desk.services.reservation_api_base(), desk.services.inventory_addr()), (base, addr));
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
-    let reply = desk.release(release("r1", &SEATS)).await.unwrap();
-    assert_eq!(reply.status(), ReleaseStatus::Success, "state is kept");
+    assert_eq!((test.services.reservation_api_base(), test.services.inventory_addr()), (base, addr));
+    assert_eq!(test.update("r1", "k", expired()).await.0, 200);
+    let reply = test.release(release("r1", &SEATS)).await.unwrap();
+    assert_eq!(reply.status(), ReleaseStatus::Success, "the service keeps its state");
 }
 
 #[tokio::test]
-async fn services_end_when_dropped() {
+async fn dropping_the_services_stops_them() {
     let services = Services::start().await.unwrap();
     let addr = services.inventory_addr();
     drop(services);
@@ -82,7 +82,7 @@ async fn services_end_when_dropped() {
 }
 
 #[tokio::test]
-async fn both_services_speak_tls() {
+async fn both_services_support_tls() {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = issued.signing_key.serialize_der().try_into().unwrap();
