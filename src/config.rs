@@ -1,7 +1,8 @@
 //! What the operator configures: environment variables, read once at the start (contract section 7).
 //!
-//! All problems are reported together, with variable, value and reason, so that one deployment can fix them all. An unset
-//! or empty variable takes its default. Each component defines the type of its settings; this module composes them.
+//! All problems are reported together, with variable, value and reason, so that one deployment can fix them all. An
+//! unset or empty variable takes its default. Each component defines the type of its settings; this module composes
+//! them.
 
 use std::ffi::OsString;
 
@@ -32,15 +33,15 @@ pub struct Config {
     pub batch: sqs_batch::Settings,
     /// The visibility time-outs of returned records.
     pub backoff: Backoff,
-    /// The URL of the queue, if it is not derived from the ARN of the records.
+    /// The URL of the queue; `None` if it is derived from the ARN of the records.
     pub sqs_queue_url: Option<Url>,
-    /// The client of the reservation API.
+    /// How the reservation API is called.
     pub reservation_api: ReservationApiSettings,
-    /// The client of the inventory.
+    /// How the inventory is called.
     pub inventory: InventorySettings,
     /// Where metrics go.
     pub metrics: MetricsSettings,
-    /// Where spans go, if anywhere.
+    /// Where spans go; `None` if they are not sent.
     pub spans: Option<SpanDestination>,
     /// The least severe level that is logged.
     pub log_level: Level,
@@ -52,8 +53,8 @@ pub fn runtime_api() -> Option<String> {
 }
 
 impl Config {
-    /// Reads the configuration from the environment of the process, and from Secrets Manager if `USE_SECRET_MANAGER` is
-    /// `true`.
+    /// Reads the configuration from the environment of the process, and from Secrets Manager if `USE_SECRET_MANAGER`
+    /// is `true`.
     ///
     /// # Errors
     ///
@@ -63,8 +64,9 @@ impl Config {
         Self::from_sources(|variable| std::env::var_os(variable).map(lossy), secret::fetch).await
     }
 
-    /// Reads the configuration through `lookup`, and the secret that it names, if it names one, through `fetch`. `fetch`
-    /// returns the text of the secret, or the reason why it cannot be read. The secret takes precedence over variables.
+    /// Reads the configuration. `lookup` returns the value of a variable. If `USE_SECRET_MANAGER` is `true`, `fetch`
+    /// is called with `SECRET_NAME`; it returns the text of the secret, or the reason why the secret cannot be read.
+    /// The secret takes precedence over variables.
     ///
     /// # Errors
     ///
@@ -95,7 +97,8 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Reads every variable before it returns `None` because one of them has no usable value.
+    /// Returns `None` if a variable has no usable value, but only after every variable was read, so that all problems
+    /// are reported.
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let inventory = read.value(&variables::INVENTORY_GRPC_ADDR, parse::inventory_address);
         let reservation_api = read.value(&variables::RESERVATION_API_BASE, parse::http_url);

@@ -34,7 +34,7 @@ pub enum Event {
         error_code: Option<String>,
     },
     /// A payment status that needs no work: pending, processing, refunded.
-    PaymentInProgress(Hold),
+    PaymentStatusUpdated(Hold),
 }
 
 /// The reservation that an event is about, as far as the event describes it.
@@ -52,7 +52,7 @@ impl Event {
     /// The reservation that the event is about.
     pub fn hold(&self) -> &Hold {
         match self {
-            Self::ReservationExpired(hold) | Self::PaymentInProgress(hold) => hold,
+            Self::ReservationExpired(hold) | Self::PaymentStatusUpdated(hold) => hold,
             Self::PaymentApproved { hold, .. } | Self::PaymentFailed { hold, .. } => hold,
         }
     }
@@ -63,7 +63,7 @@ impl Event {
             Self::ReservationExpired(_) => EventType::ReservationExpired,
             Self::PaymentApproved { .. } => EventType::PaymentApproved,
             Self::PaymentFailed { .. } => EventType::PaymentFailed,
-            Self::PaymentInProgress(_) => EventType::PaymentStatusUpdated,
+            Self::PaymentStatusUpdated(_) => EventType::PaymentStatusUpdated,
         }
     }
 }
@@ -75,15 +75,15 @@ pub struct Parsed {
     pub event: Event,
     /// The `trace_id` of the producer, unchecked.
     pub trace_id: Option<String>,
-    /// Whether the quantity disagreed with the number of seats, which then counts.
+    /// Whether the quantity disagreed with the number of seats. If it did, the number of seats is used.
     pub quantity_disagrees: bool,
 }
 
-/// Reads a body in any of the five shapes, or a JSON string that contains one.
+/// Reads a body in any of the five shapes, or a JSON string that contains such a body.
 ///
 /// # Errors
 ///
-/// [`ParseError`] when the body is not JSON, has an unknown type or status, or breaks the rule of a field.
+/// [`ParseError`] when the body is not JSON, has an unknown type or status, or violates the rule of a field.
 pub fn parse(body: Option<&str>) -> Result<Parsed, ParseError> {
     let body = body.ok_or_else(|| ParseError::new("body", "is missing"))?;
     if body.trim_ascii_start().starts_with('"')
@@ -141,7 +141,7 @@ fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool),
             user_id: facts.user_id()?,
         },
         EventType::PaymentFailed => Event::PaymentFailed { hold, error_code: facts.error_code()? },
-        EventType::PaymentStatusUpdated => Event::PaymentInProgress(hold),
+        EventType::PaymentStatusUpdated => Event::PaymentStatusUpdated(hold),
     };
     Ok((event, quantity_disagrees))
 }

@@ -1,4 +1,5 @@
-//! What all HTTP clients of the process have in common: one TLS provider (ring), no redirects, no retries of their own.
+//! What all HTTP clients of the process have in common: one TLS provider (ring), no redirects, no retries of their
+//! own.
 
 use std::error::Error;
 use std::io;
@@ -30,8 +31,8 @@ pub fn web_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
 
-/// Why there is no connection, or no longer one, in the words of this process or its operating system. Text that the
-/// peer sent is left out.
+/// Why a connection could not be made or was lost; `None` if `error` does not say. The text comes from this process
+/// or its operating system, never from the peer.
 pub fn connection_failure(error: &(dyn Error + 'static)) -> Option<String> {
     let Some(io) = error.downcast_ref::<io::Error>() else { return connection_failure(error.source()?) };
     Some(match io.get_ref() {

@@ -26,8 +26,8 @@ use sqs_batch::{BatchProcessor, ClockReading};
 use tokio::sync::OnceCell;
 use tracing::Level;
 
-/// By this time after the start the runtime has requested its first event. A connection to the inventory that begins earlier
-/// would delay that request.
+/// How long the worker waits before it connects to the inventory. By then the runtime has requested its first event.
+/// An earlier connection would delay that request.
 const CONNECT_DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]

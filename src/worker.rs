@@ -10,15 +10,16 @@ use crate::services::reservation_api::{ReservationApi, ReservationApiSettings};
 use crate::telemetry::metrics::Metrics;
 use crate::workflow::Workflow;
 
-/// The handler of the deployed function.
+/// Runs the workflow of each record.
 #[derive(Debug)]
 pub struct Worker {
     workflow: Workflow,
 }
 
 impl Worker {
-    /// Makes the clients of both services. They connect when they are first needed or [ahead](Self::connect). This must be
-    /// called within a Tokio runtime. `https://` servers are checked against `roots`.
+    /// Makes the clients of both services. A client connects with its first call; the client of the inventory can
+    /// [connect earlier](Self::connect). This must be called within a Tokio runtime. `https://` servers are checked
+    /// against `roots`.
     ///
     /// # Errors
     ///
@@ -34,7 +35,8 @@ impl Worker {
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 
-    /// Connects to the inventory ahead of the first call. The client of the reservation API cannot connect without a call.
+    /// Connects to the inventory before the first call. The client of the reservation API cannot connect without a
+    /// call.
     pub async fn connect(&self, now: ClockReading) {
         self.workflow.inventory.connect(now).await;
     }

@@ -48,7 +48,7 @@ fn check_event(event: &Event) {
         Event::PaymentApproved { payment_intent_id, .. } => {
             assert!(!payment_intent_id.is_empty(), "no payment");
         }
-        Event::PaymentFailed { .. } | Event::PaymentInProgress(_) => {}
+        Event::PaymentFailed { .. } | Event::PaymentStatusUpdated(_) => {}
     }
 }
 
@@ -96,7 +96,7 @@ pub fn shapes(event: &Event) -> Vec<String> {
     let (event_type, facts) = (event.event_type().as_str(), facts(event));
     let mut shapes = match event {
         // Only the payment simulator sends such an event.
-        Event::PaymentInProgress(_) => {
+        Event::PaymentStatusUpdated(_) => {
             vec![json!({ "detail-type": "Payment Status Updated", "detail": facts })]
         }
         _ => {
@@ -135,7 +135,7 @@ fn facts(event: &Event) -> Value {
             facts["user_id"] = json!(user_id);
         }
         Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
-        Event::PaymentInProgress(_) => {
+        Event::PaymentStatusUpdated(_) => {
             facts["event_type"] = json!("payment.status_updated");
             facts["status"] = json!("PAYMENT_STATUS_PENDING");
         }

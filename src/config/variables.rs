@@ -1,6 +1,7 @@
 //! The definition of every variable: its name, its default and its meaning.
 //!
-//! The configuration takes the defaults from here, and `docs/configuration.md` its table.
+//! The configuration uses these defaults, and the table in `docs/configuration.md` is generated from these
+//! definitions.
 
 /// An environment variable that the worker reads.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +81,8 @@ variables! {
     METRICS_SINK, Value("cloudwatch"),
         "`cloudwatch` (PutMetricData), `emf` (log lines that CloudWatch Logs turns into metrics) or `none`";
     METRICS_NAMESPACE, Value("TrafficTacos/ReservationWorker"),
-        "CloudWatch namespace of the metrics; use one per stack, because its alarms add up everything in it";
+        "CloudWatch namespace of the metrics; use one per stack, because the alarms of a stack count all metrics in the \
+         namespace";
     LOG_LEVEL, Absent("`AWS_LAMBDA_LOG_LEVEL`, otherwise `info`"),
         "Least severe level that is logged: `debug`, `info`, `warn` or `error`";
     AWS_LAMBDA_LOG_LEVEL, Absent("set by Lambda"),

@@ -1,4 +1,6 @@
-//! The rule of each fact, and its place in the five shapes (contract section 2).
+//! The rule of each fact, and where each of the five shapes contains it (contract section 2).
+//!
+//! A fact is a value that an event states, such as the reservation id or the seats.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,8 +17,8 @@ pub(super) struct Facts<'a>(Vec<(&'static str, Fields<'a>)>);
 type Pick = for<'a, 'b> fn(&'b Fields<'a>) -> Raw<'a>;
 
 impl<'a> Facts<'a> {
-    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat shape), or
-    /// at the top level (bare shape).
+    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
+    /// shape), or at the top level (bare shape).
     pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
         let part = |prefix, json| Ok((prefix, wire::object(prefix, json)?));
         Ok(Self(match (envelope.detail, envelope.payload) {
@@ -38,13 +40,14 @@ impl<'a> Facts<'a> {
         self.id("event_id", |fields| fields.event_id)
     }
 
-    /// Reads either name of the payment. `usual` is the name that the producer uses, and the error names it.
-    pub(super) fn payment_intent_id(&self, usual: &str) -> Result<String, ParseError> {
+    /// Reads the payment, which may have either of two names. If it is missing, the error contains `expected_name`:
+    /// the name that the producer of this type of event uses.
+    pub(super) fn payment_intent_id(&self, expected_name: &str) -> Result<String, ParseError> {
         let id = match self.text("payment_intent_id", |fields| fields.payment_intent_id)? {
             None => self.text("payment_id", |fields| fields.payment_id)?,
             found => found,
         };
-        id.map(|(_, id)| id).ok_or_else(|| self.missing(usual))
+        id.map(|(_, id)| id).ok_or_else(|| self.missing(expected_name))
     }
 
     pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
@@ -69,7 +72,7 @@ impl<'a> Facts<'a> {
         Ok((Seats::new(ids, quantity), disagrees))
     }
 
-    /// The type of event that the status of the payment simulator means.
+    /// The type of event that corresponds to the status of the payment simulator.
     pub(super) fn payment_status(&self) -> Result<EventType, ParseError> {
         let (prefix, event_type) =
             self.text("event_type", |fields| fields.event_type)?.ok_or_else(|| self.missing("event_type"))?;
@@ -90,7 +93,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Both ids belong to the first object in every shape.
+    /// The error for a missing reservation id or event id. Every shape has both ids in its first object.
     pub(super) fn missing_id(&self, field: &str) -> ParseError {
         error(self.0.first().map_or("", |(prefix, _)| prefix), field, "is missing")
     }
@@ -125,8 +128,8 @@ impl<'a> Facts<'a> {
             if listed.len() > MOST_SEATS as usize {
                 return Err(error(prefix, "seat_ids", "has more than 10000 entries"));
             }
-            let seats = listed.into_iter().enumerate().map(|(place, raw)| {
-                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{place}]"), reason))
+            let seats = listed.into_iter().enumerate().map(|(index, raw)| {
+                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{index}]"), reason))
             });
             let seats = seats.collect::<Result<Vec<_>, _>>()?;
             if !seats.is_empty() {
@@ -136,7 +139,8 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// A text and the path of its object. An empty text is absent, because Go producers write unset fields like that.
+    /// A text, and the path of the object that contains it. An empty text counts as absent, because producers in Go
+    /// write an unset field as an empty string.
     fn text(&self, name: &str, pick: Pick) -> Result<Option<(&'static str, String)>, ParseError> {
         for (prefix, fields) in &self.0 {
             let Some(raw) = pick(fields) else { continue };

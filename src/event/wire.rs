@@ -49,7 +49,7 @@ pub(super) struct Fields<'a> {
     pub(super) error_code: Raw<'a>,
     #[serde(borrow)]
     pub(super) trace_id: Raw<'a>,
-    /// The type in the words of the payment simulator.
+    /// The type that the payment simulator sends inside `detail`.
     #[serde(borrow)]
     pub(super) event_type: Raw<'a>,
     /// The status of the payment simulator.

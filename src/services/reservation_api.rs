@@ -44,7 +44,7 @@ pub struct ReservationApiSettings {
     pub breaker: BreakerSettings,
 }
 
-/// A token that is sent and never shown.
+/// A bearer token. It is sent to the reservation API and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(String);
 
@@ -63,7 +63,7 @@ pub struct ReservationApi {
 pub struct Transition<'a> {
     /// The reservation.
     pub reservation_id: &'a Id,
-    /// The status that it is to end in.
+    /// The requested status.
     pub to: Ending,
     /// The payment that confirms it.
     pub payment_intent_id: Option<&'a str>,
@@ -99,7 +99,7 @@ impl BearerToken {
         Self(token)
     }
 
-    /// The token itself, for the one place that sends it.
+    /// The token itself. Only the code that sends it may call this.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -147,7 +147,7 @@ impl ReservationApi {
         })
     }
 
-    /// Ends a reservation, or finds out how it has ended.
+    /// Ends a reservation, or returns how it had already ended.
     ///
     /// # Errors
     ///
