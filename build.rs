@@ -1,4 +1,4 @@
-//! Compiles the contract with the inventory service into a client.
+//! Generates the gRPC client of the inventory service from `proto/`.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,9 @@
-"""The parameters of one environment of samconfig.toml, and the release that they make with the code.
+"""Prints the parameters of one environment of samconfig.toml, with the parameter Release.
 
-SAM publishes a version when the code changes, not when a parameter does; the release changes with either."""
+Usage: parameters.py ENVIRONMENT BOOTSTRAP
+
+SAM publishes a new version of the function only when its code changes. Release is a hash of the code, the
+template and the parameters, so that a change of any of them publishes a new version."""
 
 import hashlib
 import sys

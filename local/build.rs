@@ -1,10 +1,11 @@
-//! Compiles the contract with the inventory service into a server.
+//! Generates the messages and the server of the inventory service from `proto/`.
 
 #![forbid(unsafe_code)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=../proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["../proto"])?;
+    // The record of calls contains these messages as JSON.
     let recorded = ["CheckAvailabilityRequest", "CommitReservationRequest", "ReleaseHoldRequest"];
     recorded
         .iter()

@@ -1,4 +1,4 @@
-//! What the AWS clients share: how they reach AWS, and what their errors say.
+//! What the AWS clients have in common: how they connect to AWS, and how their errors are described.
 
 use std::error::Error;
 use std::iter::successors;
@@ -16,18 +16,24 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::HttpError;
 
-use crate::fault::cause;
-use crate::http_client;
+use crate::http_client::{self, connection_failure};
 
-/// The configuration that the environment describes: `AWS_REGION`, `AWS_ENDPOINT_URL*`, `AWS_PROFILE`,
-/// credentials. Not cheap: made when a client is needed, and not before.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long sent data may stay unacknowledged. A connection may have died while the function was frozen. The limit
+/// leaves time for one lost packet, which TCP sends again after a second.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+
+/// The configuration that the environment describes: `AWS_REGION`, `AWS_ENDPOINT_URL*`, `AWS_PROFILE`, credentials.
+///
+/// Loading it is expensive, so it is loaded only when a client is needed.
 pub async fn config(region: Option<Region>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    // Without one every call says that it has none.
+    // Without an HTTP client each call returns an error.
     if let Ok(http) = http() {
         loader = loader.http_client(http);
     }
-    // The chain that looks further is most of the cost, and Lambda gives the keys in the environment.
+    // Loading the default chain of credential providers takes most of the time. In Lambda it is not needed, because
+    // Lambda sets the keys in the environment.
     let keys = EnvironmentVariableCredentialsProvider::new();
     if keys.provide_credentials().await.is_ok() {
         loader = loader.credentials_provider(keys);
@@ -37,22 +43,24 @@ pub async fn config(region: Option<Region>) -> SdkConfig {
     }
     let config = loader.load().await;
     let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-    config.into_builder().retry_config(same_connections(retry)).build()
+    config.into_builder().retry_config(reuse_connections(retry)).build()
 }
 
-/// The SDKs would have a connection closed after an error, but [`http()`] keeps its connections to itself.
-pub fn same_connections(retry: RetryConfig) -> RetryConfig {
+/// Stops the SDK from closing a connection after an error, because the client of [`http()`] manages its connections
+/// itself.
+pub fn reuse_connections(retry: RetryConfig) -> RetryConfig {
     retry.with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// The SDKs' way to AWS. Their own client reads all certificates of the machine before its first request.
+/// The HTTP client for the AWS SDKs. The default client of the SDKs reads all certificates of the machine before its
+/// first request.
 ///
 /// # Errors
 ///
 /// When the TLS or the HTTP client cannot be set up.
 pub fn http() -> Result<SharedHttpClient, BoxError> {
     let client = http_client::builder(http_client::web_roots())?
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(UNACKNOWLEDGED)
         .build()?;
     Ok(http_client_fn(move |settings, _| {
@@ -74,9 +82,9 @@ impl Http {
         let mut request = reqwest::Request::try_from(http::Request::from_parts(head, body))
             .map_err(|error| ConnectorError::user(error.into()))?;
         *request.timeout_mut() = self.timeout;
-        let mut response = self.client.execute(request).await.map_err(not_answered)?;
+        let mut response = self.client.execute(request).await.map_err(connector_error)?;
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
-        let body = response.bytes().await.map_err(not_answered)?;
+        let body = response.bytes().await.map_err(connector_error)?;
         let mut response = http::Response::new(body.into());
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         response.try_into().map_err(|error: HttpError| ConnectorError::other(error.into(), None))
@@ -89,21 +97,23 @@ impl HttpConnector for Http {
     }
 }
 
-/// Of a kind that the SDK tries again.
-fn not_answered(error: reqwest::Error) -> ConnectorError {
+/// Converts the error into one that the SDK retries.
+fn connector_error(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
 
-/// The service's error code, else why it could not be reached.
+/// The error code of the service, or why the service could not be reached.
 pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String
 where
     SdkError<E>: Error + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
-    code.or_else(|| cause(error)).or_else(|| not_sent(error)).unwrap_or_else(|| error.to_string())
+    code.or_else(|| connection_failure(error))
+        .or_else(|| not_sent(error))
+        .unwrap_or_else(|| error.to_string())
 }
 
-/// Why a request never left, in the SDK's own words: there are no credentials, or no region.
+/// The SDK's reason for not sending a request: for example, there are no credentials or no region.
 fn not_sent<E>(error: &SdkError<E>) -> Option<String>
 where
     SdkError<E>: Error,
@@ -115,8 +125,3 @@ where
     }
     successors(error.source(), |cause: &&dyn Error| (*cause).source()).last().map(ToString::to_string)
 }
-
-const CONNECT: Duration = Duration::from_secs(3);
-/// What a frozen function comes back to may be no connection any more. Long enough for a first packet that is
-/// lost: it is sent again after a second.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(2);

@@ -1,48 +1,50 @@
-//! What happened to a hold, read from a record's body and checked (contract section 2).
-
-use std::borrow::Cow;
+//! What happened to a hold, read from the body of a record and validated (contract section 2).
 
 use crate::reservation::{Id, Seats};
 
+mod error;
+mod event_type;
 mod facts;
 mod wire;
 
+pub use error::ParseError;
+pub use event_type::EventType;
 use facts::Facts;
 use wire::Envelope;
 
-/// What the worker is told. The one enum that decides the workflow.
+/// A validated event. Its variant decides the workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// `reservation.expired`: nobody paid in time.
+    /// `reservation.expired`: the hold ended without a payment.
     ReservationExpired(Hold),
     /// `payment.approved`: the reservation is paid.
     PaymentApproved {
-        /// Whose payment it is.
+        /// The reservation that was paid for.
         hold: Hold,
-        /// The payment that was approved.
+        /// The approved payment.
         payment_intent_id: String,
         /// The customer.
         user_id: Option<String>,
     },
     /// `payment.failed`: the payment failed, was cancelled or expired.
     PaymentFailed {
-        /// Whose payment it is.
+        /// The reservation that was to be paid for.
         hold: Hold,
-        /// Why, in the payment service's words.
+        /// The error code of the payment service.
         error_code: Option<String>,
     },
-    /// A payment status that asks for nothing: pending, processing, refunded.
-    PaymentUnderway(Hold),
+    /// A payment status that needs no work: pending, processing, refunded.
+    PaymentStatusUpdated(Hold),
 }
 
-/// The reservation that an event is about, with what the event knows of it.
+/// The reservation that an event is about, as far as the event describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The reservation.
     pub reservation_id: Id,
-    /// The ticketed event; payment events may not carry it.
+    /// The ticketed event, such as a concert. Payment events often lack it.
     pub event_id: Option<Id>,
-    /// The seats; payment events may not carry them.
+    /// The seats. Payment events often lack them.
     pub seats: Option<Seats>,
 }
 
@@ -50,7 +52,7 @@ impl Event {
     /// The reservation that the event is about.
     pub fn hold(&self) -> &Hold {
         match self {
-            Self::ReservationExpired(hold) | Self::PaymentUnderway(hold) => hold,
+            Self::ReservationExpired(hold) | Self::PaymentStatusUpdated(hold) => hold,
             Self::PaymentApproved { hold, .. } | Self::PaymentFailed { hold, .. } => hold,
         }
     }
@@ -61,36 +63,7 @@ impl Event {
             Self::ReservationExpired(_) => EventType::ReservationExpired,
             Self::PaymentApproved { .. } => EventType::PaymentApproved,
             Self::PaymentFailed { .. } => EventType::PaymentFailed,
-            Self::PaymentUnderway(_) => EventType::PaymentStatusUpdated,
-        }
-    }
-}
-
-/// A closed set of types: aliases are folded into the type that they mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventType {
-    /// `reservation.expired`, also sent as `reservation.hold.expired`.
-    ReservationExpired,
-    /// `payment.approved`.
-    PaymentApproved,
-    /// `payment.failed`.
-    PaymentFailed,
-    /// The payment simulator's only type; its status says what it means.
-    PaymentStatusUpdated,
-}
-
-impl EventType {
-    /// All of them, in order.
-    pub const ALL: [Self; 4] =
-        [Self::ReservationExpired, Self::PaymentApproved, Self::PaymentFailed, Self::PaymentStatusUpdated];
-
-    /// The label of the type.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReservationExpired => "reservation.expired",
-            Self::PaymentApproved => "payment.approved",
-            Self::PaymentFailed => "payment.failed",
-            Self::PaymentStatusUpdated => "payment.status_updated",
+            Self::PaymentStatusUpdated(_) => EventType::PaymentStatusUpdated,
         }
     }
 }
@@ -100,35 +73,17 @@ impl EventType {
 pub struct Parsed {
     /// The event.
     pub event: Event,
-    /// The producer's `trace_id`, unchecked.
+    /// The `trace_id` of the producer, unchecked.
     pub trace_id: Option<String>,
-    /// The quantity disagreed with the seats, and the seats won.
+    /// Whether the quantity disagreed with the number of seats. If it did, the number of seats is used.
     pub quantity_disagrees: bool,
 }
 
-/// A body that was not understood: the path of the field and the reason, never the body's own text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct ParseError {
-    path: String,
-    reason: Cow<'static, str>,
-    /// The type, if that much was understood.
-    pub event_type: Option<EventType>,
-    /// The producer's `trace_id`, unchecked, if that much was understood.
-    pub trace_id: Option<String>,
-}
-
-impl ParseError {
-    fn new(path: impl Into<String>, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { path: path.into(), reason: reason.into(), event_type: None, trace_id: None }
-    }
-}
-
-/// Reads a body in any of the five shapes, or a JSON string that holds one.
+/// Reads a body in any of the five shapes, or a JSON string that contains such a body.
 ///
 /// # Errors
 ///
-/// [`ParseError`] when it is not JSON, of unknown type or status, or breaks the rule of a field.
+/// [`ParseError`] when the body is not JSON, has an unknown type or status, or violates the rule of a field.
 pub fn parse(body: Option<&str>) -> Result<Parsed, ParseError> {
     let body = body.ok_or_else(|| ParseError::new("body", "is missing"))?;
     if body.trim_ascii_start().starts_with('"')
@@ -171,7 +126,7 @@ fn event_type(envelope: &Envelope<'_>) -> Result<EventType, ParseError> {
 fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool), ParseError> {
     let (meaning, payment_id) = match event_type {
         EventType::PaymentStatusUpdated => (facts.payment_status()?, "payment_id"),
-        said => (said, "payment_intent_id"),
+        other => (other, "payment_intent_id"),
     };
     let (seats, quantity_disagrees) = facts.seats()?;
     let hold = Hold { reservation_id: facts.reservation_id()?, event_id: facts.event_id()?, seats };
@@ -186,7 +141,7 @@ fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool),
             user_id: facts.user_id()?,
         },
         EventType::PaymentFailed => Event::PaymentFailed { hold, error_code: facts.error_code()? },
-        EventType::PaymentStatusUpdated => Event::PaymentUnderway(hold),
+        EventType::PaymentStatusUpdated => Event::PaymentStatusUpdated(hold),
     };
     Ok((event, quantity_disagrees))
 }

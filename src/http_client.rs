@@ -1,15 +1,19 @@
-//! What every HTTP client has in common: one TLS provider, ring, and one try a request.
+//! What all HTTP clients of the process have in common: one TLS provider (ring), no redirects, no retries of their
+//! own.
+
+use std::error::Error;
+use std::io;
 
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::crypto::ring;
-use rustls::{ClientConfig, Error, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 
-/// A client that checks servers against `roots` and shows them no certificate.
+/// A client that checks servers against `roots` and presents no certificate of its own.
 ///
 /// # Errors
 ///
-/// When the provider does not know the protocol versions.
-pub fn builder(roots: RootCertStore) -> Result<ClientBuilder, Error> {
+/// When the TLS provider does not support the protocol versions.
+pub fn builder(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
     let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -17,12 +21,23 @@ pub fn builder(roots: RootCertStore) -> Result<ClientBuilder, Error> {
     Ok(Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
-        .retry(retry::never()) // whoever asks counts the tries
-        .no_proxy() // the environment holds what the contract lists, and nothing else counts
+        .retry(retry::never()) // the callers count their attempts
+        .no_proxy() // the contract lists every variable that is read, and proxies are not among them
         .tcp_nodelay(true))
 }
 
-/// The authorities that the web trusts, compiled in.
+/// The certificate authorities of the web, which are compiled in.
 pub fn web_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
+}
+
+/// Why a connection could not be made or was lost; `None` if `error` does not say. The text comes from this process
+/// or its operating system, never from the peer.
+pub fn connection_failure(error: &(dyn Error + 'static)) -> Option<String> {
+    let Some(io) = error.downcast_ref::<io::Error>() else { return connection_failure(error.source()?) };
+    Some(match io.get_ref() {
+        None => io.to_string(),
+        Some(inner) if inner.is::<rustls::Error>() => inner.to_string(),
+        Some(inner) => connection_failure(inner).unwrap_or_else(|| io.kind().to_string()),
+    })
 }

@@ -1,4 +1,4 @@
-//! Configuration, then telemetry, then clients, then the Lambda runtime.
+//! Starts the function: configuration, telemetry, clients, the Lambda runtime.
 
 #![forbid(unsafe_code)]
 
@@ -6,51 +6,57 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_sqs::Client;
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
-use reservation_worker::batch::Batch;
 use reservation_worker::config::{self, Config, LoadError};
-use reservation_worker::http_client;
-use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::batch::BatchTelemetry;
+use reservation_worker::telemetry::export::after_response::AfterResponse;
+use reservation_worker::telemetry::export::flusher::TelemetryFlusher;
+use reservation_worker::telemetry::export::metrics::MetricsExporter;
+use reservation_worker::telemetry::export::spans::SpanSender;
+use reservation_worker::telemetry::export::{init_error, shutdown};
 use reservation_worker::telemetry::invocation::Invocations;
-use reservation_worker::telemetry::metrics::{ClockReading, Metrics, Sink};
+use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::telemetry::{TelemetryFlusher, init_error, logs, shutdown};
-use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
+use reservation_worker::{aws, http_client};
+use sqs_batch::visibility::Visibility;
+use sqs_batch::{BatchProcessor, ClockReading};
 use tokio::sync::OnceCell;
 use tracing::Level;
 
-/// By then the runtime has asked for its first event, which a connection to the inventory must not delay, and the
-/// event's first call is on its way.
-const HEAD_START: Duration = Duration::from_millis(2);
+/// How long the worker waits before it connects to the inventory. By then the runtime has requested its first event.
+/// An earlier connection would delay that request.
+const CONNECT_DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
-    let (batch, invocations, unsent) = match start(config) {
-        Ok(started) => started,
+    let runtime_api = config::runtime_api();
+    let Function { processor, invocations, flusher } = match Function::new(config) {
+        Ok(function) => function,
         Err(error) => {
-            init_error::report(&*error).await;
+            init_error::report(&*error, runtime_api.as_deref()).await;
             return ExitCode::FAILURE;
         }
     };
-    let handler = service_fn(async |event| batch.handle(event).await.map_err(Diagnostic::from));
-    let unsent = Arc::new(unsent);
-    if let Some(runtime_api) = config::runtime_api().filter(|_| unsent.needs_shutdown_flush()) {
-        let unsent = unsent.clone();
-        shutdown::prepare(&runtime_api, async move { unsent.shutdown().await }).await;
+    let handler = service_fn(async |event| processor.handle(event).await.map_err(Diagnostic::from));
+    let flusher = Arc::new(flusher);
+    if let Some(runtime_api) = runtime_api.filter(|_| flusher.needs_shutdown_flush()) {
+        let flusher = flusher.clone();
+        shutdown::prepare(&runtime_api, async move { flusher.shutdown().await }).await;
     }
-    let work = move |answered| {
-        let unsent = unsent.clone();
-        async move { unsent.after_response(answered).await }.boxed()
+    let work = move |response| {
+        let flusher = flusher.clone();
+        async move { flusher.after_response(response).await }.boxed()
     };
     let after_response = AfterResponse { invocations: Arc::new(invocations), work };
     let runtime = Runtime::new(handler).layer(after_response).run();
     let connect = async {
-        tokio::time::sleep(HEAD_START).await;
-        batch.handler().connect(ClockReading::now()).await;
+        tokio::time::sleep(CONNECT_DELAY).await;
+        processor.handler().connect(ClockReading::now()).await;
     };
     match tokio::join!(runtime, connect).0 {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,14 +67,28 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start(config: Result<Config, LoadError>) -> Result<(Batch<Worker>, Invocations, TelemetryFlusher), Error> {
-    let config = config?;
-    let web_roots = http_client::web_roots();
-    let (metrics, traces) = (Metrics::new(&config), Traces::new(&config, &web_roots));
-    let worker = Worker::new(&config, web_roots, metrics.clone())?;
-    let visibility = Visibility::new(&config, metrics.clone());
-    let batch = Batch::new(&config, worker, visibility, metrics.clone());
-    let invocations = Invocations::new(metrics.clone(), traces.clone());
-    let metrics = Sink::new(&config, metrics, OnceCell::new(), std::io::stdout());
-    Ok((batch, invocations, TelemetryFlusher { metrics, traces }))
+/// The parts of the function.
+struct Function {
+    processor: BatchProcessor<Worker, BatchTelemetry>,
+    invocations: Invocations,
+    flusher: TelemetryFlusher,
+}
+
+impl Function {
+    fn new(config: Result<Config, LoadError>) -> Result<Self, Error> {
+        let config = config?;
+        let roots = http_client::web_roots();
+        let metrics = config.metrics.metrics();
+        let traces = config.spans.as_ref().map_or_else(Traces::default, |_| Traces::recording());
+        let worker = Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone())?;
+        let visibility =
+            Visibility::new(config.backoff, async |region| Client::new(&aws::config(region).await));
+        let processor = BatchProcessor::new(worker, config.batch)
+            .with_observer(BatchTelemetry::new(metrics.clone()))
+            .with_visibility(visibility.with_queue_url(config.sqs_queue_url.map(String::from)));
+        let invocations = Invocations::new(metrics.clone(), traces.clone());
+        let metrics = MetricsExporter::new(config.metrics, metrics, OnceCell::new(), std::io::stdout());
+        let spans = SpanSender::new(config.spans, traces, roots);
+        Ok(Self { processor, invocations, flusher: TelemetryFlusher { metrics, spans } })
+    }
 }

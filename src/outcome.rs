@@ -1,206 +1,160 @@
-//! How a record ended: acknowledged or returned, under which label, for which reason (contract section 4).
+//! How a record ended: acknowledged or returned, with which label and for which reason (contract section 4).
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::breaker::Open;
-use crate::event::EventType;
+use sqs_batch::{Completion, Redelivery};
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
+
+use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
 use crate::reason::Reason;
-use crate::record::Record;
-use crate::telemetry::call::Service;
-use crate::telemetry::metrics::{Metrics, RecordEnded};
 
-/// The end of one record's work in one invocation.
+/// The result of the work on one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Both steps done, now or earlier.
+    /// Both steps are done, now or earlier.
     Success,
-    /// Another event won; nothing is left to do.
+    /// Another event has already ended the reservation, and nothing is left to do. The text says how the reservation
+    /// ended.
     Superseded(String),
-    /// A status that needs no work.
+    /// The event needs no work, for this reason.
     Ignored(&'static str),
-    /// A transient fault: the record comes again after a back-off.
+    /// A transient failure: the record is delivered again after a back-off.
     Retried {
-        /// Of which kind.
+        /// The reason code.
         code: Reason,
         /// What failed.
         reason: String,
-        /// The service's own wish for the back-off.
+        /// The shortest time until the next delivery, if a service requested one.
         retry_after: Option<Duration>,
     },
-    /// Not started or not finished, through no fault of its own.
-    Deferred(Deferral),
-    /// Rejected: trying again cannot help.
+    /// A service that the record needs was not called because its breaker is open.
+    Deferred(BreakerOpen),
+    /// Rejected: a retry cannot help.
     Failed {
-        /// Of which kind.
+        /// The reason code.
         code: Reason,
         /// What was rejected.
         reason: String,
     },
-    /// The body was not understood.
+    /// The body was not understood, for this reason.
     InvalidPayload(String),
 }
 
-/// Why a record was not worked on to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deferral {
-    /// No time left for its work.
-    NotStarted,
-    /// In flight when the time was up.
-    Abandoned,
-    /// An earlier record of its FIFO message group was returned.
-    GroupBlocked,
-    /// A service it needs was down a moment ago.
-    BreakerOpen(Open),
-}
-
-/// An outcome without what it carries: one of the contract's seven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "as those of `Outcome`")]
-pub enum Label {
-    Success,
-    Superseded,
-    Ignored,
-    Retried,
-    Deferred,
-    Failed,
-    InvalidPayload,
-}
-
-impl Label {
-    /// All of them, in order.
-    pub const ALL: [Self; 7] = [
-        Self::Success,
-        Self::Superseded,
-        Self::Ignored,
-        Self::Retried,
-        Self::Deferred,
-        Self::Failed,
-        Self::InvalidPayload,
-    ];
-
-    /// As logs and metrics show it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Superseded => "superseded",
-            Self::Ignored => "ignored",
-            Self::Retried => "retried",
-            Self::Deferred => "deferred",
-            Self::Failed => "failed",
-            Self::InvalidPayload => "invalid_payload",
+impl Outcome {
+    /// The outcome of a record whose call to a service failed.
+    pub fn of_error(error: impl Classify + ToString) -> Self {
+        let (code, reason) = (error.reason(), error.to_string());
+        match error.class() {
+            ErrorClass::Transient { retry_after } => Self::Retried { code, reason, retry_after },
+            ErrorClass::Rejected => Self::Failed { code, reason },
+            ErrorClass::NotCalled(open) => Self::Deferred(open),
         }
     }
 }
 
-impl Outcome {
-    /// The outcome of a record whose work panicked: perhaps it was the weather, perhaps the record.
-    pub fn panicked() -> Self {
-        let reason = "the worker panicked".to_owned();
-        Self::Retried { code: Reason::Panicked, reason, retry_after: None }
-    }
-
-    /// Whether SQS may delete the message; else it is listed in `batchItemFailures`.
-    pub fn is_acknowledged(&self) -> bool {
+impl sqs_batch::Outcome for Outcome {
+    fn is_acknowledged(&self) -> bool {
         matches!(self, Self::Success | Self::Superseded(_) | Self::Ignored(_))
     }
 
-    /// The label that logs and metrics show.
-    pub fn label(&self) -> Label {
+    fn redelivery(&self) -> Redelivery {
         match self {
-            Self::Success => Label::Success,
-            Self::Superseded(_) => Label::Superseded,
-            Self::Ignored(_) => Label::Ignored,
-            Self::Retried { .. } => Label::Retried,
-            Self::Deferred(_) => Label::Deferred,
-            Self::Failed { .. } => Label::Failed,
-            Self::InvalidPayload(_) => Label::InvalidPayload,
-        }
-    }
-
-    /// Why, for a person; holds nothing of the body.
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Success => "status and seats agree",
-            Self::Superseded(reason) | Self::InvalidPayload(reason) => reason,
-            Self::Retried { reason, .. } | Self::Failed { reason, .. } => reason,
-            Self::Ignored(reason) => reason,
-            Self::Deferred(Deferral::NotStarted) => "no time left to start it",
-            Self::Deferred(Deferral::Abandoned) => "no time left to finish it",
-            Self::Deferred(Deferral::BreakerOpen(_)) => "a service was unavailable and its breaker is open",
-            Self::Deferred(Deferral::GroupBlocked) => "an earlier record of its message group was returned",
-        }
-    }
-
-    /// Why it is returned, as a code; `None` if it is not.
-    pub fn code(&self) -> Option<Reason> {
-        match self {
-            Self::Success | Self::Superseded(_) | Self::Ignored(_) => None,
-            Self::Retried { code, .. } | Self::Failed { code, .. } => Some(*code),
-            Self::Deferred(Deferral::NotStarted | Deferral::Abandoned) => Some(Reason::NoTime),
-            Self::Deferred(Deferral::GroupBlocked) => Some(Reason::GroupBlocked),
-            Self::Deferred(Deferral::BreakerOpen(Open { service: Service::ReservationApi, .. })) => {
-                Some(Reason::ReservationApiUnavailable)
+            Self::Failed { .. } | Self::InvalidPayload(_) => Redelivery::Immediate,
+            Self::Retried { retry_after: Some(wait), .. } => Redelivery::AfterBackoff { at_least: *wait },
+            Self::Deferred(open) => Redelivery::AfterBackoff { at_least: open.left },
+            Self::Success | Self::Superseded(_) | Self::Ignored(_) | Self::Retried { .. } => {
+                Redelivery::BACKOFF
             }
-            Self::Deferred(Deferral::BreakerOpen(Open { service: Service::Inventory, .. })) => {
-                Some(Reason::InventoryUnavailable)
-            }
-            Self::InvalidPayload(_) => Some(Reason::InvalidPayload),
         }
     }
 }
 
-/// That a record has ended: its one summary line, and its metrics.
-#[derive(Debug, Clone, Copy)]
-pub struct Ended<'a> {
-    /// Which record.
-    pub record: &'a Record,
-    /// How.
-    pub outcome: &'a Outcome,
-    /// How long it was worked on; `None` if it never was.
-    pub worked: Option<Duration>,
-    /// `MAX_RETRIES`: a record that is returned after so many receives becomes a dead letter.
-    pub max_retries: u32,
+/// The `outcome` in logs and metrics.
+///
+/// The documentation of the variants is part of `docs/telemetry.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OutcomeLabel {
+    /// Both steps are done, now or earlier.
+    Success,
+    /// Another event has already ended the reservation. Nothing is left to do.
+    Superseded,
+    /// The event needs no work.
+    Ignored,
+    /// A transient failure. The queue delivers the record again after a back-off.
+    Retried,
+    /// Not started or not finished: no time was left, the FIFO group is blocked, or the breaker of a service is open.
+    Deferred,
+    /// A service rejected the record, and a retry cannot help.
+    Failed,
+    /// The body was not understood. The reason names the field.
+    InvalidPayload,
 }
 
-impl Ended<'_> {
-    /// Tells of it; the enclosing span says which record it is.
-    pub fn tell(&self, event_type: Option<EventType>, metrics: &Metrics) {
-        let Self { record, outcome, worked, max_retries } = *self;
-        let code = outcome.code();
-        let is_dead_letter = record.is_last_receive(max_retries);
-        metrics.record_ended(RecordEnded {
-            event_type,
-            outcome: outcome.label(),
-            worked,
-            age: record.sent.map(|sent| SystemTime::now().duration_since(sent).unwrap_or_default()),
-            // One that the queue gives out once more is not counted once more.
-            dead_letter: code.filter(|_| record.receive_count == max_retries),
-        });
-        self.log(code, is_dead_letter);
+impl OutcomeLabel {
+    /// The value in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    fn log(&self, code: Option<Reason>, is_dead_letter: bool) {
-        let (outcome, reason) = (self.outcome.label().as_str(), self.outcome.reason());
-        let duration_ms = self.worked.unwrap_or_default().as_micros() as f64 / 1_000.0;
-        let Some(code) = code else {
-            tracing::info!(outcome, reason, duration_ms, "record acknowledged");
-            return;
+    /// Whether the queue deletes the message; otherwise it is listed in `batchItemFailures`.
+    pub fn is_acknowledged(self) -> bool {
+        matches!(self, Self::Success | Self::Superseded | Self::Ignored)
+    }
+}
+
+/// What is reported about a completed record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary<'a> {
+    /// The outcome.
+    pub label: OutcomeLabel,
+    /// The reason as text for the operator. It contains no text of the body.
+    pub reason: &'a str,
+    /// The reason code, if the record is returned.
+    pub code: Option<Reason>,
+}
+
+impl<'a> Summary<'a> {
+    /// The summary of a record that was completed by the worker or by the batch engine.
+    pub fn of(completion: &'a Completion<Outcome>) -> Self {
+        let (label, reason, code) = match completion {
+            Completion::Handled(outcome) | Completion::Shared(outcome) => return Self::of_outcome(outcome),
+            Completion::NotStarted => {
+                (OutcomeLabel::Deferred, "there was no time left to start it", Reason::NoTime)
+            }
+            Completion::Abandoned => {
+                (OutcomeLabel::Deferred, "there was no time left to finish it", Reason::NoTime)
+            }
+            Completion::GroupBlocked => (
+                OutcomeLabel::Deferred,
+                "an earlier record of its message group was returned",
+                Reason::GroupBlocked,
+            ),
+            // The cause may be transient, so the record is retried.
+            Completion::Panicked => (OutcomeLabel::Retried, "the worker panicked", Reason::Panicked),
         };
-        let (reason_code, advice) = (code.as_str(), code.advice());
-        let is_hopeless = matches!(self.outcome, Outcome::Failed { .. } | Outcome::InvalidPayload(_));
-        if is_dead_letter {
-            tracing::error!(outcome, reason, reason_code, advice, duration_ms, "record is a dead letter");
-        } else if is_hopeless {
-            tracing::error!(
-                outcome,
-                reason,
-                reason_code,
-                advice,
-                duration_ms,
-                "record returned for the dead-letter queue"
-            );
-        } else {
-            tracing::warn!(outcome, reason, reason_code, duration_ms, "record returned");
-        }
+        Self { label, reason, code: Some(code) }
+    }
+
+    fn of_outcome(outcome: &'a Outcome) -> Self {
+        let (label, reason, code) = match outcome {
+            Outcome::Success => (OutcomeLabel::Success, "the status and the seats agree", None),
+            Outcome::Superseded(reason) => (OutcomeLabel::Superseded, reason.as_str(), None),
+            Outcome::Ignored(reason) => (OutcomeLabel::Ignored, *reason, None),
+            Outcome::Retried { code, reason, .. } => (OutcomeLabel::Retried, reason.as_str(), Some(*code)),
+            Outcome::Deferred(open) => {
+                let code = match open.service {
+                    Service::ReservationApi => Reason::ReservationApiUnavailable,
+                    Service::Inventory => Reason::InventoryUnavailable,
+                };
+                let reason = "a service was unavailable and its breaker is open";
+                (OutcomeLabel::Deferred, reason, Some(code))
+            }
+            Outcome::Failed { code, reason } => (OutcomeLabel::Failed, reason.as_str(), Some(*code)),
+            Outcome::InvalidPayload(reason) => {
+                (OutcomeLabel::InvalidPayload, reason.as_str(), Some(Reason::InvalidPayload))
+            }
+        };
+        Self { label, reason, code }
     }
 }

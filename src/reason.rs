@@ -1,132 +1,112 @@
-//! Why a record was returned: a closed set of codes, each with what a person is to do about it.
+//! Why a record was returned: a closed set of codes, each with the action that a person must take.
 
-/// The code on the record's summary line, and a dimension of the dead letters' metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
+
+/// The `reason_code` of a record's summary line, and the dimension `reason` of the metric for dead letters.
+///
+/// The documentation of the variants is part of `docs/telemetry.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// The customer paid after the hold had expired.
     PaidButExpired,
-    /// The customer paid for a reservation that was cancelled.
+    /// The customer paid for a reservation that had been cancelled.
     PaidButCancelled,
-    /// A payment failed of a reservation that is confirmed.
+    /// A payment failed, but its reservation is confirmed.
     FailedPaymentOfConfirmed,
     /// Neither the event nor the reservation names the ticketed event and the seats.
     FactsMissing,
-    /// The reservation API refuses the request.
+    /// The reservation API rejected the request.
     ReservationApiRejected,
-    /// The inventory refuses to sell the seats.
+    /// The inventory refused to sell the seats.
     CommitRejected,
-    /// The inventory refuses to take the seats back.
+    /// The inventory refused to release the seats.
     ReleaseRejected,
-    /// The reservation API did not do its work, or was not called because it did not a moment ago.
+    /// A call to the reservation API failed but may succeed later, or the API was not called because its breaker was
+    /// open.
     ReservationApiUnavailable,
-    /// The inventory did not do its work, or was not called because it did not a moment ago.
+    /// A call to the inventory failed but may succeed later, or the inventory was not called because its breaker was
+    /// open.
     InventoryUnavailable,
-    /// The reservation API refuses the worker itself: 401 or 403.
+    /// The reservation API refused the worker's credentials (401 or 403).
     ReservationApiDenied,
-    /// The inventory refuses the worker itself.
+    /// The inventory refused the worker's credentials.
     InventoryDenied,
-    /// The reservation API has not seen the payment yet: 412.
+    /// For the reservation API, the payment is not approved yet (412).
     PaymentNotSeen,
-    /// The status cannot be changed, and the reservation has not ended.
+    /// The status cannot be changed, although the reservation has not ended.
     ReservationConflict,
-    /// The worker panicked.
+    /// The worker panicked while it processed the record.
     Panicked,
-    /// The function's time was up.
+    /// The time of the invocation had run out.
     NoTime,
     /// An earlier record of the FIFO message group was returned.
     GroupBlocked,
-    /// The body was not understood.
+    /// The body is not an event that the worker understands.
     InvalidPayload,
 }
 
 impl Reason {
-    /// All of them, in order.
-    pub const ALL: [Self; 17] = [
-        Self::PaidButExpired,
-        Self::PaidButCancelled,
-        Self::FailedPaymentOfConfirmed,
-        Self::FactsMissing,
-        Self::ReservationApiRejected,
-        Self::CommitRejected,
-        Self::ReleaseRejected,
-        Self::ReservationApiUnavailable,
-        Self::InventoryUnavailable,
-        Self::ReservationApiDenied,
-        Self::InventoryDenied,
-        Self::PaymentNotSeen,
-        Self::ReservationConflict,
-        Self::Panicked,
-        Self::NoTime,
-        Self::GroupBlocked,
-        Self::InvalidPayload,
-    ];
-
-    /// The code as logs and metrics show it.
+    /// The code in logs and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PaidButExpired => "paid_but_expired",
-            Self::PaidButCancelled => "paid_but_cancelled",
-            Self::FailedPaymentOfConfirmed => "failed_payment_of_confirmed",
-            Self::FactsMissing => "facts_missing",
-            Self::ReservationApiRejected => "reservation_api_rejected",
-            Self::CommitRejected => "commit_rejected",
-            Self::ReleaseRejected => "release_rejected",
-            Self::ReservationApiUnavailable => "reservation_api_unavailable",
-            Self::InventoryUnavailable => "inventory_unavailable",
-            Self::ReservationApiDenied => "reservation_api_denied",
-            Self::InventoryDenied => "inventory_denied",
-            Self::PaymentNotSeen => "payment_not_seen",
-            Self::ReservationConflict => "reservation_conflict",
-            Self::Panicked => "panicked",
-            Self::NoTime => "no_time",
-            Self::GroupBlocked => "group_blocked",
-            Self::InvalidPayload => "invalid_payload",
-        }
+        self.into()
     }
 
-    /// What a person is to do once the record is a dead letter.
+    /// What a person must do when the record is in the dead-letter queue.
     pub fn advice(self) -> &'static str {
         match self {
             Self::PaidButExpired | Self::PaidButCancelled => {
-                "refund the payment: the reservation has ended; then delete the message"
+                "Refund the payment, because the reservation has ended. Then delete the message."
             }
             Self::FailedPaymentOfConfirmed => {
-                "find the payment that confirmed the reservation; if there is none, cancel it; then delete the message"
+                "Find the payment that confirmed the reservation. If there is none, cancel the reservation. Then delete the \
+                 message."
             }
             Self::FactsMissing => {
-                "the status is set and the seats are not: settle them in the inventory by hand, or mend the \
-                 reservation and redrive"
+                "The status of the reservation is set, but its seats are unchanged. Add the event and the seats to the \
+                 reservation and redrive the message, or change the seats in the inventory yourself and delete \
+                 the message."
             }
             Self::ReservationApiRejected => {
-                "look the refusal up in the reservation API's log; mend the reservation and redrive, or delete"
+                "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message, \
+                 or delete the message."
             }
             Self::CommitRejected => {
-                "paid and confirmed without seats: give the customer other seats or a refund; then delete the message"
+                "The reservation is paid and confirmed but has no seats. Give the customer other seats or a refund. Then \
+                 delete the message."
             }
             Self::ReleaseRejected => {
-                "seats are still held for a reservation that has ended: release them by hand, then delete the message"
+                "The reservation has ended but its seats are still held. Release them in the inventory. Then delete the \
+                 message."
             }
-            Self::ReservationApiUnavailable => "redrive when the reservation API is well",
-            Self::InventoryUnavailable => "redrive when the inventory is well",
+            Self::ReservationApiUnavailable => {
+                "Redrive the message when the reservation API is available again."
+            }
+            Self::InventoryUnavailable => "Redrive the message when the inventory is available again.",
             Self::ReservationApiDenied => {
-                "mend RESERVATION_API_TOKEN or the API's access rules, then redrive"
+                "Correct RESERVATION_API_TOKEN or the access rules of the reservation API. Then redrive the message."
             }
-            Self::InventoryDenied => "mend the inventory's access rules, then redrive",
+            Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
             Self::PaymentNotSeen => {
-                "compare the payment with the reservation API's view of it; redrive when the API has seen it"
+                "Compare the payment in the payment service with its record in the reservation API. Redrive the message when \
+                 the API shows it as approved."
             }
             Self::ReservationConflict => {
-                "look at the reservation: it can neither be ended nor has it ended; then redrive"
+                "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \
+                 message."
             }
             Self::Panicked => {
-                "a defect of the worker: report it with this line and the line `panicked`; redrive after the fix"
+                "Report a defect of the worker, with this log line and the log line `panicked`. Redrive the message after \
+                 the fix."
             }
-            Self::NoTime => "give the function a longer time-out or a smaller batch, then redrive",
+            Self::NoTime => {
+                "Give the function a longer time-out or a smaller batch size. Then redrive the message."
+            }
             Self::GroupBlocked => {
-                "mend the dead letter before it in its message group, then redrive both in order"
+                "Resolve the earlier dead letter of the same message group first. Then redrive both messages in order."
             }
             Self::InvalidPayload => {
-                "mend the producer of the event; send the event again as it should be, then delete the message"
+                "Correct the producer of the event and have the correct event sent. Then delete the message."
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The words that events and both services share: identifiers, a reservation's status, its seats.
+//! Types that events and both services share: identifiers, the ending of a reservation, its seats.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl Id {
     ///
     /// # Errors
     ///
-    /// The reason, without the text itself.
+    /// The reason, which does not contain the text itself.
     pub fn new(text: &str) -> Result<Self, &'static str> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if text.is_empty() {
@@ -40,19 +40,19 @@ impl fmt::Display for Id {
     }
 }
 
-/// How a hold ended. A reservation leaves `HOLD` once and for ever.
+/// How a hold ended. A reservation leaves `HOLD` once and never returns to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// Paid: the seats are to be sold.
+    /// It was paid. Its seats are to be sold.
     Confirmed,
-    /// Its payment failed, or somebody cancelled it: the seats are to be released.
+    /// Its payment failed, or it was cancelled. Its seats are to be released.
     Cancelled,
-    /// Nobody paid in time: the seats are to be released.
+    /// It was not paid in time. Its seats are to be released.
     Expired,
 }
 
 impl Ending {
-    /// The status as the reservation API spells it.
+    /// The status as the reservation API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "CONFIRMED",
@@ -68,7 +68,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// The seats of a hold: named ones, or so many of any.
+/// The seats of a hold: a list of seat ids, or only the number of seats (a quantity-based hold).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Seats {
     ids: Vec<String>,
@@ -76,19 +76,19 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// Named seats, or `quantity` of any where there are no names; `None` where there is neither.
-    /// Names win over a quantity that disagrees with them.
+    /// The seats `ids`, or `quantity` seats if `ids` is empty; `None` if there is neither. If the quantity disagrees
+    /// with the number of ids, the number of ids is used.
     pub fn new(ids: Vec<String>, quantity: Option<i32>) -> Option<Self> {
         let quantity = if ids.is_empty() { quantity? } else { i32::try_from(ids.len()).ok()? };
         (quantity > 0).then_some(Self { ids, quantity })
     }
 
-    /// The names; empty for a quantity-based hold.
+    /// The seat ids; empty for a quantity-based hold.
     pub fn ids(&self) -> &[String] {
         &self.ids
     }
 
-    /// How many seats, at least 1.
+    /// The number of seats, at least 1.
     pub fn quantity(&self) -> i32 {
         self.quantity
     }

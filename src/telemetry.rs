@@ -1,13 +1,12 @@
-//! What the function tells: logs, metrics and traces, joined by ids.
+//! What the function reports about a batch, a record and a call: logs, metrics and spans, connected by ids.
+//!
+//! [`export`] sends metrics and spans out of the process.
 
-pub mod after_response;
+pub mod batch;
 pub mod call;
-pub mod init_error;
 pub mod invocation;
 pub mod logs;
 pub mod metrics;
-pub mod shutdown;
 pub mod traces;
-mod unsent;
 
-pub use unsent::TelemetryFlusher;
+pub mod export;

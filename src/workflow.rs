@@ -1,41 +1,42 @@
-//! What an event asks for: status first, seats second (contract section 3).
+//! The two steps that an event requires: the status first, the seats second (contract section 3).
 //!
-//! The status decides a race between an expiry and a payment; the loser leaves the seats alone. Nothing is
-//! rolled back: the next delivery of an event finds the steps that were done, done.
+//! The change of the status decides a race between an expiry and a payment. The event that comes second does not
+//! change the seats. Nothing is rolled back: when an event is delivered again, the services report its completed
+//! steps as done.
+
+use sqs_batch::Deadline;
 
 use crate::event::{Event, Hold};
-use crate::fault::{Classify, Fault};
-use crate::inventory::{Held, Inventory, ReleaseReason};
-use crate::outcome::{Deferral, Outcome};
+use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::reservation::Ending;
-use crate::reservation_api::{Answer, Reply, Reservation, ReservationApi, Transition};
-use crate::retry::Deadline;
+use crate::services::inventory::{Held, Inventory, ReleaseReason};
+use crate::services::reservation_api::{Answer, Reply, Reservation, ReservationApi, Transition};
 
-/// Brings the two services into agreement.
+/// Makes the two services consistent.
 #[derive(Debug)]
 pub struct Workflow {
-    /// Owner of the status.
+    /// The service that owns the status.
     pub reservation_api: ReservationApi,
-    /// Owner of the seats.
+    /// The service that owns the seats.
     pub inventory: Inventory,
 }
 
-/// What happens to the seats once the status is settled.
+/// What is done with the seats after the status was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeatStep<'a> {
-    /// They are given back.
+    /// They are released.
     Release(ReleaseReason),
     /// They are sold.
     Commit {
-        /// The payment that buys them.
+        /// The payment that they are sold for.
         payment_intent_id: &'a str,
         /// The customer, if the event names one.
         user_id: Option<&'a str>,
     },
 }
 
-/// The two steps that an event asks for, in this order; `None` if it asks for nothing.
+/// The two steps that an event requires, in this order; `None` if it needs no work.
 pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     let transition = Transition {
         reservation_id: &event.hold().reservation_id,
@@ -45,7 +46,7 @@ pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
         error_code: None,
     };
     Some(match event {
-        Event::PaymentUnderway(_) => return None,
+        Event::PaymentStatusUpdated(_) => return None,
         Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
         Event::PaymentApproved { payment_intent_id, user_id, .. } => (
             Transition { to: Ending::Confirmed, payment_intent_id: Some(payment_intent_id), ..transition },
@@ -63,63 +64,65 @@ pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     })
 }
 
-/// What the way in which a reservation has ended means for an event that wanted it to end.
+/// What an event leads to, given how its reservation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// As wanted, now or earlier: the seats are next.
+pub enum Decision {
+    /// It ended as requested, now or earlier. The seats are next.
     Continue,
-    /// Another event won, and its own delivery sees to the seats.
+    /// Another event ended the reservation first. The delivery of that event changes the seats.
     Superseded,
-    /// A person must look, for this reason.
+    /// A person must look at the event, for this reason.
     Reject(Reason, &'static str),
 }
 
-/// The contract's table of replies to a status update.
-pub fn decide(wanted: Ending, found: Ending) -> Verdict {
-    match (wanted, found) {
+/// The contract's table of replies to a status update: the requested ending, and the one that was found.
+pub fn decide(requested: Ending, found: Ending) -> Decision {
+    match (requested, found) {
         (Ending::Expired, Ending::Expired)
         | (Ending::Confirmed, Ending::Confirmed)
-        | (Ending::Cancelled, Ending::Cancelled) => Verdict::Continue,
+        | (Ending::Cancelled, Ending::Cancelled) => Decision::Continue,
         (Ending::Expired, Ending::Confirmed | Ending::Cancelled) | (Ending::Cancelled, Ending::Expired) => {
-            Verdict::Superseded
+            Decision::Superseded
         }
         (Ending::Confirmed, Ending::Cancelled) => {
-            Verdict::Reject(Reason::PaidButCancelled, "paid but cancelled: refund due")
+            Decision::Reject(Reason::PaidButCancelled, "paid but cancelled: refund due")
         }
         (Ending::Confirmed, Ending::Expired) => {
-            Verdict::Reject(Reason::PaidButExpired, "paid but expired: refund due")
+            Decision::Reject(Reason::PaidButExpired, "paid but expired: refund due")
         }
         (Ending::Cancelled, Ending::Confirmed) => {
-            Verdict::Reject(Reason::FailedPaymentOfConfirmed, "failed payment of a confirmed reservation")
+            Decision::Reject(Reason::FailedPaymentOfConfirmed, "failed payment of a confirmed reservation")
         }
     }
 }
 
 impl Workflow {
-    /// Does what the event asks for, as far as the deadline and the services allow.
+    /// Does the steps that the event requires, as far as the deadline and the services allow.
     pub async fn run(&self, event: &Event, deadline: Deadline) -> Outcome {
-        self.settle(event, deadline).await.unwrap_or_else(|outcome| outcome)
+        self.try_run(event, deadline).await.unwrap_or_else(|outcome| outcome)
     }
 
-    async fn settle(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
+    async fn try_run(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
         let Some((transition, seat_step)) = steps(event) else {
             return Ok(Outcome::Ignored("a payment status that needs no work"));
         };
-        let reply = match self.reservation_api.end(&transition, deadline).await.map_err(failed)? {
+        let reply = match self.reservation_api.end(&transition, deadline).await.map_err(Outcome::of_error)? {
             Answer::Done(reply) => Some(reply),
             Answer::AlreadyEnded(found) => match decide(transition.to, found) {
-                Verdict::Continue => None,
-                Verdict::Superseded => return Ok(Outcome::Superseded(format!("the reservation is {found}"))),
-                Verdict::Reject(code, reason) => {
+                Decision::Continue => None,
+                Decision::Superseded => {
+                    return Ok(Outcome::Superseded(format!("the reservation is {found}")));
+                }
+                Decision::Reject(code, reason) => {
                     return Ok(Outcome::Failed { code, reason: reason.to_owned() });
                 }
             },
         };
-        self.settle_seats(event.hold(), reply, &seat_step, deadline).await?;
+        self.change_seats(event.hold(), reply, &seat_step, deadline).await?;
         Ok(Outcome::Success)
     }
 
-    async fn settle_seats(
+    async fn change_seats(
         &self,
         hold: &Hold,
         reply: Option<Reply>,
@@ -132,7 +135,8 @@ impl Workflow {
         let (Some(event_id), Some(seats)) = (event_id, seats) else {
             return Err(Outcome::Failed {
                 code: Reason::FactsMissing,
-                reason: "neither the event nor the reservation names event and seats".to_owned(),
+                reason: "neither the event nor the reservation names the ticketed event and the seats"
+                    .to_owned(),
             });
         };
         let held = Held { reservation_id: &hold.reservation_id, event_id, seats };
@@ -143,14 +147,15 @@ impl Workflow {
                 self.inventory.commit_reservation(&held, payment_intent_id, user_id, deadline).await
             }
         }
-        .map_err(failed)
+        .map_err(Outcome::of_error)
     }
 
-    /// What the inventory must be told and the event does not know: from the reservation in the reply to the
-    /// status update, else from the reservation itself.
+    /// Finds the facts that the inventory needs and the event lacks: in the reply to the status update, otherwise by
+    /// reading the reservation.
     ///
-    /// A redelivery finds no reservation in that reply, and must ask the inventory for the same. So what the
-    /// event knows is never taken from elsewhere, and what it lacks never from half a reservation.
+    /// When an event is delivered again, the reply may contain no reservation, but the request to the inventory must
+    /// be the same as before. Therefore a fact of the event is never replaced, and if the reply lacks one of the
+    /// missing facts, the reservation is read.
     async fn find(
         &self,
         hold: &Hold,
@@ -169,18 +174,8 @@ impl Workflow {
             || (needs_user && found.user_id.is_none())
         {
             let read = self.reservation_api.read(&hold.reservation_id, deadline).await;
-            return Ok(found.or(read.map_err(failed)?));
+            return Ok(found.or(read.map_err(Outcome::of_error)?));
         }
         Ok(found)
-    }
-}
-
-/// How a record ends whose step failed.
-pub fn failed(error: impl Classify + ToString) -> Outcome {
-    let (code, reason) = (error.code(), error.to_string());
-    match error.fault() {
-        Fault::Transient { retry_after } => Outcome::Retried { code, reason, retry_after },
-        Fault::Rejected => Outcome::Failed { code, reason },
-        Fault::NotCalled(open) => Outcome::Deferred(Deferral::BreakerOpen(open)),
     }
 }

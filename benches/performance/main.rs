@@ -1,60 +1,70 @@
-//! What the function costs beside a bare one that makes the same two calls, with all telemetry on
-//! (`make bench`). Writes the figures and plots of `docs/performance/`.
+//! Compares the function, with all telemetry on, with a bare function that makes the same two calls (`make
+//! bench`). Writes the figures and plots in `docs/performance/`.
 //!
-//! Both run as release binaries under the same Runtime API against the same services, in turn, round by
-//! round; a figure is the median of the rounds, and what to quote is the ratio of one round's pair.
+//! Both functions run as release binaries under the same Runtime API and with the same services. In each
+//! round they run one after the other. A figure is the median of all rounds. Quote the ratios: each is the
+//! median of the ratios of the rounds, so it depends less on the machine.
 
 #![forbid(unsafe_code)]
 
-mod contender;
+mod fixture;
 mod plot;
+mod program;
 mod report;
-mod stand;
 
-use contender::{Run, Work};
-use report::{Goal, Report};
-use stand::Stand;
+use fixture::Fixture;
+use program::{Run, Workload};
+use report::{Figure, Report};
 
 type Error = Box<dyn std::error::Error>;
 
-/// What is held against a goal, and what is done for it.
-const GOALS: [(&str, Work, &[Goal]); 3] = [
-    ("batch of 10", Work { records: 10, batches: 200, rounds: 9, ..Work::WARM }, &Goal::OF_TEN),
-    ("batch of 100", Work { records: 100, batches: 60, rounds: 7, ..Work::WARM }, &Goal::OF_A_HUNDRED),
+/// The workloads whose figures have goals.
+const GOALS: [(&str, Workload, &[Figure]); 3] = [
+    (
+        "batch of 10",
+        Workload { records: 10, batches: 200, rounds: 9, ..Workload::BASE },
+        &Figure::OF_BATCHES_OF_10,
+    ),
+    (
+        "batch of 100",
+        Workload { records: 100, batches: 60, rounds: 7, ..Workload::BASE },
+        &Figure::OF_BATCHES_OF_100,
+    ),
     (
         "batch of 10,000",
-        Work { records: 10_000, batches: 1, rounds: 3, warm: 1, ..Work::WARM },
-        &Goal::OF_MANY,
+        Workload { records: 10_000, batches: 1, rounds: 3, warm_up_batches: 1, ..Workload::BASE },
+        &Figure::OF_BATCHES_OF_10_000,
     ),
 ];
-const GROWTH: [(usize, usize); 5] = [(1, 200), (10, 100), (100, 30), (1_000, 5), (10_000, 1)];
+/// Records per batch, and the number of batches.
+const BATCH_SIZES: [(usize, usize); 5] = [(1, 200), (10, 100), (100, 30), (1_000, 5), (10_000, 1)];
 const CONCURRENCY: [usize; 6] = [1, 5, 10, 20, 50, 100];
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let stand = Stand::start().await?;
-    let (ours, bare) = (stand.worker(), stand.bare());
-    let mut report = Report::new(stand.zip_size()?)?;
+    let fixture = Fixture::start().await?;
+    let (worker, bare) = (fixture.worker(), fixture.bare_function());
+    let mut report = Report::new(fixture.zip_size()?)?;
 
-    let cold = Work { records: 1, batches: 1, rounds: 21, warm: 0, concurrency: 20 };
-    report.cold_starts(&stand.in_turn(&[&ours, &bare], &cold).await?);
-    for (name, work, goals) in GOALS {
-        report.goals(name, goals, &stand.in_turn(&[&ours, &bare], &work).await?);
+    let cold_start = Workload { records: 1, batches: 1, rounds: 21, warm_up_batches: 0, concurrency: 20 };
+    report.add_cold_starts(&fixture.run_rounds(&[&worker, &bare], &cold_start).await?);
+    for (name, workload, figures) in GOALS {
+        report.add_figures(name, figures, &fixture.run_rounds(&[&worker, &bare], &workload).await?);
     }
-    for (records, batches) in GROWTH {
-        let work = Work { records, batches, rounds: 3, warm: 1, ..Work::WARM };
-        report.growth(records, &stand.in_turn(&[&ours, &bare], &work).await?);
+    for (records, batches) in BATCH_SIZES {
+        let workload = Workload { records, batches, rounds: 3, warm_up_batches: 1, ..Workload::BASE };
+        report.add_batch_size(records, &fixture.run_rounds(&[&worker, &bare], &workload).await?);
     }
     for concurrency in CONCURRENCY {
-        let work = Work { records: 100, batches: 20, rounds: 3, concurrency, ..Work::WARM };
-        report.concurrency(concurrency, &stand.in_turn(&[&ours], &work).await?);
+        let workload = Workload { records: 100, batches: 20, rounds: 3, concurrency, ..Workload::BASE };
+        report.add_concurrency(concurrency, &fixture.run_rounds(&[&worker], &workload).await?);
     }
-    let without = stand.without();
-    let parts: Vec<_> = [&ours, &bare].into_iter().chain(&without).collect();
-    let work = Work { records: 100, batches: 60, rounds: 7, ..Work::WARM };
-    report.parts(&parts, &stand.in_turn(&parts, &work).await?);
+    let reduced = fixture.workers_with_less_telemetry();
+    let programs: Vec<_> = [&worker, &bare].into_iter().chain(&reduced).collect();
+    let workload = Workload { records: 100, batches: 60, rounds: 7, ..Workload::BASE };
+    report.add_parts(&programs, &fixture.run_rounds(&programs, &workload).await?);
     report.write()
 }
 
-/// The runs of each contender, round by round.
+/// The runs of each program, in the order of the rounds.
 type Rounds = Vec<Vec<Run>>;

@@ -1,4 +1,4 @@
-//! Lines over a logarithmic axis, as SVG.
+//! Line charts with a logarithmic x axis, as SVG.
 
 use std::path::Path;
 
@@ -19,12 +19,14 @@ pub struct Line {
 }
 
 impl Plot {
+    /// Writes the chart to a file.
+    ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// If the file cannot be written.
     pub fn draw(&self, file: &Path) -> Result<(), Error> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1.0, f64::max);
+        let max = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1.0, f64::max);
         let area = SVGBackend::new(file, (640, 360)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
@@ -32,7 +34,7 @@ impl Plot {
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(60)
-            .build_cartesian_2d((1.0..most(|point| point.0)).log_scale(), 0.0..most(|point| point.1) * 1.1)?;
+            .build_cartesian_2d((1.0..max(|point| point.0)).log_scale(), 0.0..max(|point| point.1) * 1.1)?;
         chart.configure_mesh().light_line_style(TRANSPARENT).x_desc(self.x).y_desc(self.y).draw()?;
         for (line, colour) in self.lines.iter().zip([&RED, &BLUE]) {
             chart

@@ -1,4 +1,4 @@
-//! The figures as Markdown, and what they are held against.
+//! Formats the figures as Markdown and compares them with their goals.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,24 +6,24 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::contender::{Contender, Run, percentile};
 use crate::plot::{self, Line};
+use crate::program::{Program, Run, percentile};
 use crate::{Error, Rounds};
 
-/// A figure, the most that its ratio to the bare function's should be, if that was said, and how it is read and
-/// shown.
+/// A figure of a run.
 #[derive(Clone, Copy)]
-pub struct Goal {
+pub struct Figure {
     name: &'static str,
-    most: Option<f64>,
-    figure: fn(&Run) -> f64,
+    /// The goal: the maximum of the ratio to the figure of the bare function.
+    max_ratio: Option<f64>,
+    value: fn(&Run) -> f64,
     unit: &'static str,
 }
 
-impl Goal {
-    pub const OF_TEN: [Self; 5] = [Self::P50, Self::P99, Self::ANSWER, Self::CPU, Self::MEMORY];
-    pub const OF_A_HUNDRED: [Self; 4] = [Self::P50, Self::P99, Self::ANSWER, Self::CPU];
-    pub const OF_MANY: [Self; 1] = [Self::CPU];
+impl Figure {
+    pub const OF_BATCHES_OF_10: [Self; 5] = [Self::P50, Self::P99, Self::RESPONSE, Self::CPU, Self::MEMORY];
+    pub const OF_BATCHES_OF_100: [Self; 4] = [Self::P50, Self::P99, Self::RESPONSE, Self::CPU];
+    pub const OF_BATCHES_OF_10_000: [Self; 1] = [Self::CPU];
 
     const INIT: Self = Self::new("init", Some(1.5), |run| millis(run.init), "ms");
     const FIRST: Self =
@@ -31,23 +31,25 @@ impl Goal {
     const FIRST_CPU: Self = Self::new("CPU of the first invocation", None, |run| millis(run.cpu), "ms");
     const P50: Self = Self::new("time, p50", Some(1.03), |run| millis(percentile(&run.batches, 50)), "ms");
     const P99: Self = Self::new("time, p99", Some(1.10), |run| millis(percentile(&run.batches, 99)), "ms");
-    const ANSWER: Self =
-        Self::new("time to the answer, p50", None, |run| millis(percentile(&run.answers, 50)), "ms");
-    const CPU: Self = Self::new("CPU an event", Some(1.5), |run| millis(run.cpu) * 1e3, "µs");
+    const RESPONSE: Self =
+        Self::new("time to the response, p50", None, |run| millis(percentile(&run.responses, 50)), "ms");
+    const CPU: Self = Self::new("CPU per event", Some(1.5), |run| millis(run.cpu) * 1e3, "µs");
     const MEMORY: Self = Self::new("peak memory", Some(1.5), |run| run.peak_memory as f64 / 1024.0, "MiB");
 
-    const fn new(name: &'static str, most: Option<f64>, figure: fn(&Run) -> f64, unit: &'static str) -> Self {
-        Self { name, most, figure, unit }
+    const fn new(
+        name: &'static str,
+        max_ratio: Option<f64>,
+        value: fn(&Run) -> f64,
+        unit: &'static str,
+    ) -> Self {
+        Self { name, max_ratio, value, unit }
     }
 }
 
-/// The zip should not be larger.
-const LARGEST_ZIP: u64 = 4 * 1024 * 1024;
-
 #[derive(Default)]
 pub struct Report {
-    goals: String,
-    growth: Vec<[f64; 7]>,
+    figures: String,
+    batch_sizes: Vec<[f64; 7]>,
     concurrency: Vec<(f64, f64)>,
     parts: String,
     machine: String,
@@ -56,65 +58,66 @@ pub struct Report {
 impl Report {
     pub fn new(zip: u64) -> Result<Self, Error> {
         let mut report = Self { machine: machine()?, ..Self::default() };
-        let size = zip as f64 / LARGEST_ZIP as f64 * 4.0;
-        writeln!(report.goals, "| zip | | {size:.2} MiB | | | 4 MiB |")?;
+        let mib = zip as f64 / (1024.0 * 1024.0);
+        writeln!(report.figures, "| deployment package | size of the zip | {mib:.2} MiB | | | 4 MiB |")?;
         Ok(report)
     }
 
-    pub fn cold_starts(&mut self, rounds: &Rounds) {
-        self.goals("cold start", &[Goal::INIT, Goal::FIRST, Goal::FIRST_CPU], rounds);
+    pub fn add_cold_starts(&mut self, rounds: &Rounds) {
+        self.add_figures("cold start", &[Figure::INIT, Figure::FIRST, Figure::FIRST_CPU], rounds);
     }
 
-    pub fn goals(&mut self, work: &str, goals: &[Goal], rounds: &Rounds) {
-        for Goal { name, most, figure, unit } in goals {
-            let [ours, bare] = [0, 1].map(|contender| median(rounds[contender].iter().map(figure)));
+    /// Adds a row for each figure of a workload. `rounds` are those of the worker and of the bare function.
+    pub fn add_figures(&mut self, workload: &str, figures: &[Figure], rounds: &Rounds) {
+        for Figure { name, max_ratio, value, unit } in figures {
+            let [worker, bare] = [0, 1].map(|program| median(rounds[program].iter().map(value)));
             let ratio =
-                median(rounds[0].iter().zip(&rounds[1]).map(|(ours, bare)| figure(ours) / figure(bare)));
-            let most = most.map(|most| format!("{most:.2}")).unwrap_or_default();
-            let row =
-                format!("| {work} | {name} | {ours:.2} {unit} | {bare:.2} {unit} | {ratio:.2} | {most} |");
-            self.goals += &row;
-            self.goals.push('\n');
+                median(rounds[0].iter().zip(&rounds[1]).map(|(worker, bare)| value(worker) / value(bare)));
+            let goal = max_ratio.map(|max_ratio| format!("{max_ratio:.2}")).unwrap_or_default();
+            let row = format!(
+                "| {workload} | {name} | {worker:.2} {unit} | {bare:.2} {unit} | {ratio:.2} | {goal} |\n"
+            );
+            self.figures += &row;
         }
     }
 
-    pub fn growth(&mut self, records: usize, rounds: &Rounds) {
-        let figures = [Goal::P50, Goal::CPU, Goal::MEMORY].map(|goal| goal.figure);
-        let of = |contender: usize, figure: fn(&Run) -> f64| median(rounds[contender].iter().map(figure));
-        let [time, cpu, memory] = figures.map(|figure| [of(0, figure), of(1, figure)]);
-        self.growth.push([records as f64, time[0], time[1], cpu[0], cpu[1], memory[0], memory[1]]);
+    pub fn add_batch_size(&mut self, records: usize, rounds: &Rounds) {
+        let values = [Figure::P50, Figure::CPU, Figure::MEMORY].map(|figure| figure.value);
+        let of = |program: usize, value: fn(&Run) -> f64| median(rounds[program].iter().map(value));
+        let [time, cpu, memory] = values.map(|value| [of(0, value), of(1, value)]);
+        self.batch_sizes.push([records as f64, time[0], time[1], cpu[0], cpu[1], memory[0], memory[1]]);
     }
 
-    pub fn concurrency(&mut self, concurrency: usize, rounds: &Rounds) {
+    pub fn add_concurrency(&mut self, concurrency: usize, rounds: &Rounds) {
         let time = median(rounds[0].iter().map(|run| millis(percentile(&run.batches, 50))));
         self.concurrency.push((concurrency as f64, 100.0 / time * 1e3));
     }
 
-    /// What each part of the way costs, by its absence; `contenders` begin with the worker and the bare function.
-    pub fn parts(&mut self, contenders: &[&Contender], rounds: &Rounds) {
-        let of = |name: &str, figure: fn(&Run) -> f64| {
-            let place = contenders.iter().position(|contender| contender.name == name);
-            place.map_or(f64::NAN, |place| median(rounds[place].iter().map(figure)))
+    /// Adds the cost of each part: the difference between the worker with and without it.
+    pub fn add_parts(&mut self, programs: &[&Program], rounds: &Rounds) {
+        let of = |name: &str, value: fn(&Run) -> f64| {
+            let index = programs.iter().position(|program| program.name == name);
+            index.map_or(f64::NAN, |index| median(rounds[index].iter().map(value)))
         };
-        let cpu = |name| of(name, Goal::CPU.figure);
+        let cpu = |name| of(name, Figure::CPU.value);
         let all = cpu("reservation worker");
         let rows = [
-            ("both calls and the runtime: the bare function", cpu("bare function")),
+            ("runtime and both calls: the bare function", cpu("bare function")),
             (
-                "reading, order, limits, checks, retries: the worker without telemetry, less that",
-                cpu("without any") - cpu("bare function"),
+                "parsing, order, limits, checks, retries: the worker without telemetry minus the bare function",
+                cpu("without telemetry") - cpu("bare function"),
             ),
             ("log", all - cpu("without the log")),
             ("metrics", all - cpu("without metrics")),
             ("traces", all - cpu("without traces")),
-            ("all", all),
+            ("total", all),
         ];
         for (part, cost) in rows {
             self.parts += &format!("| {part} | {cost:.1} µs | {:.0} % |\n", cost / all * 100.0);
         }
-        self.parts += "\n| all telemetry | CPU an event | time of a batch of 100, p50 |\n|---|--:|--:|\n";
-        for (name, contender) in [("on", "reservation worker"), ("off", "without any")] {
-            let (cpu, time) = (cpu(contender), of(contender, Goal::P50.figure));
+        self.parts += "\n| telemetry | CPU per event | time of a batch of 100, p50 |\n|---|--:|--:|\n";
+        for (name, program) in [("on", "reservation worker"), ("off", "without telemetry")] {
+            let (cpu, time) = (cpu(program), of(program, Figure::P50.value));
             self.parts += &format!("| {name} | {cpu:.1} µs | {time:.2} ms |\n");
         }
     }
@@ -130,23 +133,23 @@ impl Report {
         fs::write(folder.join("README.md"), text)?;
         let line = |name, column: usize| Line {
             name,
-            points: self.growth.iter().map(|row| (row[0], row[column])).collect(),
+            points: self.batch_sizes.iter().map(|row| (row[0], row[column])).collect(),
         };
-        let [ours, bare] = ["reservation worker", "bare function"];
-        let growth = |title, unit, column| plot::Plot {
+        let [worker, bare] = ["reservation worker", "bare function"];
+        let by_batch_size = |title, unit, column| plot::Plot {
             title,
-            x: "records a batch",
+            x: "records per batch",
             y: unit,
-            lines: vec![line(ours, column), line(bare, column + 1)],
+            lines: vec![line(worker, column), line(bare, column + 1)],
         };
-        growth("Time of a batch", "ms", 1).draw(&folder.join("time.svg"))?;
-        growth("CPU an event", "µs", 3).draw(&folder.join("cpu.svg"))?;
-        growth("Peak memory", "MiB", 5).draw(&folder.join("memory.svg"))?;
-        let throughput = vec![Line { name: ours, points: self.concurrency.clone() }];
+        by_batch_size("Time per batch", "ms", 1).draw(&folder.join("time.svg"))?;
+        by_batch_size("CPU per event", "µs", 3).draw(&folder.join("cpu.svg"))?;
+        by_batch_size("Peak memory", "MiB", 5).draw(&folder.join("memory.svg"))?;
+        let throughput = vec![Line { name: worker, points: self.concurrency.clone() }];
         plot::Plot {
-            title: "Throughput of one function",
+            title: "Throughput of one process",
             x: "WORKER_CONCURRENCY",
-            y: "events a second",
+            y: "events per second",
             lines: throughput,
         }
         .draw(&folder.join("concurrency.svg"))
@@ -154,38 +157,43 @@ impl Report {
 
     fn text(&self) -> Result<String, Error> {
         let mut text = format!(
-            "# Performance\n\nWritten by `make bench`; do not edit.\n\n{}\n\nThe reservation API answers after 5 ms, the \
-             inventory after 2 ms. All telemetry is on: the log at `info`, metrics to a stand-in of CloudWatch, \
-             sampled traces to a listener in place of the X-Ray daemon. `WORKER_CONCURRENCY=100`. Figures are medians \
-             of rounds in which both functions run in turn; a ratio is the median of the rounds' own. A batch's time goes \
-             from the last one's answer to its own: what follows a response is billed, and in the next one's.\n\n\
-             | work | figure | reservation worker | bare function | ratio | goal |\n|---|---|--:|--:|--:|--:|\n{}",
-            self.machine, self.goals
+            "# Performance\n\nThis file is generated by `make bench`. Do not edit it.\n\n{}\n\n\
+             The worker is compared with a bare function, which makes the same two calls per event and does nothing \
+             else. The reservation API replies after 5 ms, the inventory after 2 ms. `WORKER_CONCURRENCY` is 100. All \
+             telemetry of the worker is on: the log at level `info`, metrics to a local substitute for CloudWatch, and \
+             sampled traces to a local substitute for the X-Ray daemon.\n\n\
+             In each round both functions run one after the other. A figure is the median of all rounds. A ratio is the \
+             median of the ratios of the rounds. The goal is the maximum for the ratio, or for the size. The time of a \
+             batch is the time from the previous response to its own response. It includes the work that the function \
+             does after the previous response, because Lambda bills that work too.\n\n\
+             | workload | figure | reservation worker | bare function | ratio | goal |\n|---|---|--:|--:|--:|--:|\n{}",
+            self.machine, self.figures
         );
-        text += "\n## Growth with the batch\n\n![time](time.svg)\n![CPU](cpu.svg)\n![memory](memory.svg)\n\n\
-             | records | time, p50 | bare | CPU an event | bare | peak memory | bare |\n|--:|--:|--:|--:|--:|--:|--:|\n";
-        for [records, time, bare_time, cpu, bare_cpu, memory, bare_memory] in &self.growth {
+        text += "\n## Batch size\n\n![time](time.svg)\n![CPU](cpu.svg)\n![memory](memory.svg)\n\n\
+             | records | time, p50 | bare | CPU per event | bare | peak memory | bare |\n|--:|--:|--:|--:|--:|--:|--:|\n";
+        for [records, time, bare_time, cpu, bare_cpu, memory, bare_memory] in &self.batch_sizes {
             writeln!(
                 text,
                 "| {records} | {time:.2} ms | {bare_time:.2} ms | {cpu:.1} µs | {bare_cpu:.1} µs | {memory:.1} MiB | {bare_memory:.1} MiB |"
             )?;
         }
-        text += "\n## Throughput\n\nBatches of 100, one function.\n\n![throughput](concurrency.svg)\n\n\
-             | `WORKER_CONCURRENCY` | events a second |\n|--:|--:|\n";
+        text += "\n## Throughput\n\nBatches of 100 records in one process.\n\n![throughput](concurrency.svg)\n\n\
+             | `WORKER_CONCURRENCY` | events per second |\n|--:|--:|\n";
         for (concurrency, throughput) in &self.concurrency {
             writeln!(text, "| {concurrency} | {throughput:.0} |")?;
         }
-        text += "\n## Where the CPU goes\n\nAn event of a batch of 100. What a part costs is what is saved without it.\n\n\
-             | part | CPU | of all |\n|---|--:|--:|\n";
+        text += "\n## CPU by part\n\nPer event, in batches of 100 records. The cost of a part of the telemetry is the CPU \
+             that is saved without it.\n\n| part | CPU | share |\n|---|--:|--:|\n";
         Ok(text + &self.parts)
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the result")]
+#[expect(clippy::print_stdout, reason = "prints the report")]
 fn print(text: &str) {
     println!("{text}");
 }
 
+/// The CPU, the kernel and the compiler.
 fn machine() -> Result<String, Error> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus

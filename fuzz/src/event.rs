@@ -1,10 +1,11 @@
-//! The event parser: a body is an event that survives writing and reading, or an error that names a field.
+//! The event parser. A body is either parsed as an event or rejected with an error that names a field. An event
+//! that is serialized in any shape is parsed as the same event.
 
 use reservation_worker::event::{self, Event, Hold, ParseError};
 use reservation_worker::reservation::{Id, Seats};
 use serde_json::{Value, json};
 
-/// The input is the body of a record.
+/// Checks a body of a record.
 pub fn check(body: &[u8]) {
     let Ok(body) = std::str::from_utf8(body) else { return };
     let parse = |body: &str| event::parse(Some(body)).map(|parsed| parsed.event);
@@ -19,11 +20,16 @@ pub fn check(body: &[u8]) {
         Err(error) => check_error(error),
     }
     if body.trim_ascii_start().starts_with('{') {
-        assert_eq!(parse(&Value::from(body).to_string()), parsed, "in a string it means something else");
+        assert_eq!(
+            parse(&Value::from(body).to_string()),
+            parsed,
+            "the same body as a JSON string is parsed differently"
+        );
     }
 }
 
-/// What goes into a path, a header and a log line is fit for it, and what a workflow needs is there.
+/// Checks that the values are valid in a URL path, a header and a log line, and that the workflow has all
+/// required values.
 fn check_event(event: &Event) {
     let Hold { reservation_id, event_id, seats } = event.hold();
     for id in [Some(reservation_id), event_id.as_ref()].into_iter().flatten() {
@@ -38,15 +44,15 @@ fn check_event(event: &Event) {
         assert!(seats.ids().is_empty() || seats.ids().len() == seats.quantity() as usize, "{seats:?}");
     }
     match event {
-        Event::ReservationExpired(hold) => assert!(hold.event_id.is_some(), "seats of no event"),
+        Event::ReservationExpired(hold) => assert!(hold.event_id.is_some(), "no ticketed event"),
         Event::PaymentApproved { payment_intent_id, .. } => {
             assert!(!payment_intent_id.is_empty(), "no payment");
         }
-        Event::PaymentFailed { .. } | Event::PaymentUnderway(_) => {}
+        Event::PaymentFailed { .. } | Event::PaymentStatusUpdated(_) => {}
     }
 }
 
-/// What an error may name.
+/// The fields that an error can name.
 pub const FIELDS: [&str; 17] = [
     "body",
     "type",
@@ -67,29 +73,30 @@ pub const FIELDS: [&str; 17] = [
     "status",
 ];
 
-/// The path is one that the contract knows, and the reason is ours: nothing of either is the body's.
+/// Checks that the path is a field of the contract, and that the reason contains nothing from the body.
 fn check_error(error: &ParseError) {
     let error = error.to_string();
     let (path, reason) = error.split_once(": ").unwrap_or_default();
     let field = path.strip_prefix("detail.").or(path.strip_prefix("payload.")).unwrap_or(path);
     let field = match field.split_once('[') {
-        Some((list, place)) => {
-            assert!(place.strip_suffix(']').is_some_and(|place| place.parse::<u16>().is_ok()), "{error}");
+        Some((list, index)) => {
+            assert!(index.strip_suffix(']').is_some_and(|index| index.parse::<u16>().is_ok()), "{error}");
             list
         }
         None => field,
     };
     assert!(FIELDS.contains(&field), "{error}");
-    let is_ours = |char: char| char.is_ascii_alphanumeric() || " ,._:-".contains(char);
-    assert!((1..100).contains(&reason.len()) && reason.chars().all(is_ours), "{error}");
+    let is_expected = |char: char| char.is_ascii_alphanumeric() || " ,._:-".contains(char);
+    assert!((1..100).contains(&reason.len()) && reason.chars().all(is_expected), "{error}");
 }
 
-/// The shapes that carry the event, and each as a string that holds it.
+/// The event in all shapes that support it, each as a JSON object and as a JSON string that contains the
+/// object.
 pub fn shapes(event: &Event) -> Vec<String> {
     let (event_type, facts) = (event.event_type().as_str(), facts(event));
     let mut shapes = match event {
-        // The payment simulator's alone.
-        Event::PaymentUnderway(_) => {
+        // Only the payment simulator sends such an event.
+        Event::PaymentStatusUpdated(_) => {
             vec![json!({ "detail-type": "Payment Status Updated", "detail": facts })]
         }
         _ => {
@@ -112,7 +119,7 @@ pub fn shapes(event: &Event) -> Vec<String> {
     shapes.iter().map(Value::to_string).collect()
 }
 
-/// The event's facts as JSON.
+/// The facts of an event as JSON.
 fn facts(event: &Event) -> Value {
     let Hold { reservation_id, event_id, seats } = event.hold();
     let mut facts = json!({
@@ -128,7 +135,7 @@ fn facts(event: &Event) -> Value {
             facts["user_id"] = json!(user_id);
         }
         Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
-        Event::PaymentUnderway(_) => {
+        Event::PaymentStatusUpdated(_) => {
             facts["event_type"] = json!("payment.status_updated");
             facts["status"] = json!("PAYMENT_STATUS_PENDING");
         }

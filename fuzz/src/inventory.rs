@@ -1,5 +1,5 @@
-//! The inventory's reply, read by the gRPC client that the function uses: only what the contract says is done
-//! is done, and nothing that the service wrote is in the error.
+//! Replies of the inventory, read by the gRPC client of the function. A reply is a success only if the
+//! contract says so, and an error contains no text from the reply.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -8,36 +8,36 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
-use reservation_worker::fault::{Classify, Fault};
-use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
-use reservation_worker::inventory::proto::reservation::v1::{
+use reservation_worker::call::{Classify, ErrorClass};
+use reservation_worker::reason::Reason;
+use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationRequest, CommitReservationResponse, ReleaseHoldRequest, ReleaseHoldResponse,
 };
-use reservation_worker::inventory::{Error, judge};
-use reservation_worker::reason::Reason;
+use reservation_worker::services::inventory::{Error, classify};
 use tonic::codegen::{Bytes, Service};
 
-/// The first byte of the input says which method is called and how the rest is framed, the second is the
-/// `grpc-status`, the rest is the message.
+/// Checks a reply. Of the first byte of the input, bit 0 selects the method and bit 1 omits the frame. The
+/// second byte is the `grpc-status`. The rest is the message.
 pub fn check(input: &[u8]) {
-    let [how, grpc_status, message @ ..] = input else { return };
-    let is_framed = how & 2 == 0;
+    let [options, grpc_status, message @ ..] = input else { return };
+    let is_framed = options & 2 == 0;
     let mut body = Vec::new();
     if is_framed {
-        body.push(0); // not compressed
+        body.push(0); // no compression
         body.extend((message.len() as u32).to_be_bytes());
     }
     body.extend(message);
-    let mut client = InventoryServiceClient::new(Canned { body: body.into(), grpc_status: *grpc_status });
+    let mut client = InventoryServiceClient::new(FixedReply { body: body.into(), grpc_status: *grpc_status });
 
-    let (told, decoded, rejected) = if how & 1 == 0 {
-        let told = block_on(client.release_hold(ReleaseHoldRequest::default()));
-        let told = judge(told.map(tonic::Response::into_inner));
-        (told, ReleaseHoldResponse::decode(message).map(is_released), Reason::ReleaseRejected)
+    let (result, decoded, rejected) = if options & 1 == 0 {
+        let reply = block_on(client.release_hold(ReleaseHoldRequest::default()));
+        let result = classify(reply.map(tonic::Response::into_inner));
+        (result, ReleaseHoldResponse::decode(message).map(is_released), Reason::ReleaseRejected)
     } else {
-        let told = block_on(client.commit_reservation(CommitReservationRequest::default()));
-        let told = judge(told.map(tonic::Response::into_inner));
-        (told, CommitReservationResponse::decode(message).map(is_sold), Reason::CommitRejected)
+        let reply = block_on(client.commit_reservation(CommitReservationRequest::default()));
+        let result = classify(reply.map(tonic::Response::into_inner));
+        (result, CommitReservationResponse::decode(message).map(is_sold), Reason::CommitRejected)
     };
 
     let is_done = match (*grpc_status, decoded) {
@@ -46,12 +46,12 @@ pub fn check(input: &[u8]) {
         _ => false,
     };
     if is_framed {
-        assert_eq!(told.is_ok(), is_done, "{told:?}");
+        assert_eq!(result.is_ok(), is_done, "{result:?}");
     } else {
-        assert!(told.is_err() || matches!(grpc_status, 0 | 6), "grpc-status {grpc_status} is done");
-        assert!(told.is_err() || !message.is_empty() || *grpc_status == 6, "done without a message");
+        assert!(result.is_err() || matches!(grpc_status, 0 | 6), "grpc-status {grpc_status} is a success");
+        assert!(result.is_err() || !message.is_empty() || *grpc_status == 6, "success without a message");
     }
-    if let Err(error) = told {
+    if let Err(error) = result {
         check_error(&error, rejected);
     }
 }
@@ -59,7 +59,7 @@ pub fn check(input: &[u8]) {
 fn is_released(reply: ReleaseHoldResponse) -> bool {
     match (reply.status, reply.error.map(|error| error.code)) {
         (0, None) | (1..=3, None | Some(0)) => true,
-        // A release that FAILED leaves it to the code.
+        // If the status is FAILED, the error code decides.
         (0..=4, Some(5 | 6)) => true,
         _ => false,
     }
@@ -70,25 +70,25 @@ fn is_sold(reply: CommitReservationResponse) -> bool {
     matches!((reply.status, code), (0, None) | (1, None | Some(0)) | (0 | 1, Some(6)))
 }
 
-/// Its code goes with its fault, and every letter of it is ours.
+/// Checks that the reason code matches the error class, and that the text contains nothing from the reply.
 fn check_error(error: &Error, rejected: Reason) {
-    match error.fault() {
-        Fault::Rejected => assert_eq!(error.code(), rejected),
-        Fault::Transient { retry_after } => {
+    match error.class() {
+        ErrorClass::Rejected => assert_eq!(error.reason(), rejected),
+        ErrorClass::Transient { retry_after } => {
             assert_eq!(retry_after, None);
             assert!(
-                matches!(error.code(), Reason::InventoryUnavailable | Reason::InventoryDenied),
+                matches!(error.reason(), Reason::InventoryUnavailable | Reason::InventoryDenied),
                 "{error}"
             );
         }
-        Fault::NotCalled(_) => panic!("it was called"),
+        ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
     let text = error.to_string();
-    let is_ours = |char: char| char.is_ascii_alphanumeric() || " _:-,".contains(char);
-    assert!(text.len() < 100 && text.chars().all(is_ours), "{text:?}");
+    let is_expected = |char: char| char.is_ascii_alphanumeric() || " _:-,".contains(char);
+    assert!(text.len() < 100 && text.chars().all(is_expected), "{text:?}");
 }
 
-/// Nothing that is polled here waits for anything.
+/// Polls a future until it is ready. The service replies at once, so nothing has to wake it.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(std::task::Waker::noop());
     let mut future = std::pin::pin!(future);
@@ -99,13 +99,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A service that answers every call with this.
-struct Canned {
+/// A service that gives the same reply to every call.
+struct FixedReply {
     body: Bytes,
     grpc_status: u8,
 }
 
-impl Service<http::Request<tonic::body::Body>> for Canned {
+impl Service<http::Request<tonic::body::Body>> for FixedReply {
     type Response = http::Response<tonic::body::Body>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;

@@ -1,6 +1,8 @@
-//! What each fuzz target does with an input, and what must hold whatever the input is.
+//! The fuzz targets. Each passes its input to a part of the worker, and checks rules that must hold for every
+//! input.
 //!
-//! `fuzz_targets/` runs them with libFuzzer, `tests/suite` with every file of the corpus on any toolchain.
+//! `fuzz_targets/` runs the targets with libFuzzer. `tests/suite` runs them with every file of the corpus, on
+//! any toolchain.
 
 #![forbid(unsafe_code)]
 

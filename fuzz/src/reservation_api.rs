@@ -1,76 +1,81 @@
-//! The reservation API's reply, over a socket: it means what the contract says and nothing else.
+//! Replies of the reservation API, over a socket. The client classifies each as the contract says.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::config::Config;
-use reservation_worker::fault::{Classify, Fault};
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
-use reservation_worker::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
-use reservation_worker::retry::Deadline;
+use reservation_worker::services::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
 use reservation_worker::telemetry::metrics::Metrics;
 use rustls::RootCertStore;
 use serde_json::{Map, Value};
+use sqs_batch::Deadline;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-const ASKED_FOR: &str = "r-1";
-const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+const RESERVATION_ID: &str = "r-1";
+const MAX_BACKOFF: Duration = Duration::from_secs(900);
 
-/// The first line of the input is the status, the rest the body. Reads get it with a 200.
+/// Checks a reply. The first line of the input is the HTTP status, the rest is the body. A read of the
+/// reservation gets the same body with status 200.
 pub fn check(input: &[u8]) {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
     let (line, body) = (&input[..end], &input[end + 1..]);
     let Some(status) = std::str::from_utf8(line).ok().and_then(|line| line.parse::<u16>().ok()) else {
         return;
     };
-    // Those without a body of their own, or without an end, are other tests' affair.
+    // Other tests cover the statuses whose replies have no body or no end.
     if !matches!(status, 200..=203 | 206..=303 | 305..=599) {
         return;
     }
-    let (ended, read) = STAND.with(|stand| stand.ask(status, body));
+    let (ended, read) = FIXTURE.with(|fixture| fixture.call(status, body));
     check_read(&read, body);
     let code = serde_json::from_slice(body).ok().and_then(|body: Value| code(&body));
     match (status, code) {
         (200..300, _) => assert!(matches!(ended, Ok(Answer::Done(_))), "{ended:?}"),
-        (401 | 403 | 408 | 412 | 425 | 429, _) => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+        (401 | 403 | 408 | 412 | 425 | 429, _) => {
+            assert_eq!(error_class(&ended), Some("transient"), "{ended:?}")
+        }
         (400..500, Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
-        // The reservation itself says how it stands.
+        // The client reads the reservation, and its status decides.
         (409, None) => match read.map(|reservation| reservation.ending) {
             Ok(Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
-            _ => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+            _ => assert_eq!(error_class(&ended), Some("transient"), "{ended:?}"),
         },
-        (400..500, None) => assert_eq!(fault(&ended), Some("rejected"), "{ended:?}"),
-        _ => assert_eq!(fault(&ended), Some("transient"), "{ended:?}"),
+        (400..500, None) => assert_eq!(error_class(&ended), Some("rejected"), "{ended:?}"),
+        _ => assert_eq!(error_class(&ended), Some("transient"), "{ended:?}"),
     }
 }
 
-/// A reservation is that which was asked for, and an object.
+/// Checks that the client accepts only a JSON object for the requested reservation, and reads its values
+/// correctly.
 fn check_read(read: &Result<Reservation, Error>, body: &[u8]) {
     let body = serde_json::from_slice::<Map<String, Value>>(body);
     let is_reservation = body.as_ref().is_ok_and(|body| match body.get("reservation_id") {
-        Some(Value::String(id)) => id.is_empty() || id == ASKED_FOR,
+        Some(Value::String(id)) => id.is_empty() || id == RESERVATION_ID,
         _ => true,
     });
     assert_eq!(read.is_ok(), is_reservation, "{read:?}");
     let (Ok(reservation), Ok(body)) = (read, body) else { return };
-    let said = |name: &str| body.get(name).and_then(Value::as_str);
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
     assert_eq!(
         reservation.ending.map(Ending::as_str),
-        said("status").filter(|status| ENDINGS.contains(status))
+        text("status").filter(|status| ENDINGS.contains(status))
     );
-    assert!(reservation.event_id.as_ref().is_none_or(|id| Some(id.as_str()) == said("event_id")));
+    assert!(reservation.event_id.as_ref().is_none_or(|id| Some(id.as_str()) == text("event_id")));
     if let Some(seats) = &reservation.seats {
         let listed = body.get("seat_ids").and_then(Value::as_array);
-        assert_eq!(seats.ids().len(), listed.map_or(0, Vec::len), "seats are lost or made up");
+        assert_eq!(seats.ids().len(), listed.map_or(0, Vec::len), "the number of seats differs");
         assert!(seats.quantity() > 0);
     }
 }
 
 const ENDINGS: [&str; 3] = ["CONFIRMED", "CANCELLED", "EXPIRED"];
 
+/// The final status that the error code in a reply names.
 fn code(body: &Value) -> Option<Ending> {
     match body.get("error")?.get("code")?.as_str()? {
         "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
@@ -80,29 +85,30 @@ fn code(body: &Value) -> Option<Ending> {
     }
 }
 
-/// What an error asks for, after a look at its code and its words.
-fn fault(told: &Result<Answer, Error>) -> Option<&'static str> {
-    let error = told.as_ref().err()?;
+/// The class of an error. Checks that the reason code matches the class, and that the text contains nothing
+/// from the reply.
+fn error_class(result: &Result<Answer, Error>) -> Option<&'static str> {
+    let error = result.as_ref().err()?;
     let text = error.to_string();
-    let is_ours = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
-    assert!(text.len() < 200 && text.chars().all(is_ours), "{text:?}");
-    let is_rejected = error.code() == Reason::ReservationApiRejected;
-    match error.fault() {
-        Fault::Rejected => assert!(is_rejected, "{error:?}"),
-        Fault::Transient { retry_after } => {
-            assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= LONGEST_BACKOFF), "{error:?}");
+    let is_expected = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
+    assert!(text.len() < 200 && text.chars().all(is_expected), "{text:?}");
+    let is_rejected = error.reason() == Reason::ReservationApiRejected;
+    match error.class() {
+        ErrorClass::Rejected => assert!(is_rejected, "{error:?}"),
+        ErrorClass::Transient { retry_after } => {
+            assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= MAX_BACKOFF), "{error:?}");
         }
-        Fault::NotCalled(_) => panic!("it was called"),
+        ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
     Some(if is_rejected { "rejected" } else { "transient" })
 }
 
 thread_local! {
-    static STAND: Stand = Stand::start();
+    static FIXTURE: Fixture = Fixture::start();
 }
 
-/// A server that gives this reply, and the function's client of it.
-struct Stand {
+/// A server that gives the same reply to every request, and the client of the function.
+struct Fixture {
     runtime: Runtime,
     reply: Arc<Mutex<Reply>>,
     client: ReservationApi,
@@ -114,7 +120,7 @@ struct Reply {
     body: Vec<u8>,
 }
 
-impl Stand {
+impl Fixture {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let reply = Arc::<Mutex<Reply>>::default();
@@ -135,14 +141,16 @@ impl Stand {
             _ => None,
         });
         let config = config.unwrap();
-        let client = ReservationApi::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
+        let client =
+            ReservationApi::new(&config.reservation_api, RootCertStore::empty(), Metrics::default()).unwrap();
         Self { runtime, reply, client }
     }
 
-    /// Asks to confirm a payment, and for the reservation; once each, for no time is left for more.
-    fn ask(&self, status: u16, body: &[u8]) -> (Result<Answer, Error>, Result<Reservation, Error>) {
+    /// Confirms the reservation and reads it. Each call has one attempt, because the deadline leaves no time
+    /// for another.
+    fn call(&self, status: u16, body: &[u8]) -> (Result<Answer, Error>, Result<Reservation, Error>) {
         *self.reply.lock().unwrap() = Reply { status, body: body.to_owned() };
-        let id = Id::new(ASKED_FOR).unwrap();
+        let id = Id::new(RESERVATION_ID).unwrap();
         let transition = Transition {
             reservation_id: &id,
             to: Ending::Confirmed,
@@ -172,7 +180,7 @@ async fn serve(stream: TcpStream, reply: Arc<Mutex<Reply>>) {
     }
 }
 
-/// Reads a request; its method.
+/// Reads a request and returns its method.
 async fn request(stream: &mut BufStream<TcpStream>) -> Option<String> {
     let (mut method, mut length) = (None, 0);
     loop {

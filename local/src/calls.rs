@@ -1,4 +1,4 @@
-//! The record of calls: what arrived at the two services, in order, and how it was answered.
+//! The record of calls: the requests that arrived at the two services, in order, with their replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -7,22 +7,23 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::services::locked;
+use crate::lock::locked;
 
-/// A long-running desk forgets its oldest calls.
-const KEPT: usize = 100_000;
+/// The oldest calls are removed above this number, so that the services can run for a long time.
+const MAX_CALLS: usize = 100_000;
 
-/// One of the two services the function talks to (contract section 1).
+/// One of the two services that the function calls (contract section 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
-    /// Owns the reservation's status; REST.
+    /// Owns the status of a reservation; REST.
     ReservationApi,
     /// Owns the seats; gRPC.
     Inventory,
 }
 
-/// One operation of the contract (section 3). Only these are recorded and can be struck by a fault.
+/// An operation of the two services (contract section 3). Only calls of these operations are recorded and can
+/// have faults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
@@ -39,7 +40,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The service that offers it.
+    /// The service that has this operation.
     pub fn service(self) -> Service {
         match self {
             Self::UpdateStatus | Self::ReadReservation => Service::ReservationApi,
@@ -48,77 +49,85 @@ impl Operation {
     }
 }
 
-/// One call as it arrived, and the reply it got.
+/// A call as it arrived, with a short form of its reply.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Call {
-    /// What was asked for.
+    /// The operation that was called.
     pub operation: Operation,
-    /// The reservation it is about, decoded; empty for `CheckAvailability`.
+    /// The decoded reservation id; empty for `CheckAvailability`.
     pub reservation_id: String,
-    /// The HTTP path as sent, percent-encoded, or the gRPC path.
+    /// The HTTP path as it was sent, percent-encoded, or the gRPC path.
     pub path: String,
-    /// HTTP headers or gRPC metadata; lower-case names, several values joined by `, `.
+    /// The HTTP headers or the gRPC metadata, by lower-case name. Several values of one name are joined by a
+    /// comma and a space.
     pub headers: BTreeMap<String, String>,
-    /// The JSON body, `null` without one, a string if it is not JSON; the gRPC message with its proto field names.
+    /// The request. REST: the JSON body, a string if the body is not JSON, `null` if there is no body. gRPC:
+    /// the message, with the field names of the `.proto` file.
     pub body: Value,
-    /// `200`, `409 RESERVATION_EXPIRED`; `SUCCESS`, `FAILED FAILED_PRECONDITION`, `UNAVAILABLE`; `hang`,
-    /// `reset`; `in flight` until the reply, `abandoned` when the caller left before it.
+    /// The short form of the reply:
+    ///
+    /// - REST: the HTTP status and the error code, for example `200` or `409 RESERVATION_EXPIRED`.
+    /// - gRPC with a message: its status and its error code, for example `SUCCESS` or `UNSPECIFIED NOT_FOUND`.
+    /// - gRPC without a message: the gRPC status, for example `UNAVAILABLE`.
+    /// - `hang` or `reset`: a fault suppressed the reply.
+    /// - `in flight`: the service has not replied yet.
+    /// - `abandoned`: the caller disconnected before the reply.
     pub reply: String,
 }
 
 #[derive(Default)]
-pub(crate) struct Calls(Mutex<Record>);
+pub(crate) struct CallLog(Mutex<LoggedCalls>);
 
 #[derive(Default)]
-struct Record {
+struct LoggedCalls {
     calls: VecDeque<Call>,
-    /// How many calls came before the first of `calls`.
-    gone: usize,
+    /// The number of earlier calls that are no longer in `calls`.
+    removed: usize,
     in_flight: usize,
     peak: usize,
 }
 
-impl Calls {
-    /// Keeps the call's place in the order of arrival.
-    pub(crate) fn arrive(
+impl CallLog {
+    /// Records a call that has arrived and has no reply yet.
+    pub(crate) fn record(
         &self,
         operation: Operation,
         reservation_id: &str,
         path: &str,
         headers: &HeaderMap,
         body: Value,
-    ) -> Arrived<'_> {
+    ) -> CallInFlight<'_> {
         let call = Call {
             operation,
             reservation_id: reservation_id.to_owned(),
             path: path.to_owned(),
-            headers: texts(headers),
+            headers: header_values(headers),
             body,
             reply: "in flight".to_owned(),
         };
-        let mut record = locked(&self.0);
-        if record.calls.len() == KEPT {
-            record.calls.pop_front();
-            record.gone += 1;
+        let mut log = locked(&self.0);
+        if log.calls.len() == MAX_CALLS {
+            log.calls.pop_front();
+            log.removed += 1;
         }
-        record.calls.push_back(call);
-        record.in_flight += 1;
-        record.peak = record.peak.max(record.in_flight);
-        Arrived { record: &self.0, number: record.gone + record.calls.len() - 1, answered: false }
+        log.calls.push_back(call);
+        log.in_flight += 1;
+        log.peak = log.peak.max(log.in_flight);
+        CallInFlight { log: &self.0, number: log.removed + log.calls.len() - 1, has_reply: false }
     }
 
     pub(crate) fn all(&self) -> Vec<Call> {
         locked(&self.0).calls.iter().cloned().collect()
     }
 
-    pub(crate) fn about(&self, reservation_id: &str) -> Vec<Call> {
+    pub(crate) fn for_reservation(&self, reservation_id: &str) -> Vec<Call> {
         locked(&self.0).calls.iter().filter(|call| call.reservation_id == reservation_id).cloned().collect()
     }
 
     pub(crate) fn take(&self) -> Vec<Call> {
-        let mut record = locked(&self.0);
-        record.gone += record.calls.len();
-        std::mem::take(&mut record.calls).into()
+        let mut log = locked(&self.0);
+        log.removed += log.calls.len();
+        std::mem::take(&mut log.calls).into()
     }
 
     pub(crate) fn peak_in_flight(&self) -> usize {
@@ -126,42 +135,42 @@ impl Calls {
     }
 }
 
-/// A call in flight; dropped with the call.
-pub(crate) struct Arrived<'a> {
-    record: &'a Mutex<Record>,
+/// A call in flight. A call that is dropped before it has a reply was abandoned by its caller.
+pub(crate) struct CallInFlight<'a> {
+    log: &'a Mutex<LoggedCalls>,
     number: usize,
-    answered: bool,
+    has_reply: bool,
 }
 
-impl Arrived<'_> {
-    pub(crate) fn answered(&mut self, reply: &str) {
-        self.answered = true;
-        let mut record = locked(self.record);
-        // A call that was taken out of the record meanwhile needs no reply there.
-        let place = self.number.checked_sub(record.gone);
-        if let Some(call) = place.and_then(|place| record.calls.get_mut(place)) {
+impl CallInFlight<'_> {
+    pub(crate) fn set_reply(&mut self, reply: &str) {
+        self.has_reply = true;
+        let mut log = locked(self.log);
+        // The call may have been removed from the log in the meantime.
+        let index = self.number.checked_sub(log.removed);
+        if let Some(call) = index.and_then(|index| log.calls.get_mut(index)) {
             call.reply = reply.to_owned();
         }
     }
 }
 
-impl Drop for Arrived<'_> {
+impl Drop for CallInFlight<'_> {
     fn drop(&mut self) {
-        if !self.answered {
-            self.answered("abandoned");
+        if !self.has_reply {
+            self.set_reply("abandoned");
         }
-        locked(self.record).in_flight -= 1;
+        locked(self.log).in_flight -= 1;
     }
 }
 
-fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut texts = BTreeMap::<String, String>::new();
+fn header_values(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::<String, String>::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
-        texts
+        values
             .entry(name.as_str().to_owned())
-            .and_modify(|text| *text = format!("{text}, {value}"))
+            .and_modify(|joined| *joined = format!("{joined}, {value}"))
             .or_insert_with(|| value.into_owned());
     }
-    texts
+    values
 }

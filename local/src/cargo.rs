@@ -1,4 +1,4 @@
-//! Cargo, run by what cargo runs.
+//! Runs Cargo from a process that Cargo itself has started, for example a test.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,14 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Cargo in `workspace`. What `cargo run` or `cargo test` has set for its own child would make it compile
-/// crates again that look at it; and a function that it starts is to use nobody's AWS account.
+/// A Cargo command in the folder `workspace`, without these environment variables:
+///
+/// - The variables that `cargo run` and `cargo test` set. Some build scripts read them, so with other values
+///   Cargo compiles crates again.
+/// - `AWS_*`, so that a function that Cargo starts uses no real AWS account.
 pub fn command(workspace: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(workspace);
     for (name, _) in env::vars_os() {
-        let foreign = |prefix| name.to_string_lossy().starts_with(prefix);
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"].into_iter().any(foreign) {
+        let has_prefix = |prefix| name.to_string_lossy().starts_with(prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR", "AWS_"].into_iter().any(has_prefix) {
             command.env_remove(&name);
         }
     }

@@ -1,10 +1,14 @@
-//! The one operation of CloudWatch that the function calls, `PutMetricData`, as strict as CloudWatch itself
-//! and recorded. It speaks what the Rust SDK speaks: Smithy RPC v2 with CBOR, compressed if the caller wishes.
+//! A server for `PutMetricData`, the only operation of CloudWatch that the function calls. It records the
+//! calls and validates them as strictly as CloudWatch does. Its protocol is that of the Rust SDK: Smithy RPC
+//! v2 with CBOR, with or without gzip.
 
-use std::collections::BTreeMap;
+mod datum;
+mod wire;
+
+pub use datum::Datum;
+
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,117 +19,97 @@ use flate2::read::GzDecoder;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::services::locked;
-
-mod wire;
+use crate::lock::locked;
 
 const OPERATION: &str = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
-/// Largest request, sent and unpacked.
-const REQUEST: usize = 1_000_000;
-const DATA: usize = 1_000;
-const VALUES: usize = 150;
-const DIMENSIONS: usize = 30;
-const DAY: Duration = Duration::from_secs(86_400);
+/// The largest request in bytes, before and after decompression.
+const MAX_REQUEST: usize = 1_000_000;
+/// The largest number of data in one call.
+const MAX_DATA: usize = 1_000;
 
-/// Takes metrics on a free loopback port. Dropped, it stops.
+/// A server that receives metrics on a free loopback port. Dropping it stops it.
 #[derive(Debug)]
 pub struct CloudWatch {
     endpoint: String,
-    shared: Arc<Shared>,
+    state: Arc<CloudWatchState>,
     server: JoinHandle<io::Result<()>>,
 }
 
-/// One call that was taken.
+/// A `PutMetricData` call that was accepted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Put {
-    /// The namespace that was named.
+pub struct PutMetricDataCall {
+    /// The namespace of the metrics.
     pub namespace: String,
-    /// What was sent.
+    /// The metrics.
     pub data: Vec<Datum>,
-    /// Bytes of the body as it was sent.
-    pub sent: usize,
-    /// Bytes of the body unpacked; the same if it was not compressed.
-    pub size: usize,
+    /// The size of the body as it was sent, in bytes.
+    pub sent_bytes: usize,
+    /// The size of the body after decompression, in bytes. Equal to `sent_bytes` if the body was not
+    /// compressed.
+    pub unpacked_bytes: usize,
 }
 
-/// Values of one metric under one set of dimensions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Datum {
-    /// The metric.
-    pub name: String,
-    /// Name and value of each dimension.
-    pub dimensions: BTreeMap<String, String>,
-    /// What they are measured in.
-    pub unit: String,
-    /// When they were measured.
-    pub timestamp: SystemTime,
-    /// Seconds.
-    pub storage_resolution: Option<u64>,
-    /// One value was sent, and not an array.
-    pub is_single: bool,
-    /// The values, and how often each occurred.
-    pub values: Vec<(f64, f64)>,
-}
-
-/// How calls are answered.
+/// How the server replies to calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Answer {
-    /// As CloudWatch would.
+pub enum CloudWatchBehaviour {
+    /// Replies as CloudWatch does.
     #[default]
     Normal,
-    /// An error, and nothing is taken.
+    /// Replies with this HTTP status and error code, and records nothing.
     Fails(u16, &'static str),
-    /// As CloudWatch would, so many calls from the first one on; then it is throttled.
+    /// Replies as CloudWatch does to this number of calls, counted from the start of the server. Replies to
+    /// later calls with `ThrottlingException`.
     Throttled(usize),
-    /// None, and nothing is taken.
+    /// Sends no reply and records nothing.
     Hang,
-    /// None, but what was sent is taken.
-    HangWhenTaken,
+    /// Records the call and sends no reply.
+    HangAfterAccepting,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    puts: Mutex<Vec<Put>>,
-    calls: Mutex<usize>,
-    answer: Mutex<Answer>,
+struct CloudWatchState {
+    accepted: Mutex<Vec<PutMetricDataCall>>,
+    call_count: Mutex<usize>,
+    behaviour: Mutex<CloudWatchBehaviour>,
 }
 
 impl CloudWatch {
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
     ///
-    /// There is no port.
+    /// A port cannot be opened.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let shared = Arc::new(Shared::default());
+        let state = Arc::new(CloudWatchState::default());
         let routes = Router::new()
-            .fallback(put)
-            .layer(DefaultBodyLimit::max(10 * REQUEST)) // what is too large is refused in CloudWatch's words
-            .with_state(shared.clone());
+            .fallback(put_metric_data)
+            // Above axum's default limit, so that a request that is too large gets CloudWatch's error.
+            .layer(DefaultBodyLimit::max(10 * MAX_REQUEST))
+            .with_state(state.clone());
         let server = tokio::spawn(axum::serve(listener, routes).into_future());
-        Ok(Self { endpoint, shared, server })
+        Ok(Self { endpoint, state, server })
     }
 
-    /// Value for `AWS_ENDPOINT_URL_CLOUDWATCH`.
+    /// The value for `AWS_ENDPOINT_URL_CLOUDWATCH`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// How the next calls are answered.
-    pub fn answer(&self, answer: Answer) {
-        *locked(&self.shared.answer) = answer;
+    /// Sets how the server replies to the next calls.
+    pub fn set_behaviour(&self, behaviour: CloudWatchBehaviour) {
+        *locked(&self.state.behaviour) = behaviour;
     }
 
-    /// Calls so far, taken or not.
+    /// The number of calls since the start, whether they were accepted or not.
     pub fn calls(&self) -> usize {
-        *locked(&self.shared.calls)
+        *locked(&self.state.call_count)
     }
 
-    /// The calls so far that were taken, which are forgotten.
-    pub fn take(&self) -> Vec<Put> {
-        std::mem::take(&mut *locked(&self.shared.puts))
+    /// Returns the accepted calls since the last `take`, in the order in which they arrived.
+    pub fn take(&self) -> Vec<PutMetricDataCall> {
+        std::mem::take(&mut *locked(&self.state.accepted))
     }
 }
 
@@ -135,93 +119,76 @@ impl Drop for CloudWatch {
     }
 }
 
-async fn put(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let calls = {
-        let mut calls = locked(&shared.calls);
-        *calls += 1;
-        *calls
+async fn put_metric_data(
+    State(state): State<Arc<CloudWatchState>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let call_count = {
+        let mut call_count = locked(&state.call_count);
+        *call_count += 1;
+        *call_count
     };
-    let answer = locked(&shared.answer).clone();
-    match answer {
-        Answer::Throttled(taken) if calls > taken => return refused(400, "ThrottlingException", "slower"),
-        Answer::Normal | Answer::HangWhenTaken | Answer::Throttled(_) => {}
-        Answer::Fails(status, code) => return refused(status, code, code),
-        Answer::Hang => return std::future::pending().await,
+    let behaviour = locked(&state.behaviour).clone();
+    match behaviour {
+        CloudWatchBehaviour::Throttled(limit) if call_count > limit => {
+            return error(400, "ThrottlingException", "too many calls");
+        }
+        CloudWatchBehaviour::Normal
+        | CloudWatchBehaviour::HangAfterAccepting
+        | CloudWatchBehaviour::Throttled(_) => {}
+        CloudWatchBehaviour::Fails(status, code) => return error(status, code, code),
+        CloudWatchBehaviour::Hang => return std::future::pending().await,
     }
-    let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
-    if uri.path() != OPERATION || !says("smithy-protocol", "rpc-v2-cbor") {
-        return refused(404, "UnknownOperationException", "only PutMetricData, by rpc-v2-cbor");
+    let has_header = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
+    if uri.path() != OPERATION || !has_header("smithy-protocol", "rpc-v2-cbor") {
+        return error(
+            404,
+            "UnknownOperationException",
+            "the server only knows PutMetricData over rpc-v2-cbor",
+        );
     }
-    match read(&body, says("content-encoding", "gzip")) {
-        Ok(put) => locked(&shared.puts).push(put),
-        Err(why) => return refused(400, "InvalidParameterValueException", &why),
+    match decode(&body, has_header("content-encoding", "gzip")) {
+        Ok(call) => locked(&state.accepted).push(call),
+        Err(message) => return error(400, "InvalidParameterValueException", &message),
     }
-    if answer == Answer::HangWhenTaken {
+    if behaviour == CloudWatchBehaviour::HangAfterAccepting {
         std::future::pending::<()>().await;
     }
     reply(StatusCode::OK, &[])
 }
 
-fn read(body: &[u8], is_packed: bool) -> Result<Put, String> {
+fn decode(body: &[u8], is_compressed: bool) -> Result<PutMetricDataCall, String> {
     let mut unpacked = Vec::new();
-    if is_packed {
-        // A little more than is allowed shows that it is too much.
-        let reader = GzDecoder::new(body).take(REQUEST as u64 + 1);
+    if is_compressed {
+        // One byte above the limit is enough to detect a request that is too large.
+        let reader = GzDecoder::new(body).take(MAX_REQUEST as u64 + 1);
         io::BufReader::new(reader).read_to_end(&mut unpacked).map_err(|error| error.to_string())?;
     } else {
         unpacked.extend_from_slice(body);
     }
-    if unpacked.len() > REQUEST {
+    if unpacked.len() > MAX_REQUEST {
         return Err("the request is too large".to_owned());
     }
-    let (namespace, data) = wire::put_metric_data(&unpacked)?;
-    if namespace.is_empty() || data.is_empty() || data.len() > DATA {
+    let (namespace, data) = wire::decode(&unpacked)?;
+    if namespace.is_empty() || data.is_empty() || data.len() > MAX_DATA {
         return Err(format!("{} data in namespace {namespace:?}", data.len()));
     }
-    match data.iter().find_map(|datum| fault(datum).map(|fault| format!("{fault}: {datum:?}"))) {
-        Some(fault) => Err(fault),
-        None => Ok(Put { namespace, data, sent: body.len(), size: unpacked.len() }),
+    for datum in &data {
+        if let Some(part) = datum.invalid_part() {
+            return Err(format!("invalid {part}: {datum:?}"));
+        }
     }
+    Ok(PutMetricDataCall { namespace, data, sent_bytes: body.len(), unpacked_bytes: unpacked.len() })
 }
 
-/// What CloudWatch would not take of it.
-fn fault(datum: &Datum) -> Option<&'static str> {
-    let now = SystemTime::now();
-    let text = |text: &String| (1..=1_024).contains(&text.len()) && text.is_ascii() && !text.starts_with(':');
-    let is_number = |number: f64| number.is_finite() && number.abs() <= 2_f64.powi(360);
-    if datum.name.is_empty() || datum.name.len() > 255 {
-        Some("name")
-    } else if datum.dimensions.len() > DIMENSIONS
-        || !datum.dimensions.iter().all(|(name, value)| name.len() <= 255 && text(name) && text(value))
-    {
-        Some("dimensions")
-    } else if datum.timestamp < now - 14 * DAY || datum.timestamp > now + DAY / 12 {
-        Some("timestamp")
-    } else if datum.values.is_empty() || datum.values.len() > VALUES {
-        Some("number of values")
-    } else if !datum
-        .values
-        .iter()
-        .all(|(value, count)| is_number(*value) && is_number(*count) && *count > 0.0)
-    {
-        Some("values")
-    } else if !["Seconds", "Count"].contains(&datum.unit.as_str()) {
-        Some("unit")
-    } else {
-        None
-    }
-}
-
-fn refused(status: u16, code: &str, message: &str) -> Response {
+fn error(status: u16, code: &str, message: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply(status, &[("__type", &format!("com.amazonaws.cloudwatch#{code}")), ("message", message)])
 }
 
-fn reply(status: StatusCode, body: &[(&str, &str)]) -> Response {
+fn reply(status: StatusCode, members: &[(&str, &str)]) -> Response {
     let headers = [("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")];
-    (status, headers, wire::map(body)).into_response()
-}
-
-fn since_epoch(seconds: f64) -> SystemTime {
-    UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    (status, headers, wire::encode(members)).into_response()
 }

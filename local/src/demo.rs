@@ -1,44 +1,44 @@
-//! Every event of `events/` through the function under `cargo lambda`, held to its expectation.
+//! The command `demo`: runs every event of `events/` through the function under `cargo lambda` and compares
+//! the results with the expected ones.
+
+mod emulator;
+mod process_tree;
+mod table;
 
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::expectations::{self, Case, Checked};
+use reservation_worker_local::expectations::{self, Case, CaseReport};
 
-use crate::Failure;
+use self::emulator::Emulator;
+use self::table::Table;
+use crate::options::Failure;
 
-mod emulator;
-mod processes;
-mod table;
-
-use emulator::Emulator;
-use table::Table;
-
-/// Plays all cases; fails when one does not end as expected.
+/// Runs all cases. The exit code is 1 if the results of a case differ from the expected ones.
 pub(crate) async fn run() -> Result<ExitCode, Failure> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     let cases = expectations::load(&root.join("events"))?;
     let services = Services::start().await?;
     let mut emulator = Emulator::start(&root, &services).await?;
 
-    let table = Table::of(&cases, std::io::stdout().is_terminal());
-    print!("\n{}", table.head());
+    let table = Table::new(&cases, std::io::stdout().is_terminal());
+    print!("\n{}", table.header());
     let mut failed = 0;
     for case in &cases {
-        let checked = play(case, &services, &mut emulator).await?;
-        print!("{}", table.rows(case, &checked));
-        failed += usize::from(!checked.differences.is_empty());
+        let report = run_case(case, &services, &mut emulator).await?;
+        print!("{}", table.rows(case, &report));
+        failed += usize::from(!report.differences.is_empty());
     }
     println!("demo: {} passed, {failed} failed", cases.len() - failed);
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-async fn play(case: &Case, services: &Services, emulator: &mut Emulator) -> Result<Checked, Failure> {
+async fn run_case(case: &Case, services: &Services, emulator: &mut Emulator) -> Result<CaseReport, Failure> {
     case.given.apply(services)?;
-    let invoked = emulator.invoke(&case.file).await;
-    let response = invoked.map_err(|failure| format!("{}: {failure}", case.name()))?;
+    let response = emulator.invoke(&case.file).await;
+    let response = response.map_err(|failure| format!("{}: {failure}", case.name()))?;
     let summaries = emulator.summaries(case.record_count()).await;
     Ok(case.check(services, &response, &summaries))
 }

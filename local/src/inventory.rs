@@ -1,122 +1,102 @@
-//! The inventory service on gRPC (contract section 3).
+//! The inventory service over gRPC (contract section 3).
 
 mod check_availability;
 mod commit_reservation;
+mod operation;
 mod release_hold;
 
 use std::sync::Arc;
 
 use axum::Router;
-use serde::Serialize;
 use serde_json::Value;
 use tonic::server::NamedService;
 use tonic::{Code, Request, Response, Status, async_trait};
 
-use crate::calls::Operation;
+use self::operation::InventoryRequest;
 use crate::faults::Effect;
-use crate::idempotency::{BadKey, Replies};
-use crate::net::Connection;
-use crate::proto::common::v1::{Error, ErrorCode, Seat, SeatStatus};
+use crate::lock::locked;
+use crate::proto::common::v1::Error;
 use crate::proto::reservation::v1::inventory_service_server::{InventoryService, InventoryServiceServer};
 use crate::proto::reservation::v1::{
     CheckAvailabilityRequest, CheckAvailabilityResponse, CommitReservationRequest, CommitReservationResponse,
     ReleaseHoldRequest, ReleaseHoldResponse,
 };
-use crate::seats::Seats;
-use crate::services::{Shared, locked};
+use crate::server::Connection;
+use crate::state::SharedState;
 
-pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    let path = format!("/{}/{{*method}}", <InventoryServiceServer<Rpcs> as NamedService>::NAME);
-    Router::new().route_service(&path, InventoryServiceServer::new(Rpcs(shared)))
+pub(crate) fn routes(state: Arc<SharedState>) -> Router {
+    let path = format!("/{}/{{*method}}", <InventoryServiceServer<Inventory> as NamedService>::NAME);
+    Router::new().route_service(&path, InventoryServiceServer::new(Inventory(state)))
 }
 
-/// The seats, and the replies given about them.
-#[derive(Default)]
-pub(crate) struct Inventory {
-    pub(crate) seats: Seats,
-    replies: Replies,
-}
-
-/// What the three operations have in common; implemented by their requests.
-trait Ask: Serialize + Send + Sync {
-    const OPERATION: Operation;
-    const METHOD: &str;
-    type Reply;
-
-    fn reservation_id(&self) -> &str;
-
-    /// Does what is asked. A refusal is in the reply, or a status if the request itself is wrong.
-    fn work(&self, inventory: &mut Inventory) -> Result<Self::Reply, Status>;
-
-    /// A reply of these two parts alone.
-    fn reply(status: i32, error: Option<Error>) -> Self::Reply;
-
-    /// Name of the reply's status, and its error.
-    fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>);
-}
-
-struct Rpcs(Arc<Shared>);
+struct Inventory(Arc<SharedState>);
 
 #[async_trait]
-impl InventoryService for Rpcs {
+impl InventoryService for Inventory {
     async fn release_hold(
         &self,
         request: Request<ReleaseHoldRequest>,
     ) -> Result<Response<ReleaseHoldResponse>, Status> {
-        self.answer(request).await
+        self.respond(request).await
     }
 
     async fn commit_reservation(
         &self,
         request: Request<CommitReservationRequest>,
     ) -> Result<Response<CommitReservationResponse>, Status> {
-        self.answer(request).await
+        self.respond(request).await
     }
 
     async fn check_availability(
         &self,
         request: Request<CheckAvailabilityRequest>,
     ) -> Result<Response<CheckAvailabilityResponse>, Status> {
-        self.answer(request).await
+        self.respond(request).await
     }
 }
 
-impl Rpcs {
-    async fn answer<Q: Ask>(&self, request: Request<Q>) -> Result<Response<Q::Reply>, Status> {
-        let Self(shared) = self;
-        let (metadata, mut extensions, asked) = request.into_parts();
+impl Inventory {
+    /// Records the request, applies a fault if there is one, and otherwise performs the operation.
+    async fn respond<Q: InventoryRequest>(&self, request: Request<Q>) -> Result<Response<Q::Reply>, Status> {
+        let Self(state) = self;
+        let (metadata, mut extensions, request) = request.into_parts();
         let connection = extensions.remove::<Connection>().unwrap_or_default();
         let path = format!("/{}/{}", <InventoryServiceServer<Self> as NamedService>::NAME, Q::METHOD);
-        let body = serde_json::to_value(&asked).unwrap_or(Value::Null);
-        let id = asked.reservation_id();
-        let mut call = shared.calls.arrive(Q::OPERATION, id, &path, metadata.as_ref(), body);
-        let work = || asked.work(&mut locked(&shared.inventory));
-        let effect = locked(&shared.faults).meet(Q::OPERATION, id);
+        let body = serde_json::to_value(&request).unwrap_or(Value::Null);
+        let id = request.reservation_id();
+        let mut call = state.calls.record(Q::OPERATION, id, &path, metadata.as_ref(), body);
+        let work = || request.perform(&mut locked(&state.seats));
+        let effect = locked(&state.faults).next_effect(Q::OPERATION, id);
         let reply = match effect {
             None => work(),
-            Some(effect) => effect.strike(&mut call, &connection, work, instead::<Q>).await,
+            Some(effect) => effect.apply(&mut call, &connection, work, replaced::<Q>).await,
         };
-        call.answered(&text::<Q>(&reply));
+        call.set_reply(&short_form::<Q>(&reply));
         reply.map(Response::new)
     }
 }
 
-fn instead<Q: Ask>(effect: Effect, done: Option<Result<Q::Reply, Status>>) -> Result<Q::Reply, Status> {
-    match (effect, done) {
-        (Effect::Grpc { code }, _) => Err(Status::new(Code::from_i32(code), "asked for by a fault")),
+/// The reply under a fault. `reply` is the reply to the completed operation, if the operation was performed.
+fn replaced<Q: InventoryRequest>(
+    effect: Effect,
+    reply: Option<Result<Q::Reply, Status>>,
+) -> Result<Q::Reply, Status> {
+    match (effect, reply) {
+        (Effect::Grpc { code }, _) => Err(Status::new(Code::from_i32(code), Effect::MESSAGE)),
         (Effect::Reply { status, error_code }, _) => {
-            let error = |code| Error { code, message: "asked for by a fault".to_owned(), ..Error::default() };
+            let error = |code| Error { code, message: Effect::MESSAGE.to_owned(), ..Error::default() };
             Ok(Q::reply(status, error_code.map(error)))
         }
-        (_, Some(done)) => done,
-        (_, None) => Err(Status::internal("this fault is not the inventory's")),
+        (_, Some(reply)) => reply,
+        (_, None) => Err(Status::internal("this fault does not apply to the inventory service")),
     }
 }
 
-fn text<Q: Ask>(reply: &Result<Q::Reply, Status>) -> String {
+/// The short form of a reply for the record of calls.
+fn short_form<Q: InventoryRequest>(reply: &Result<Q::Reply, Status>) -> String {
     match reply {
         Err(status) => code_name(status.code()).to_owned(),
-        Ok(reply) => match Q::parts(reply) {
+        Ok(reply) => match Q::status_and_error(reply) {
             (status, None) => status.to_owned(),
             (status, Some(error)) => {
                 let code = error.code().as_str_name().trim_start_matches("ERROR_CODE_");
@@ -126,7 +106,7 @@ fn text<Q: Ask>(reply: &Result<Q::Reply, Status>) -> String {
     }
 }
 
-/// As the gRPC specification writes it.
+/// The name of a status code in the gRPC specification.
 fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -147,21 +127,4 @@ fn code_name(code: Code) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
-}
-
-fn error(code: ErrorCode, message: &str) -> Error {
-    Error { code: code.into(), message: message.to_owned(), ..Error::default() }
-}
-
-fn key_error(bad: BadKey) -> Error {
-    let code = match bad {
-        BadKey::Missing => ErrorCode::IdempotencyRequired,
-        BadKey::Conflict => ErrorCode::IdempotencyConflict,
-    };
-    error(code, &bad.to_string())
-}
-
-fn seats<'a>(seat_ids: impl IntoIterator<Item = &'a String>, status: SeatStatus) -> Vec<Seat> {
-    let seat = |id: &String| Seat { id: id.clone(), status: status.into(), ..Seat::default() };
-    seat_ids.into_iter().map(seat).collect()
 }

@@ -1,50 +1,62 @@
-//! Everything the function needs to run on a desk: the two services it talks to, as real servers on
-//! loopback that keep the contract, what it is told, and by whom.
+//! Everything that is needed to run the function on a workstation: the two services that it calls, a Lambda
+//! Runtime API, an event source mapping, and receivers for its metrics, traces and visibility time-outs.
 //!
-//! What a call to a service meets, in this order: `net` accepts its connection, `reservation_api` or
-//! `inventory` reads it, `calls` records it, `faults` may strike it, `reservations` or `seats` decide it.
-//! [`Services`] holds that together, `desk` shows it to a person. [`runtime_api`] runs a function process
-//! as Lambda does, [`event_source`] feeds it from a queue, and [`expectations`] says what is to come of the
-//! events in `events/`. [`cargo`] builds the function.
+//! A call from the function to a service passes through these modules, in this order:
+//!
+//! 1. `server` accepts the connection.
+//! 2. `reservation_api` (REST) or `inventory` (gRPC) decodes the request and encodes the reply.
+//! 3. `calls` records the call.
+//! 4. `faults` selects a fault for the call, if one was requested. The fault delays, replaces or suppresses
+//!    the reply.
+//! 5. `reservations` or `seats` performs the operation. `idempotency` returns the earlier reply to a repeated
+//!    request.
+//!
+//! `state` contains the data that these modules share. [`Services`] starts both services and gives tests
+//! access to the state. `control` gives people access to it over HTTP.
+//!
+//! An event travels from the queue to the function through these modules:
+//!
+//! 1. [`event_source`] receives messages from an SQS queue and groups them into batches.
+//! 2. [`runtime_api`] invokes a function process with each batch, as Lambda does.
+//!
+//! The other modules:
+//!
+//! - [`visibility`] receives the function's visibility time-outs, [`cloudwatch`] its metrics, and
+//!   [`trace_receivers`] its spans. Each is a server that records what it receives.
+//! - [`expectations`] reads the sample events in `events/` and compares the results with the expected ones.
+//! - [`cargo`] builds the function. [`output`] stores what a process prints.
+//! - `hold` defines the reservation that a test or a person creates before an event. `lock` locks shared data.
+//!   [`proto`] contains the messages of the inventory service.
 
 #![forbid(unsafe_code)]
 
-mod calls;
 pub mod cargo;
 pub mod cloudwatch;
-mod desk;
 pub mod event_source;
 pub mod expectations;
-mod faults;
-mod idempotency;
-mod inventory;
-mod net;
 pub mod output;
-mod reservation_api;
-mod reservations;
+pub mod proto;
 pub mod runtime_api;
-mod seats;
-mod services;
 pub mod trace_receivers;
 pub mod visibility;
 
+mod calls;
+mod control;
+mod faults;
+mod hold;
+mod idempotency;
+mod inventory;
+mod lock;
+mod reservation_api;
+mod reservations;
+mod seats;
+mod server;
+mod services;
+mod state;
+
 pub use calls::{Call, Operation, Service};
 pub use faults::{Effect, Fault};
+pub use hold::{Hold, HoldRefused};
 pub use reservations::{Reservation, Status};
 pub use seats::SeatState;
-pub use services::{Hold, HoldRefused, Services};
-
-/// The contract with the inventory service, as compiled from `proto/`.
-#[allow(missing_docs, clippy::all, reason = "generated")]
-pub mod proto {
-    pub mod common {
-        pub mod v1 {
-            tonic::include_proto!("common.v1");
-        }
-    }
-    pub mod reservation {
-        pub mod v1 {
-            tonic::include_proto!("reservation.v1");
-        }
-    }
-}
+pub use services::Services;

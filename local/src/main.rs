@@ -1,39 +1,41 @@
-//! The desk's command line: the demo, the queue with all around it, a burst of events, the services.
+//! The command line for running the function on a workstation.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for a person, not a function")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command line tool")]
+
+mod demo;
+mod load;
+mod local;
+mod options;
+mod pipeline;
 
 use std::io;
 use std::process::ExitCode;
 
-use reservation_worker_local::{Fault, Services};
+use reservation_worker_local::Services;
 use tokio::signal::unix::{SignalKind, signal};
 
-mod demo;
-mod live;
-mod load;
-mod stand;
-
-/// What a person is told when something cannot be done.
-type Failure = Box<dyn std::error::Error>;
+use options::{Failure, Options};
 
 const USAGE: &str = "\
 usage: reservation-worker-local <command>
 
-  demo                     run every event of events/ through the function under `cargo lambda`
-  local [OPTION VALUE]...  start queue, services and function, until Ctrl-C
-  load N [OPTION VALUE]... send N events at once, measure, and check what comes of them
-  services                 start the reservation API and the inventory service, until Ctrl-C
+  demo                     run the events of events/ under `cargo lambda`, and check the results
+  local [OPTION VALUE]...  start a queue, both services and the function; end with Ctrl-C
+  load N [OPTION VALUE]... send N events at once, measure, and check the results
+  services                 start the reservation API and the inventory service; end with Ctrl-C
 
-  --endpoint URL           use this SQS and not moto
-  --fault JSON             a fault of the services, as for POST /faults; may be given again";
+options of `local` and `load`:
 
-/// Exit status of a command that was interrupted, as shells have it.
+  --endpoint URL           use this SQS endpoint instead of moto
+  --fault JSON             add this fault to the services, as with POST /faults; can be repeated";
+
+/// The exit status of a shell for a command that was interrupted.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What a command has started ends when the command is dropped.
+    // An interrupt drops the future of the command. Everything that the command has started ends with it.
     let ended = tokio::select! {
         ended = command() => ended,
         ended = interrupted() => ended,
@@ -48,38 +50,18 @@ async fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::run().await,
-        ["local", ref options @ ..] => live::run(Options::read(options)?).await,
-        ["load", events, ref options @ ..] => load::run(number(events)?, Options::read(options)?).await,
+        ["local", ref options @ ..] => local::run(parse(options)?).await,
+        ["load", events, ref options @ ..] => load::run(event_count(events)?, parse(options)?).await,
         ["services"] => services().await,
         _ => Err(USAGE.into()),
     }
 }
 
-/// What can be added to `local` and `load`.
-#[derive(Default)]
-struct Options {
-    endpoint: Option<String>,
-    faults: Vec<Fault>,
+fn parse(options: &[&str]) -> Result<Options, Failure> {
+    Options::parse(options)?.ok_or_else(|| USAGE.into())
 }
 
-impl Options {
-    fn read(arguments: &[&str]) -> Result<Self, Failure> {
-        let mut options = Self::default();
-        for option in arguments.chunks(2) {
-            match *option {
-                ["--endpoint", url] => options.endpoint = Some(url.to_owned()),
-                ["--fault", fault] => {
-                    let fault = serde_json::from_str(fault).map_err(|error| format!("{fault}: {error}"))?;
-                    options.faults.push(fault);
-                }
-                _ => return Err(USAGE.into()),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn number(text: &str) -> Result<usize, Failure> {
+fn event_count(text: &str) -> Result<usize, Failure> {
     text.parse().map_err(|_| format!("`{text}` is not a number of events").into())
 }
 
@@ -92,10 +74,10 @@ async fn services() -> Result<ExitCode, Failure> {
 }
 
 async fn interrupted() -> Result<ExitCode, Failure> {
-    let hears = |kind| -> io::Result<_> { signal(kind) };
-    let mut interrupt = hears(SignalKind::interrupt())?;
-    let mut terminate = hears(SignalKind::terminate())?;
-    let mut hangup = hears(SignalKind::hangup())?;
+    let listen = |kind| -> io::Result<_> { signal(kind) };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

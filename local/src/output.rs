@@ -1,7 +1,8 @@
-//! What a process prints, stdout and stderr together, kept in a file without a name.
+//! What a process prints to stdout and stderr, in one anonymous temporary file.
 //!
-//! A file and not a pipe: a line that was printed before an answer was sent can be read as soon as the
-//! answer is here, and nobody has to keep up with the process.
+//! The output goes to a file and not to a pipe for two reasons. A line that the process prints before it
+//! sends a response can be read as soon as the response has arrived. And the process never waits for a
+//! reader.
 
 use std::fs::File;
 use std::io;
@@ -10,61 +11,74 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-/// The output of one process, since the last [`Output::take_json_lines`].
+/// The output of one process since the last [`Output::take_json_lines`].
 #[derive(Debug)]
 pub struct Output {
     file: File,
+    /// The number of bytes that were taken.
     taken: u64,
 }
 
 impl Output {
-    /// An empty file, gone from the disk when the last process that writes to it ends.
+    /// Creates an empty file. It is deleted when the last process that has it open ends.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
     pub fn new() -> io::Result<Self> {
         Ok(Output { file: tempfile::tempfile()?, taken: 0 })
     }
 
-    /// The same file; what is taken here is not taken there.
+    /// Opens the same file once more. The two values do not share the position up to which lines were taken.
+    ///
+    /// # Errors
+    ///
+    /// The limit of open files is reached.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Output { file: self.file.try_clone()?, taken: self.taken })
     }
 
-    /// For `Command::stdout` or `Command::stderr`.
+    /// The file as an argument of `Command::stdout` or `Command::stderr`.
+    ///
+    /// # Errors
+    ///
+    /// The limit of open files is reached.
     pub fn stdio(&self) -> io::Result<Stdio> {
         Ok(self.file.try_clone()?.into())
     }
 
-    /// The lines that are whole.
+    /// The complete lines.
     pub fn lines(&self) -> Vec<String> {
         self.text().lines().map(str::to_owned).collect()
     }
 
-    /// The lines that are JSON objects.
+    /// The complete lines that are JSON objects.
     pub fn json_lines(&self) -> Vec<Value> {
         objects(&self.text())
     }
 
-    /// Like [`Output::json_lines`], each line once.
+    /// Returns the complete lines that are JSON objects, and does not return them again.
     pub fn take_json_lines(&mut self) -> Vec<Value> {
-        let bytes = self.whole_lines().unwrap_or_default();
+        let bytes = self.complete_lines().unwrap_or_default();
         self.taken += bytes.len() as u64;
         objects(&String::from_utf8_lossy(&bytes))
     }
 
-    /// A file that cannot be read reads as a line that says so.
+    /// The complete lines, or one line with the error if the file cannot be read.
     fn text(&self) -> String {
-        match self.whole_lines() {
+        match self.complete_lines() {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => format!("cannot read the output: {error}\n"),
         }
     }
 
-    /// Without the last line where the process is in the middle of it.
-    fn whole_lines(&self) -> io::Result<Vec<u8>> {
+    /// The bytes up to the last line break. The process may still be printing the line after it.
+    fn complete_lines(&self) -> io::Result<Vec<u8>> {
         let length = self.file.metadata()?.len().saturating_sub(self.taken);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, self.taken)?;
-        let end = bytes.iter().rposition(|byte| *byte == b'\n');
-        bytes.truncate(end.map_or(0, |end| end + 1));
+        let last_break = bytes.iter().rposition(|byte| *byte == b'\n');
+        bytes.truncate(last_break.map_or(0, |index| index + 1));
         Ok(bytes)
     }
 }

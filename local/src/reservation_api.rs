@@ -1,4 +1,4 @@
-//! The reservation API on HTTP (contract section 3).
+//! The reservation API over HTTP (contract section 3).
 
 use std::sync::Arc;
 
@@ -12,27 +12,29 @@ use serde_json::{Value, json};
 
 use crate::calls::Operation;
 use crate::faults::Effect;
-use crate::net::Connection;
-use crate::reservations::{Refusal, Reservation};
-use crate::services::{Shared, locked};
+use crate::lock::locked;
+use crate::reservations::{ApiError, Reservation};
+use crate::server::Connection;
+use crate::state::SharedState;
 
-pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    Router::new().route("/internal/reservations/{id}", get(read).patch(update)).with_state(shared)
+pub(crate) fn routes(state: Arc<SharedState>) -> Router {
+    Router::new().route("/internal/reservations/{id}", get(read).patch(update)).with_state(state)
 }
 
 async fn read(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<SharedState>>,
     Path(id): Path<String>,
     Extension(connection): Extension<Connection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { operation: Operation::ReadReservation, id: &id, uri, headers, body: Value::Null };
-    shared.answer(asked, &connection, || locked(&shared.reservations).read(&id)).await
+    let request =
+        ApiRequest { operation: Operation::ReadReservation, id: &id, uri, headers, body: Value::Null };
+    respond(&state, request, &connection, || locked(&state.reservations).read(&id)).await
 }
 
 async fn update(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<SharedState>>,
     Path(id): Path<String>,
     Extension(connection): Extension<Connection>,
     uri: Uri,
@@ -45,16 +47,17 @@ async fn update(
         Err(_) if body.is_empty() => Value::Null,
         Err(_) => String::from_utf8_lossy(&body).into(),
     };
-    let asked = Asked { operation: Operation::UpdateStatus, id: &id, uri, headers, body: recorded };
+    let request = ApiRequest { operation: Operation::UpdateStatus, id: &id, uri, headers, body: recorded };
     let work = || {
         let update =
-            serde_json::from_slice(&body).map_err(|error| Refusal::InvalidArgument(error.to_string()))?;
-        locked(&shared.reservations).update(&id, &key, update)
+            serde_json::from_slice(&body).map_err(|error| ApiError::InvalidArgument(error.to_string()))?;
+        locked(&state.reservations).update(&id, &key, update)
     };
-    shared.answer(asked, &connection, work).await
+    respond(&state, request, &connection, work).await
 }
 
-struct Asked<'a> {
+/// A request, as it is recorded.
+struct ApiRequest<'a> {
     operation: Operation,
     id: &'a str,
     uri: Uri,
@@ -62,67 +65,67 @@ struct Asked<'a> {
     body: Value,
 }
 
-impl Shared {
-    async fn answer(
-        &self,
-        asked: Asked<'_>,
-        connection: &Connection,
-        work: impl Fn() -> Result<Reservation, Refusal>,
-    ) -> Response {
-        let Asked { operation, id, uri, headers, body } = asked;
-        let mut call = self.calls.arrive(operation, id, uri.path(), &headers, body);
-        let trace_id = headers.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let work = || Reply::of(work(), trace_id);
-        let effect = locked(&self.faults).meet(operation, id);
-        let reply = match effect {
-            None => work(),
-            Some(effect) => {
-                let instead = |effect, done| Reply::instead(effect, done, trace_id);
-                effect.strike(&mut call, connection, work, instead).await
-            }
-        };
-        call.answered(&reply.text);
-        reply.response
-    }
+/// Records the request, applies a fault if there is one, and otherwise performs `work`.
+async fn respond(
+    state: &SharedState,
+    request: ApiRequest<'_>,
+    connection: &Connection,
+    work: impl Fn() -> Result<Reservation, ApiError>,
+) -> Response {
+    let ApiRequest { operation, id, uri, headers, body } = request;
+    let mut call = state.calls.record(operation, id, uri.path(), &headers, body);
+    let trace_id = headers.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let work = || ApiReply::new(work(), trace_id);
+    let effect = locked(&state.faults).next_effect(operation, id);
+    let reply = match effect {
+        None => work(),
+        Some(effect) => {
+            let replace = |effect, reply| ApiReply::replaced(effect, reply, trace_id);
+            effect.apply(&mut call, connection, work, replace).await
+        }
+    };
+    call.set_reply(&reply.text);
+    reply.response
 }
 
-struct Reply {
-    /// As it stands in the record of calls.
+struct ApiReply {
+    /// The short form for the record of calls.
     text: String,
     response: Response,
 }
 
-impl Reply {
-    fn of(done: Result<Reservation, Refusal>, trace_id: &str) -> Self {
-        match done {
-            Ok(reservation) => Self::plain(200, Json(reservation)),
-            Err(refusal) => {
-                let (status, code) = refusal.reply();
-                Self::error(status, code, &refusal.to_string(), trace_id)
+impl ApiReply {
+    fn new(result: Result<Reservation, ApiError>, trace_id: &str) -> Self {
+        match result {
+            Ok(reservation) => Self::with_status(200, Json(reservation)),
+            Err(error) => {
+                let (status, code) = error.status_and_code();
+                Self::error(status, code, &error.to_string(), trace_id)
             }
         }
     }
 
-    fn plain(status: u16, body: impl IntoResponse) -> Self {
-        // A number that is no HTTP status, in a fault, is the fault's mistake: 500 shows it.
+    fn with_status(status: u16, body: impl IntoResponse) -> Self {
+        // A fault can contain a number that is not an HTTP status. Such a fault results in 500.
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { text: code.as_str().to_owned(), response: (code, body).into_response() }
     }
 
     fn error(status: u16, code: &str, message: &str, trace_id: &str) -> Self {
         let body = json!({"error": {"code": code, "message": message, "trace_id": trace_id}});
-        let mut reply = Self::plain(status, Json(body));
+        let mut reply = Self::with_status(status, Json(body));
         reply.text = format!("{} {code}", reply.text);
         reply
     }
 
-    fn instead(effect: Effect, done: Option<Self>, trace_id: &str) -> Self {
-        match (effect, done) {
+    /// The reply under a fault. `reply` is the reply to the completed work, if the work was done.
+    fn replaced(effect: Effect, reply: Option<Self>, trace_id: &str) -> Self {
+        match (effect, reply) {
             (Effect::Http { status, code, retry_after, location, trace_id: own }, _) => {
-                let own = own.as_deref().unwrap_or(trace_id);
+                let trace_id = own.as_deref().unwrap_or(trace_id);
                 let mut reply = match code {
-                    Some(code) => Self::error(status, &code, "asked for by a fault", own),
-                    None => Self::plain(status, Body::empty()),
+                    Some(code) => Self::error(status, &code, Effect::MESSAGE, trace_id),
+                    None => Self::with_status(status, Body::empty()),
                 };
                 let extra = [(header::RETRY_AFTER, retry_after), (header::LOCATION, location)];
                 for (name, value) in extra {
@@ -133,16 +136,16 @@ impl Reply {
                 reply
             }
             (Effect::HttpBody { status, content_type, body }, _) => {
-                Self::plain(status, ([(header::CONTENT_TYPE, content_type)], body))
+                Self::with_status(status, ([(header::CONTENT_TYPE, content_type)], body))
             }
-            (Effect::EmptyBody, Some(done)) if done.response.status().is_success() => {
-                Self::plain(200, Body::empty())
+            (Effect::EmptyBody, Some(reply)) if reply.response.status().is_success() => {
+                Self::with_status(200, Body::empty())
             }
-            (Effect::Body { content_type, body }, Some(done)) if done.response.status().is_success() => {
-                Self::plain(200, ([(header::CONTENT_TYPE, content_type)], body))
+            (Effect::Body { content_type, body }, Some(reply)) if reply.response.status().is_success() => {
+                Self::with_status(200, ([(header::CONTENT_TYPE, content_type)], body))
             }
-            (_, Some(done)) => done,
-            (_, None) => Self::plain(500, Body::empty()),
+            (_, Some(reply)) => reply,
+            (_, None) => Self::with_status(500, Body::empty()),
         }
     }
 }

@@ -1,54 +1,54 @@
-//! The reservation API's own state: one status a reservation, moved once, from `HOLD`.
+//! The state of the reservation API. The status of a reservation changes once, from `HOLD` to another status.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::idempotency::{BadKey, Replies};
-use crate::services::Hold;
+use crate::hold::Hold;
+use crate::idempotency::{IdempotencyKeyError, ReplyCache};
 
-/// Status of a reservation (contract section 1).
+/// The status of a reservation (contract section 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// Waiting for what happens after the hold.
+    /// The seats are held, and nothing else has happened yet.
     Hold,
-    /// Paid.
+    /// The payment was approved.
     Confirmed,
-    /// Payment failed.
+    /// The payment failed.
     Cancelled,
-    /// Not paid in time.
+    /// The hold ended before a payment.
     Expired,
 }
 
-/// A reservation as the API replies it (contract section 3).
+/// A reservation, as the reservation API returns it (contract section 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// Its name in both services.
+    /// The id of the reservation in both services.
     pub reservation_id: String,
-    /// The ticketed event.
+    /// The id of the ticketed event, for example a concert.
     pub event_id: String,
-    /// Who reserved.
+    /// The user who made the reservation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Where it stands.
+    /// The current status.
     pub status: Status,
-    /// Its seats; empty for a quantity-based hold.
+    /// The seats; empty for a quantity-based hold.
     pub seat_ids: Vec<String>,
-    /// How many places it holds.
+    /// The number of places.
     pub quantity: u32,
-    /// As given in the status update.
+    /// The value from the status update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<String>,
-    /// As given in the status update.
+    /// The value from the status update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_intent_id: Option<String>,
-    /// As given in the status update.
+    /// The value from the status update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Body of the status update; unknown fields are ignored.
+/// The body of a status update. Unknown fields are ignored.
 #[derive(Clone, PartialEq, Deserialize)]
 pub(crate) struct StatusUpdate {
     status: Status,
@@ -58,25 +58,25 @@ pub(crate) struct StatusUpdate {
     order_id: Option<String>,
 }
 
-/// Why the API did not do what it was asked.
+/// The reason why the API returns an error.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     #[error(transparent)]
-    BadKey(#[from] BadKey),
+    IdempotencyKey(#[from] IdempotencyKeyError),
     #[error("{0}")]
     InvalidArgument(String),
     #[error("no such reservation")]
     NotFound,
-    #[error("the reservation is no longer held: {0:?}")]
+    #[error("the status of the reservation is not HOLD: {0:?}")]
     NotHeld(Status),
 }
 
-impl Refusal {
-    /// HTTP status and the error body's `code`.
-    pub(crate) fn reply(&self) -> (u16, &'static str) {
+impl ApiError {
+    /// The HTTP status and the `code` in the error body.
+    pub(crate) fn status_and_code(&self) -> (u16, &'static str) {
         match self {
-            Self::BadKey(BadKey::Missing) => (400, "IDEMPOTENCY_REQUIRED"),
-            Self::BadKey(BadKey::Conflict) => (409, "IDEMPOTENCY_CONFLICT"),
+            Self::IdempotencyKey(IdempotencyKeyError::Missing) => (400, "IDEMPOTENCY_REQUIRED"),
+            Self::IdempotencyKey(IdempotencyKeyError::Conflict) => (409, "IDEMPOTENCY_CONFLICT"),
             Self::InvalidArgument(_) | Self::NotHeld(Status::Hold) => (400, "INVALID_ARGUMENT"),
             Self::NotFound => (404, "RESERVATION_NOT_FOUND"),
             Self::NotHeld(Status::Confirmed) => (409, "RESERVATION_ALREADY_CONFIRMED"),
@@ -89,12 +89,12 @@ impl Refusal {
 #[derive(Default)]
 pub(crate) struct Reservations {
     by_id: HashMap<String, Reservation>,
-    replies: Replies,
+    replies: ReplyCache,
 }
 
 impl Reservations {
-    pub(crate) fn hold(&mut self, hold: Hold) -> Reservation {
-        let quantity = hold.places();
+    pub(crate) fn add_hold(&mut self, hold: Hold) -> Reservation {
+        let quantity = hold.place_count();
         let reservation = Reservation {
             reservation_id: hold.reservation_id.clone(),
             event_id: hold.event_id,
@@ -116,8 +116,8 @@ impl Reservations {
         }
     }
 
-    pub(crate) fn read(&self, reservation_id: &str) -> Result<Reservation, Refusal> {
-        self.by_id.get(reservation_id).cloned().ok_or(Refusal::NotFound)
+    pub(crate) fn read(&self, reservation_id: &str) -> Result<Reservation, ApiError> {
+        self.by_id.get(reservation_id).cloned().ok_or(ApiError::NotFound)
     }
 
     pub(crate) fn update(
@@ -125,31 +125,33 @@ impl Reservations {
         reservation_id: &str,
         idempotency_key: &str,
         update: StatusUpdate,
-    ) -> Result<Reservation, Refusal> {
+    ) -> Result<Reservation, ApiError> {
         match update.status {
             Status::Hold => {
-                return Err(Refusal::InvalidArgument("status: a hold is not a target".to_owned()));
+                return Err(ApiError::InvalidArgument("status: HOLD cannot be requested".to_owned()));
             }
             Status::Confirmed if update.payment_intent_id.as_deref().unwrap_or_default().is_empty() => {
-                return Err(Refusal::InvalidArgument("payment_intent_id: CONFIRMED needs it".to_owned()));
+                return Err(ApiError::InvalidArgument(
+                    "payment_intent_id: required for CONFIRMED".to_owned(),
+                ));
             }
             _ => {}
         }
-        let asked = (reservation_id.to_owned(), update);
-        if let Some(earlier) = self.replies.earlier(idempotency_key, &asked)? {
+        let request = (reservation_id.to_owned(), update);
+        if let Some(earlier) = self.replies.find(idempotency_key, &request)? {
             return Ok(earlier);
         }
-        let (_, update) = &asked;
-        let reservation = self.by_id.get_mut(reservation_id).ok_or(Refusal::NotFound)?;
+        let (_, update) = &request;
+        let reservation = self.by_id.get_mut(reservation_id).ok_or(ApiError::NotFound)?;
         if reservation.status != Status::Hold {
-            return Err(Refusal::NotHeld(reservation.status));
+            return Err(ApiError::NotHeld(reservation.status));
         }
         reservation.status = update.status;
         reservation.payment_intent_id.clone_from(&update.payment_intent_id);
         reservation.reason.clone_from(&update.reason);
         reservation.order_id.clone_from(&update.order_id);
         let reply = reservation.clone();
-        self.replies.keep(idempotency_key, asked, reply.clone());
+        self.replies.insert(idempotency_key, request, reply.clone());
         Ok(reply)
     }
 }

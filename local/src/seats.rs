@@ -1,35 +1,35 @@
-//! The inventory's own state: holds, their seats, and the one state all seats of a hold share.
+//! The state of the inventory: the holds and their seats. All seats of a hold have the same state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tonic::Status;
 
-use crate::services::{Hold, HoldRefused};
+use crate::hold::{Hold, HoldRefused};
+use crate::idempotency::ReplyCache;
 
-/// State of a seat (contract section 1).
+/// The state of a seat (contract section 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SeatState {
-    /// Free, or free again.
+    /// Not held and not sold.
     Available,
-    /// Kept for a reservation.
+    /// Held for a reservation.
     Hold,
-    /// For good.
+    /// Sold to a reservation. This state is final.
     Sold,
 }
 
-/// The seat map of one event.
+/// The seats and the quantity-based holds of one event.
 #[derive(Default, Serialize)]
 pub(crate) struct SeatMap {
-    seats: BTreeMap<String, Owner>,
+    seats: BTreeMap<String, SeatWithOwner>,
     quantity_holds: BTreeMap<String, QuantityHold>,
 }
 
 #[derive(Serialize)]
-struct Owner {
+struct SeatWithOwner {
     state: SeatState,
-    /// Whose hold had the seat last.
+    /// The reservation with the latest hold of this seat.
     reservation_id: String,
 }
 
@@ -41,12 +41,15 @@ struct QuantityHold {
 
 #[derive(Default)]
 pub(crate) struct Seats {
-    holds: HashMap<String, Held>,
-    /// By event and seat: the reservation whose hold had it last. A seat no hold ever had is available.
+    /// By reservation id.
+    holds: HashMap<String, SeatHold>,
+    /// By event id and seat id: the id of the reservation with the latest hold of this seat. A seat that was
+    /// never held is available.
     last_owner: HashMap<String, BTreeMap<String, String>>,
+    pub(crate) replies: ReplyCache,
 }
 
-pub(crate) struct Held {
+pub(crate) struct SeatHold {
     event_id: String,
     pub(crate) seat_ids: Vec<String>,
     quantity: u32,
@@ -54,107 +57,112 @@ pub(crate) struct Held {
 }
 
 impl Seats {
-    pub(crate) fn hold(&mut self, hold: &Hold) -> Result<(), HoldRefused> {
+    pub(crate) fn add_hold(&mut self, hold: &Hold) -> Result<(), HoldRefused> {
         let missing = match hold {
             hold if hold.reservation_id.is_empty() => Some("a reservation_id"),
             hold if hold.event_id.is_empty() => Some("an event_id"),
-            hold if hold.places() == 0 => Some("seat_ids or a quantity"),
+            hold if hold.place_count() == 0 => Some("seat_ids or a quantity"),
             _ => None,
         };
         if let Some(missing) = missing {
             return Err(HoldRefused::Incomplete(missing));
         }
         for seat_id in &hold.seat_ids {
-            if let Some(reservation_id) = self.taken_by(&hold.event_id, seat_id) {
+            if let Some(reservation_id) = self.current_owner(&hold.event_id, seat_id) {
                 let (seat_id, reservation_id) = (seat_id.clone(), reservation_id.to_owned());
                 return Err(HoldRefused::SeatTaken { seat_id, reservation_id });
             }
         }
         let seats = self.last_owner.entry(hold.event_id.clone()).or_default();
         seats.extend(hold.seat_ids.iter().map(|seat_id| (seat_id.clone(), hold.reservation_id.clone())));
-        let held = Held {
+        let added = SeatHold {
             event_id: hold.event_id.clone(),
             seat_ids: hold.seat_ids.clone(),
-            quantity: hold.places(),
+            quantity: hold.place_count(),
             state: SeatState::Hold,
         };
-        self.holds.insert(hold.reservation_id.clone(), held);
+        self.holds.insert(hold.reservation_id.clone(), added);
         Ok(())
     }
 
     pub(crate) fn state(&self, reservation_id: &str) -> Option<SeatState> {
-        self.holds.get(reservation_id).map(|held| held.state)
+        self.holds.get(reservation_id).map(|hold| hold.state)
     }
 
-    pub(crate) fn of(&self, reservation_id: &str) -> BTreeMap<String, SeatState> {
-        let Some(held) = self.holds.get(reservation_id) else {
+    /// The state of each seat in the hold, by seat id; `#1`, `#2` and so on in a quantity-based hold.
+    pub(crate) fn states(&self, reservation_id: &str) -> BTreeMap<String, SeatState> {
+        let Some(hold) = self.holds.get(reservation_id) else {
             return BTreeMap::new();
         };
-        let state = |seat_id| (seat_id, held.state);
-        match held.seat_ids.is_empty() {
-            true => (1..=held.quantity).map(|number| state(format!("#{number}"))).collect(),
-            false => held.seat_ids.iter().cloned().map(state).collect(),
+        let state = |seat_id| (seat_id, hold.state);
+        match hold.seat_ids.is_empty() {
+            true => (1..=hold.quantity).map(|number| state(format!("#{number}"))).collect(),
+            false => hold.seat_ids.iter().cloned().map(state).collect(),
         }
     }
 
     pub(crate) fn map(&self, event_id: &str) -> SeatMap {
         let mut map = SeatMap::default();
-        for (reservation_id, held) in self.holds.iter().filter(|(_, held)| held.event_id == event_id) {
-            let (state, quantity) = (held.state, held.quantity);
-            if held.seat_ids.is_empty() {
+        for (reservation_id, hold) in self.holds.iter().filter(|(_, hold)| hold.event_id == event_id) {
+            let (state, quantity) = (hold.state, hold.quantity);
+            if hold.seat_ids.is_empty() {
                 map.quantity_holds.insert(reservation_id.clone(), QuantityHold { state, quantity });
             }
         }
         for seat_id in self.last_owner.get(event_id).into_iter().flat_map(BTreeMap::keys) {
-            if let Some((reservation_id, state)) = self.owner(event_id, seat_id) {
+            if let Some((reservation_id, state)) = self.last_owner_and_state(event_id, seat_id) {
                 let reservation_id = reservation_id.to_owned();
-                map.seats.insert(seat_id.clone(), Owner { state, reservation_id });
+                map.seats.insert(seat_id.clone(), SeatWithOwner { state, reservation_id });
             }
         }
         map
     }
 
-    /// The event's seats that were held before and can be held again.
-    pub(crate) fn free(&self, event_id: &str) -> Vec<&String> {
+    /// The seats of the event that were held before and are available again.
+    pub(crate) fn available(&self, event_id: &str) -> Vec<&String> {
         let seat_ids = self.last_owner.get(event_id).into_iter().flat_map(BTreeMap::keys);
-        seat_ids.filter(|seat_id| self.taken_by(event_id, seat_id).is_none()).collect()
+        seat_ids.filter(|seat_id| self.current_owner(event_id, seat_id).is_none()).collect()
     }
 
-    /// Who holds or bought the seat.
-    pub(crate) fn taken_by(&self, event_id: &str, seat_id: &str) -> Option<&str> {
-        let (reservation_id, state) = self.owner(event_id, seat_id)?;
+    /// The reservation that holds or bought the seat.
+    pub(crate) fn current_owner(&self, event_id: &str, seat_id: &str) -> Option<&str> {
+        let (reservation_id, state) = self.last_owner_and_state(event_id, seat_id)?;
         (state != SeatState::Available).then_some(reservation_id)
     }
 
-    /// Whose hold had the seat last, and what that made of it.
-    fn owner(&self, event_id: &str, seat_id: &str) -> Option<(&str, SeatState)> {
+    /// The reservation with the latest hold of the seat, and the state of that hold.
+    fn last_owner_and_state(&self, event_id: &str, seat_id: &str) -> Option<(&str, SeatState)> {
         let reservation_id = self.last_owner.get(event_id)?.get(seat_id)?;
         Some((reservation_id, self.state(reservation_id)?))
     }
 
-    /// The hold the request names; a request that does not match it is invalid.
-    pub(crate) fn named(
+    /// The hold that a request refers to; `None` if the reservation has none.
+    ///
+    /// # Errors
+    ///
+    /// The request differs from the hold.
+    pub(crate) fn find_hold(
         &mut self,
         reservation_id: &str,
         event_id: &str,
         seat_ids: &[String],
         quantity: i32,
-    ) -> Result<Option<&mut Held>, Status> {
+    ) -> Result<Option<&mut SeatHold>, tonic::Status> {
         if event_id.is_empty() {
-            return Err(Status::invalid_argument("event_id is empty"));
+            return Err(tonic::Status::invalid_argument("event_id is empty"));
         }
-        let Some(held) = self.holds.get_mut(reservation_id) else {
+        let Some(hold) = self.holds.get_mut(reservation_id) else {
             return Ok(None);
         };
         let set = |seat_ids: &'_ [String]| seat_ids.iter().cloned().collect::<HashSet<_>>();
-        if held.event_id != event_id {
-            Err(Status::invalid_argument("event_id is not the hold's"))
-        } else if !held.seat_ids.is_empty() && set(&held.seat_ids) != set(seat_ids) {
-            Err(Status::invalid_argument("seat_ids are not the hold's"))
-        } else if u32::try_from(quantity) != Ok(held.quantity) {
-            Err(Status::invalid_argument("quantity is not the hold's"))
+        if hold.event_id != event_id {
+            Err(tonic::Status::invalid_argument("event_id differs from the hold"))
+        } else if !hold.seat_ids.is_empty() && set(&hold.seat_ids) != set(seat_ids) {
+            Err(tonic::Status::invalid_argument("seat_ids differ from the hold"))
+        } else if u32::try_from(quantity) != Ok(hold.quantity) {
+            Err(tonic::Status::invalid_argument("quantity differs from the hold"))
         } else {
-            Ok(Some(held))
+            Ok(Some(hold))
         }
     }
 }

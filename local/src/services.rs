@@ -1,139 +1,105 @@
-//! Both services together: started, seeded, asked for faults, and read back.
+//! Both services: starts and stops them, prepares their state, and reads it.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::calls::{Call, Calls, Service};
+use crate::calls::{Call, Service};
 use crate::cloudwatch::CloudWatch;
-use crate::faults::{Fault, Faults};
-use crate::inventory::{self, Inventory};
-use crate::net::Endpoint;
-use crate::reservations::{Reservation, Reservations, Status};
+use crate::faults::Fault;
+use crate::hold::{Hold, HoldRefused};
+use crate::lock::locked;
+use crate::reservations::{Reservation, Status};
 use crate::seats::SeatState;
-use crate::visibility::VisibilityChanges;
-use crate::{desk, reservation_api};
+use crate::server::Server;
+use crate::state::SharedState;
+use crate::visibility::VisibilityApi;
+use crate::{control, inventory, reservation_api};
 
-/// A hold to start from: what the reservation API would have created when seats were chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hold {
-    /// Its name in both services.
-    pub reservation_id: String,
-    /// The ticketed event.
-    pub event_id: String,
-    /// Who holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
-    /// The seats; empty for a quantity-based hold.
-    #[serde(default)]
-    pub seat_ids: Vec<String>,
-    /// How many places; the number of seats where there are seats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<u32>,
-}
-
-impl Hold {
-    pub(crate) fn places(&self) -> u32 {
-        match u32::try_from(self.seat_ids.len()).unwrap_or(u32::MAX) {
-            0 => self.quantity.unwrap_or_default(),
-            seats => seats,
-        }
-    }
-}
-
-/// Why a hold was not created.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HoldRefused {
-    /// Without it no request could ever match the hold.
-    #[error("a hold needs {0}")]
-    Incomplete(&'static str),
-    /// Reservations are created once.
-    #[error("reservation {0} exists already")]
-    ReservationExists(String),
-    /// Held or sold: a seat has one owner.
-    #[error("seat {seat_id} is taken by {reservation_id}")]
-    SeatTaken {
-        /// The seat.
-        seat_id: String,
-        /// Its owner.
-        reservation_id: String,
-    },
-}
-
-/// Both services, on free loopback ports, with shared state and one record of calls.
+/// The reservation API and the inventory service on free loopback ports. With them run servers that receive
+/// the function's visibility time-outs and metrics.
 ///
-/// Dropped, they stop.
+/// Dropping this value stops all of them.
 pub struct Services {
-    shared: Arc<Shared>,
-    reservation_api: Endpoint,
-    inventory: Endpoint,
-    queue: VisibilityChanges,
+    state: Arc<SharedState>,
+    reservation_api: Server,
+    inventory: Server,
+    visibility: VisibilityApi,
     cloudwatch: CloudWatch,
 }
 
 impl Services {
-    /// Starts both in plain text.
+    /// Starts both services without TLS.
+    ///
+    /// # Errors
+    ///
+    /// A port cannot be opened.
     pub async fn start() -> io::Result<Self> {
         Self::open(None).await
     }
 
-    /// Starts both over TLS, whose certificate names `localhost`; ALPN is set to what each service speaks.
+    /// Starts both services with TLS. The certificate in `tls` must be valid for `localhost`. This function
+    /// sets the ALPN protocol of each service: `http/1.1` for the reservation API, `h2` for the inventory
+    /// service.
+    ///
+    /// # Errors
+    ///
+    /// A port cannot be opened.
     pub async fn start_tls(tls: Arc<ServerConfig>) -> io::Result<Self> {
         Self::open(Some(&tls)).await
     }
 
     async fn open(tls: Option<&ServerConfig>) -> io::Result<Self> {
-        let speaking = |protocol: &str| {
+        let acceptor = |alpn_protocol: &str| {
             tls.cloned().map(|mut tls| {
-                tls.alpn_protocols = vec![protocol.into()];
+                tls.alpn_protocols = vec![alpn_protocol.into()];
                 TlsAcceptor::from(Arc::new(tls))
             })
         };
-        let shared = Arc::new(Shared::default());
-        let rest = reservation_api::routes(shared.clone()).merge(desk::routes(shared.clone()));
-        let reservation_api = Endpoint::open(rest, speaking("http/1.1")).await?;
-        let inventory = Endpoint::open(inventory::routes(shared.clone()), speaking("h2")).await?;
-        let (queue, cloudwatch) = (VisibilityChanges::start().await?, CloudWatch::start().await?);
-        Ok(Self { shared, reservation_api, inventory, queue, cloudwatch })
+        let state = Arc::new(SharedState::default());
+        let rest = reservation_api::routes(state.clone()).merge(control::routes(state.clone()));
+        let reservation_api = Server::start(rest, acceptor("http/1.1")).await?;
+        let inventory = Server::start(inventory::routes(state.clone()), acceptor("h2")).await?;
+        let (visibility, cloudwatch) = (VisibilityApi::start().await?, CloudWatch::start().await?);
+        Ok(Self { state, reservation_api, inventory, visibility, cloudwatch })
     }
 
-    /// Value for `RESERVATION_API_BASE`.
+    /// The value for `RESERVATION_API_BASE`: `http://127.0.0.1:<port>`, or `https://localhost:<port>` with
+    /// TLS.
     pub fn reservation_api_base(&self) -> String {
-        match self.reservation_api.is_tls() {
+        match self.reservation_api.has_tls() {
             true => format!("https://localhost:{}", self.reservation_api.addr().port()),
             false => format!("http://{}", self.reservation_api.addr()),
         }
     }
 
-    /// Value for `INVENTORY_GRPC_ADDR`: `host:port`, or with `https://` over TLS.
+    /// The value for `INVENTORY_GRPC_ADDR`: `127.0.0.1:<port>`, or `https://localhost:<port>` with TLS.
     pub fn inventory_addr(&self) -> String {
-        match self.inventory.is_tls() {
+        match self.inventory.has_tls() {
             true => format!("https://localhost:{}", self.inventory.addr().port()),
             false => self.inventory.addr().to_string(),
         }
     }
 
-    /// Where visibility changes go, and what they were.
-    pub fn queue(&self) -> &VisibilityChanges {
-        &self.queue
+    /// The server that receives the function's visibility time-outs.
+    pub fn visibility(&self) -> &VisibilityApi {
+        &self.visibility
     }
 
-    /// Where metrics go, and what they were.
+    /// The server that receives the function's metrics.
     pub fn cloudwatch(&self) -> &CloudWatch {
         &self.cloudwatch
     }
 
-    /// The variables that a function needs to reach all this, and nobody's AWS account.
+    /// The environment variables with which a function calls these servers and no real AWS account.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let variables = [
             ("INVENTORY_GRPC_ADDR", self.inventory_addr()),
             ("RESERVATION_API_BASE", self.reservation_api_base()),
-            ("AWS_ENDPOINT_URL", self.queue.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL", self.visibility.endpoint().to_owned()),
             ("AWS_ENDPOINT_URL_CLOUDWATCH", self.cloudwatch.endpoint().to_owned()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
@@ -142,105 +108,91 @@ impl Services {
         variables.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Creates a reservation in `HOLD` and puts its seats in `HOLD`.
+    /// Creates a reservation with the status `HOLD` and sets its seats to `HOLD`.
+    ///
+    /// # Errors
+    ///
+    /// The hold is incomplete, the reservation exists already, or a seat is held or sold. Nothing is changed
+    /// then.
     pub fn create_hold(&self, hold: Hold) -> Result<(), HoldRefused> {
-        self.shared.create_hold(hold).map(drop)
+        self.state.create_hold(hold).map(drop)
     }
 
-    /// Moves the reservation alone, whatever its status was; the seats stay as they are.
+    /// Sets the status of a reservation, whatever the status was before. The seats do not change.
     pub fn set_reservation_status(&self, reservation_id: &str, status: Status) {
-        locked(&self.shared.reservations).set_status(reservation_id, status);
+        locked(&self.state.reservations).set_status(reservation_id, status);
     }
 
-    /// The reservation as the API would reply it.
+    /// The reservation, as the reservation API returns it.
     pub fn reservation(&self, reservation_id: &str) -> Option<Reservation> {
-        locked(&self.shared.reservations).read(reservation_id).ok()
+        locked(&self.state.reservations).read(reservation_id).ok()
     }
 
-    /// What has become of each seat of the reservation's hold; `#1`, `#2`, … in a quantity-based one.
+    /// The state of each seat in the reservation's hold, by seat id. The places of a quantity-based hold have
+    /// the ids `#1`, `#2` and so on. The map is empty if there is no hold.
     pub fn seats(&self, reservation_id: &str) -> BTreeMap<String, SeatState> {
-        locked(&self.shared.inventory).seats.of(reservation_id)
+        locked(&self.state.seats).states(reservation_id)
     }
 
-    /// The one state of all seats of the reservation's hold; `None` if there is no such hold.
+    /// The state that all seats in the reservation's hold have in common; `None` if there is no hold.
     pub fn seat_state(&self, reservation_id: &str) -> Option<SeatState> {
-        locked(&self.shared.inventory).seats.state(reservation_id)
+        locked(&self.state.seats).state(reservation_id)
     }
 
-    /// Asks for a fault.
+    /// Adds a fault.
     pub fn fault(&self, fault: Fault) {
-        locked(&self.shared.faults).ask(fault);
+        locked(&self.state.faults).add(fault);
     }
 
-    /// Forgets all faults; calls that hang already go on hanging.
+    /// Removes all faults. Calls that already hang continue to hang.
     pub fn clear_faults(&self) {
-        locked(&self.shared.faults).clear();
+        locked(&self.state.faults).clear();
     }
 
-    /// How many faults were asked for with a count that is not used up.
+    /// The number of faults whose [`Fault::times`](field@Fault::times) is set and not used up.
     pub fn unused_faults(&self) -> usize {
-        locked(&self.shared.faults).unused()
+        locked(&self.state.faults).unused()
     }
 
-    /// Every call to both services in order of arrival; the oldest are forgotten after 100,000.
+    /// The calls to both services, in the order in which they arrived. Only the latest 100,000 are available.
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.calls.all()
+        self.state.calls.all()
     }
 
-    /// The calls about one reservation, in order of arrival.
+    /// The calls for one reservation, in the order in which they arrived.
     pub fn calls_for(&self, reservation_id: &str) -> Vec<Call> {
-        self.shared.calls.about(reservation_id)
+        self.state.calls.for_reservation(reservation_id)
     }
 
-    /// The calls so far, which are forgotten.
+    /// Returns the recorded calls and removes them from the record.
     pub fn take_calls(&self) -> Vec<Call> {
-        self.shared.calls.take()
+        self.state.calls.take()
     }
 
-    /// The most calls in flight at once, over both services, since the start.
+    /// The largest number of calls in flight at the same time since the start, over both services.
     pub fn peak_in_flight(&self) -> usize {
-        self.shared.calls.peak_in_flight()
+        self.state.calls.peak_in_flight()
     }
 
-    /// Refuses connections to the service and drops the open ones; its state and its port are kept.
+    /// Closes the open connections of a service and refuses new ones. The service keeps its state and its
+    /// port.
     pub async fn stop(&self, service: Service) {
-        self.endpoint(service).close().await;
+        self.server(service).stop().await;
     }
 
-    /// Serves again on the same port.
+    /// Starts a stopped service again, on the same port.
+    ///
+    /// # Errors
+    ///
+    /// The port cannot be opened.
     pub async fn restart(&self, service: Service) -> io::Result<()> {
-        self.endpoint(service).reopen().await
+        self.server(service).restart().await
     }
 
-    fn endpoint(&self, service: Service) -> &Endpoint {
+    fn server(&self, service: Service) -> &Server {
         match service {
             Service::ReservationApi => &self.reservation_api,
             Service::Inventory => &self.inventory,
         }
     }
-}
-
-/// What the two services, and the person at the desk, act on.
-#[derive(Default)]
-pub(crate) struct Shared {
-    pub(crate) reservations: Mutex<Reservations>,
-    pub(crate) inventory: Mutex<Inventory>,
-    pub(crate) faults: Mutex<Faults>,
-    pub(crate) calls: Calls,
-}
-
-impl Shared {
-    pub(crate) fn create_hold(&self, hold: Hold) -> Result<Reservation, HoldRefused> {
-        let mut reservations = locked(&self.reservations);
-        if let Ok(reservation) = reservations.read(&hold.reservation_id) {
-            return Err(HoldRefused::ReservationExists(reservation.reservation_id));
-        }
-        locked(&self.inventory).seats.hold(&hold)?;
-        Ok(reservations.hold(hold))
-    }
-}
-
-/// State is whole between calls, whoever panicked: nothing here panics halfway through a change.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The burst of `make load`, in small: its exit status says whether the invariants hold.
+//! Tests of the command `load`: its exit status shows whether the invariants hold.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -26,26 +26,34 @@ fn printed(output: &Output) -> String {
 }
 
 #[test]
-fn a_burst_that_ends_well_exits_with_0() {
+fn a_burst_without_violations_exits_with_0() {
     let output = load(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert!(printed(&output).contains("invariants: all hold"), "{}", printed(&output));
 }
 
-/// Releases that are confirmed and not done.
+/// The fault makes the inventory confirm releases without performing them.
 #[test]
-fn seats_that_were_lost_exit_with_1_and_are_named() {
-    let lost = r#"{"operation":"release-hold","effect":{"reply":{"status":1}}}"#;
-    let output = load(&["--fault", lost]);
+fn seats_that_are_not_released_are_reported_and_exit_with_1() {
+    let false_success = r#"{"operation":"release-hold","effect":{"reply":{"status":1}}}"#;
+    let output = load(&["--fault", false_success]);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
-    assert!(printed(&output).contains("is Some(Expired), its seats are Some(Hold)"), "{}", printed(&output));
+    assert!(
+        printed(&output).contains("the status is Expired, the state of its seats is Hold"),
+        "{}",
+        printed(&output)
+    );
 }
 
-/// Paid, and rejected by the inventory: a person must look, and here there is none.
+/// The fault makes the inventory reject the commits of confirmed reservations.
 #[test]
-fn a_dead_event_exits_with_1_too() {
+fn an_event_in_the_dead_letter_queue_is_reported_and_exits_with_1() {
     let conflict = r#"{"operation":"commit-reservation","effect":{"reply":{"status":4}}}"#;
     let output = load(&["--fault", conflict]);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
-    assert!(printed(&output).contains("is dead after 5 receives"), "{}", printed(&output));
+    assert!(
+        printed(&output).contains("is in the dead-letter queue after 5 receives"),
+        "{}",
+        printed(&output)
+    );
 }

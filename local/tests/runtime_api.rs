@@ -1,4 +1,5 @@
-//! The Runtime API with a program that is no function; the tests of the function show the rest.
+//! Tests of the Runtime API with a program that is not a function. The tests of the worker cover the other
+//! cases.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +9,12 @@ use std::time::Duration;
 use reservation_worker_local::runtime_api::{Function, InvokeError};
 
 #[tokio::test]
-async fn a_process_that_ends_is_neither_ready_nor_invoked() {
+async fn a_process_that_ends_returns_an_error_to_ready_and_invoke() {
     let mut function = Function::start(program(), []).await.unwrap();
 
     assert!(matches!(function.ready().await, Err(InvokeError::Exited(_))));
-    let invoked = function.invoke(&serde_json::json!({}), Duration::from_secs(1)).await;
-    assert!(matches!(invoked, Err(InvokeError::Exited(_))));
+    let result = function.invoke(&serde_json::json!({}), Duration::from_secs(1)).await;
+    assert!(matches!(result, Err(InvokeError::Exited(_))));
 
     let exit = function.exit(Duration::from_secs(1)).await.unwrap();
     assert_eq!(exit.status.code(), Some(1));
@@ -22,11 +23,11 @@ async fn a_process_that_ends_is_neither_ready_nor_invoked() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error() {
+async fn a_missing_program_is_an_error() {
     assert!(Function::start(Path::new("/no/such/program"), []).await.is_err());
 }
 
-/// The desk's own command, which ends with status 1 when it is not told what to do.
+/// The command line of this crate. Without arguments it prints its usage and exits with status 1.
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_reservation-worker-local"))
 }

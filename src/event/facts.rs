@@ -1,21 +1,24 @@
-//! The rule of each fact, and where in the five shapes it stands (contract section 2).
+//! The rule of each fact, and where each of the five shapes contains it (contract section 2).
+//!
+//! A fact is a value that an event states, such as the reservation id or the seats.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::error::ParseError;
+use super::event_type::EventType;
 use super::wire::{self, Envelope, Fields, Raw};
-use super::{EventType, ParseError};
 use crate::reservation::{Id, Seats};
 
-/// The places of a body that hold facts, first choice first, each with its path.
+/// The objects of a body that contain facts, in order of preference, each with its path.
 pub(super) struct Facts<'a>(Vec<(&'static str, Fields<'a>)>);
 
-/// Picks a fact of one place.
+/// Selects a fact of an object.
 type Pick = for<'a, 'b> fn(&'b Fields<'a>) -> Raw<'a>;
 
 impl<'a> Facts<'a> {
-    /// EventBridge and the worker's own envelope keep them in `detail`, the flat shape at the top and in
-    /// `payload`, the bare one at the top.
+    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
+    /// shape), or at the top level (bare shape).
     pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
         let part = |prefix, json| Ok((prefix, wire::object(prefix, json)?));
         Ok(Self(match (envelope.detail, envelope.payload) {
@@ -37,13 +40,14 @@ impl<'a> Facts<'a> {
         self.id("event_id", |fields| fields.event_id)
     }
 
-    /// `usual` is the name that the producer uses; the other is read too.
-    pub(super) fn payment_intent_id(&self, usual: &str) -> Result<String, ParseError> {
+    /// Reads the payment, which may have either of two names. If it is missing, the error contains `expected_name`:
+    /// the name that the producer of this type of event uses.
+    pub(super) fn payment_intent_id(&self, expected_name: &str) -> Result<String, ParseError> {
         let id = match self.text("payment_intent_id", |fields| fields.payment_intent_id)? {
             None => self.text("payment_id", |fields| fields.payment_id)?,
             found => found,
         };
-        id.map(|(_, id)| id).ok_or_else(|| self.missing(usual))
+        id.map(|(_, id)| id).ok_or_else(|| self.missing(expected_name))
     }
 
     pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
@@ -54,12 +58,12 @@ impl<'a> Facts<'a> {
         self.text_or_number("error_code", |fields| fields.error_code)
     }
 
-    /// Whatever it is: telemetry never costs an event.
+    /// A `trace_id` that is not text is treated as absent: telemetry must not fail an event.
     pub(super) fn trace_id(&self) -> Option<String> {
         self.text("trace_id", |fields| fields.trace_id).ok()?.map(|(_, text)| text)
     }
 
-    /// The seats, and whether a quantity beside them disagrees with their number.
+    /// The seats, and whether the quantity disagrees with their number.
     pub(super) fn seats(&self) -> Result<(Option<Seats>, bool), ParseError> {
         let quantity = self.quantity()?;
         let ids = self.seat_ids()?;
@@ -68,7 +72,7 @@ impl<'a> Facts<'a> {
         Ok((Seats::new(ids, quantity), disagrees))
     }
 
-    /// What the payment simulator's status means.
+    /// The type of event that corresponds to the status of the payment simulator.
     pub(super) fn payment_status(&self) -> Result<EventType, ParseError> {
         let (prefix, event_type) =
             self.text("event_type", |fields| fields.event_type)?.ok_or_else(|| self.missing("event_type"))?;
@@ -89,7 +93,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Both ids stand in the first place, in every shape.
+    /// The error for a missing reservation id or event id. Every shape has both ids in its first object.
     pub(super) fn missing_id(&self, field: &str) -> ParseError {
         error(self.0.first().map_or("", |(prefix, _)| prefix), field, "is missing")
     }
@@ -124,8 +128,8 @@ impl<'a> Facts<'a> {
             if listed.len() > MOST_SEATS as usize {
                 return Err(error(prefix, "seat_ids", "has more than 10000 entries"));
             }
-            let seats = listed.into_iter().enumerate().map(|(place, raw)| {
-                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{place}]"), reason))
+            let seats = listed.into_iter().enumerate().map(|(index, raw)| {
+                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{index}]"), reason))
             });
             let seats = seats.collect::<Result<Vec<_>, _>>()?;
             if !seats.is_empty() {
@@ -135,7 +139,8 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// A text and the path that it stands under. Empty is absent: Go producers write unset texts so.
+    /// A text, and the path of the object that contains it. An empty text counts as absent, because producers in Go
+    /// write an unset field as an empty string.
     fn text(&self, name: &str, pick: Pick) -> Result<Option<(&'static str, String)>, ParseError> {
         for (prefix, fields) in &self.0 {
             let Some(raw) = pick(fields) else { continue };
@@ -147,11 +152,11 @@ impl<'a> Facts<'a> {
         Ok(None)
     }
 
-    /// Of optional facts that some producers write as numbers.
+    /// An optional fact that some producers write as a number.
     fn text_or_number(&self, name: &str, pick: Pick) -> Result<Option<String>, ParseError> {
         let number = self.find(pick).filter(|(_, raw)| read::<serde_json::Number>(raw).is_some());
         match number {
-            // As it is written: a float would round what has more than 16 digits.
+            // The JSON text, because a float would round a number of more than 16 digits.
             Some((_, raw)) => Ok(Some(raw.get().to_owned())),
             None => Ok(self.text(name, pick)?.map(|(_, text)| text)),
         }
@@ -173,7 +178,7 @@ fn seat_id(raw: &RawValue) -> Result<String, &'static str> {
     }
 }
 
-/// The value, unless it is of another type or nothing can hold it.
+/// The value, if it is of type `T`.
 pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }

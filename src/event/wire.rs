@@ -1,17 +1,17 @@
-//! The JSON of an event exactly as the producers send it: no rules here (contract section 2).
+//! The JSON of an event exactly as the producers send it, without any rule (contract section 2).
 //!
-//! Every value stays as it is written until a rule asks for it, so that what nobody asks for cannot be wrong.
+//! Every value remains text until a rule needs it, so that a mistake in an unused field does no harm.
 
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::ParseError;
+use super::error::ParseError;
 
-/// A value as it is written; absent if it is `null`.
+/// The JSON text of a value; `None` if it is absent or `null`.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
-/// The outside of every shape.
+/// The outer object of every shape.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
     #[serde(borrow, rename = "detail-type")]
@@ -49,30 +49,32 @@ pub(super) struct Fields<'a> {
     pub(super) error_code: Raw<'a>,
     #[serde(borrow)]
     pub(super) trace_id: Raw<'a>,
-    /// The payment simulator's own type.
+    /// The type that the payment simulator sends inside `detail`.
     #[serde(borrow)]
     pub(super) event_type: Raw<'a>,
-    /// The payment simulator's status.
+    /// The status of the payment simulator.
     #[serde(borrow)]
     pub(super) status: Raw<'a>,
 }
 
-/// Reads a JSON object; `prefix` is the path of `json` in the body, empty or with a dot at its end.
+/// Reads a JSON object. `prefix` is the path of `json` in the body, empty or with a dot at its end.
 pub(super) fn object<'a, T: Deserialize<'a>>(prefix: &str, json: &'a str) -> Result<T, ParseError> {
     if !json.trim_ascii_start().starts_with('{') {
         let path = prefix.strip_suffix('.').unwrap_or("body");
         return Err(ParseError::new(path, "is not a JSON object"));
     }
-    serde_json::from_str(json).map_err(|error| match (error.classify(), twice(&error.to_string())) {
-        (Category::Data, Some(field)) => ParseError::new(format!("{prefix}{field}"), "occurs twice"),
-        _ => {
-            let reason = format!("is not JSON from line {} column {} on", error.line(), error.column());
-            ParseError::new("body", reason)
+    serde_json::from_str(json).map_err(|error| {
+        match (error.classify(), duplicate_field(&error.to_string())) {
+            (Category::Data, Some(field)) => ParseError::new(format!("{prefix}{field}"), "occurs twice"),
+            _ => {
+                let reason = format!("is not JSON from line {} column {} on", error.line(), error.column());
+                ParseError::new("body", reason)
+            }
         }
     })
 }
 
-/// The one fault of an object's members that can be found before their values are read.
-fn twice(message: &str) -> Option<&str> {
+/// The field that occurs twice, if `message` is the error of serde for that.
+fn duplicate_field(message: &str) -> Option<&str> {
     message.strip_prefix("duplicate field `")?.split('`').next()
 }

@@ -1,5 +1,5 @@
-//! One flat JSON object a line: `timestamp`, `level`, the ids of the trace, then the fields of the spans
-//! around the event, outermost first, then the event's own (contract section 8).
+//! The log: one flat JSON object per line with `timestamp`, `level`, the ids of the trace, the fields of the spans
+//! around the event (outermost first), and the fields of the event (contract section 8).
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ use tracing_subscriber::fmt::{
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// Logs this crate's events from `level` on to `writer`, and of its dependencies only warnings and
-/// errors: below that they show request bodies.
+/// Logs the events of this crate that are at least as severe as `level` to `writer`. Of the dependencies only
+/// warnings and errors are logged, because their other events show request bodies.
 pub fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -30,10 +30,10 @@ where
     Registry::default().with(targets).with(lines)
 }
 
-/// Makes this process log to stdout, panics included: their place, for their text may hold what must not
-/// be logged.
+/// Makes this process log to stdout. A panic is logged with its location only, because its text may contain something
+/// that must not be logged.
 pub fn init(level: Level) {
-    // An error means that a subscriber is set already, and then that one logs.
+    // An error means that a subscriber is already set, which then stays in use.
     let _ = tracing::subscriber::set_global_default(subscriber(level, std::io::stdout));
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
@@ -41,10 +41,10 @@ pub fn init(level: Level) {
     }));
 }
 
-/// Now, as every line has it.
+/// The current time in the format of the log.
 pub(super) fn timestamp() -> String {
     let mut now = String::new();
-    // Writing to a string cannot fail.
+    // Writing to a string does not fail.
     let _ = SystemTime.format_time(&mut Writer::new(&mut now));
     now
 }
@@ -76,7 +76,7 @@ where
     }
 }
 
-/// Of the span that is being worked on, or else of the trace that it would be in.
+/// Writes the ids of the current span, or only the id of the trace if the span belongs to another program.
 fn write_ids(line: &mut Writer<'_>) -> fmt::Result {
     Context::map_current(|context| {
         let span = context.span();
@@ -91,7 +91,7 @@ fn write_ids(line: &mut Writer<'_>) -> fmt::Result {
     })
 }
 
-/// Writes fields as further members of a JSON object.
+/// Formats fields as members of a JSON object.
 struct Members;
 
 impl<'w> FormatFields<'w> for Members {
@@ -107,7 +107,7 @@ struct MemberVisitor(Vec<u8>);
 impl MemberVisitor {
     fn write(&mut self, field: &Field, value: impl Serialize) {
         let Self(members) = self;
-        // Neither text nor a number fails.
+        // Writing text or a number does not fail.
         members.push(b',');
         let _ = serde_json::to_writer(&mut *members, field.name());
         members.push(b':');

@@ -1,59 +1,51 @@
-//! Metrics: recorded in memory while records are worked on, sent when the response is out (contract
-//! section 8). Neither delays a response nor fails it.
+//! Metrics: recorded in memory while records are processed, and sent after the response (contract section 8). They
+//! neither delay a response nor make it fail.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Config, MetricsSink};
+use crate::call::{CallOutcome, Service};
 use crate::event::EventType;
-use crate::outcome::Label;
+use crate::outcome::OutcomeLabel;
 use crate::reason::Reason;
-use crate::telemetry::call::{CallOutcome, Service};
 
 mod catalogue;
-mod cloudwatch;
 mod distribution;
-mod emf;
-mod pace;
 mod period;
 mod recorder;
-mod sink;
 
 pub use catalogue::{Dimension, Metric};
-use catalogue::{Handler, UNKNOWN_TYPE};
-pub use pace::ClockReading;
-use period::Period;
+use catalogue::{UNKNOWN_TYPE, WorkflowLabel};
+pub(super) use period::{Period, Series, SeriesData};
 use recorder::Recorder;
-pub use sink::Sink;
 
-/// Where metrics are recorded, by default nowhere; its clones record in the same place.
+/// Where metrics are recorded; the default records nothing. Clones record in the same place.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(Option<Arc<Mutex<Recorder>>>);
 
-/// That a record has ended.
+/// A record that was completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordEnded {
-    /// Its type, if that much was understood.
+pub struct FinishedRecord {
+    /// Its type, if it could be read.
     pub event_type: Option<EventType>,
     /// How it ended.
-    pub outcome: Label,
-    /// How long it was worked on; `None` if it never was.
-    pub worked: Option<Duration>,
-    /// How long ago it was sent, if the queue said.
+    pub outcome: OutcomeLabel,
+    /// The time from the start of its work to its completion; `None` if it was not started.
+    pub duration: Option<Duration>,
+    /// The time since it was sent to the queue, if the record says when.
     pub age: Option<Duration>,
     /// Why it becomes a dead letter, if it does.
     pub dead_letter: Option<Reason>,
 }
 
 impl Metrics {
-    /// Records nothing if `METRICS_SINK` is `none`.
-    pub fn new(config: &Config) -> Self {
-        let is_on = config.metrics_sink != MetricsSink::None;
-        Self(is_on.then(|| Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
+    /// Records metrics.
+    pub fn recording() -> Self {
+        Self(Some(Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
     }
 
-    /// An invocation begins, the first of its process or not.
+    /// An invocation begins at `now`. `is_cold` means that it is the first one of its process.
     pub fn invocation_begun(&self, is_cold: bool, now: SystemTime) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.begin(now);
@@ -62,21 +54,21 @@ impl Metrics {
         }
     }
 
-    /// A batch of so many records begins.
+    /// A batch begins, with this number of records.
     pub fn batch_begun(&self, records: usize) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::BatchSize, [], records as u64);
     }
 
-    /// So many records of the batch were in flight at once.
-    pub fn peak_in_flight(&self, records: usize) {
+    /// The largest number of records of a batch that were in progress at once.
+    pub fn peak_in_progress(&self, records: usize) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::ActiveCount, [], records as u64);
     }
 
-    /// A record has ended.
-    pub fn record_ended(&self, record: RecordEnded) {
-        let RecordEnded { event_type, outcome, worked, age, dead_letter } = record;
+    /// A record was completed.
+    pub fn record_finished(&self, record: FinishedRecord) {
+        let FinishedRecord { event_type, outcome, duration, age, dead_letter } = record;
         let Some(mut recorder) = self.recorder() else { return };
         let label = event_type.map_or(UNKNOWN_TYPE, |event_type| event_type as usize);
         let period = recorder.current();
@@ -84,12 +76,12 @@ impl Metrics {
         if let Some(age) = age {
             period.record(Metric::EventAge, [label], age.as_millis() as u64);
         }
-        if let Some(worked) = worked {
-            period.record(Metric::Latency, [label], worked.as_micros() as u64);
-            let understood = event_type.filter(|_| outcome != Label::InvalidPayload);
-            if let Some(handler) = understood.and_then(Handler::of) {
-                let labels = [handler as usize, outcome as usize];
-                period.record(Metric::Processing, labels, worked.as_micros() as u64);
+        if let Some(duration) = duration {
+            period.record(Metric::Latency, [label], duration.as_micros() as u64);
+            let understood = event_type.filter(|_| outcome != OutcomeLabel::InvalidPayload);
+            if let Some(workflow) = understood.and_then(WorkflowLabel::of) {
+                let labels = [workflow as usize, outcome as usize];
+                period.record(Metric::Processing, labels, duration.as_micros() as u64);
             }
         }
         if let Some(reason) = dead_letter {
@@ -98,36 +90,38 @@ impl Metrics {
         }
     }
 
-    /// A try of a call has ended.
-    pub fn call_ended(&self, service: Service, outcome: CallOutcome, took: Duration) {
+    /// An attempt of a call has ended.
+    pub fn call_ended(&self, service: Service, outcome: CallOutcome, duration: Duration) {
         let Some(mut recorder) = self.recorder() else { return };
         let labels = [service as usize, outcome as usize];
-        recorder.current().record(Metric::Downstream, labels, took.as_micros() as u64);
+        recorder.current().record(Metric::Downstream, labels, duration.as_micros() as u64);
     }
 
-    /// A breaker has opened, or has turned a call away.
+    /// A breaker has opened or has refused a call.
     pub fn breaker_open(&self, service: Service) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::BreakerOpen, [service as usize], 1);
         recorder.is_urgent = true;
     }
 
-    /// So many visibility time-outs could not be changed.
+    /// The number of visibility time-outs that could not be changed.
     pub fn visibility_errors(&self, messages: usize) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    fn is_urgent(&self) -> bool {
+    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
+    pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }
 
-    /// What was recorded, oldest first.
-    fn take(&self) -> VecDeque<Period> {
+    /// Takes everything that was recorded, oldest first.
+    pub(super) fn take(&self) -> VecDeque<Period> {
         self.recorder().map(|mut recorder| recorder.take()).unwrap_or_default()
     }
 
-    fn put_back(&self, unsent: VecDeque<Period>) {
+    /// Stores again what could not be sent.
+    pub(super) fn put_back(&self, unsent: VecDeque<Period>) {
         if let Some(mut recorder) = self.recorder() {
             recorder.put_back(unsent);
         }

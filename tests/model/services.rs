@@ -1,13 +1,14 @@
-//! The two services as the contract describes them: one reservation each, which wants the one seat there is.
+//! The state of a reservation and of its seat in the two services, with the transitions that the contract
+//! describes.
 
-use reservation_worker::inventory::proto::common::v1::{Error, ErrorCode};
-use reservation_worker::inventory::proto::reservation::v1::{
+use reservation_worker::reservation::Ending;
+use reservation_worker::services::inventory::proto::common::v1::{Error, ErrorCode};
+use reservation_worker::services::inventory::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use reservation_worker::inventory::{self, judge};
-use reservation_worker::reservation::Ending;
+use reservation_worker::services::inventory::{self, classify};
 
-/// What the inventory keeps of a reservation's hold.
+/// The state of the seat that a reservation has held, in the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Seat {
     Held,
@@ -15,10 +16,10 @@ pub enum Seat {
     Released,
 }
 
-/// What both services know of a reservation that was made.
+/// The state of a reservation in both services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Booking {
-    /// `None` is `HOLD`.
+    /// `None` means `HOLD`.
     pub status: Option<Ending>,
     pub seat: Seat,
 }
@@ -37,7 +38,7 @@ impl Booking {
         self.seat != Seat::Released
     }
 
-    /// The reservation moves once, from `HOLD`.
+    /// Ends the reservation. Only a reservation in `HOLD` changes its status.
     pub fn end(&mut self, to: Ending) -> StatusReply {
         match self.status {
             Some(found) => StatusReply::AlreadyEnded(found),
@@ -48,10 +49,10 @@ impl Booking {
         }
     }
 
-    /// Sold seats stay sold.
+    /// Releases the seat. A sold seat stays sold.
     pub fn release(&mut self) -> Result<(), inventory::Error> {
         let reply = |status: ReleaseStatus, error| {
-            judge(Ok(ReleaseHoldResponse { status: status.into(), error, ..Default::default() }))
+            classify(Ok(ReleaseHoldResponse { status: status.into(), error, ..Default::default() }))
         };
         match self.seat {
             Seat::Held => {
@@ -63,10 +64,10 @@ impl Booking {
         }
     }
 
-    /// Only held seats can be sold.
+    /// Sells the seat. A released seat cannot be sold.
     pub fn commit(&mut self) -> Result<(), inventory::Error> {
         let reply = |status: CommitStatus, error| {
-            judge(Ok(CommitReservationResponse { status: status.into(), error, ..Default::default() }))
+            classify(Ok(CommitReservationResponse { status: status.into(), error, ..Default::default() }))
         };
         match self.seat {
             Seat::Held | Seat::Sold => {

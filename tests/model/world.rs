@@ -1,38 +1,39 @@
-//! Queue, workers, network and services, and all that can happen next.
+//! The state of the queue, the workers, the network and the services, and the actions that are possible in a
+//! state.
 
 use std::fmt;
 
 use reservation_worker::event::{Event, Hold};
-use reservation_worker::inventory;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
-use reservation_worker::reservation_api::Transition;
-use reservation_worker::workflow::{SeatStep, Verdict, decide, failed, steps};
+use reservation_worker::services::inventory;
+use reservation_worker::services::reservation_api::Transition;
+use reservation_worker::workflow::{Decision, SeatStep, decide, steps};
 
 use crate::services::{Booking, Seat, StatusReply};
 
-/// Deliveries of a message that another worker has, or that is deleted.
+/// The number of duplicate deliveries: of a message that another worker handles, or that was deleted.
 const DUPLICATES: u8 = 1;
 const WORKERS: usize = 2;
 const RESERVATIONS: usize = 2;
 
 /// Which of the two steps is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum First {
+pub enum FirstStep {
     Status,
     Seats,
-    /// The seats where they are released, the status where they are sold.
+    /// The seats for an event that releases them, the status for an event that sells them.
     Release,
 }
 
-/// What is sent, and how much may go wrong.
+/// The events that are sent, and the number of faults.
 #[derive(Debug)]
 pub struct Scenario {
-    pub first: First,
-    /// Each is about reservation 0 or 1.
+    pub first: FirstStep,
+    /// Each event is about reservation 0 or 1.
     pub events: Vec<Event>,
-    /// Crashes, and requests that arrive late or never.
+    /// The number of crashes and of requests that arrive late or never.
     pub faults: u8,
 }
 
@@ -41,14 +42,14 @@ impl fmt::Display for Scenario {
         write!(f, "{:?} first, {} faults", self.first, self.faults)?;
         self.events.iter().enumerate().try_for_each(|(message, event)| {
             let (event_type, hold) = (event.event_type().as_str(), event.hold());
-            write!(f, ", message {message} = {event_type} of {}", hold.reservation_id)
+            write!(f, ", message {message} = {event_type} of reservation {}", hold.reservation_id)
         })
     }
 }
 
-/// Each kind of event for each reservation.
-pub fn event_kinds() -> Vec<Event> {
-    let of = |reservation: usize| {
+/// One event of each type for each reservation.
+pub fn all_events() -> Vec<Event> {
+    let events_of = |reservation: usize| {
         let hold =
             Hold { reservation_id: Id::new(&reservation.to_string()).unwrap(), event_id: None, seats: None };
         [
@@ -57,23 +58,26 @@ pub fn event_kinds() -> Vec<Event> {
             Event::PaymentFailed { hold, error_code: None },
         ]
     };
-    (0..RESERVATIONS).flat_map(of).collect()
+    (0..RESERVATIONS).flat_map(events_of).collect()
 }
 
-/// Everything, at one moment.
+/// The state of everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
-    /// `None` as long as the seat is not held for it.
+    /// Both reservations compete for one seat. `None` means that the reservation does not exist yet.
     bookings: [Option<Booking>; RESERVATIONS],
     messages: Vec<Message>,
-    /// In order, for it makes no difference which worker has what.
+    /// Sorted, because states that differ only in the order of the workers are equivalent.
     workers: Vec<Worker>,
-    /// Requests that nobody waits for any more; in order.
-    late: Vec<Request>,
+    /// Requests that are still in the network after their worker stopped waiting. Sorted, for the same
+    /// reason.
+    late_requests: Vec<Request>,
+    /// The number of faults that can still occur.
     faults: u8,
+    /// The number of duplicate deliveries that can still occur.
     duplicates: u8,
-    /// The inventory was asked for what it refuses.
-    was_refused: bool,
+    /// Whether the inventory has rejected a request.
+    was_rejected: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,22 +102,22 @@ struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Step {
     UpdateStatus,
-    /// After a conflict that did not say with what.
+    /// After a conflict whose reply does not contain the current status.
     ReadStatus,
     ChangeSeats,
-    Answer {
+    Respond {
         acknowledged: bool,
     },
 }
 
 impl Step {
-    fn answer(outcome: &Outcome) -> Self {
-        Self::Answer { acknowledged: outcome.is_acknowledged() }
+    fn respond(outcome: &Outcome) -> Self {
+        Self::Respond { acknowledged: sqs_batch::Outcome::is_acknowledged(outcome) }
     }
 }
 
-/// No reply in time, or one that decides nothing.
-fn gave_up() -> Outcome {
+/// The outcome after a time-out, or after a conflict with a reservation that is still in `HOLD`.
+fn transient_failure() -> Outcome {
     let (code, reason) = (Reason::ReservationApiUnavailable, String::new());
     Outcome::Retried { code, reason, retry_after: None }
 }
@@ -124,24 +128,24 @@ enum Request {
     ChangeSeats { message: usize },
 }
 
-/// What can happen next.
+/// An action that changes the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// The seat is free, and somebody reserves it.
+    /// A customer reserves the seat, which is free.
     Reserve { reservation: usize },
-    /// A worker gets a message.
+    /// The queue delivers a message to a worker.
     Deliver { message: usize },
-    /// A worker does its next step, and all goes well.
-    Work { worker: usize },
-    /// The reservation API answers with a conflict that does not say with what.
-    AnswerVaguely { worker: usize },
-    /// The worker's request does not arrive in time; it tries again, or gives up.
-    Delay { worker: usize, tries_again: bool },
-    /// A request arrives that nobody waits for any more.
+    /// A worker performs its next step without a fault.
+    PerformStep { worker: usize },
+    /// A worker updates the status. If the reservation has ended, the reply does not contain its status.
+    UpdateStatusWithoutDetails { worker: usize },
+    /// A worker's request is delayed until its time-out. The worker tries again or gives up.
+    TimeOut { worker: usize, tries_again: bool },
+    /// A delayed request arrives.
     ArriveLate { request: usize },
-    /// A request never arrives.
+    /// A delayed request is lost.
     Lose { request: usize },
-    /// The worker is gone, and knows nothing of it.
+    /// A worker crashes.
     Crash { worker: usize },
 }
 
@@ -151,21 +155,21 @@ impl World {
             bookings: [Some(Booking::HELD), None],
             messages: vec![Message { receives: 0, place: Place::Queue }; scenario.events.len()],
             workers: Vec::new(),
-            late: Vec::new(),
+            late_requests: Vec::new(),
             faults: scenario.faults,
             duplicates: DUPLICATES,
-            was_refused: false,
+            was_rejected: false,
         }
     }
 
-    /// Nothing is left to do, but perhaps for somebody to reserve the seat.
+    /// Whether nothing is left to do, except that a customer can reserve the seat.
     pub fn has_ended(&self, scenario: &Scenario) -> bool {
-        let waits =
+        let is_waiting =
             |message: usize| self.messages[message].place == Place::Queue && self.is_sent(scenario, message);
-        self.workers.is_empty() && self.late.is_empty() && !(0..self.messages.len()).any(waits)
+        self.workers.is_empty() && self.late_requests.is_empty() && !(0..self.messages.len()).any(is_waiting)
     }
 
-    /// Nobody tells of a reservation that was never made.
+    /// An event is only sent about a reservation that exists.
     fn is_sent(&self, scenario: &Scenario, message: usize) -> bool {
         self.bookings[scenario.reservation(message)].is_some()
     }
@@ -173,25 +177,26 @@ impl World {
     pub fn actions(&self, scenario: &Scenario) -> Vec<Action> {
         let mut actions = Vec::new();
         let seat_is_free = !self.bookings.iter().flatten().any(|booking| booking.owns_the_seat());
-        let unbooked = (0..RESERVATIONS).filter(|reservation| self.bookings[*reservation].is_none());
-        actions.extend(unbooked.filter(|_| seat_is_free).map(|reservation| Action::Reserve { reservation }));
+        let missing = (0..RESERVATIONS).filter(|reservation| self.bookings[*reservation].is_none());
+        actions.extend(missing.filter(|_| seat_is_free).map(|reservation| Action::Reserve { reservation }));
         if self.workers.len() < WORKERS {
-            let free = (0..self.messages.len()).filter(|message| self.can_be_delivered(scenario, *message));
-            actions.extend(free.map(|message| Action::Deliver { message }));
+            let available =
+                (0..self.messages.len()).filter(|message| self.can_be_delivered(scenario, *message));
+            actions.extend(available.map(|message| Action::Deliver { message }));
         }
         for (worker, Worker { next, .. }) in self.workers.iter().enumerate() {
-            actions.push(Action::Work { worker });
+            actions.push(Action::PerformStep { worker });
             if *next == Step::UpdateStatus {
-                actions.push(Action::AnswerVaguely { worker });
+                actions.push(Action::UpdateStatusWithoutDetails { worker });
             }
             if self.faults > 0 {
                 actions.push(Action::Crash { worker });
                 if matches!(next, Step::UpdateStatus | Step::ChangeSeats) {
-                    actions.extend([true, false].map(|tries_again| Action::Delay { worker, tries_again }));
+                    actions.extend([true, false].map(|tries_again| Action::TimeOut { worker, tries_again }));
                 }
             }
         }
-        for request in 0..self.late.len() {
+        for request in 0..self.late_requests.len() {
             actions.extend([Action::ArriveLate { request }, Action::Lose { request }]);
         }
         actions
@@ -199,19 +204,20 @@ impl World {
 
     fn can_be_delivered(&self, scenario: &Scenario, message: usize) -> bool {
         let Message { receives, place } = self.messages[message];
-        let is_in_hand = self.workers.iter().any(|worker| worker.message == message);
-        let is_duplicate = is_in_hand || place == Place::Deleted;
+        let is_in_flight = self.workers.iter().any(|worker| worker.message == message);
+        let is_duplicate = is_in_flight || place == Place::Deleted;
         self.is_sent(scenario, message)
             && place != Place::DeadLetters
             && receives < scenario.max_receives()
             && (!is_duplicate || self.duplicates > 0)
     }
 
+    /// The state after an action.
     pub fn after(&self, scenario: &Scenario, action: Action) -> Self {
         let mut world = self.clone();
         world.act(scenario, action);
         world.workers.sort_unstable();
-        world.late.sort_unstable();
+        world.late_requests.sort_unstable();
         world
     }
 
@@ -219,76 +225,78 @@ impl World {
         match action {
             Action::Reserve { reservation } => self.bookings[reservation] = Some(Booking::HELD),
             Action::Deliver { message } => {
-                let is_in_hand = self.workers.iter().any(|worker| worker.message == message);
-                if is_in_hand || self.messages[message].place == Place::Deleted {
+                let is_in_flight = self.workers.iter().any(|worker| worker.message == message);
+                if is_in_flight || self.messages[message].place == Place::Deleted {
                     self.duplicates -= 1;
                 }
                 self.messages[message].receives += 1;
-                self.workers.push(Worker { message, next: scenario.first(message) });
+                self.workers.push(Worker { message, next: scenario.first_step(message) });
             }
-            Action::Work { worker } => match self.step(scenario, self.workers[worker]) {
+            Action::PerformStep { worker } => match self.perform(scenario, self.workers[worker]) {
                 Some(next) => self.workers[worker].next = next,
                 None => drop(self.workers.remove(worker)),
             },
-            Action::AnswerVaguely { worker } => {
+            Action::UpdateStatusWithoutDetails { worker } => {
                 let message = self.workers[worker].message;
                 self.workers[worker].next = match self.update_status(scenario, message) {
                     StatusReply::Done => scenario.after_status(message),
                     StatusReply::AlreadyEnded(_) => Step::ReadStatus,
                 };
             }
-            Action::Delay { worker, tries_again } => {
+            Action::TimeOut { worker, tries_again } => {
                 self.faults -= 1;
                 let Worker { message, next } = self.workers[worker];
-                self.late.push(match next {
+                self.late_requests.push(match next {
                     Step::UpdateStatus => Request::UpdateStatus { message },
                     _ => Request::ChangeSeats { message },
                 });
                 if !tries_again {
-                    self.workers[worker].next = Step::answer(&gave_up());
+                    self.workers[worker].next = Step::respond(&transient_failure());
                 }
             }
-            Action::ArriveLate { request } => match self.late.remove(request) {
+            Action::ArriveLate { request } => match self.late_requests.remove(request) {
                 Request::UpdateStatus { message } => drop(self.update_status(scenario, message)),
-                // What it answers, nobody hears.
+                // The reply is ignored, because no worker waits for it.
                 Request::ChangeSeats { message } => drop(self.change_seats(scenario, message)),
             },
-            Action::Lose { request } => drop(self.late.remove(request)),
+            Action::Lose { request } => drop(self.late_requests.remove(request)),
             Action::Crash { worker } => {
                 self.faults -= 1;
                 let Worker { message, .. } = self.workers.remove(worker);
-                self.give_back(scenario, message);
+                self.return_message(scenario, message);
             }
         }
     }
 
-    /// What a worker does when nothing goes wrong; nothing comes after its answer.
-    fn step(&mut self, scenario: &Scenario, Worker { message, next }: Worker) -> Option<Step> {
+    /// Performs the next step of a worker without a fault. Returns the step after it; there is none after a
+    /// response.
+    fn perform(&mut self, scenario: &Scenario, Worker { message, next }: Worker) -> Option<Step> {
         Some(match next {
             Step::UpdateStatus => match self.update_status(scenario, message) {
                 StatusReply::Done => scenario.after_status(message),
-                StatusReply::AlreadyEnded(found) => scenario.decided(message, found),
+                StatusReply::AlreadyEnded(found) => scenario.after_conflict(message, found),
             },
             Step::ReadStatus => match self.booking(scenario, message).status {
-                Some(found) => scenario.decided(message, found),
-                None => Step::answer(&gave_up()),
+                Some(found) => scenario.after_conflict(message, found),
+                None => Step::respond(&transient_failure()),
             },
             Step::ChangeSeats => match self.change_seats(scenario, message) {
                 Ok(()) => scenario.after_seats(message),
-                Err(error) => Step::answer(&failed(error)),
+                Err(error) => Step::respond(&Outcome::of_error(error)),
             },
-            Step::Answer { acknowledged: true } => {
+            Step::Respond { acknowledged: true } => {
                 self.messages[message].place = Place::Deleted;
                 return None;
             }
-            Step::Answer { acknowledged: false } => {
-                self.give_back(scenario, message);
+            Step::Respond { acknowledged: false } => {
+                self.return_message(scenario, message);
                 return None;
             }
         })
     }
 
-    fn give_back(&mut self, scenario: &Scenario, message: usize) {
+    /// Returns a message to the queue, or moves it to the dead-letter queue after its last receive.
+    fn return_message(&mut self, scenario: &Scenario, message: usize) {
         let Message { receives, place } = &mut self.messages[message];
         if *place == Place::Queue && *receives == scenario.max_receives() {
             *place = Place::DeadLetters;
@@ -296,7 +304,7 @@ impl World {
     }
 
     fn booking(&mut self, scenario: &Scenario, message: usize) -> &mut Booking {
-        self.bookings[scenario.reservation(message)].as_mut().expect("it was sent")
+        self.bookings[scenario.reservation(message)].as_mut().expect("a sent message has a reservation")
     }
 
     fn update_status(&mut self, scenario: &Scenario, message: usize) -> StatusReply {
@@ -310,12 +318,12 @@ impl World {
             SeatStep::Release(_) => self.booking(scenario, message).release(),
             SeatStep::Commit { .. } => self.booking(scenario, message).commit(),
         };
-        self.was_refused |= reply.is_err();
+        self.was_rejected |= reply.is_err();
         reply
     }
 
-    /// An invariant of the contract that one step breaks.
-    pub fn broken_by(&self, next: &Self) -> Option<&'static str> {
+    /// The invariant that is broken by the change from this state to the next one.
+    pub fn broken_by_change_to(&self, next: &Self) -> Option<&'static str> {
         let sold = |world: &Self, reservation: usize| {
             world.bookings[reservation].is_some_and(|booking| booking.seat == Seat::Sold)
         };
@@ -324,24 +332,25 @@ impl World {
             .then_some("a sold seat stays sold")
     }
 
-    /// An invariant of the contract that does not hold.
+    /// The invariant that does not hold in this state.
     pub fn broken(&self, scenario: &Scenario) -> Option<&'static str> {
         let bookings = || self.bookings.iter().flatten();
-        // An inventory that minds sells nothing twice, whoever asks; the worker is not to lean on it.
-        if self.was_refused && scenario.first == First::Status {
-            return Some("no seat is asked for that cannot be given");
+        // A correct inventory rejects requests that would sell a seat twice. The worker must not depend on
+        // that.
+        if self.was_rejected && scenario.first == FirstStep::Status {
+            return Some("the worker sends no request that the inventory rejects");
         }
         if bookings().filter(|booking| booking.owns_the_seat()).count() > 1 {
-            return Some("a seat is held or sold once");
+            return Some("a seat is held by or sold to one reservation only");
         }
         for booking in bookings() {
-            // What is sold or released stays so: nothing could mend this later.
+            // A sold or released seat stays in that state, so these contradictions are permanent.
             match (booking.status, booking.seat) {
                 (Some(Ending::Confirmed), Seat::Released) => {
-                    return Some("a confirmed reservation has its seat sold");
+                    return Some("the seat of a confirmed reservation is sold");
                 }
                 (Some(Ending::Expired | Ending::Cancelled), Seat::Sold) => {
-                    return Some("a reservation that was not paid has its seat released");
+                    return Some("the seat of an expired or cancelled reservation is released");
                 }
                 _ => {}
             }
@@ -350,48 +359,48 @@ impl World {
             return None;
         }
         if bookings().any(|booking| booking.status.is_some() != (booking.seat != Seat::Held)) {
-            return Some("status and seat agree in the end");
+            return Some("at the end the status and the seat agree");
         }
-        let lost = |message: usize| {
-            let found = self.bookings[scenario.reservation(message)].map(|booking| booking.status);
-            match (self.messages[message].place, found) {
+        let has_wrong_end = |message: usize| {
+            let status = self.bookings[scenario.reservation(message)].map(|booking| booking.status);
+            match (self.messages[message].place, status) {
                 (Place::Deleted, Some(None)) => true,
-                (Place::Deleted, Some(Some(found))) => scenario.needs_a_person(message, found),
-                (Place::DeadLetters, Some(Some(found))) => !scenario.needs_a_person(message, found),
+                (Place::Deleted, Some(Some(status))) => scenario.must_be_rejected(message, status),
+                (Place::DeadLetters, Some(Some(status))) => !scenario.must_be_rejected(message, status),
                 (Place::DeadLetters, _) => true,
                 _ => false,
             }
         };
         (0..self.messages.len())
-            .any(lost)
-            .then_some("an event is done, superseded, or rejected into the dead-letter queue")
+            .any(has_wrong_end)
+            .then_some("an event succeeds, is superseded, or is rejected as a dead letter")
     }
 }
 
 impl Scenario {
-    /// Faults and duplicates alone never bring a message to the dead-letter queue.
+    /// Enough receives that faults and duplicates alone cannot make a message a dead letter.
     fn max_receives(&self) -> u8 {
         self.faults + DUPLICATES + 1
     }
 
     fn is_status_first(&self, message: usize) -> bool {
         match self.first {
-            First::Status => true,
-            First::Seats => false,
-            First::Release => matches!(self.steps(message), (_, SeatStep::Commit { .. })),
+            FirstStep::Status => true,
+            FirstStep::Seats => false,
+            FirstStep::Release => matches!(self.steps(message), (_, SeatStep::Commit { .. })),
         }
     }
 
-    fn first(&self, message: usize) -> Step {
+    fn first_step(&self, message: usize) -> Step {
         if self.is_status_first(message) { Step::UpdateStatus } else { Step::ChangeSeats }
     }
 
     fn after_status(&self, message: usize) -> Step {
-        if self.is_status_first(message) { Step::ChangeSeats } else { Step::answer(&Outcome::Success) }
+        if self.is_status_first(message) { Step::ChangeSeats } else { Step::respond(&Outcome::Success) }
     }
 
     fn after_seats(&self, message: usize) -> Step {
-        if self.is_status_first(message) { Step::answer(&Outcome::Success) } else { Step::UpdateStatus }
+        if self.is_status_first(message) { Step::respond(&Outcome::Success) } else { Step::UpdateStatus }
     }
 
     fn steps(&self, message: usize) -> (Transition<'_>, SeatStep<'_>) {
@@ -402,25 +411,27 @@ impl Scenario {
         self.events[message].hold().reservation_id.as_str().parse().expect("an index")
     }
 
-    fn decided(&self, message: usize, found: Ending) -> Step {
+    /// The step after the reservation API replied that the reservation already has a final status.
+    fn after_conflict(&self, message: usize, found: Ending) -> Step {
         let (transition, _) = self.steps(message);
         match decide(transition.to, found) {
-            Verdict::Continue => self.after_status(message),
-            Verdict::Superseded => Step::answer(&Outcome::Superseded(String::new())),
-            Verdict::Reject(code, reason) => {
-                Step::answer(&Outcome::Failed { code, reason: reason.to_owned() })
+            Decision::Continue => self.after_status(message),
+            Decision::Superseded => Step::respond(&Outcome::Superseded(String::new())),
+            Decision::Reject(code, reason) => {
+                Step::respond(&Outcome::Failed { code, reason: reason.to_owned() })
             }
         }
     }
 
-    /// The contract's table of status replies (section 3), written down a second time: paid but ended, or
-    /// failed but confirmed.
-    fn needs_a_person(&self, message: usize, found: Ending) -> bool {
+    /// Whether the event contradicts the final status, so that a person must act: an approved payment of a
+    /// reservation that is not confirmed, or a failed payment of a confirmed one. A second implementation of
+    /// the contract's table of status replies (section 3), independent of the worker's.
+    fn must_be_rejected(&self, message: usize, status: Ending) -> bool {
         let (transition, _) = self.steps(message);
         match transition.to {
             Ending::Expired => false,
-            Ending::Confirmed => found != Ending::Confirmed,
-            Ending::Cancelled => found == Ending::Confirmed,
+            Ending::Confirmed => status != Ending::Confirmed,
+            Ending::Cancelled => status == Ending::Confirmed,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reservation_worker_local::runtime_api::{Function, Invoked};
+use reservation_worker_local::runtime_api::{Function, InvocationResult};
 use reservation_worker_local::{Hold, Services, cargo};
 
 /// Longer than any invocation takes.
@@ -40,7 +40,7 @@ pub fn hold(services: &Services, reservation_id: &str) {
 }
 
 /// The message ids in `batchItemFailures`.
-pub fn returned(invoked: &Invoked) -> Vec<&str> {
+pub fn returned(invoked: &InvocationResult) -> Vec<&str> {
     let failures = invoked.response.as_ref().unwrap()["batchItemFailures"].as_array().unwrap();
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
 }

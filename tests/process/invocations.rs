@@ -136,7 +136,7 @@ async fn invalid_configuration_fails_the_init_with_every_problem_in_one_message(
     let message = "invalid configuration: \
         INVENTORY_GRPC_ADDR=(unset): is required; \
         RESERVATION_API_BASE=ftp://example: is not an http:// or https:// URL; \
-        RESERVATION_API_TOKEN=(hidden): has a character that a bearer token cannot have; \
+        RESERVATION_API_TOKEN=(hidden): contains a character that is not allowed in a bearer token; \
         WORKER_CONCURRENCY=many: is not a whole number from 1 to 1000; \
         MAX_RETRIES=0: is not a whole number from 1 to 1000";
     assert_eq!(exit.init_error.unwrap()["errorMessage"], message);

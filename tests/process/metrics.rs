@@ -3,7 +3,7 @@
 use std::fs;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::cloudwatch::Answer;
+use reservation_worker_local::cloudwatch::CloudWatchBehaviour;
 use reservation_worker_local::runtime_api::Function;
 use serde_json::{Value, json};
 
@@ -81,13 +81,13 @@ async fn the_response_is_sent_before_the_metrics() {
 #[tokio::test]
 async fn metrics_that_a_call_failed_to_send_are_sent_at_shutdown() {
     let services = Services::start().await.unwrap();
-    services.cloudwatch().answer(Answer::Hang);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 1);
     invoke(&mut function, &event).await;
     function.idle().await.unwrap();
     assert_eq!(services.cloudwatch().calls(), 1);
-    services.cloudwatch().answer(Answer::Normal);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     shut_down(&mut function).await;
     assert_eq!(successes(&services), 1.0);
 }
@@ -108,7 +108,7 @@ async fn a_shutdown_right_after_an_invocation_sends_the_metrics_of_the_invocatio
 #[tokio::test]
 async fn when_cloudwatch_hangs_responses_do_not_change_and_memory_stays_bounded() {
     let services = Services::start().await.unwrap();
-    services.cloudwatch().answer(Answer::Hang);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
     let mut function = start(&services, &[]).await;
     let event = batch(&services, 10);
     let mut early = 0;
@@ -120,11 +120,13 @@ async fn when_cloudwatch_hangs_responses_do_not_change_and_memory_stays_bounded(
     }
     let grown = memory(&function).saturating_sub(early);
     assert!(grown < 4_096, "{grown} kB more after 900 invocations");
-    let logged =
-        function.log_lines().into_iter().filter(|line| line["message"] == "metrics not sent: they are kept");
+    let logged = function
+        .log_lines()
+        .into_iter()
+        .filter(|line| line["message"] == "metrics not sent: they will be sent later");
     assert_eq!(logged.count(), 1);
 
-    services.cloudwatch().answer(Answer::Normal);
+    services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     shut_down(&mut function).await;
     assert_eq!(successes(&services), 10_000.0);
 }
@@ -142,7 +144,7 @@ async fn when_cloudwatch_refuses_connections_responses_do_not_change_and_one_lin
     let log = function.log_lines();
     let logged: Vec<_> = log.iter().filter(|line| line.get("outcome").is_none()).collect();
     assert_eq!(logged.len(), 1, "{logged:?}");
-    assert_eq!(logged[0]["message"], "metrics not sent: they are kept");
+    assert_eq!(logged[0]["message"], "metrics not sent: they will be sent later");
     assert!(logged[0]["reason"].as_str().unwrap().contains("refused"), "{}", logged[0]);
 }
 

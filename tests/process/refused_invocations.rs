@@ -63,7 +63,7 @@ async fn a_refused_invocation_has_a_span_with_its_error_and_a_log_line_with_its_
         assert_eq!(refused.len(), 1, "an error is logged once: {log:#?}");
         assert_eq!(refused[0]["level"], "ERROR");
         let after_the_response =
-            log.iter().filter(|line| line["message"] == "metrics not sent: they are kept");
+            log.iter().filter(|line| line["message"] == "metrics not sent: they will be sent later");
         assert_eq!(after_the_response.count(), usize::from(number == 0), "{log:#?}");
         assert!(!json!(log).to_string().contains("SECRET"), "{log:#?}");
         assert_all_lines_have_ids_of(&mut function, &invoked.request_id, span, number == 0);
@@ -79,7 +79,10 @@ async fn a_payload_that_is_not_json_has_a_span_with_its_error_and_log_lines_with
     assert!(invoked.response.is_err());
     function.idle().await.unwrap();
     let spans = collector.spans();
-    assert_eq!((spans.len(), spans[0].error.as_deref()), (1, Some("it ended before its work did")));
+    assert_eq!(
+        (spans.len(), spans[0].error.as_deref()),
+        (1, Some("the invocation ended before its work did"))
+    );
     assert!(function.log_lines().iter().any(|line| line["level"] == "ERROR"));
     assert_all_lines_have_ids_of(&mut function, &invoked.request_id, &spans[0], true);
 }
@@ -94,7 +97,7 @@ async fn log_lines_after_the_response_have_the_ids_of_the_invocation() {
     assert_eq!(invocation(&spans).error, None);
     let log: Vec<Value> = function.log_lines();
     assert_eq!(log.len(), 1, "{log:#?}");
-    assert_eq!(log[0]["message"], "metrics not sent: they are kept");
+    assert_eq!(log[0]["message"], "metrics not sent: they will be sent later");
     assert_all_lines_have_ids_of(&mut function, &invoked.request_id, &spans[0], true);
 }
 

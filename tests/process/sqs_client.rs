@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use reservation_worker_local::Services;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -26,7 +26,7 @@ async fn the_aws_configuration_is_read_when_the_first_record_is_returned() {
 
     let clean = function.invoke(&sqs([("m1", expired("r1"))]), LONG).await.unwrap();
     assert_eq!(clean.response.unwrap(), json!({ "batchItemFailures": [] }));
-    assert_eq!(services.queue().take(), []);
+    assert_eq!(services.visibility().take(), []);
 
     let writer = spawn_blocking(|| File::options().write(true).open(pipe).map(drop).unwrap());
     let poison = function.invoke(&sqs([("m2", json!("poison"))]), LONG).await.unwrap();
@@ -34,16 +34,16 @@ async fn the_aws_configuration_is_read_when_the_first_record_is_returned() {
 
     let returned = json!({ "batchItemFailures": [{ "itemIdentifier": "m2" }] });
     assert_eq!(poison.response.unwrap(), returned);
-    assert_eq!(services.queue().take().len(), 1);
+    assert_eq!(services.visibility().take().len(), 1);
 }
 
 #[tokio::test]
 async fn a_failed_call_to_sqs_is_retried_and_logged_in_one_line() {
     let services = Services::start().await.unwrap();
-    services.queue().answer(Answer::CallFails(500, "InternalFailure"));
+    services.visibility().set_behaviour(VisibilityBehaviour::CallFails(500, "InternalFailure"));
     let mut function = start(&services, &[]).await;
     function.invoke(&sqs([("m1", json!("poison"))]), LONG).await.unwrap();
-    assert_eq!(services.queue().take().len(), 3, "the SDK makes three attempts");
+    assert_eq!(services.visibility().take().len(), 3, "the SDK makes three attempts");
     let about_the_queue = |line: &Value| line["message_id"].is_null();
     let logged: Vec<_> = function.log_lines().into_iter().filter(about_the_queue).collect();
     assert_eq!(logged.len(), 1, "{logged:#?}");

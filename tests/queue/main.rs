@@ -1,10 +1,10 @@
-//! The function behind a queue that speaks SQS's protocol: no event is lost, no seat oversold (contract
-//! section 1), whatever fails in between.
+//! The function behind a queue that uses the protocol of SQS. No event is lost and no seat is sold twice
+//! (contract section 1), whichever component fails.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod stage;
+mod fixture;
 
 mod dead_letters;
 mod faults;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use reservation_worker_local::cloudwatch::{Datum, Put};
+use reservation_worker_local::cloudwatch::{Datum, PutMetricDataCall};
 
 /// The data of calls that CloudWatch accepted.
 pub struct Sent(pub Vec<Datum>);
 
 impl Sent {
-    pub fn of(puts: Vec<Put>) -> Self {
+    pub fn of(puts: Vec<PutMetricDataCall>) -> Self {
         assert!(puts.iter().all(|put| put.namespace == "TrafficTacos/ReservationWorker"));
         Self(puts.into_iter().flat_map(|put| put.data).collect())
     }

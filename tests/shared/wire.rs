@@ -1,4 +1,4 @@
-//! Servers that do what no decent service does, and proxies that count.
+//! TCP servers with any behaviour, and proxies that count their connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A server on a free loopback port; dropped, it stops with all its connections.
+/// A server on a free loopback port. When it is dropped, it stops and closes all its connections.
 pub struct Server {
     addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
@@ -16,7 +16,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Does this with each connection.
+    /// Starts a server that runs `serve` for each connection.
     pub async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -37,7 +37,7 @@ impl Server {
         Self { addr, accepted, _tasks: tasks }
     }
 
-    /// Passes everything on to `host:port`.
+    /// Starts a server that forwards each connection to `to`, which is `host:port`.
     pub async fn proxy(to: String) -> Self {
         Self::start(move |mut inbound| {
             let to = to.clone();
@@ -51,7 +51,7 @@ impl Server {
         .await
     }
 
-    /// Reads a request, sends this, and closes the connection.
+    /// Starts a server that reads one request per connection, sends `reply`, and closes the connection.
     pub async fn replying(reply: impl AsRef<[u8]> + Clone + Send + Sync + 'static) -> Self {
         Self::start(move |mut stream| {
             let reply = reply.clone();
@@ -64,25 +64,28 @@ impl Server {
         .await
     }
 
+    /// The address as `host:port`.
     pub fn addr(&self) -> String {
         self.addr.to_string()
     }
 
+    /// The base URL.
     pub fn base(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// How many connections there were.
+    /// The number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 }
 
-/// Reads an HTTP/1.1 request to its end; what there was of it if the caller left before.
+/// Reads an HTTP/1.1 request to its end. If the client disconnects earlier, returns the part that was
+/// received.
 pub async fn request(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
-    while !is_whole(&text) {
+    while !is_complete(&text) {
         match stream.read(&mut buffer).await {
             Ok(1..) if text.len() > 1 << 20 => break,
             Ok(read @ 1..) => text.push_str(&String::from_utf8_lossy(&buffer[..read])),
@@ -92,7 +95,7 @@ pub async fn request(stream: &mut TcpStream) -> String {
     text
 }
 
-fn is_whole(request: &str) -> bool {
+fn is_complete(request: &str) -> bool {
     let Some((head, body)) = request.split_once("\r\n\r\n") else {
         return false;
     };

@@ -1,5 +1,5 @@
-//! What the services may be asked: the status first, the seats only as the status says, and everything under
-//! the keys that make twice once (contract section 3).
+//! Checks the calls to the services: the status is updated first, the seats are only changed in accordance
+//! with the status, and every call has the right idempotency key (contract section 3).
 
 use std::collections::HashSet;
 
@@ -8,23 +8,25 @@ use serde_json::Value;
 
 use crate::world::World;
 
+/// Checks all calls after the end of a run.
+///
 /// # Errors
 ///
 /// The first call that should not have been made.
-pub fn at_the_end(world: &World) -> Result<(), String> {
-    let mut asked_for_status = HashSet::new();
+pub fn check(world: &World) -> Result<(), String> {
+    let mut updated = HashSet::new();
     for call in world.services.calls() {
         let Call { operation, reservation_id: id, headers, body, .. } = &call;
         let status = world.services.reservation(id).map(|reservation| reservation.status);
-        let key = |key: &Value| key.as_str().unwrap_or("no key").to_owned();
-        let (sent_key, right_key, in_turn) = match operation {
+        let text = |value: &Value| value.as_str().unwrap_or("missing").to_owned();
+        let (key, expected_key, is_allowed) = match operation {
             Operation::UpdateStatus => {
-                asked_for_status.insert(id.clone());
-                let sent = headers.get("idempotency-key").cloned().unwrap_or_default();
-                (sent, format!("{id}:{}", key(&body["status"])), true)
+                updated.insert(id.clone());
+                let key = headers.get("idempotency-key").cloned().unwrap_or_default();
+                (key, format!("{id}:{}", text(&body["status"])), true)
             }
             Operation::ReleaseHold => (
-                key(&body["idempotency_key"]),
+                text(&body["idempotency_key"]),
                 format!("{id}:RELEASE"),
                 match body["reason"].as_str() {
                     Some("EXPIRED") => status == Some(Status::Expired),
@@ -33,16 +35,17 @@ pub fn at_the_end(world: &World) -> Result<(), String> {
                 },
             ),
             Operation::CommitReservation => {
-                (key(&body["idempotency_key"]), format!("{id}:COMMIT"), status == Some(Status::Confirmed))
+                (text(&body["idempotency_key"]), format!("{id}:COMMIT"), status == Some(Status::Confirmed))
             }
             Operation::ReadReservation | Operation::CheckAvailability => continue,
         };
-        if sent_key != right_key {
-            return Err(format!("{operation:?} of {id} has the key {sent_key:?}"));
+        if key != expected_key {
+            return Err(format!("{operation:?} of {id} has the key {key:?} instead of {expected_key:?}"));
         }
-        // A status that is settled stays: what it is at the end it was when the seats were asked for.
-        if !in_turn || !asked_for_status.contains(id) {
-            return Err(format!("{operation:?} of {id}, which is {status:?}, is out of turn: {body}"));
+        // A status other than HOLD is final, so the status at the end of the run is that at the time of the
+        // call.
+        if !is_allowed || !updated.contains(id) {
+            return Err(format!("{operation:?} of {id} is not allowed, its status is {status:?}: {body}"));
         }
     }
     Ok(())

@@ -1,8 +1,9 @@
-//! Simulated time over real sockets.
+//! Simulated time with real sockets.
 //!
-//! Tokio's paused clock jumps to the next timer as soon as no task can run, even if a byte is on its way
-//! through the kernel. Here it may jump only when the sockets were looked at and nothing moved on them. As
-//! loopback delivers within the call that sends, what happens between two timers then takes no time at all.
+//! Tokio's paused clock advances to the next timer as soon as no task can run, even if a byte is still in the
+//! kernel. Here it only advances after the runtime has polled the sockets several times without any network
+//! activity. Loopback delivers a byte within the system call that sends it, so everything between two timers
+//! takes no simulated time.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,50 +13,51 @@ use std::task::{Poll, Waker};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-/// Looks at the sockets that must find nothing before time passes. Between two movements that the network
-/// knows of lie two: a peer wakes up, and its answer arrives.
-const LOOKS: u32 = 8;
+/// The number of polls without network activity before time advances. Two polls lie between two activities
+/// that a [`Link`](crate::network::Link) reports: the peer wakes up, and its reply arrives.
+const IDLE_POLLS: u32 = 8;
 
-/// Keeps time from passing while something moves.
+/// Prevents time from advancing while there is network activity.
 #[derive(Clone, Default)]
 pub struct Clock(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    looks: AtomicU32,
-    /// Of a task that does nothing: woken, it makes the runtime look at the sockets and stay where it is.
-    idler: Mutex<Option<Waker>>,
+    idle_polls: AtomicU32,
+    /// Wakes a task that does nothing. It makes the runtime poll the sockets without advancing the time.
+    idle_task: Mutex<Option<Waker>>,
 }
 
 impl Clock {
-    /// Something moved on the network.
-    pub fn moved(&self) {
-        self.0.looks.store(0, Ordering::Relaxed);
+    /// Reports network activity.
+    pub fn report_activity(&self) {
+        self.0.idle_polls.store(0, Ordering::Relaxed);
     }
 
-    /// No task can run.
-    fn idle(&self) {
-        if self.0.looks.fetch_add(1, Ordering::Relaxed) < LOOKS {
-            self.0.idler.lock().unwrap().iter().for_each(Waker::wake_by_ref);
+    /// Called when no task can run.
+    fn on_idle(&self) {
+        if self.0.idle_polls.fetch_add(1, Ordering::Relaxed) < IDLE_POLLS {
+            self.0.idle_task.lock().unwrap().iter().for_each(Waker::wake_by_ref);
         } else {
-            self.0.looks.store(0, Ordering::Relaxed);
+            self.0.idle_polls.store(0, Ordering::Relaxed);
         }
     }
 }
 
-/// Runs a world to its end on a clock of its own, in this thread.
+/// Runs a world to its end in this thread, with its own clock.
 pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
     let clock = Clock::default();
-    // Weak: the idler's waker holds the runtime, and with it this hook, whose sockets would stay open for ever.
-    let (parked, idled) = (Arc::downgrade(&clock.0), clock.clone());
+    // A weak reference, to avoid a cycle: the waker of the idle task refers to the runtime, which owns this
+    // hook. With a cycle the sockets of the runtime would never be closed.
+    let (weak_state, idle_clock) = (Arc::downgrade(&clock.0), clock.clone());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
-        .on_thread_park(move || parked.upgrade().into_iter().for_each(|state| Clock(state).idle()))
+        .on_thread_park(move || weak_state.upgrade().into_iter().for_each(|state| Clock(state).on_idle()))
         .build()
         .unwrap();
     runtime.spawn(poll_fn(move |context| {
-        *idled.0.idler.lock().unwrap() = Some(context.waker().clone());
+        *idle_clock.0.idle_task.lock().unwrap() = Some(context.waker().clone());
         Poll::<()>::Pending
     }));
     let world = world(clock);

@@ -1,4 +1,4 @@
-//! Messages of every type and shape, and what each must lead to (contract sections 2 and 3).
+//! Messages of every type and shape, with the result that each must have (contract sections 2 and 3).
 
 use fastrand::Rng;
 use reservation_worker_local::{Hold, SeatState, Status};
@@ -10,8 +10,8 @@ pub struct Message {
     pub group: String,
     pub kind: Kind,
     pub reservation_id: String,
-    /// Sent in fair weather: it must be done when it first comes.
-    pub is_easy: bool,
+    /// The message is sent after the failure phase, so its first delivery must succeed.
+    pub must_succeed_at_once: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +19,22 @@ pub enum Kind {
     Expired,
     Approved,
     Failed,
-    /// A payment status that asks for nothing.
-    Underway,
-    /// Not an event.
+    /// A payment status that needs no work.
+    NoWork,
+    /// A body that is not a valid event.
     Poison,
-    /// Of a reservation that nobody made.
-    Stray,
+    /// An event about a reservation that does not exist.
+    UnknownReservation,
 }
 
 impl Kind {
-    /// How the reservation and its seats are to end.
-    pub fn wants(self) -> Option<(Status, SeatState)> {
+    /// The status of the reservation and the state of its seats after the event has succeeded.
+    pub fn target(self) -> Option<(Status, SeatState)> {
         match self {
             Self::Expired => Some((Status::Expired, SeatState::Available)),
             Self::Approved => Some((Status::Confirmed, SeatState::Sold)),
             Self::Failed => Some((Status::Cancelled, SeatState::Available)),
-            Self::Underway | Self::Poison | Self::Stray => None,
+            Self::NoWork | Self::Poison | Self::UnknownReservation => None,
         }
     }
 }
@@ -44,8 +44,8 @@ pub fn message(rng: &mut Rng, kind: Kind, hold: &Hold) -> Message {
     let mut reservation_id = hold.reservation_id.clone();
     let body = match kind {
         Kind::Poison => poison(rng),
-        Kind::Stray => {
-            reservation_id = format!("nobody-{reservation_id}");
+        Kind::UnknownReservation => {
+            reservation_id = format!("unknown-{reservation_id}");
             let hold = Hold { reservation_id: reservation_id.clone(), ..hold.clone() };
             let kind = rng.choice([Kind::Expired, Kind::Approved, Kind::Failed]).unwrap();
             shape(rng, kind, &hold)
@@ -53,7 +53,7 @@ pub fn message(rng: &mut Rng, kind: Kind, hold: &Hold) -> Message {
         kind => shape(rng, kind, hold),
     };
     let body = if rng.u8(..10) == 0 { json!(body).to_string() } else { body };
-    Message { body, group: hold.reservation_id.clone(), kind, reservation_id, is_easy: false }
+    Message { body, group: hold.reservation_id.clone(), kind, reservation_id, must_succeed_at_once: false }
 }
 
 fn poison(rng: &mut Rng) -> String {
@@ -70,7 +70,7 @@ fn poison(rng: &mut Rng) -> String {
     rng.choice(bodies).unwrap().to_owned()
 }
 
-/// The same facts in one of the five shapes. Payments may leave out event and seats.
+/// An event in one of the five shapes. Payment events can omit the ticketed event and the seats.
 fn shape(rng: &mut Rng, kind: Kind, hold: &Hold) -> String {
     let id = format!("evt-{:08x}", rng.u32(..));
     let type_name = match kind {
@@ -86,7 +86,7 @@ fn shape(rng: &mut Rng, kind: Kind, hold: &Hold) -> String {
             json!({ "event_id": hold.event_id, "seat_ids": hold.seat_ids, "qty": hold.quantity }),
         );
     }
-    if kind == Kind::Underway || kind != Kind::Expired && rng.u8(..4) == 0 {
+    if kind == Kind::NoWork || kind != Kind::Expired && rng.u8(..4) == 0 {
         add(
             &mut facts,
             json!({ "payment_id": "pay_1", "event_type": "payment.status_updated", "status": status(rng, kind) }),
@@ -129,6 +129,6 @@ fn status(rng: &mut Rng, kind: Kind) -> &'static str {
 }
 
 fn add(facts: &mut Value, more: Value) {
-    let Value::Object(more) = more else { unreachable!("facts are objects") };
+    let Value::Object(more) = more else { unreachable!("facts are an object") };
     facts.as_object_mut().unwrap().extend(more.into_iter().filter(|(_, value)| !value.is_null()));
 }

@@ -1,4 +1,4 @@
-//! One instance of the function: the real batch engine, workflow and clients.
+//! An instance of the function, with the real batch engine, workflow and clients.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,29 +8,28 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::aws;
-use reservation_worker::batch::Batch;
 use reservation_worker::config::Config;
+use reservation_worker::telemetry::batch::BatchTelemetry;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use rustls::RootCertStore;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use sqs_batch::BatchProcessor;
+use sqs_batch::visibility::Visibility;
 
 use crate::world::World;
 
 pub struct Function {
-    batch: Batch<Worker>,
+    processor: BatchProcessor<Worker, BatchTelemetry>,
     invocations: Invocations,
 }
 
-/// What came of an invocation.
-pub struct Answer {
+/// The result of an invocation.
+pub struct Output {
     pub response: Value,
-    /// The records' summary lines.
-    pub told: Vec<Value>,
+    /// The summary lines of the records, in the order in which they were logged.
+    pub summaries: Vec<Value>,
 }
 
 impl Function {
@@ -52,28 +51,32 @@ impl Function {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .http_client(aws::http().unwrap())
             .endpoint_url(format!("http://{}", queue.addr));
-        let metrics = Metrics::new(&config);
-        let sqs = OnceCell::new_with(Some(Client::from_conf(sqs.build())));
-        let visibility = Visibility::with(&config, metrics.clone(), sqs);
-        let worker = Worker::new(&config, RootCertStore::empty(), metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics);
-        Self { batch, invocations: Invocations::default() }
+        let sqs = Client::from_conf(sqs.build());
+        let visibility = Visibility::new(config.backoff, move |_| std::future::ready(sqs.clone()))
+            .with_queue_url(config.sqs_queue_url.map(String::from));
+        let (metrics, roots) = (config.metrics.metrics(), RootCertStore::empty());
+        let worker = Worker::new(&config.reservation_api, &config.inventory, roots, metrics.clone()).unwrap();
+        let processor = BatchProcessor::new(worker, config.batch)
+            .with_observer(BatchTelemetry::new(metrics))
+            .with_visibility(visibility);
+        Self { processor, invocations: Invocations::default() }
     }
 
-    /// An invocation that Lambda ends after `time`.
-    pub async fn invoke(&self, request_id: &str, event: &Value, time: Duration) -> Answer {
+    /// Handles an invocation whose deadline is in `time`.
+    pub async fn invoke(&self, request_id: &str, event: &Value, time: Duration) -> Output {
         let mut context = Context::default();
         context.request_id = request_id.to_owned();
         context.deadline = milliseconds_since_1970() + time.as_millis() as u64;
         let invocation = self.invocations.begin(&context);
         let event = LambdaEvent::new(serde_json::value::to_raw_value(event).unwrap(), context);
-        let response = invocation.around(self.batch.handle(event)).await.unwrap();
-        Answer { response: serde_json::to_value(response).unwrap(), told: take_told(request_id) }
+        let response = invocation.instrument(self.processor.handle(event)).await.unwrap();
+        Output { response: serde_json::to_value(response).unwrap(), summaries: take_summaries(request_id) }
     }
 }
 
-/// The function reads this clock a moment later, and from then on the simulated one. Early in a millisecond,
-/// so that both readings are of the same.
+/// The function reads the wall clock a moment later to calculate the time that is left, and then only the
+/// simulated clock. This returns early in a millisecond, so that both readings are in the same millisecond
+/// and a seed always produces the same trace.
 fn milliseconds_since_1970() -> u64 {
     loop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -85,34 +88,34 @@ fn milliseconds_since_1970() -> u64 {
 }
 
 thread_local! {
-    /// The summary lines of all instances in this thread's world.
-    static TOLD: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+    /// The summary lines of all instances in this thread.
+    static SUMMARIES: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
 }
 
-fn take_told(request_id: &str) -> Vec<Value> {
-    TOLD.with_borrow_mut(|told| told.extract_if(.., |line| line["request_id"] == request_id).collect())
+fn take_summaries(request_id: &str) -> Vec<Value> {
+    SUMMARIES.with_borrow_mut(|lines| lines.extract_if(.., |line| line["request_id"] == request_id).collect())
 }
 
-/// Makes all instances of this process log to where their invocations look.
-pub fn listen() {
-    // An error means that it was done before.
-    let _ = tracing::subscriber::set_global_default(logs::subscriber(tracing::Level::INFO, || Listener));
+/// Collects the summary lines of all instances in this process.
+pub fn collect_summaries() {
+    // An error means that the subscriber is already installed.
+    let _ = tracing::subscriber::set_global_default(logs::subscriber(tracing::Level::INFO, || Collector));
 }
 
-/// Forgets what killed invocations have told.
-pub fn forget() {
-    TOLD.with_borrow_mut(Vec::clear);
+/// Discards the summary lines of killed invocations.
+pub fn discard_summaries() {
+    SUMMARIES.with_borrow_mut(Vec::clear);
 }
 
-struct Listener;
+struct Collector;
 
-impl io::Write for Listener {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let told: Value = serde_json::from_slice(line)?;
-        if !told["outcome"].is_null() {
-            TOLD.with_borrow_mut(|all| all.push(told));
+impl io::Write for Collector {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line: Value = serde_json::from_slice(bytes)?;
+        if !line["outcome"].is_null() {
+            SUMMARIES.with_borrow_mut(|lines| lines.push(line));
         }
-        Ok(line.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

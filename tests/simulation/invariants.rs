@@ -1,4 +1,4 @@
-//! What must hold (contract section 1), and what the function may say of each record (sections 3 to 5).
+//! Checks the invariants (contract section 1) and the outcome of each record (sections 3 to 5).
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,76 +6,84 @@ use reservation_worker_local::{Hold, SeatState, Status};
 use serde_json::Value;
 
 use crate::events::{Kind, Message};
-use crate::function::Answer;
+use crate::function::Output;
 use crate::queue::{Entry, Place, Received};
 use crate::world::World;
 
-/// Acts on a response as Lambda does. Each record was told of once, truly, in the order of its reservation and
-/// its group, and named in the response if and only if it is to come again.
-pub fn of_a_response<'a>(
+/// Checks a response and its summary lines, then deletes the acknowledged messages as Lambda does. Returns
+/// each record with its summary line.
+///
+/// Each record has one summary line, with an outcome that agrees with the services. The lines of a
+/// reservation and of a FIFO group are in the order of the batch. The response lists a record if and only if
+/// it is not acknowledged.
+pub fn check_response<'a>(
     world: &World,
     batch: &'a [Received],
-    answer: &'a Answer,
+    output: &'a Output,
 ) -> Vec<(&'a Received, &'a Value)> {
-    let named = answer.response["batchItemFailures"].as_array().unwrap().iter();
-    let named: Vec<_> = named.map(|item| item["itemIdentifier"].as_str().unwrap()).collect();
+    let returned = output.response["batchItemFailures"].as_array().unwrap().iter();
+    let returned: Vec<_> = returned.map(|item| item["itemIdentifier"].as_str().unwrap()).collect();
     let ids: Vec<_> = batch.iter().map(Received::message_id).collect();
-    let in_order: Vec<_> = ids.iter().map(String::as_str).filter(|id| named.contains(id)).collect();
-    assert_eq!(named, in_order, "the response names records of its batch, once, in order");
+    let in_order: Vec<_> = ids.iter().map(String::as_str).filter(|id| returned.contains(id)).collect();
+    assert_eq!(returned, in_order, "the response lists records of the batch, once, in order");
 
     let mut queue = world.queue.lock().unwrap();
-    let (mut last_told, mut stopped_groups) = (HashMap::new(), HashSet::new());
-    let told = batch.iter().map(|received| {
+    let (mut last_positions, mut blocked_groups) = (HashMap::new(), HashSet::new());
+    let summaries = batch.iter().map(|received| {
         let id = received.message_id();
-        let mut lines = answer.told.iter().enumerate().filter(|(_, line)| line["message_id"] == *id);
-        let (turn, line) = lines.next().unwrap_or_else(|| panic!("{id} is not told of"));
-        assert_eq!(lines.next(), None, "{id} is told of twice");
+        let mut lines = output.summaries.iter().enumerate().filter(|(_, line)| line["message_id"] == *id);
+        let (position, line) = lines.next().unwrap_or_else(|| panic!("{id} has no summary line"));
+        assert_eq!(lines.next(), None, "{id} has two summary lines");
         let entry = &mut queue.entries[received.number];
         let Message { kind, reservation_id, group, .. } = &entry.message;
         let lane = (*kind != Kind::Poison).then(|| ("reservation", reservation_id.clone()));
         let group = world.plan.is_fifo.then(|| ("group", group.clone()));
         for name in lane.into_iter().chain(group.clone()) {
-            let is_next = last_told.insert(name.clone(), turn).is_none_or(|before| before < turn);
-            assert!(is_next, "{id} is told of before its turn in {name:?}");
+            let is_in_order =
+                last_positions.insert(name.clone(), position).is_none_or(|last| last < position);
+            assert!(is_in_order, "{id} was processed before an earlier record of {name:?}");
         }
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
         let (outcome, reason) = (text("outcome"), text("reason"));
-        let acknowledged = !named.contains(&&*id);
-        let may_be = may_be(world, entry, &outcome, &reason);
-        assert_eq!(may_be, Some(acknowledged), "{id} {:?} is {outcome}, {reason}", entry.message);
+        let acknowledged = !returned.contains(&&*id);
+        let expected = is_acknowledged(world, entry, &outcome, &reason);
+        assert_eq!(expected, Some(acknowledged), "{id} {:?} is {outcome}, {reason}", entry.message);
         if let Some(group) = group {
-            assert!(!acknowledged || !stopped_groups.contains(&group), "{id} overtakes in its group");
-            let comes_again = !acknowledged && received.receives < world.plan.max_receives;
-            stopped_groups.extend(comes_again.then_some(group));
+            let is_blocked = blocked_groups.contains(&group);
+            assert!(!acknowledged || !is_blocked, "{id} follows a returned record of its group");
+            let is_redelivered = !acknowledged && received.receives < world.plan.max_receives;
+            blocked_groups.extend(is_redelivered.then_some(group));
         }
-        queue.entries[received.number].told = Some((outcome, reason));
+        queue.entries[received.number].last_outcome = Some((outcome, reason));
         if acknowledged {
             queue.delete(received);
         }
         (received, line)
     });
-    told.collect()
+    summaries.collect()
 }
 
-/// Whether such an outcome is acknowledged; `None` if it cannot be true.
-fn may_be(world: &World, entry: &Entry, outcome: &str, reason: &str) -> Option<bool> {
+/// Whether a record with this outcome is acknowledged. `None` if the outcome contradicts the message or the
+/// services.
+fn is_acknowledged(world: &World, entry: &Entry, outcome: &str, reason: &str) -> Option<bool> {
     let message = &entry.message;
     let status = world.services.reservation(&message.reservation_id).map(|reservation| reservation.status);
     let seats = world.services.seat_state(&message.reservation_id);
-    let (is_true, acknowledged) = match outcome {
-        "success" => (
-            message.kind.wants().is_some_and(|wants| (status, seats) == (Some(wants.0), Some(wants.1))),
-            true,
-        ),
+    let (is_plausible, acknowledged) = match outcome {
+        "success" => {
+            let is_target =
+                |(target_status, target_seats)| (status, seats) == (Some(target_status), Some(target_seats));
+            (message.kind.target().is_some_and(is_target), true)
+        }
         "superseded" => (is_superseded(message.kind, status?), true),
-        "ignored" => (message.kind == Kind::Underway, true),
+        "ignored" => (message.kind == Kind::NoWork, true),
         "invalid_payload" => (message.kind == Kind::Poison, false),
         "failed" => (is_rejected(message.kind, status, reason), false),
-        "retried" => (!message.is_easy && !is_final(reason), false),
-        "deferred" => (!message.is_easy, false),
+        "retried" => (!message.must_succeed_at_once && !is_final(reason), false),
+        "deferred" => (!message.must_succeed_at_once, false),
         _ => (false, false),
     };
-    (is_true && !reason.is_empty()).then_some(acknowledged)
+    (is_plausible && !reason.is_empty()).then_some(acknowledged)
 }
 
 fn is_superseded(kind: Kind, status: Status) -> bool {
@@ -86,7 +94,8 @@ fn is_superseded(kind: Kind, status: Status) -> bool {
     }
 }
 
-/// Rejected for what the reservation is, or by a reply that the contract calls final.
+/// Whether the event is rejected because of the status of the reservation, or by a reply that is final by the
+/// contract.
 fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
     match reason {
         "paid but cancelled: refund due" => (kind, status) == (Kind::Approved, Some(Status::Cancelled)),
@@ -94,16 +103,17 @@ fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
         "failed payment of a confirmed reservation" => {
             (kind, status) == (Kind::Failed, Some(Status::Confirmed))
         }
-        // The weather has replies of `{}`.
-        "neither the event nor the reservation names event and seats" => kind.wants().is_some(),
-        _ => (kind == Kind::Stray || kind.wants().is_some()) && is_final(reason),
+        // A faulty reservation API can reply with `{}`.
+        "neither the event nor the reservation names event and seats" => kind.target().is_some(),
+        _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),
     }
 }
 
+/// Whether the reason of a record names a reply that is final by the contract.
 fn is_final(reason: &str) -> bool {
-    let said = reason.split_once(": ").map_or("", |(_, said)| said);
-    let word = |word: &str| said.split([' ', ',']).any(|found| found == word);
-    let is_status = said.get(..3).and_then(|status| status.parse().ok()).is_some_and(|status: u16| {
+    let reply = reason.split_once(": ").map_or("", |(_, reply)| reply);
+    let word = |word: &str| reply.split([' ', ',']).any(|found| found == word);
+    let is_status = reply.get(..3).and_then(|status| status.parse().ok()).is_some_and(|status: u16| {
         (400..500).contains(&status) && ![401, 403, 408, 409, 412, 425, 429].contains(&status)
     });
     let codes =
@@ -125,10 +135,12 @@ fn is_final(reason: &str) -> bool {
         || commit_failed.iter().any(|status| word(&format!("COMMIT_STATUS_{status}")))
 }
 
+/// Checks the services and the queue after the end of a run.
+///
 /// # Errors
 ///
 /// The invariant that is broken.
-pub fn at_the_end(world: &World) -> Result<(), String> {
+pub fn check_end(world: &World) -> Result<(), String> {
     let queue = world.queue.lock().unwrap();
     let mut owners = HashMap::new();
     for Hold { reservation_id: id, event_id, seat_ids, .. } in
@@ -143,32 +155,35 @@ pub fn at_the_end(world: &World) -> Result<(), String> {
                 }
             }
         }
-        let about_it = || queue.entries.iter().filter(|entry| entry.message.reservation_id == *id);
-        let dead = |status| {
-            let asks = |entry: &&Entry| entry.message.kind.wants().is_some_and(|wants| wants.0 == status);
-            about_it().filter(asks).any(|entry| entry.place == Place::DeadLetters)
+        let entries = || queue.entries.iter().filter(|entry| entry.message.reservation_id == *id);
+        let has_dead_letter = |status| {
+            let has_target = |entry: &&Entry| entry.message.kind.target().is_some_and(|(to, _)| to == status);
+            entries().filter(has_target).any(|entry| entry.place == Place::DeadLetters)
         };
-        let settled = match (status, seats) {
+        let is_consistent = match (status, seats) {
             (Status::Confirmed, SeatState::Sold) => true,
             (Status::Expired | Status::Cancelled, SeatState::Available) => true,
-            (Status::Confirmed | Status::Expired | Status::Cancelled, SeatState::Hold) => dead(status),
-            // Whatever was to end it is dead.
-            (Status::Hold, SeatState::Hold) => about_it()
-                .all(|entry| entry.message.kind.wants().is_none() || entry.place == Place::DeadLetters),
+            (Status::Confirmed | Status::Expired | Status::Cancelled, SeatState::Hold) => {
+                has_dead_letter(status)
+            }
+            // Every event that could end the hold is a dead letter.
+            (Status::Hold, SeatState::Hold) => entries()
+                .all(|entry| entry.message.kind.target().is_none() || entry.place == Place::DeadLetters),
             _ => false,
         };
-        if !settled {
+        if !is_consistent {
             return Err(format!("{id} is {status:?}, its seats are {seats:?}"));
         }
     }
     for (number, entry) in queue.entries.iter().enumerate() {
-        // What was deleted was acknowledged, and that was looked into; what is left must have a reason.
-        let is_excused = entry.told.is_some() || entry.killed == entry.receives;
-        if entry.place == Place::DeadLetters && !is_excused {
-            return Err(format!("m{number} is dead, and the function never told why"));
+        // Every deleted message was acknowledged, and `check_response` has checked its outcome. A dead letter
+        // must have an outcome too, unless the invocation was killed at every receive.
+        let is_explained = entry.last_outcome.is_some() || entry.killed == entry.receives;
+        if entry.place == Place::DeadLetters && !is_explained {
+            return Err(format!("m{number} is a dead letter without a summary line"));
         }
-        if entry.message.is_easy && entry.place != Place::Deleted {
-            return Err(format!("m{number} was easy, and is dead: {:?}", entry.told));
+        if entry.message.must_succeed_at_once && entry.place != Place::Deleted {
+            return Err(format!("m{number} did not succeed at once: {:?}", entry.last_outcome));
         }
     }
     Ok(())

@@ -1,15 +1,17 @@
-//! The function in bad weather: batch engine, workflow and clients as they are deployed, real servers, a
-//! network that fails, a queue that repeats itself and processes that die, all drawn from a seed and lived in
-//! simulated time. After each seed the contract's invariants hold (section 1).
+//! The function under failure conditions, in simulated time. The batch engine, the workflow and the clients
+//! are those that are deployed. The servers are real, the network fails, the queue delivers messages more
+//! than once, and processes are killed. A seed determines everything that happens. After each seed the
+//! invariants of the contract (section 1) must hold.
 //!
-//! `make soak` runs many seeds, `make soak SEED=7` tells what happens in one.
+//! `make soak` runs many seeds. `make soak SEED=7` prints what happens in one.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, reason = "progress, and what happened")]
+#![allow(clippy::print_stdout, reason = "prints the progress and the trace of a seed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod calls;
 mod clock;
+mod conditions;
 mod events;
 mod function;
 mod invariants;
@@ -19,10 +21,9 @@ mod plan;
 mod queue;
 mod seeds;
 mod trace;
-mod weather;
 mod world;
 
-/// As many as `make test` has time for; `make soak` takes others.
+/// The number of seeds in `make test`, limited by its run time. `make soak` sets other numbers.
 const SEEDS: u64 = 200;
 
 #[test]
@@ -33,13 +34,13 @@ fn no_seed_breaks_an_invariant() {
 }
 
 #[test]
-fn a_seed_lives_the_same_life_again() {
+fn a_seed_produces_the_same_trace_twice() {
     for seed in 0..10 {
-        let [once, again] = [(); 2].map(|()| {
+        let [first, second] = [(); 2].map(|()| {
             seeds::run(seed);
             trace::take()
         });
-        let differs = once.iter().zip(&again).position(|(once, again)| once != again);
-        assert_eq!((differs, once.len()), (None, again.len()), "seed {seed}");
+        let difference = first.iter().zip(&second).position(|(first, second)| first != second);
+        assert_eq!((difference, first.len()), (None, second.len()), "seed {seed}");
     }
 }

@@ -1,5 +1,5 @@
-//! The event source mapping: takes batches from the queue, runs instances of the function on them, and
-//! deletes what the response does not name. Now and then an instance is killed.
+//! The event source mapping: receives batches from the queue, invokes instances of the function with them,
+//! and deletes the messages that the response does not list. Some instances are killed during an invocation.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -10,15 +10,15 @@ use crate::invariants;
 use crate::queue::Received;
 use crate::world::World;
 
-/// One place for an instance, and all instances that are there in turn.
+/// Receives batches and invokes one instance at a time. A killed instance is replaced by a new one.
 pub async fn poll(world: &World, mut rng: Rng) {
     loop {
         let function = Function::start(world);
         loop {
             let batch = receive(world).await;
-            world.at_work.update(|instances| instances + 1);
+            world.busy_instances.update(|instances| instances + 1);
             let survives = invoke(world, &function, &batch, &mut rng).await;
-            world.at_work.update(|instances| instances - 1);
+            world.busy_instances.update(|instances| instances - 1);
             world.queue.lock().unwrap().changed.notify_waiters();
             if !survives {
                 break;
@@ -27,30 +27,30 @@ pub async fn poll(world: &World, mut rng: Rng) {
     }
 }
 
-/// Whether the instance has survived.
+/// Invokes an instance with a batch. Returns false if the instance was killed.
 async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mut Rng) -> bool {
     let plan = &world.plan;
     let request_id = format!("{:08x}", rng.u32(..));
-    let names: Vec<_> = batch.iter().map(Received::receipt).collect();
-    world.tell(format_args!("{request_id} gets {}", names.join(" ")));
-    let dies = world.is_stormy() && rng.f64() < plan.kills;
-    // Mostly early: a batch takes milliseconds, or seconds when something is wrong.
+    let receipts: Vec<_> = batch.iter().map(Received::receipt).collect();
+    world.trace(format_args!("{request_id} gets {}", receipts.join(" ")));
+    let is_killed = world.is_in_failure_phase() && rng.f64() < plan.kills;
+    // Usually early: a batch takes milliseconds, or seconds under a failure condition.
     let longest = rng.choice([20, 200, 5_000]).unwrap();
-    let life = if dies { rng.u64(0..=longest) } else { u64::MAX };
+    let milliseconds = if is_killed { rng.u64(0..=longest) } else { u64::MAX };
     let event = event(world, batch);
-    let working = timeout(plan.function_time, function.invoke(&request_id, &event, plan.function_time));
+    let output = timeout(plan.function_time, function.invoke(&request_id, &event, plan.function_time));
     tokio::select! {
         biased;
-        () = sleep(Duration::from_millis(life)) => {
-            world.tell(format_args!("{request_id} is killed"));
-            world.queue.lock().unwrap().killed(batch);
+        () = sleep(Duration::from_millis(milliseconds)) => {
+            world.trace(format_args!("{request_id} is killed"));
+            world.queue.lock().unwrap().count_killed(batch);
             false
         }
-        answer = working => {
-            let answer = answer.expect("the response is out before the function's time is up");
-            for (received, line) in invariants::of_a_response(world, batch, &answer) {
+        output = output => {
+            let output = output.expect("the function responds before its time-out");
+            for (received, line) in invariants::check_response(world, batch, &output) {
                 let (outcome, reason) = (&line["outcome"], &line["reason"]);
-                world.tell(format_args!("{request_id} {} {outcome} {reason}", received.receipt()));
+                world.trace(format_args!("{request_id} {} {outcome} {reason}", received.receipt()));
             }
             true
         }

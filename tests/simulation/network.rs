@@ -1,5 +1,5 @@
-//! The way to one service: a relay on loopback that delays, breaks and cuts connections by the simulated
-//! clock. What it carries arrives in order, perhaps late: after the caller has given up.
+//! The network link to one service: a proxy on loopback that delays data and breaks connections, on the
+//! simulated clock. Data arrives in order. It can arrive so late that the caller has already given up.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,11 +23,11 @@ pub struct Link {
     service: SocketAddr,
     clock: Clock,
     rng: RefCell<Rng>,
-    /// Milliseconds that each piece takes.
+    /// The delay of each piece of data, in milliseconds.
     delay: RefCell<RangeInclusive<u64>>,
-    /// How likely a piece is the last of its connection.
+    /// The probability that a piece of data breaks its connection.
     loss: Cell<f64>,
-    cut_until: Cell<Instant>,
+    partitioned_until: Cell<Instant>,
     reset: Notify,
     is_down: Cell<bool>,
 }
@@ -44,7 +44,7 @@ impl Link {
             rng: RefCell::new(rng),
             delay: RefCell::new(0..=0),
             loss: Cell::new(0.0),
-            cut_until: Cell::new(Instant::now()),
+            partitioned_until: Cell::new(Instant::now()),
             reset: Notify::new(),
             is_down: Cell::new(false),
         });
@@ -52,17 +52,17 @@ impl Link {
         link
     }
 
-    pub fn delay(&self, milliseconds: RangeInclusive<u64>) {
+    pub fn set_delay(&self, milliseconds: RangeInclusive<u64>) {
         *self.delay.borrow_mut() = milliseconds;
     }
 
-    pub fn lose(&self, chance: f64) {
-        self.loss.set(chance);
+    pub fn set_loss(&self, probability: f64) {
+        self.loss.set(probability);
     }
 
-    /// Nothing arrives for so long, and then all of it.
-    pub fn cut(&self, time: Duration) {
-        self.cut_until.set(Instant::now() + time);
+    /// Keeps all data for this time, and then delivers it.
+    pub fn partition(&self, time: Duration) {
+        self.partitioned_until.set(Instant::now() + time);
     }
 
     /// Ends all connections.
@@ -70,15 +70,15 @@ impl Link {
         self.reset.notify_waiters();
     }
 
-    /// Whether connections end as soon as they are made.
-    pub fn down(&self, is_down: bool) {
+    /// Ends all connections. While the link is down, a new connection ends as soon as it is accepted.
+    pub fn set_down(&self, is_down: bool) {
         self.is_down.set(is_down);
         self.reset();
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         while let Ok((caller, _)) = listener.accept().await {
-            self.clock.moved();
+            self.clock.report_activity();
             if self.is_down.get() {
                 trace::line("a connection is refused".to_owned());
                 continue;
@@ -92,7 +92,7 @@ impl Link {
         let mut service = TcpStream::connect(self.service).await?;
         for stream in [&caller, &service] {
             stream.set_nodelay(true)?;
-            // However it ends, it ends with RST, and leaves nothing behind in the kernel.
+            // Close with RST in every case, so that the kernel keeps no state of the connection.
             stream.set_zero_linger()?;
         }
         let (from_caller, to_caller) = caller.split();
@@ -104,8 +104,8 @@ impl Link {
                 Ok(())
             }
             carried = async {
-                let there = self.carry(from_caller, to_service);
-                tokio::try_join!(biased; there, self.carry(from_service, to_caller)).map(drop)
+                let requests = self.carry(from_caller, to_service);
+                tokio::try_join!(biased; requests, self.carry(from_service, to_caller)).map(drop)
             } => carried,
         }
     }
@@ -114,25 +114,26 @@ impl Link {
         let mut piece = vec![0; 16 * 1024];
         loop {
             let length = from.read(&mut piece).await?;
-            self.clock.moved();
+            self.clock.report_activity();
             self.pass().await?;
             if length == 0 {
                 return to.shutdown().await;
             }
             to.write_all(&piece[..length]).await?;
-            self.clock.moved();
+            self.clock.report_activity();
         }
     }
 
+    /// Delays a piece of data. Fails if the data breaks its connection.
     async fn pass(&self) -> io::Result<()> {
         let milliseconds = self.rng.borrow_mut().u64(self.delay.borrow().clone());
         let is_last = self.rng.borrow_mut().f64() < self.loss.get();
         if milliseconds > 0 {
             sleep(Duration::from_millis(milliseconds)).await;
         }
-        while self.cut_until.get() > Instant::now() {
-            trace::line("a piece is kept".to_owned());
-            sleep_until(self.cut_until.get()).await;
+        while self.partitioned_until.get() > Instant::now() {
+            trace::line("a partition keeps data".to_owned());
+            sleep_until(self.partitioned_until.get()).await;
         }
         if is_last {
             trace::line("a connection breaks".to_owned());

@@ -1,48 +1,50 @@
-//! All that a seed decides before anything happens.
+//! Everything that a seed determines before the run begins.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use reservation_worker_local::{Fault, Hold};
 
+use crate::conditions::{self, LINKS, Period};
 use crate::events::{self, Kind, Message};
-use crate::weather::{self, LINKS, Spell};
 
-/// After the last bad weather, breakers have closed and invocations that hung have ended.
-const CALM: Duration = Duration::from_secs(60);
+/// The time after the failure phase in which breakers close and hanging invocations end.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Plan {
     pub variables: Vec<(&'static str, u64)>,
     pub is_fifo: bool,
     pub max_receives: u32,
+    /// The probability that the queue delivers a message once more.
     pub duplicates: f64,
-    /// The queue's own visibility time-out.
+    /// The default visibility time-out of the queue.
     pub visibility: Duration,
     /// The function's time-out.
     pub function_time: Duration,
     pub instances: usize,
     pub batch_size: usize,
-    /// How long a batch is gathered.
+    /// The batching window.
     pub window: Duration,
-    /// Milliseconds that a piece takes at most on each link, in fair weather.
+    /// The maximum delay of a piece of data on each link in milliseconds, outside of failure conditions.
     pub delays: [u64; LINKS],
-    /// How likely an invocation is killed while the weather is bad.
+    /// The probability that an invocation is killed during the failure phase.
     pub kills: f64,
-    pub storm: Duration,
-    pub spells: Vec<Spell>,
+    /// The first part of the run. All failure conditions lie in it.
+    pub failure_phase: Duration,
+    pub periods: Vec<Period>,
     pub bookings: Vec<Booking>,
     pub rng: Rng,
 }
 
-/// Somebody who wants seats, and what is sent once they are held.
+/// A customer who holds seats, and the messages that are sent about the hold.
 #[derive(Debug)]
 pub struct Booking {
     pub hold: Hold,
     pub begins: Duration,
-    /// What rains on it when it is made.
+    /// A fault that applies from the time of the hold.
     pub fault: Option<Fault>,
-    /// Each so long after the hold.
+    /// The messages, each with the time from the hold until it is sent.
     pub messages: Vec<(Duration, Message)>,
 }
 
@@ -50,14 +52,15 @@ impl Plan {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let rng = &mut rng;
-        let storm = Duration::from_secs(rng.u64(5..40));
+        let failure_phase = Duration::from_secs(rng.u64(5..40));
         let is_fifo = rng.u8(..3) == 0;
         let seats = rng.usize(3..16);
-        let mut bookings: Vec<_> =
-            (0..rng.usize(4..14)).map(|number| Booking::in_a_storm(rng, number, seats, storm)).collect();
+        let mut bookings: Vec<_> = (0..rng.usize(4..14))
+            .map(|number| Booking::in_failure_phase(rng, number, seats, failure_phase))
+            .collect();
         let ids: Vec<_> = bookings.iter().map(|booking| booking.hold.reservation_id.clone()).collect();
-        let spells = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..14) };
-        bookings.extend((0..3).map(|number| Booking::in_fair_weather(rng, number, storm + CALM)));
+        let periods = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..14) };
+        bookings.extend((0..3).map(|number| Booking::after_recovery(rng, number, failure_phase + RECOVERY)));
         let max_receives = rng.u32(2..6);
         let function_time = Duration::from_secs(rng.u64(5..30));
         Self {
@@ -82,8 +85,8 @@ impl Plan {
             window: Duration::from_millis(rng.choice([0, 100, 2_000]).unwrap()),
             delays: [(); LINKS].map(|()| rng.choice([0, 2, 10]).unwrap()),
             kills: rng.choice([0.0, 0.1, 0.5]).unwrap(),
-            storm,
-            spells: (0..spells).map(|_| Spell::draw(rng, storm, &ids)).collect(),
+            failure_phase,
+            periods: (0..periods).map(|_| Period::draw(rng, failure_phase, &ids)).collect(),
             bookings,
             rng: rng.fork(),
         }
@@ -91,8 +94,9 @@ impl Plan {
 }
 
 impl Booking {
-    /// Of one to three seats that others want too, with up to three tellings of how it ended, and repeats.
-    fn in_a_storm(rng: &mut Rng, number: usize, seats: usize, storm: Duration) -> Self {
+    /// A hold of one to three seats that other bookings compete for. Up to three events are sent about it,
+    /// some of them more than once.
+    fn in_failure_phase(rng: &mut Rng, number: usize, seats: usize, failure_phase: Duration) -> Self {
         let mut hold = Hold {
             reservation_id: format!("r{number}"),
             event_id: "evt_1".to_owned(),
@@ -102,20 +106,20 @@ impl Booking {
         match rng.u8(..6) {
             0 => hold.quantity = Some(rng.u32(1..4)),
             _ => {
-                let wanted = rng.usize(1..4);
-                hold.seat_ids = rng.choose_multiple((0..seats).map(|seat| format!("A-{seat}")), wanted);
+                let count = rng.usize(1..4);
+                hold.seat_ids = rng.choose_multiple((0..seats).map(|seat| format!("A-{seat}")), count);
             }
         }
         let kinds = [
             &[Kind::Expired, Kind::Approved, Kind::Failed].repeat(3)[..],
-            &[Kind::Approved, Kind::Underway, Kind::Poison, Kind::Stray],
+            &[Kind::Approved, Kind::NoWork, Kind::Poison, Kind::UnknownReservation],
         ]
         .concat();
         let mut messages = Vec::new();
         for _ in 0..rng.usize(1..4) {
             let kind = rng.choice(&kinds).copied().unwrap();
             for _ in 0..rng.choice([1, 1, 1, 2, 3]).unwrap() {
-                // Most about when the hold ends, some much later.
+                // Usually soon after the hold, sometimes much later.
                 let longest = rng.choice([100, 100, 3_000, 3_000, 15_000, 300_000]).unwrap();
                 let after = Duration::from_millis(rng.u64(..longest));
                 let mut message = events::message(rng, kind, &hold);
@@ -125,23 +129,24 @@ impl Booking {
                 messages.push((after, message));
             }
         }
-        let begins = Duration::from_millis(rng.u64(..storm.as_millis() as u64 / 2));
+        let begins = Duration::from_millis(rng.u64(..failure_phase.as_millis() as u64 / 2));
         Self { hold, begins, fault: None, messages }
     }
 
-    /// Of a seat that nobody else wants, told once, with one drop of rain.
-    fn in_fair_weather(rng: &mut Rng, number: usize, begins: Duration) -> Self {
+    /// A hold of a seat that no other booking competes for. One event is sent about it, and one fault at most
+    /// applies.
+    fn after_recovery(rng: &mut Rng, number: usize, begins: Duration) -> Self {
         let hold = Hold {
-            reservation_id: format!("easy{number}"),
+            reservation_id: format!("late{number}"),
             event_id: "evt_2".to_owned(),
             user_id: Some("user_2".to_owned()),
             seat_ids: vec![format!("B-{number}")],
             quantity: None,
         };
         let kind = rng.choice([Kind::Expired, Kind::Approved, Kind::Failed]).unwrap();
-        let message = Message { is_easy: true, ..events::message(rng, kind, &hold) };
+        let message = Message { must_succeed_at_once: true, ..events::message(rng, kind, &hold) };
         let after = Duration::from_millis(rng.u64(..2_000));
-        let fault = rng.bool().then(|| weather::drop(rng, &hold.reservation_id));
+        let fault = rng.bool().then(|| conditions::single_fault(rng, &hold.reservation_id));
         Self { hold, begins, fault, messages: vec![(after, message)] }
     }
 }

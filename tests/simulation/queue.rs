@@ -1,5 +1,6 @@
-//! The queue, with what SQS promises and no more: messages come again when their visibility time-out is
-//! over, on a standard queue in any order and now and then twice, and after too many receives they are dead.
+//! The queue, with the guarantees of SQS and no others. A message is delivered again when its visibility
+//! time-out ends. A standard queue delivers in any order, and sometimes more than once. After the maximum
+//! number of receives a message moves to the dead-letter queue.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,22 +16,22 @@ pub struct Queue {
     pub entries: Vec<Entry>,
     pub is_fifo: bool,
     pub max_receives: u32,
-    /// The queue's own time-out, for those nobody asks another for.
+    /// The default visibility time-out.
     pub visibility: Duration,
-    /// How likely a message is given out while another has it, or though it was deleted.
+    /// The probability that a message is delivered once more while it is in flight or after it was deleted.
     pub duplicates: f64,
     pub rng: Rng,
     pub changed: Arc<Notify>,
 }
 
-/// A message and what became of it.
+/// A message and its state.
 pub struct Entry {
     pub message: Message,
     pub place: Place,
     pub receives: u32,
-    /// Outcome and reason, as the function told them last.
-    pub told: Option<(String, String)>,
-    /// Receives that died with their invocation.
+    /// The outcome and the reason in the last summary line of the message.
+    pub last_outcome: Option<(String, String)>,
+    /// The number of receives whose invocation was killed.
     pub killed: u32,
     was_duplicated: bool,
     visible_at: Instant,
@@ -46,7 +47,7 @@ pub enum Place {
 /// One receive of a message.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// The message's place among the entries.
+    /// The index of the message in the queue's entries.
     pub number: usize,
     pub receives: u32,
 }
@@ -67,7 +68,7 @@ impl Queue {
             message,
             place: Place::Queue,
             receives: 0,
-            told: None,
+            last_outcome: None,
             killed: 0,
             was_duplicated: false,
             visible_at: Instant::now(),
@@ -76,7 +77,8 @@ impl Queue {
         self.entries.len() - 1
     }
 
-    pub fn receive(&mut self, most: usize) -> Vec<Received> {
+    /// `ReceiveMessage`, with up to `limit` messages.
+    pub fn receive(&mut self, limit: usize) -> Vec<Received> {
         let now = Instant::now();
         let mut order: Vec<_> = (0..self.entries.len()).collect();
         if !self.is_fifo {
@@ -85,15 +87,14 @@ impl Queue {
         let mut busy_groups = HashSet::new();
         let mut received = Vec::new();
         for number in order {
-            let may_repeat = !self.is_fifo && self.rng.f64() < self.duplicates;
+            let may_duplicate = !self.is_fifo && self.rng.f64() < self.duplicates;
             let entry = &mut self.entries[number];
-            let is_there = entry.place == Place::Queue && entry.visible_at <= now;
-            let repeats =
-                may_repeat && !entry.was_duplicated && (1..self.max_receives).contains(&entry.receives);
-            let is_alive = entry.place != Place::DeadLetters;
-            if self.is_fifo && busy_groups.contains(&entry.message.group)
-                || !(is_there || repeats && is_alive)
-            {
+            let is_visible = entry.place == Place::Queue && entry.visible_at <= now;
+            let is_duplicate = may_duplicate
+                && !entry.was_duplicated
+                && (1..self.max_receives).contains(&entry.receives)
+                && entry.place != Place::DeadLetters;
+            if self.is_fifo && busy_groups.contains(&entry.message.group) || !(is_visible || is_duplicate) {
                 if entry.place == Place::Queue {
                     busy_groups.insert(entry.message.group.clone());
                 }
@@ -104,12 +105,12 @@ impl Queue {
                 self.changed.notify_waiters();
                 continue;
             }
-            if received.len() == most {
+            if received.len() == limit {
                 break;
             }
-            if !is_there {
+            if !is_visible {
                 entry.was_duplicated = true;
-                trace::line(format!("m{number} comes twice"));
+                trace::line(format!("m{number} is duplicated"));
             }
             entry.place = Place::Queue;
             entry.receives += 1;
@@ -119,7 +120,7 @@ impl Queue {
         received
     }
 
-    /// `ChangeMessageVisibility`: the code of the refusal, if it is refused.
+    /// `ChangeMessageVisibility`. Returns the error code if the change is rejected.
     pub fn change_visibility(&mut self, receipt: &str, time: Duration) -> Option<&'static str> {
         let now = Instant::now();
         let (number, receives) = receipt.split_once('/')?;
@@ -135,7 +136,8 @@ impl Queue {
         None
     }
 
-    /// `DeleteMessage`. A receipt that is not the last deletes by chance, or on a FIFO queue never.
+    /// `DeleteMessage`. An outdated receipt deletes the message at random on a standard queue, and never on a
+    /// FIFO queue.
     pub fn delete(&mut self, received: &Received) {
         let entry = &mut self.entries[received.number];
         let is_last = entry.receives == received.receives && entry.visible_at > Instant::now();
@@ -145,12 +147,12 @@ impl Queue {
         }
     }
 
-    /// The invocation that had these is dead.
-    pub fn killed(&mut self, batch: &[Received]) {
+    /// Counts a receive of each message whose invocation was killed.
+    pub fn count_killed(&mut self, batch: &[Received]) {
         batch.iter().for_each(|received| self.entries[received.number].killed += 1);
     }
 
-    /// When the next message becomes visible.
+    /// The time at which the next message becomes visible.
     pub fn next_visible(&self) -> Option<Instant> {
         let waiting = self.entries.iter().filter(|entry| entry.place == Place::Queue);
         waiting.map(|entry| entry.visible_at).filter(|at| *at > Instant::now()).min()

@@ -1,4 +1,4 @@
-//! What happened in this thread's world, line by line.
+//! The trace of the run in this thread: one line for each event.
 
 use std::cell::RefCell;
 
@@ -6,11 +6,12 @@ thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Adds a line.
 pub fn line(line: String) {
     LINES.with_borrow_mut(|lines| lines.push(line));
 }
 
-/// All lines, which are forgotten.
+/// Removes and returns all lines.
 pub fn take() -> Vec<String> {
     LINES.take()
 }

@@ -1,4 +1,4 @@
-//! Contract section 5: order, limits, deadline, panics, and the exact response.
+//! Contract section 5: the order of records, the concurrency limit, the deadline, and the exact response.
 
 use std::time::Duration;
 
@@ -7,25 +7,23 @@ use serde_json::{Value, json};
 
 use crate::test_app::{TestApp, approved, context, expired, failed, fifo, record, sqs};
 
-mod engine;
-
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn names<'a>(prefix: &'a str, numbers: impl IntoIterator<Item = usize> + 'a) -> Vec<String> {
+fn numbered<'a>(prefix: &'a str, numbers: impl IntoIterator<Item = usize> + 'a) -> Vec<String> {
     numbers.into_iter().map(|number| format!("{prefix}{number}")).collect()
 }
 
-/// The statuses asked for, in the order in which the reservation API heard of them.
-fn statuses(app: &TestApp, reservation_id: &str) -> Vec<String> {
+/// The statuses requested for a reservation, in the order in which the reservation API received them.
+fn requested_statuses(app: &TestApp, reservation_id: &str) -> Vec<String> {
     let calls = app.services.calls_for(reservation_id);
     let updates = calls.iter().filter(|call| call.operation == Operation::UpdateStatus);
     updates.map(|call| call.body["status"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn a_thousand_records_are_worked_in_one_batch() {
+async fn a_batch_of_a_thousand_records_is_processed() {
     let app = TestApp::new().await;
-    let ids = names("r", 0..1_000);
+    let ids = numbered("r", 0..1_000);
     ids.iter().for_each(|id| app.hold(id));
     let bodies = ids.iter().enumerate().map(|(number, id)| match number % 3 {
         0 => expired(id),
@@ -33,9 +31,9 @@ async fn a_thousand_records_are_worked_in_one_batch() {
         _ => failed(id),
     });
 
-    let ran = app.run(sqs(ids.iter().map(String::as_str).zip(bodies))).await;
+    let run = app.run(sqs(ids.iter().map(String::as_str).zip(bodies))).await;
 
-    assert_eq!(ran.returned(), [""; 0]);
+    assert_eq!(run.returned(), [""; 0]);
     for (number, id) in ids.iter().enumerate() {
         let (status, seats) = match number % 3 {
             0 => (Status::Expired, SeatState::Available),
@@ -44,19 +42,19 @@ async fn a_thousand_records_are_worked_in_one_batch() {
         };
         assert_eq!(app.services.reservation(id).unwrap().status, status, "{id}");
         assert_eq!(app.services.seat_state(id), Some(seats), "{id}");
-        assert_eq!(ran.outcome(id), "success");
+        assert_eq!(run.outcome(id), "success");
     }
     assert_eq!(app.services.calls().len(), 2_000);
 }
 
 #[tokio::test]
 async fn the_configured_concurrency_is_reached_and_never_exceeded() {
-    for (fifo_queue, group) in [(false, ""), (true, "of its own")] {
+    for (fifo_queue, group) in [(false, ""), (true, "group-")] {
         let app = TestApp::with(&[("WORKER_CONCURRENCY", "5")]).await;
         app.services.fault(Fault::any(Operation::UpdateStatus, Effect::latency(20)));
-        let ids = names("r", 0..50);
+        let ids = numbered("r", 0..50);
         ids.iter().for_each(|id| app.hold(id));
-        let groups = names(group, 0..50);
+        let groups = numbered(group, 0..50);
 
         let event = match fifo_queue {
             false => sqs(ids.iter().map(|id| (id.as_str(), expired(id)))),
@@ -64,17 +62,17 @@ async fn the_configured_concurrency_is_reached_and_never_exceeded() {
                 fifo(ids.iter().zip(&groups).map(|(id, group)| (id.as_str(), group.as_str(), expired(id))))
             }
         };
-        let ran = app.run(event).await;
+        let run = app.run(event).await;
 
-        assert_eq!(ran.returned(), [""; 0]);
+        assert_eq!(run.returned(), [""; 0]);
         assert_eq!(app.services.peak_in_flight(), 5);
     }
 }
 
 #[tokio::test]
-async fn one_bad_record_never_costs_another_its_result() {
+async fn a_bad_record_does_not_change_the_result_of_another_record() {
     let app = TestApp::new().await;
-    let ids = names("good", 0..10);
+    let ids = numbered("good", 0..10);
     ids.iter().for_each(|id| app.hold(id));
     app.hold("refused");
     app.services.fault(Fault::on(Operation::UpdateStatus, "refused", Effect::http(422)));
@@ -82,9 +80,9 @@ async fn one_bad_record_never_costs_another_its_result() {
     records.insert(3, ("poison", json!("{")));
     records.insert(0, ("refused", approved("refused")));
 
-    let ran = app.run(sqs(records)).await;
+    let run = app.run(sqs(records)).await;
 
-    assert_eq!(ran.returned(), ["refused", "poison"]);
+    assert_eq!(run.returned(), ["refused", "poison"]);
     assert!(ids.iter().all(|id| app.services.seat_state(id) == Some(SeatState::Sold)));
 }
 
@@ -102,37 +100,37 @@ async fn records_of_one_reservation_run_in_the_order_of_the_batch() {
         ("m4", approved("r2")),
         ("m5", expired("r2")),
     ];
-    let ran = app.run(sqs(records)).await;
+    let run = app.run(sqs(records)).await;
 
-    assert_eq!(statuses(&app, "r1"), ["EXPIRED", "CONFIRMED", "CANCELLED"]);
-    assert_eq!(statuses(&app, "r2"), ["CONFIRMED", "EXPIRED"]);
-    assert_eq!(ran.returned(), ["m2"], "paid but expired");
-    assert_eq!(ran.outcome("m3"), "superseded");
-    assert_eq!(ran.outcome("m5"), "superseded");
+    assert_eq!(requested_statuses(&app, "r1"), ["EXPIRED", "CONFIRMED", "CANCELLED"]);
+    assert_eq!(requested_statuses(&app, "r2"), ["CONFIRMED", "EXPIRED"]);
+    assert_eq!(run.returned(), ["m2"], "m2 is paid but expired");
+    assert_eq!(run.outcome("m3"), "superseded");
+    assert_eq!(run.outcome("m5"), "superseded");
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Available));
     assert_eq!(app.services.seat_state("r2"), Some(SeatState::Sold));
 }
 
 #[tokio::test]
-async fn on_a_standard_queue_a_failure_does_not_stop_the_reservations_next_record() {
+async fn on_a_standard_queue_a_failure_does_not_block_the_next_record_of_the_reservation() {
     let app = TestApp::new().await;
     app.hold("r1");
     app.services.fault(Fault::on(Operation::UpdateStatus, "r1", Effect::http(503)).times(3));
 
     let mut event = sqs([("m1", expired("r1")), ("m2", approved("r1"))]);
-    for place in [0, 1] {
-        // A fair queue has message groups too; only the ARN says that a queue is FIFO.
-        event["Records"][place]["attributes"]["MessageGroupId"] = json!("r1");
+    for index in [0, 1] {
+        // A fair queue has message groups too. Only the ARN shows that a queue is FIFO.
+        event["Records"][index]["attributes"]["MessageGroupId"] = json!("r1");
     }
-    let ran = app.run(event).await;
+    let run = app.run(event).await;
 
-    assert_eq!(ran.returned(), ["m1"]);
+    assert_eq!(run.returned(), ["m1"]);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }
 
 #[tokio::test]
-async fn the_same_event_twice_is_worked_once_and_shares_its_outcome() {
-    let with_other_envelope = |reservation_id| {
+async fn duplicate_events_are_processed_once_and_share_the_outcome() {
+    let in_another_envelope = |reservation_id| {
         let mut body = expired(reservation_id);
         body["id"] = json!("another");
         body["detail-type"] = json!("reservation.hold.expired");
@@ -143,46 +141,46 @@ async fn the_same_event_twice_is_worked_once_and_shares_its_outcome() {
     app.services.fault(Fault::on(Operation::ReleaseHold, "rejected", Effect::grpc(3)));
     app.services.fault(Fault::on(Operation::ReleaseHold, "unavailable", Effect::grpc(14)));
 
-    let ran = app
+    let run = app
         .run(sqs([
             ("m1", expired("done")),
             ("m2", expired("rejected")),
             ("m3", expired("unavailable")),
-            ("m4", with_other_envelope("done")),
-            ("m5", with_other_envelope("rejected")),
-            ("m6", with_other_envelope("unavailable")),
+            ("m4", in_another_envelope("done")),
+            ("m5", in_another_envelope("rejected")),
+            ("m6", in_another_envelope("unavailable")),
         ]))
         .await;
 
-    assert_eq!(ran.returned(), ["m2", "m3", "m5", "m6"]);
+    assert_eq!(run.returned(), ["m2", "m3", "m5", "m6"]);
     for (first, second) in [("m1", "m4"), ("m2", "m5"), ("m3", "m6")] {
-        assert_eq!(ran.outcome(first), ran.outcome(second));
+        assert_eq!(run.outcome(first), run.outcome(second));
     }
     for id in ["done", "rejected", "unavailable"] {
-        assert_eq!(statuses(&app, id), ["EXPIRED"], "{id}");
+        assert_eq!(requested_statuses(&app, id), ["EXPIRED"], "{id}");
     }
 }
 
 #[tokio::test]
-async fn events_that_differ_are_not_taken_for_one() {
+async fn events_with_different_payments_are_not_duplicates() {
     let app = TestApp::new().await;
     app.hold("r1");
     let mut other = approved("r1");
     other["detail"]["payment_intent_id"] = json!("pay_2");
 
-    let ran = app.run(sqs([("m1", approved("r1")), ("m2", other)])).await;
+    let run = app.run(sqs([("m1", approved("r1")), ("m2", other)])).await;
 
-    assert_eq!(statuses(&app, "r1"), ["CONFIRMED", "CONFIRMED"]);
-    assert_eq!(ran.outcome("m1"), "success");
+    assert_eq!(requested_statuses(&app, "r1"), ["CONFIRMED", "CONFIRMED"]);
+    assert_eq!(run.outcome("m1"), "success");
 }
 
 #[tokio::test]
-async fn in_a_fifo_group_the_rest_after_a_failure_is_returned_untouched() {
+async fn in_a_fifo_group_the_records_after_a_failure_are_returned_without_calls() {
     let app = TestApp::new().await;
     ["a1", "a2", "a3", "b1", "b2", "c1", "c2"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "a2", Effect::http(503)));
 
-    let ran = app
+    let run = app
         .run(fifo([
             ("a1", "a", expired("a1")),
             ("b1", "b", expired("b1")),
@@ -195,18 +193,18 @@ async fn in_a_fifo_group_the_rest_after_a_failure_is_returned_untouched() {
         ]))
         .await;
 
-    assert_eq!(ran.returned(), ["a2", "c0", "a3", "c1", "c2"]);
+    assert_eq!(run.returned(), ["a2", "c0", "a3", "c1", "c2"]);
     for blocked in ["a3", "c1", "c2"] {
-        assert_eq!(ran.outcome(blocked), "deferred");
-        assert_eq!(app.services.calls_for(blocked), [], "{blocked} was touched");
+        assert_eq!(run.outcome(blocked), "deferred");
+        assert_eq!(app.services.calls_for(blocked), [], "a service was called for {blocked}");
     }
     assert_eq!(app.services.seat_state("b2"), Some(SeatState::Available));
 }
 
-/// What fails on its last receive goes to the DLQ and what comes after it does not wait: it would lose a
-/// receive each time, and go there with it.
+/// A record that fails on its last receive goes to the DLQ. If it blocked its group, the records after it would
+/// lose a receive with each delivery, and could go to the DLQ as well.
 #[tokio::test]
-async fn in_a_fifo_group_a_record_on_its_last_receive_blocks_nothing() {
+async fn in_a_fifo_group_a_failure_on_the_last_receive_does_not_block_the_records_after_it() {
     for (poison_receives, follower_receives, returned) in [
         ("4", "4", vec!["m0", "m1", "m2"]),
         ("5", "5", vec!["m0"]),
@@ -217,32 +215,32 @@ async fn in_a_fifo_group_a_record_on_its_last_receive_blocks_nothing() {
         ["r1", "r2"].into_iter().for_each(|id| app.hold(id));
         let mut event =
             fifo([("m0", "g", json!("poison")), ("m1", "g", expired("r1")), ("m2", "g", expired("r2"))]);
-        for (place, receives) in [poison_receives, follower_receives, follower_receives].iter().enumerate() {
-            event["Records"][place]["attributes"]["ApproximateReceiveCount"] = json!(receives);
+        for (index, receives) in [poison_receives, follower_receives, follower_receives].iter().enumerate() {
+            event["Records"][index]["attributes"]["ApproximateReceiveCount"] = json!(receives);
         }
         assert_eq!(app.run(event).await.returned(), returned, "{poison_receives}");
     }
 }
 
 #[tokio::test]
-async fn in_a_fifo_group_a_duplicate_after_a_failure_is_returned_even_if_its_first_was_done() {
+async fn in_a_fifo_group_a_duplicate_after_a_failure_is_returned_even_if_the_first_copy_succeeded() {
     let app = TestApp::new().await;
     app.hold("r1");
 
-    let ran = app
+    let run = app
         .run(fifo([("m1", "g", expired("r1")), ("m2", "g", json!("poison")), ("m3", "g", expired("r1"))]))
         .await;
 
-    assert_eq!(ran.returned(), ["m2", "m3"]);
-    assert_eq!(ran.outcome("m3"), "deferred");
+    assert_eq!(run.returned(), ["m2", "m3"]);
+    assert_eq!(run.outcome("m3"), "deferred");
 }
 
 #[tokio::test]
-async fn the_same_event_in_several_fifo_groups_is_worked_once_where_it_is_not_blocked() {
+async fn an_event_in_several_fifo_groups_is_processed_once_for_the_groups_that_are_not_blocked() {
     let app = TestApp::new().await;
     app.hold("r1");
 
-    let ran = app
+    let run = app
         .run(fifo([
             ("a1", "a", json!("poison")),
             ("a2", "a", expired("r1")),
@@ -252,17 +250,17 @@ async fn the_same_event_in_several_fifo_groups_is_worked_once_where_it_is_not_bl
         ]))
         .await;
 
-    assert_eq!(ran.returned(), ["a1", "a2"]);
-    assert_eq!(statuses(&app, "r1"), ["EXPIRED"]);
+    assert_eq!(run.returned(), ["a1", "a2"]);
+    assert_eq!(requested_statuses(&app, "r1"), ["EXPIRED"]);
 }
 
 #[tokio::test]
-async fn fifo_groups_run_side_by_side_and_a_reservation_in_two_groups_in_order() {
+async fn fifo_groups_run_concurrently_but_records_of_one_reservation_run_in_order() {
     let app = TestApp::new().await;
     ["slow", "r1", "other"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "slow", Effect::latency(50)));
 
-    let ran = app
+    let run = app
         .run(fifo([
             ("m1", "a", expired("slow")),
             ("m2", "a", expired("r1")),
@@ -274,12 +272,12 @@ async fn fifo_groups_run_side_by_side_and_a_reservation_in_two_groups_in_order()
     let order: Vec<_> = app.services.calls().iter().map(|call| call.reservation_id.clone()).collect();
     let first_of = |id: &str| order.iter().position(|other| other == id).unwrap();
     assert!(first_of("other") < first_of("r1"), "{order:?}");
-    assert_eq!(statuses(&app, "r1"), ["EXPIRED", "CONFIRMED"]);
-    assert_eq!(ran.returned(), ["m3"]);
+    assert_eq!(requested_statuses(&app, "r1"), ["EXPIRED", "CONFIRMED"]);
+    assert_eq!(run.returned(), ["m3"]);
 }
 
 #[tokio::test]
-async fn a_service_that_stops_and_starts_between_batches_is_used_again() {
+async fn a_service_that_restarts_between_batches_is_used_again() {
     for service in [Service::ReservationApi, Service::Inventory] {
         let app = TestApp::new().await;
         app.hold("before");
@@ -287,8 +285,8 @@ async fn a_service_that_stops_and_starts_between_batches_is_used_again() {
 
         assert_eq!(app.run(sqs([("m1", approved("before"))])).await.returned(), [""; 0]);
         app.services.stop(service).await;
-        let ran = app.run(sqs([("m2", approved("after"))])).await;
-        assert_eq!((ran.returned(), ran.outcome("m2")), (vec!["m2"], "retried"), "{service:?}");
+        let run = app.run(sqs([("m2", approved("after"))])).await;
+        assert_eq!((run.returned(), run.outcome("m2")), (vec!["m2"], "retried"), "{service:?}");
         app.services.restart(service).await.unwrap();
         assert_eq!(app.run(sqs([("m3", approved("after"))])).await.returned(), [""; 0], "{service:?}");
 
@@ -297,7 +295,7 @@ async fn a_service_that_stops_and_starts_between_batches_is_used_again() {
 }
 
 #[tokio::test]
-async fn the_response_names_each_returned_message_once_in_the_order_of_the_batch() {
+async fn the_response_lists_each_returned_message_once_in_the_order_of_the_batch() {
     let app = TestApp::new().await;
     app.hold("r1");
 
@@ -309,10 +307,10 @@ async fn the_response_names_each_returned_message_once_in_the_order_of_the_batch
         ("twice", expired("r1")),
         ("a", poison()),
     ];
-    let ran = app.run(sqs(records)).await;
+    let run = app.run(sqs(records)).await;
 
     assert_eq!(
-        ran.response,
+        run.response,
         json!({ "batchItemFailures": [
             { "itemIdentifier": "z" },
             { "itemIdentifier": "twice" },
@@ -322,19 +320,19 @@ async fn the_response_names_each_returned_message_once_in_the_order_of_the_batch
 }
 
 #[tokio::test]
-async fn every_record_failing_is_a_normal_response() {
-    let ran = TestApp::new().await.run(sqs([("m1", json!("1")), ("m2", json!("2"))])).await;
-    assert_eq!(ran.returned(), ["m1", "m2"]);
+async fn a_batch_in_which_every_record_fails_gets_a_normal_response() {
+    let run = TestApp::new().await.run(sqs([("m1", json!("1")), ("m2", json!("2"))])).await;
+    assert_eq!(run.returned(), ["m1", "m2"]);
 }
 
 #[tokio::test]
-async fn an_empty_batch_answers_an_empty_list() {
-    let ran = TestApp::new().await.run(json!({ "Records": [] })).await;
-    assert_eq!(ran.response, json!({ "batchItemFailures": [] }));
+async fn an_empty_batch_gets_an_empty_list() {
+    let run = TestApp::new().await.run(json!({ "Records": [] })).await;
+    assert_eq!(run.response, json!({ "batchItemFailures": [] }));
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_returned_record_by_record_fails_before_any_work() {
+async fn an_event_with_a_record_that_cannot_be_returned_fails_before_any_work() {
     type Case = (&'static str, fn(&mut Value), &'static str);
     let cases: [Case; 4] = [
         ("null id", |record| record["messageId"] = Value::Null, "Records[1].messageId: is missing or empty"),
@@ -350,11 +348,11 @@ async fn an_event_that_cannot_be_returned_record_by_record_fails_before_any_work
             "Records[1].eventSource: is not aws:sqs",
         ),
     ];
-    for (name, spoil, reason) in cases {
+    for (name, corrupt, reason) in cases {
         let app = TestApp::new().await;
         app.hold("r1");
         let mut event = sqs([("m1", expired("r1")), ("m2", expired("r1"))]);
-        spoil(&mut event["Records"][1]);
+        corrupt(&mut event["Records"][1]);
 
         let error = app.run_in(event, context(HOUR)).await.err().unwrap();
 
@@ -364,28 +362,28 @@ async fn an_event_that_cannot_be_returned_record_by_record_fails_before_any_work
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_at_the_start_is_none() {
+async fn a_deadline_that_has_passed_at_the_start_is_ignored() {
     let app = TestApp::new().await;
     app.hold("r1");
 
-    // What `cargo lambda watch` sends.
-    let ran =
+    // `cargo lambda watch` sends this deadline, which is ten minutes after the start of 1970.
+    let run =
         app.run_in(sqs([("m1", expired("r1"))]), context(Duration::from_millis(600_000))).await.unwrap();
 
-    assert_eq!(ran.returned(), [""; 0]);
+    assert_eq!(run.returned(), [""; 0]);
 }
 
 #[tokio::test]
-async fn within_the_reserve_nothing_is_started() {
+async fn no_record_starts_within_the_deadline_reserve() {
     let app = TestApp::new().await;
     app.hold("r1");
     let event = json!({ "Records": [record("m1", expired("r1")), record("m2", json!("poison"))] });
 
-    let ran = app.run_within(event, Duration::from_millis(900)).await;
+    let run = app.run_within(event, Duration::from_millis(900)).await;
 
-    assert_eq!(ran.returned(), ["m1", "m2"]);
-    assert_eq!((ran.outcome("m1"), ran.outcome("m2")), ("deferred", "deferred"));
+    assert_eq!(run.returned(), ["m1", "m2"]);
+    assert_eq!((run.outcome("m1"), run.outcome("m2")), ("deferred", "deferred"));
     assert_eq!(app.services.calls(), []);
-    let told = ran.log.iter().find(|line| line["reserve_ms"] == 1_000).unwrap();
-    assert_eq!(told["level"], "ERROR");
+    let error = run.log.iter().find(|line| line["reserve_ms"] == 1_000).unwrap();
+    assert_eq!(error["level"], "ERROR");
 }

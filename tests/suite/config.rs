@@ -1,10 +1,12 @@
-//! Contract section 7: what each variable means, and how all that is wrong with them is told.
+//! Contract section 7: the setting that each variable controls, and the report of all configuration problems.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use reservation_worker::config::{Config, ConfigError, MetricsSink, OtlpProtocol};
+use reservation_worker::config::{Config, ConfigError};
+use reservation_worker::telemetry::export::metrics::MetricsSink;
+use reservation_worker::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 use tracing::Level;
 
 mod addresses;
@@ -15,8 +17,8 @@ mod secrets;
 pub const REQUIRED: [(&str, &str); 2] =
     [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];
 
-/// Every variable that the function itself reads, with a value that is neither its default nor refused.
-pub const OTHERS: [(&str, &str); 20] = [
+/// Every variable that the function itself reads, with a valid value that differs from its default.
+pub const NON_DEFAULTS: [(&str, &str); 20] = [
     ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
     ("RESERVATION_API_BASE", "https://api.example/v1"),
     ("RESERVATION_API_TOKEN", "token"),
@@ -39,18 +41,19 @@ pub const OTHERS: [(&str, &str); 20] = [
     ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
 ];
 
-/// Reads an environment of these variables and no others.
-fn read_only(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+/// Reads the configuration from these variables and no others.
+fn read_exactly(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
     Config::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
 
-/// Reads an environment of these variables and the required ones.
+/// Reads the configuration from these variables and the required ones.
 fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    read_only(&[&REQUIRED, variables].concat())
+    read_exactly(&[&REQUIRED, variables].concat())
 }
 
-/// The one problem of an environment of these variables and the required ones: its whole message.
+/// Reads the configuration from these variables and the required ones. There must be exactly one problem.
+/// Returns its message.
 fn problem(variables: &[(&str, &str)]) -> String {
     let error = read(variables).expect_err(&format!("{variables:?} is accepted"));
     assert_eq!(error.problems.len(), 1, "{variables:?}: {error}");
@@ -58,145 +61,142 @@ fn problem(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn with_only_the_required_variables_every_other_has_its_default() {
+fn variables_that_are_not_set_have_their_defaults() {
     let config = read(&[]).unwrap();
 
-    assert_eq!(config.inventory.as_str(), "http://inventory:50051/");
-    assert_eq!(config.reservation_api.as_str(), "http://reservation-api:8080/");
-    assert_eq!(config.worker_concurrency, 20);
-    assert_eq!(config.max_retries, 5);
-    assert_eq!(config.backoff_base, Duration::from_millis(1_000));
-    assert_eq!(config.backoff_max, Duration::from_millis(900_000));
-    assert_eq!(config.inventory_timeout, Duration::from_millis(250));
-    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_000));
-    assert_eq!(config.breaker_failures, 20);
-    assert_eq!(config.breaker_open, Duration::from_millis(5_000));
-    assert_eq!(config.deadline_reserve, Duration::from_millis(1_000));
+    assert_eq!(config.inventory.address.as_str(), "http://inventory:50051/");
+    assert_eq!(config.reservation_api.base.as_str(), "http://reservation-api:8080/");
+    assert_eq!(config.batch.concurrency, 20);
+    assert_eq!(config.batch.max_receives, 5);
+    assert_eq!(config.backoff.base, Duration::from_millis(1_000));
+    assert_eq!(config.backoff.max, Duration::from_millis(900_000));
+    assert_eq!(config.inventory.timeout, Duration::from_millis(250));
+    assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_000));
+    assert_eq!(config.inventory.breaker.failures, 20);
+    assert_eq!(config.inventory.breaker.open_for, Duration::from_millis(5_000));
+    assert_eq!(config.batch.deadline_reserve, Duration::from_millis(1_000));
     assert_eq!(config.sqs_queue_url, None);
-    assert_eq!(config.reservation_api_token, None);
-    assert_eq!(config.otlp_endpoint, None);
-    assert_eq!(config.otlp_protocol, None);
-    assert_eq!(config.xray_daemon, None);
-    assert_eq!(config.metrics_sink, MetricsSink::CloudWatch);
-    assert_eq!(config.metrics_namespace, "TrafficTacos/ReservationWorker");
+    assert_eq!(config.reservation_api.token, None);
+    assert_eq!(config.spans, None);
+    assert_eq!(config.metrics.sink, MetricsSink::CloudWatch);
+    assert_eq!(config.metrics.namespace, "TrafficTacos/ReservationWorker");
     assert_eq!(config.log_level, Level::INFO);
 }
 
 #[test]
 fn every_variable_is_read() {
-    let config = read_only(&OTHERS).unwrap();
+    let config = read_exactly(&NON_DEFAULTS).unwrap();
 
-    assert_eq!(config.inventory.as_str(), "https://inventory.example/");
-    assert_eq!(config.reservation_api.as_str(), "https://api.example/v1");
+    assert_eq!(config.inventory.address.as_str(), "https://inventory.example/");
+    assert_eq!(config.reservation_api.base.as_str(), "https://api.example/v1");
     assert!(format!("{config:?}").contains("token: Some((hidden))"), "{config:?}");
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
-    assert_eq!(config.worker_concurrency, 21);
-    assert_eq!(config.max_retries, 6);
-    assert_eq!(config.backoff_base, Duration::from_millis(1_001));
-    assert_eq!(config.backoff_max, Duration::from_millis(900_001));
-    assert_eq!(config.inventory_timeout, Duration::from_millis(251));
-    assert_eq!(config.reservation_api_timeout, Duration::from_millis(3_001));
-    assert_eq!(config.breaker_failures, 0);
-    assert_eq!(config.breaker_open, Duration::from_millis(5_001));
-    assert_eq!(config.deadline_reserve, Duration::ZERO);
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "token");
+    assert_eq!(config.batch.concurrency, 21);
+    assert_eq!(config.batch.max_receives, 6);
+    assert_eq!(config.backoff.base, Duration::from_millis(1_001));
+    assert_eq!(config.backoff.max, Duration::from_millis(900_001));
+    assert_eq!(config.inventory.timeout, Duration::from_millis(251));
+    assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_001));
+    assert_eq!(config.inventory.breaker.failures, 0);
+    assert_eq!(config.inventory.breaker.open_for, Duration::from_millis(5_001));
+    assert_eq!(config.batch.deadline_reserve, Duration::ZERO);
     let queue = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), queue);
-    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://localhost:4318/");
-    assert_eq!(config.otlp_protocol, Some(OtlpProtocol::Grpc));
-    assert_eq!(config.xray_daemon.unwrap().to_string(), "169.254.79.129:2000");
-    assert_eq!(config.metrics_sink, MetricsSink::Emf);
-    assert_eq!(config.metrics_namespace, "Elsewhere");
+    let endpoint = "http://localhost:4318".parse().unwrap();
+    assert_eq!(config.spans, Some(SpanDestination::Otlp { endpoint, protocol: OtlpProtocol::Grpc }));
+    assert_eq!(config.metrics.sink, MetricsSink::Emf);
+    assert_eq!(config.metrics.namespace, "Elsewhere");
     assert_eq!(config.log_level, Level::DEBUG);
 }
 
 #[test]
-fn no_variable_is_read_that_operators_are_not_told_of() {
-    let asked = RefCell::new(BTreeSet::new());
+fn only_the_variables_listed_here_and_those_for_secrets_manager_are_read() {
+    let variables_read = RefCell::new(BTreeSet::new());
     let environment: BTreeMap<_, _> = REQUIRED.into_iter().collect();
     Config::from_lookup(|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        variables_read.borrow_mut().insert(name.to_owned());
         environment.get(name).map(|value| (*value).to_owned())
     })
     .unwrap();
 
-    let told = OTHERS.map(|(name, _)| name.to_owned()).into();
-    let later = ["USE_SECRET_MANAGER", "SECRET_NAME"].map(str::to_owned).into();
-    let asked = asked.into_inner();
-    assert_eq!(asked.difference(&later).cloned().collect::<BTreeSet<_>>(), told);
+    let listed = NON_DEFAULTS.map(|(name, _)| name.to_owned()).into();
+    let secrets_manager = ["USE_SECRET_MANAGER", "SECRET_NAME"].map(str::to_owned).into();
+    let variables_read = variables_read.into_inner();
+    assert_eq!(variables_read.difference(&secrets_manager).cloned().collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]
 fn an_empty_or_blank_variable_takes_its_default() {
     let defaults = format!("{:?}", read(&[]).unwrap());
     for blank in ["", " ", "\t \r\n"] {
-        let optional = OTHERS.iter().skip(REQUIRED.len()).map(|(name, _)| (*name, blank));
+        let optional = NON_DEFAULTS.iter().skip(REQUIRED.len()).map(|(name, _)| (*name, blank));
         let config = read(&optional.collect::<Vec<_>>()).unwrap();
         assert_eq!(format!("{config:?}"), defaults, "{blank:?}");
     }
 }
 
 #[test]
-fn space_around_a_value_does_not_count() {
-    let spaced = OTHERS.map(|(name, value)| (name, format!(" {value}\n")));
+fn white_space_around_a_value_is_ignored() {
+    let spaced = NON_DEFAULTS.map(|(name, value)| (name, format!(" {value}\n")));
     let spaced = spaced.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let config = read_only(&spaced).unwrap();
-    assert_eq!(format!("{config:?}"), format!("{:?}", read_only(&OTHERS).unwrap()));
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "token");
+    let config = read_exactly(&spaced).unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", read_exactly(&NON_DEFAULTS).unwrap()));
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "token");
 }
 
 #[test]
-fn a_required_variable_that_is_missing_or_blank_is_a_problem() {
+fn a_missing_or_blank_required_variable_is_a_problem() {
     for missing in REQUIRED.map(|(name, _)| name) {
         let present = REQUIRED.into_iter().filter(|(name, _)| *name != missing);
         for blank in [None, Some(""), Some("  ")] {
             let environment: Vec<_> = present.clone().chain(blank.map(|blank| (missing, blank))).collect();
-            let error = read_only(&environment).unwrap_err();
+            let error = read_exactly(&environment).unwrap_err();
             assert_eq!(error.problems.len(), 1, "{error}");
             assert!(error.to_string().contains(&format!("{missing}=(unset): is required")), "{error}");
         }
     }
-    assert_eq!(read_only(&[]).unwrap_err().problems.len(), 2);
+    assert_eq!(read_exactly(&[]).unwrap_err().problems.len(), 2);
 }
 
 #[test]
-fn all_that_is_wrong_is_told_in_one_message_with_variable_value_and_reason() {
-    let wrong: Vec<_> = OTHERS.iter().map(|(name, _)| (*name, "not/a good:value")).collect();
-    let mut expected: BTreeSet<_> = wrong.iter().map(|(name, _)| *name).collect();
+fn all_problems_are_reported_in_one_message_with_variable_value_and_reason() {
+    let invalid: Vec<_> = NON_DEFAULTS.iter().map(|(name, _)| (*name, "not/a good:value")).collect();
+    let mut expected: BTreeSet<_> = invalid.iter().map(|(name, _)| *name).collect();
 
-    let error = read_only(&wrong).unwrap_err();
+    let error = read_exactly(&invalid).unwrap_err();
 
     let message = error.to_string();
     assert!(!message.contains('\n'), "{message}");
-    // Odd as it is, CloudWatch takes it for a namespace.
+    // CloudWatch accepts this value as a namespace.
     expected.remove("METRICS_NAMESPACE");
-    let told: BTreeSet<_> = error.problems.iter().map(|problem| problem.variable).collect();
-    assert_eq!(told, expected);
+    let reported: BTreeSet<_> = error.problems.iter().map(|problem| problem.variable).collect();
+    assert_eq!(reported, expected);
     for problem in &error.problems {
-        let secret = problem.variable == "RESERVATION_API_TOKEN";
-        assert_eq!(problem.value, if secret { "(hidden)" } else { "not/a good:value" });
+        let is_secret = problem.variable == "RESERVATION_API_TOKEN";
+        assert_eq!(problem.value, if is_secret { "(hidden)" } else { "not/a good:value" });
         assert!(problem.reason.len() > 10, "{problem:?}");
         assert!(message.contains(&problem.to_string()), "{problem:?} is not in {message}");
     }
 }
 
 #[test]
-fn a_missing_required_variable_hides_no_other_problem() {
-    let error = read_only(&[
+fn a_missing_required_variable_does_not_hide_other_problems() {
+    let error = read_exactly(&[
         ("RESERVATION_API_BASE", "http://api"),
         ("WORKER_CONCURRENCY", "0"),
         ("METRICS_SINK", "stdout"),
     ])
     .unwrap_err();
-    let told: Vec<_> = error.problems.iter().map(|problem| problem.variable).collect();
-    assert_eq!(told, ["INVENTORY_GRPC_ADDR", "WORKER_CONCURRENCY", "METRICS_SINK"]);
+    let reported: Vec<_> = error.problems.iter().map(|problem| problem.variable).collect();
+    assert_eq!(reported, ["INVENTORY_GRPC_ADDR", "WORKER_CONCURRENCY", "METRICS_SINK"]);
 }
 
 #[test]
-fn the_metrics_sink_is_one_of_three() {
+fn the_metrics_sink_is_cloudwatch_emf_or_none() {
     for (value, sink) in
         [("cloudwatch", MetricsSink::CloudWatch), ("emf", MetricsSink::Emf), ("none", MetricsSink::None)]
     {
-        assert_eq!(read(&[("METRICS_SINK", value)]).unwrap().metrics_sink, sink);
+        assert_eq!(read(&[("METRICS_SINK", value)]).unwrap().metrics.sink, sink);
     }
     for value in ["prometheus", "statsd", "true", "0", "cloudwatch,emf"] {
         let problem = problem(&[("METRICS_SINK", value)]);
@@ -205,10 +205,10 @@ fn the_metrics_sink_is_one_of_three() {
 }
 
 #[test]
-fn the_metrics_namespace_is_one_that_cloudwatch_takes() {
+fn the_metrics_namespace_must_be_valid_for_cloudwatch() {
     let longest = "n".repeat(255);
     for value in ["A", "Traffic Tacos/worker_1.2-3#4:5", &longest] {
-        assert_eq!(read(&[("METRICS_NAMESPACE", value)]).unwrap().metrics_namespace, value);
+        assert_eq!(read(&[("METRICS_NAMESPACE", value)]).unwrap().metrics.namespace, value);
     }
     for value in ["AWS/Lambda", &"n".repeat(256), "a;b", "좌석", "a\u{7}b", "a\"b"] {
         let problem = problem(&[("METRICS_NAMESPACE", value)]);
@@ -217,7 +217,7 @@ fn the_metrics_namespace_is_one_that_cloudwatch_takes() {
 }
 
 #[test]
-fn the_operators_log_level_goes_before_lambdas() {
+fn log_level_takes_precedence_over_aws_lambda_log_level() {
     let levels = [
         ("", "", Level::INFO),
         ("debug", "", Level::DEBUG),
@@ -230,34 +230,47 @@ fn the_operators_log_level_goes_before_lambdas() {
         ("", "INFO", Level::INFO),
         ("", "WARN", Level::WARN),
         ("", "ERROR", Level::ERROR),
-        ("", "TRACE", Level::DEBUG), // Lambda has two levels more
+        ("", "TRACE", Level::DEBUG), // Lambda has two more levels
         ("", "FATAL", Level::ERROR),
         ("debug", "ERROR", Level::DEBUG),
         ("error", "DEBUG", Level::ERROR),
         (" ", "WARN", Level::WARN),
     ];
-    for (operators, lambdas, level) in levels {
-        let config = read(&[("LOG_LEVEL", operators), ("AWS_LAMBDA_LOG_LEVEL", lambdas)]).unwrap();
-        assert_eq!(config.log_level, level, "{operators:?} {lambdas:?}");
+    for (log_level, lambda_log_level, level) in levels {
+        let config = read(&[("LOG_LEVEL", log_level), ("AWS_LAMBDA_LOG_LEVEL", lambda_log_level)]).unwrap();
+        assert_eq!(config.log_level, level, "{log_level:?} {lambda_log_level:?}");
     }
-    for variable in ["LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"] {
+    let levels_of_variables = [
+        ("LOG_LEVEL", "debug, info, warn, error"),
+        ("AWS_LAMBDA_LOG_LEVEL", "trace, debug, info, warn, error, fatal"),
+    ];
+    for (variable, levels) in levels_of_variables {
         for value in ["verbose", "warning", "3", "info,hyper=debug", "off"] {
             let problem = problem(&[(variable, value)]);
-            assert_eq!(problem, format!("{variable}={value}: is not one of debug, info, warn, error"));
+            assert_eq!(problem, format!("{variable}={value}: is not one of {levels}"));
         }
     }
 }
 
 #[test]
-fn the_protocol_of_a_collector_is_one_of_two() {
-    let protocol = |value| read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unwrap().otlp_protocol;
-    assert_eq!(protocol("http/protobuf"), Some(OtlpProtocol::HttpProtobuf));
+fn the_otlp_protocol_is_grpc_or_http_protobuf() {
+    let spans = |value| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector");
+        read(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", value)]).unwrap().spans
+    };
+    let endpoint = "http://collector".parse::<url::Url>().unwrap();
+    for (value, protocol) in [("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)] {
+        assert_eq!(spans(value), Some(SpanDestination::Otlp { endpoint: endpoint.clone(), protocol }));
+    }
     assert!(problem(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).contains("grpc, http/protobuf"));
 }
 
 #[test]
-fn the_address_of_the_x_ray_daemon_may_have_either_form() {
-    let address = |value| read(&[("AWS_XRAY_DAEMON_ADDRESS", value)]).unwrap().xray_daemon.unwrap();
+fn the_x_ray_daemon_address_is_one_address_or_a_tcp_and_a_udp_address() {
+    let address = |value| match read(&[("AWS_XRAY_DAEMON_ADDRESS", value)]).unwrap().spans {
+        Some(SpanDestination::Xray(address)) => address,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(address("127.0.0.1:2000").port(), 2000);
     assert_eq!(address("tcp:127.0.0.1:2000 udp:127.0.0.2:2001").to_string(), "127.0.0.2:2001");
     problem(&[("AWS_XRAY_DAEMON_ADDRESS", "daemon:2000")]);

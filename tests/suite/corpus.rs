@@ -1,4 +1,5 @@
-//! Every input that the fuzz targets start from, on any toolchain; `make fuzz` looks for more.
+//! Runs the fuzz targets on the inputs in their corpora, on any toolchain. `make fuzz` searches for new
+//! inputs.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -6,8 +7,8 @@ use std::path::Path;
 
 use crate::fuzz;
 
-/// Hands every file of the directories to a target.
-fn each(directories: &[&str], check: fn(&[u8])) {
+/// Runs a fuzz target on every file of the directories.
+fn check_every_file(directories: &[&str], check: fn(&[u8])) {
     for directory in directories {
         let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap();
         let files = files.map(|file| file.unwrap().path()).filter(|path| path.is_file());
@@ -21,21 +22,21 @@ fn each(directories: &[&str], check: fn(&[u8])) {
 }
 
 #[test]
-fn bodies() {
-    each(&["fuzz/corpus/event"], fuzz::event::check);
+fn every_body_in_the_corpus_passes_its_check() {
+    check_every_file(&["fuzz/corpus/event"], fuzz::event::check);
 }
 
 #[test]
-fn payloads() {
-    each(&["fuzz/corpus/payload", "events"], fuzz::payload::check);
+fn every_payload_in_the_corpus_and_every_sample_event_passes_its_check() {
+    check_every_file(&["fuzz/corpus/payload", "events"], fuzz::payload::check);
 }
 
 #[test]
-fn replies_of_the_reservation_api() {
-    each(&["fuzz/corpus/reservation_api"], fuzz::reservation_api::check);
+fn every_reservation_api_reply_in_the_corpus_passes_its_check() {
+    check_every_file(&["fuzz/corpus/reservation_api"], fuzz::reservation_api::check);
 }
 
 #[test]
-fn replies_of_the_inventory() {
-    each(&["fuzz/corpus/inventory"], fuzz::inventory::check);
+fn every_inventory_reply_in_the_corpus_passes_its_check() {
+    check_every_file(&["fuzz/corpus/inventory"], fuzz::inventory::check);
 }

@@ -1,5 +1,4 @@
-//! Contract section 2: which bodies are understood, what the services are then told, and how the others
-//! are refused.
+//! Contract section 2: which bodies are valid, which calls they lead to, and how other bodies are refused.
 
 use reservation_worker_local::{Call, Hold};
 use serde_json::{Value, json};
@@ -14,20 +13,21 @@ mod refusals;
 mod seats;
 mod shapes;
 
-/// Runs one event that must be understood and worked, and returns what the services were told, in order.
-async fn told(app: &TestApp, body: &Value) -> Vec<Value> {
-    let ran = run(app, body).await;
-    assert_eq!(ran.outcome("m1"), "success", "{}: {body}", ran.reason("m1"));
-    assert_eq!(ran.returned(), [""; 0], "{body}");
-    app.services.take_calls().iter().map(call).collect()
+/// Runs one event, which must succeed. Returns the calls that the services received, in order.
+async fn calls_made_for(app: &TestApp, body: &Value) -> Vec<Value> {
+    let run = run_event(app, body).await;
+    assert_eq!(run.outcome("m1"), "success", "{}: {body}", run.reason("m1"));
+    assert_eq!(run.returned(), [""; 0], "{body}");
+    app.services.take_calls().iter().map(to_json).collect()
 }
 
-async fn run(app: &TestApp, body: &Value) -> BatchRun {
+/// Runs a batch of one record, `m1`, with this body.
+async fn run_event(app: &TestApp, body: &Value) -> BatchRun {
     app.run(sqs([("m1", body.clone())])).await
 }
 
-/// What a service was told, without the headers that are the same for every event.
-fn call(call: &Call) -> Value {
+/// A call as JSON, without the headers that are the same for every event.
+fn to_json(call: &Call) -> Value {
     json!({
         "path": call.path,
         "idempotency-key": call.headers.get("idempotency-key"),
@@ -35,7 +35,7 @@ fn call(call: &Call) -> Value {
     })
 }
 
-/// The update of a reservation's status, with `more` than the status in its body.
+/// The expected update of the status of a reservation. `more` are the fields of the body besides the status.
 fn status_update(reservation_id: &str, status: &str, more: Value) -> Value {
     json!({
         "path": format!("/internal/reservations/{reservation_id}"),
@@ -44,7 +44,7 @@ fn status_update(reservation_id: &str, status: &str, more: Value) -> Value {
     })
 }
 
-/// `ReleaseHold` of these seats of `evt_1`.
+/// The expected `ReleaseHold` call for these seats of `evt_1`.
 fn release(reservation_id: &str, reason: &str, seat_ids: &[String], quantity: usize) -> Value {
     json!({
         "path": "/reservation.v1.InventoryService/ReleaseHold",
@@ -60,7 +60,7 @@ fn release(reservation_id: &str, reason: &str, seat_ids: &[String], quantity: us
     })
 }
 
-/// `CommitReservation` of these seats of `evt_1`, for `user_1`'s payment `pay_1`.
+/// The expected `CommitReservation` call for these seats of `evt_1`, for the payment `pay_1` of `user_1`.
 fn commit(reservation_id: &str, seat_ids: &[String]) -> Value {
     json!({
         "path": "/reservation.v1.InventoryService/CommitReservation",
@@ -77,8 +77,8 @@ fn commit(reservation_id: &str, seat_ids: &[String]) -> Value {
     })
 }
 
-/// The calls that a type asks for, of a hold made by [`TestApp::hold`].
-fn calls_of(event_type: &str, reservation_id: &str) -> Vec<Value> {
+/// The calls that an event type must lead to, for a hold made by [`TestApp::hold`].
+fn expected_calls(event_type: &str, reservation_id: &str) -> Vec<Value> {
     let seats = seats_of(reservation_id);
     match event_type {
         "reservation.expired" | "reservation.hold.expired" => vec![
@@ -97,7 +97,7 @@ fn calls_of(event_type: &str, reservation_id: &str) -> Vec<Value> {
             ),
             release(reservation_id, "FAILED_PAYMENT", &seats, 2),
         ],
-        other => panic!("{other} is no type"),
+        other => panic!("{other} is not an event type that needs work"),
     }
 }
 
@@ -106,7 +106,7 @@ fn seats_of(reservation_id: &str) -> Vec<String> {
     ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec()
 }
 
-/// Creates a hold of these seats, or of so many of any, in `evt_1`.
+/// Creates a hold in `evt_1`, either of these seats or of a quantity of any seats.
 fn hold(app: &TestApp, reservation_id: &str, seat_ids: &[String], quantity: Option<u32>) {
     let hold = Hold {
         reservation_id: reservation_id.to_owned(),
@@ -118,8 +118,8 @@ fn hold(app: &TestApp, reservation_id: &str, seat_ids: &[String], quantity: Opti
     app.services.create_hold(hold).unwrap();
 }
 
-/// An event in EventBridge's shape that is understood, with `facts` in the place of its own; its texts are
-/// not for the log.
+/// A valid event in the EventBridge shape. `facts` are added to its facts or replace them. The log must not
+/// contain its texts, which are marked with `SECRET`.
 fn body(event_type: &str, facts: Value) -> Value {
     let known = json!({
         "reservation_id": "r1",
@@ -131,13 +131,14 @@ fn body(event_type: &str, facts: Value) -> Value {
     json!({ "id": "SECRET id", "detail-type": event_type, "detail": with(known, facts) })
 }
 
-/// [`body`] with one fact that is JSON to the letter, for what `serde_json::Value` cannot hold.
+/// The same as [`body`] with one fact, whose value is the text `json` unchanged. That text may be one that
+/// `serde_json::Value` cannot represent.
 fn raw_body(event_type: &str, fact: &str, json: &str) -> Value {
-    let place = body(event_type, json!({ fact: "HERE" })).to_string();
-    Value::String(place.replace("\"HERE\"", json))
+    let template = body(event_type, json!({ fact: "PLACEHOLDER" })).to_string();
+    Value::String(template.replace("\"PLACEHOLDER\"", json))
 }
 
-/// These members, and those of `more` besides or instead.
+/// An object with these members. The members of `more` are added or replace members of the same name.
 fn with(mut members: Value, more: Value) -> Value {
     let Value::Object(more) = more else {
         panic!("{more} is not an object");
@@ -146,23 +147,25 @@ fn with(mut members: Value, more: Value) -> Value {
     members
 }
 
-/// Each body must be refused with a reason that begins with the path of the field; nothing of what it says
-/// may be in the log, and no service may be told of it. All that is wrong is shown at once.
+/// Asserts that each body is refused with a reason that begins with the path of the field, that nothing of
+/// the body is logged, and that no service is called. Each case is a path and a body. The assertion reports
+/// all failed cases.
 async fn assert_refused(cases: impl IntoIterator<Item = (impl AsRef<str>, Value)>) {
     let app = TestApp::with(&[("LOG_LEVEL", "debug")]).await;
-    let mut wrong = String::new();
+    let mut failed_cases = String::new();
     for (path, body) in cases {
         let path = path.as_ref();
-        let ran = run(&app, &body).await;
-        let (outcome, reason) = (ran.outcome("m1"), ran.reason("m1"));
-        let refused = outcome == "invalid_payload" && ran.returned() == ["m1"];
-        let well_named = reason.starts_with(&format!("{path}: ")) && reason.len() < 200;
-        let told = app.services.take_calls().len();
-        if !refused || !well_named || ran.text.contains("SECRET") || told > 0 {
+        let run = run_event(&app, &body).await;
+        let (outcome, reason) = (run.outcome("m1"), run.reason("m1"));
+        let refused = outcome == "invalid_payload" && run.returned() == ["m1"];
+        let names_the_field = reason.starts_with(&format!("{path}: ")) && reason.len() < 200;
+        let calls = app.services.take_calls().len();
+        if !refused || !names_the_field || run.text.contains("SECRET") || calls > 0 {
             let shown: String = body.to_string().chars().take(400).collect();
-            let line = ran.line("m1");
-            wrong += &format!("\n{path} expected of {shown}\n  found {told} calls and {line}");
+            let line = run.line("m1");
+            failed_cases +=
+                &format!("\nexpected a refusal of {path} for {shown}\n  found {calls} calls and {line}");
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(failed_cases.is_empty(), "{failed_cases}");
 }

@@ -1,4 +1,4 @@
-//! Contract section 8, logs: one JSON object a line, one summary line a record.
+//! Contract section 8, logs: one JSON object per line, one summary line per record.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,19 +12,19 @@ mod levels;
 mod secrecy;
 mod traces;
 
-/// One record for each way to end: its message id, which is its reservation and its message group too,
-/// its outcome, the level of its line, its body.
-fn one_of_each() -> [(&'static str, &'static str, &'static str, Value); 8] {
+/// One record for each way in which processing can end: message id, outcome, level of the summary line, body. The
+/// message id is also the reservation id and the message group.
+fn one_record_per_outcome() -> [(&'static str, &'static str, &'static str, Value); 8] {
     [
         ("done", "success", "INFO", expired("done")),
-        ("lost", "superseded", "INFO", expired("lost")),
-        ("idle", "ignored", "INFO", pending("idle")),
-        ("busy", "retried", "WARN", approved("busy")),
-        ("late", "failed", "ERROR", approved("late")),
-        ("wrong", "invalid_payload", "ERROR", without_reservation()),
-        ("what", "invalid_payload", "ERROR", json!("no JSON")),
-        // In the message group of one that is returned.
-        ("next", "deferred", "WARN", failed("next")),
+        ("superseded", "superseded", "INFO", expired("superseded")),
+        ("ignored", "ignored", "INFO", pending("ignored")),
+        ("retried", "retried", "WARN", approved("retried")),
+        ("rejected", "failed", "ERROR", approved("rejected")),
+        ("incomplete", "invalid_payload", "ERROR", without_reservation()),
+        ("not-json", "invalid_payload", "ERROR", json!("no JSON")),
+        // An earlier record of its message group is returned.
+        ("blocked", "deferred", "WARN", failed("blocked")),
     ]
 }
 
@@ -45,51 +45,51 @@ fn without_reservation() -> Value {
     json!({ "detail-type": "payment.failed", "detail": { "event_id": "evt_1" } })
 }
 
-/// A test app where [`one_of_each`] ends as it should.
+/// A test app in which each record of [`one_record_per_outcome`] has its expected outcome.
 async fn app(variables: &[(&str, &str)]) -> TestApp {
-    // So that none of the eight receives is the last.
+    // None of the receive counts 1 to 8 is the last receive.
     let app = TestApp::with(&[&[("MAX_RETRIES", "9")], variables].concat()).await;
-    for id in ["done", "lost", "idle", "busy", "late", "next"] {
+    for id in ["done", "superseded", "ignored", "retried", "rejected", "blocked"] {
         app.hold(id);
     }
-    app.services.set_reservation_status("lost", Status::Confirmed);
-    app.services.set_reservation_status("late", Status::Expired);
-    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    app.services.set_reservation_status("superseded", Status::Confirmed);
+    app.services.set_reservation_status("rejected", Status::Expired);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "retried", Effect::http(503)));
     app
 }
 
-/// Runs [`one_of_each`].
-async fn run_one_of_each(app: &TestApp) -> BatchRun {
-    app.run(event_of_each()).await
+async fn run_one_record_per_outcome(app: &TestApp) -> BatchRun {
+    app.run(event_with_one_record_per_outcome()).await
 }
 
-/// The second record for the second time, and so on.
-fn event_of_each() -> Value {
-    let mut event = fifo(one_of_each().map(|(id, _, _, body)| (id, id, body)));
+/// A FIFO event with the records of [`one_record_per_outcome`]. The receive count and the trace id of a record are
+/// its position, starting at 1.
+fn event_with_one_record_per_outcome() -> Value {
+    let mut event = fifo(one_record_per_outcome().map(|(id, _, _, body)| (id, id, body)));
     for (number, record) in event["Records"].as_array_mut().unwrap().iter_mut().enumerate() {
         record["attributes"]["ApproximateReceiveCount"] = json!((number + 1).to_string());
         let traceparent = format!("00-{:032x}-00f067aa0ba902b7-01", number + 1);
         record["messageAttributes"]["traceparent"] =
             json!({ "stringValue": traceparent, "dataType": "String" });
-        if record["messageId"] == "next" {
-            record["attributes"]["MessageGroupId"] = json!("late");
+        if record["messageId"] == "blocked" {
+            record["attributes"]["MessageGroupId"] = json!("rejected");
         }
     }
     event
 }
 
-fn names(line: &Value) -> BTreeSet<&str> {
+fn field_names(line: &Value) -> BTreeSet<&str> {
     line.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 #[tokio::test]
-async fn each_record_has_one_line_and_it_says_all() {
-    let ran = run_one_of_each(&app(&[]).await).await;
+async fn each_record_has_one_summary_line_with_all_fields() {
+    let run = run_one_record_per_outcome(&app(&[]).await).await;
 
-    let all = one_of_each();
-    assert_eq!(ran.log.len(), all.len(), "{}", ran.text);
+    let all = one_record_per_outcome();
+    assert_eq!(run.log.len(), all.len(), "{}", run.text);
     for (number, (id, outcome, level, _)) in all.into_iter().enumerate() {
-        let line = ran.line(id);
+        let line = run.line(id);
         let mut expected = json!({
             "level": level,
             "outcome": outcome,
@@ -99,10 +99,10 @@ async fn each_record_has_one_line_and_it_says_all() {
             "request_id": "request-1",
             "cold_start": true,
             "event_type": match id {
-                "done" | "lost" => "reservation.expired",
-                "busy" | "late" => "payment.approved",
-                "next" | "wrong" => "payment.failed",
-                "idle" => "payment.status_updated",
+                "done" | "superseded" => "reservation.expired",
+                "retried" | "rejected" => "payment.approved",
+                "blocked" | "incomplete" => "payment.failed",
+                "ignored" => "payment.status_updated",
                 _ => "unknown",
             },
         });
@@ -110,15 +110,18 @@ async fn each_record_has_one_line_and_it_says_all() {
             expected["reservation_id"] = json!(id);
             expected["event_id"] = json!("evt_1");
         }
-        let said = ["timestamp", "message", "reason", "duration_ms"];
-        let said_of_it: &[_] = match outcome {
+        let in_every_line = ["timestamp", "message", "reason", "duration_ms"];
+        let in_lines_of_this_outcome: &[_] = match outcome {
             "success" | "superseded" | "ignored" => &[],
             "retried" | "deferred" => &["reason_code"],
             _ => &["reason_code", "advice"],
         };
-        let expected_names: BTreeSet<_> =
-            names(&expected).into_iter().chain(said).chain(said_of_it.iter().copied()).collect();
-        assert_eq!(names(line), expected_names, "{id}");
+        let expected_names: BTreeSet<_> = field_names(&expected)
+            .into_iter()
+            .chain(in_every_line)
+            .chain(in_lines_of_this_outcome.iter().copied())
+            .collect();
+        assert_eq!(field_names(line), expected_names, "{id}");
         for (name, value) in expected.as_object().unwrap() {
             assert_eq!(&line[name], value, "{name} of {id}");
         }
@@ -127,54 +130,54 @@ async fn each_record_has_one_line_and_it_says_all() {
     }
 }
 
-/// The template's own tests hold every saved query to this list.
+/// The tests of the template check each saved query against this list.
 #[tokio::test]
-async fn saved_queries_are_held_to_the_fields_that_records_lines_have() {
+async fn the_field_list_for_saved_queries_matches_the_fields_of_the_summary_lines() {
     let app = app(&[("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1")]).await;
     let context = context_of_version("7", "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Sampled=1");
-    let ran = app.run_in(event_of_each(), context).await.unwrap();
+    let run = app.run_in(event_with_one_record_per_outcome(), context).await.unwrap();
     let listed: BTreeSet<String> = serde_json::from_str(include_str!("../template/log_fields.json")).unwrap();
-    let has: BTreeSet<_> = ran.log.iter().flat_map(names).map(str::to_owned).collect();
-    assert_eq!(listed, has);
+    let logged: BTreeSet<_> = run.log.iter().flat_map(field_names).map(str::to_owned).collect();
+    assert_eq!(listed, logged);
 }
 
 #[tokio::test]
-async fn the_reason_says_what_happened() {
-    let ran = run_one_of_each(&app(&[]).await).await;
+async fn the_reason_describes_what_happened() {
+    let run = run_one_record_per_outcome(&app(&[]).await).await;
     for (id, reason) in [
-        ("done", "status and seats agree"),
-        ("lost", "the reservation is CONFIRMED"),
-        ("idle", "a payment status that needs no work"),
-        ("busy", "reservation API: 503"),
-        ("late", "paid but expired: refund due"),
-        ("wrong", "detail.reservation_id: is missing"),
-        ("what", "body: is not a JSON object"),
-        ("next", "an earlier record of its message group was returned"),
+        ("done", "the status and the seats agree"),
+        ("superseded", "the reservation is CONFIRMED"),
+        ("ignored", "a payment status that needs no work"),
+        ("retried", "reservation API: 503"),
+        ("rejected", "paid but expired: refund due"),
+        ("incomplete", "detail.reservation_id: is missing"),
+        ("not-json", "body: is not a JSON object"),
+        ("blocked", "an earlier record of its message group was returned"),
     ] {
-        assert_eq!(ran.reason(id), reason);
+        assert_eq!(run.reason(id), reason);
     }
 }
 
 #[tokio::test]
-async fn a_line_is_one_json_object_with_timestamp_level_and_message_first() {
-    let ran = run_one_of_each(&app(&[("LOG_LEVEL", "debug")]).await).await;
+async fn each_line_is_one_json_object_with_timestamp_level_and_message() {
+    let run = run_one_record_per_outcome(&app(&[("LOG_LEVEL", "debug")]).await).await;
 
-    assert!(ran.text.ends_with("}\n"));
-    let lines: Vec<_> = ran.text.lines().collect();
-    assert!(lines.len() > one_of_each().len(), "{lines:#?}");
-    for (line, object) in lines.into_iter().zip(&ran.log) {
+    assert!(run.text.ends_with("}\n"));
+    let lines: Vec<_> = run.text.lines().collect();
+    assert!(lines.len() > one_record_per_outcome().len(), "{lines:#?}");
+    for (line, object) in lines.into_iter().zip(&run.log) {
         assert!(line.starts_with(r#"{"timestamp":""#), "{line}");
         assert!(object.is_object(), "{line}");
         assert_rfc_3339(object["timestamp"].as_str().unwrap());
         assert!(["DEBUG", "INFO", "WARN", "ERROR"].contains(&object["level"].as_str().unwrap()), "{line}");
         assert!(!object["message"].as_str().unwrap().is_empty(), "{line}");
-        for name in names(object) {
+        for name in field_names(object) {
             assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{name} in {line}");
         }
     }
 }
 
-/// Digits where they belong, in UTC.
+/// Checks that this is an RFC 3339 timestamp in UTC with 3 to 9 fractional digits.
 pub fn assert_rfc_3339(timestamp: &str) {
     let (time, fraction) = timestamp.strip_suffix('Z').unwrap().split_once('.').unwrap();
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
@@ -184,37 +187,37 @@ pub fn assert_rfc_3339(timestamp: &str) {
 }
 
 #[tokio::test]
-async fn the_time_in_the_log_is_now() {
+async fn the_timestamp_is_the_current_time() {
     let seconds_of_day = || {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         now % 86_400
     };
     let app = app(&[]).await;
     let before = seconds_of_day();
-    let ran = run_one_of_each(&app).await;
-    let timestamp = ran.log[0]["timestamp"].as_str().unwrap();
+    let run = run_one_record_per_outcome(&app).await;
+    let timestamp = run.log[0]["timestamp"].as_str().unwrap();
     let part = |at: usize| timestamp[at..at + 2].parse::<u64>().unwrap();
     let logged = part(11) * 3_600 + part(14) * 60 + part(17);
-    let elapsed = (logged + 86_400 - before) % 86_400; // across midnight too
+    let elapsed = (logged + 86_400 - before) % 86_400; // correct across midnight
     assert!(elapsed <= 60, "{timestamp}");
 }
 
 #[tokio::test]
-async fn duplicates_in_a_batch_have_a_line_each() {
+async fn each_duplicate_in_a_batch_has_its_own_line() {
     let app = TestApp::new().await;
     app.hold("r1");
     app.hold("r2");
     app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(422)));
     let records = [("a", "r1"), ("b", "r1"), ("d", "r2"), ("c", "r1"), ("e", "r2")];
-    let ran = app.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
+    let run = app.run(sqs(records.map(|(message_id, id)| (message_id, expired(id))))).await;
 
-    assert_eq!(ran.log.len(), 5, "{}", ran.text);
+    assert_eq!(run.log.len(), 5, "{}", run.text);
     for id in ["a", "b", "c"] {
-        assert_eq!(ran.outcome(id), "success");
+        assert_eq!(run.outcome(id), "success");
     }
     for id in ["d", "e"] {
-        assert_eq!(ran.outcome(id), "failed");
-        assert_eq!(ran.reason(id), "reservation API: 422");
+        assert_eq!(run.outcome(id), "failed");
+        assert_eq!(run.reason(id), "reservation API: 422");
     }
 }
 
@@ -224,18 +227,18 @@ async fn every_deferred_record_has_a_line() {
     let ids: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
     let bodies =
         ids.iter().map(|id| (id.as_str(), "group", if id == "m0" { json!("") } else { expired(id) }));
-    let ran = app.run(fifo(bodies)).await;
+    let run = app.run(fifo(bodies)).await;
 
-    assert_eq!(ran.log.len(), ids.len(), "{}", ran.text);
-    assert_eq!(ran.outcome("m0"), "invalid_payload");
+    assert_eq!(run.log.len(), ids.len(), "{}", run.text);
+    assert_eq!(run.outcome("m0"), "invalid_payload");
     for id in &ids[1..] {
-        assert_eq!(ran.outcome(id), "deferred");
-        assert_eq!(ran.line(id)["reservation_id"], *id);
+        assert_eq!(run.outcome(id), "deferred");
+        assert_eq!(run.line(id)["reservation_id"], *id);
     }
 }
 
 #[tokio::test]
-async fn a_record_that_the_deadline_cut_off_has_a_line_whether_it_was_started_or_not() {
+async fn started_and_waiting_records_have_a_line_when_the_deadline_cuts_them_off() {
     let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
     app.hold("hangs");
     app.hold("waits");
@@ -246,50 +249,50 @@ async fn a_record_that_the_deadline_cut_off_has_a_line_whether_it_was_started_or
         ("same", expired("hangs")),
         ("bad", json!("no JSON")),
     ];
-    let ran = app.run_within(sqs(records), Duration::from_millis(500)).await;
+    let run = app.run_within(sqs(records), Duration::from_millis(500)).await;
 
-    assert_eq!(ran.log.len(), 4, "{}", ran.text);
+    assert_eq!(run.log.len(), 4, "{}", run.text);
     for (id, reason) in [
-        ("hangs", "no time left to finish it"),
-        ("waits", "no time left to start it"),
-        ("same", "no time left to start it"),
-        ("bad", "no time left to start it"),
+        ("hangs", "there was no time left to finish it"),
+        ("waits", "there was no time left to start it"),
+        ("same", "there was no time left to start it"),
+        ("bad", "there was no time left to start it"),
     ] {
-        assert_eq!(ran.outcome(id), "deferred");
-        assert_eq!(ran.reason(id), reason, "{id}");
-        assert_eq!(ran.line(id)["level"], "WARN");
+        assert_eq!(run.outcome(id), "deferred");
+        assert_eq!(run.reason(id), reason, "{id}");
+        assert_eq!(run.line(id)["level"], "WARN");
     }
 }
 
 #[tokio::test]
-async fn the_duration_is_that_of_the_record_in_milliseconds() {
+async fn duration_ms_is_the_duration_of_the_record_in_milliseconds() {
     let app = TestApp::new().await;
     app.hold("slow");
     app.hold("fast");
     app.services.fault(Fault::on(Operation::UpdateStatus, "slow", Effect::latency(250)));
-    let ran = app.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
+    let run = app.run(sqs([("slow", expired("slow")), ("fast", expired("fast"))])).await;
 
-    let duration = |id| ran.line(id)["duration_ms"].as_f64().unwrap();
+    let duration = |id| run.line(id)["duration_ms"].as_f64().unwrap();
     assert!((250.0..5_000.0).contains(&duration("slow")), "{}", duration("slow"));
     assert!((0.01..250.0).contains(&duration("fast")), "{}", duration("fast"));
 }
 
 #[tokio::test]
-async fn a_record_that_was_retried_within_the_invocation_has_one_line_with_its_last_fault() {
+async fn a_record_retried_within_the_invocation_has_one_line_with_its_last_error() {
     let app = TestApp::new().await;
     app.hold("r1");
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(500)).times(1));
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::Reset).times(1));
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(502)).times(1));
-    let ran = app.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
+    let run = app.run(json!({ "Records": [record("m1", expired("r1"))] })).await;
 
     assert_eq!(app.services.calls().len(), 3);
-    assert_eq!(ran.log.len(), 1, "{}", ran.text);
-    assert_eq!(ran.reason("m1"), "reservation API: 502");
+    assert_eq!(run.log.len(), 1, "{}", run.text);
+    assert_eq!(run.reason("m1"), "reservation API: 502");
 }
 
 #[tokio::test]
-async fn the_attempt_is_the_receive_count_and_1_where_the_queue_does_not_say() {
+async fn the_attempt_is_the_receive_count_or_1_if_the_count_is_missing_or_invalid() {
     let counts = [
         (json!("1"), 1),
         (json!("2"), 2),
@@ -307,19 +310,19 @@ async fn the_attempt_is_the_receive_count_and_1_where_the_queue_does_not_say() {
             true => drop(attributes.remove("ApproximateReceiveCount")),
             false => drop(attributes.insert("ApproximateReceiveCount".to_owned(), count.clone())),
         }
-        let ran = app.run(json!({ "Records": [record] })).await;
-        assert_eq!(ran.line("m1")["attempt"], attempt, "{count}");
+        let run = app.run(json!({ "Records": [record] })).await;
+        assert_eq!(run.line("m1")["attempt"], attempt, "{count}");
     }
 }
 
 #[tokio::test]
-async fn what_a_record_does_not_know_is_absent() {
+async fn unknown_facts_are_absent_from_the_summary_line() {
     let app = TestApp::new().await;
     app.hold("r1");
     let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
-    let ran = app.run(json!({ "Records": [record("m1", body)] })).await;
+    let run = app.run(json!({ "Records": [record("m1", body)] })).await;
 
-    let known = [
+    let expected = [
         "timestamp",
         "level",
         "message",
@@ -333,11 +336,11 @@ async fn what_a_record_does_not_know_is_absent() {
         "reason",
         "duration_ms",
     ];
-    assert_eq!(names(ran.line("m1")), known.into());
+    assert_eq!(field_names(run.line("m1")), expected.into());
 }
 
 #[tokio::test]
-async fn aliases_and_simulator_statuses_are_logged_as_the_type_they_mean() {
+async fn aliases_and_simulator_statuses_are_logged_as_their_event_type() {
     let simulator = |status: &str| {
         let mut body = pending("r1");
         body["detail"]["status"] = json!(status);
@@ -357,7 +360,7 @@ async fn aliases_and_simulator_statuses_are_logged_as_the_type_they_mean() {
         (simulator("PAYMENT_STATUS_UNKNOWN"), "payment.status_updated"),
         (json!({ "type": "reservation.created" }), "unknown"),
     ] {
-        let ran = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
-        assert_eq!(ran.line("m1")["event_type"], event_type, "{body}");
+        let run = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
+        assert_eq!(run.line("m1")["event_type"], event_type, "{body}");
     }
 }

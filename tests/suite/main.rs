@@ -19,9 +19,11 @@ mod wire;
 
 mod batch;
 mod breakers;
+mod citations;
 mod clients;
 mod config;
 mod corpus;
+mod docs;
 mod events;
 mod logs;
 mod metrics;

@@ -1,13 +1,15 @@
-//! Contract section 8, metrics: what goes over the wire.
+//! Contract section 8, metrics: the data that CloudWatch receives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reservation_worker::telemetry::metrics::{ClockReading, Metric};
+use reservation_worker::telemetry::metrics::Metric;
 use reservation_worker_local::cloudwatch::Datum;
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
+use sqs_batch::ClockReading;
+use strum::VariantArray;
 
 pub use crate::sent::Sent;
 use crate::test_app::{TestApp, approved, expired, failed, sqs};
@@ -17,7 +19,7 @@ mod delivery;
 mod emf;
 mod values;
 
-/// The contract's table, with the sums over all types and the dead letters.
+/// The contract's table of metrics, with the sums over all event types and with the dead letters.
 const TABLE: [(&str, &[&[&str]], &str); 11] = [
     ("worker_events_total", &[&["type", "outcome"], &["outcome"]], "Count"),
     ("worker_latency_seconds", &[&["type"], &[]], "Seconds"),
@@ -43,7 +45,8 @@ fn table() -> BTreeSet<Row> {
 }
 
 impl Sent {
-    /// The sums of a metric under each of its finest dimensions' values, in their order by name.
+    /// The sum of a metric for each combination of values of exactly these dimensions. A key contains the values in
+    /// the order of `dimensions`.
     pub fn sums(&self, name: &str, dimensions: &[&str]) -> BTreeMap<Vec<String>, f64> {
         let mut sums = BTreeMap::new();
         for datum in self.0.iter().filter(|datum| datum.name == name) {
@@ -59,7 +62,7 @@ impl Sent {
     }
 }
 
-/// Sends what was recorded, and takes it.
+/// Sends the recorded metrics and returns what CloudWatch received.
 pub async fn sent(app: &TestApp) -> Sent {
     app.shutdown().await;
     Sent::of(app.services.cloudwatch().take())
@@ -76,8 +79,8 @@ pub fn receive_count(event: &mut Value, count: u32) {
 }
 
 #[test]
-fn the_catalogue_is_the_contracts_table() {
-    let rows = Metric::ALL.into_iter().map(|metric| {
+fn the_catalogue_matches_the_contracts_table() {
+    let rows = Metric::VARIANTS.iter().map(|metric| {
         let sets = metric.dimension_sets().iter();
         let sets = sets.map(|set| set.iter().map(|dimension| dimension.name()).collect::<Vec<_>>());
         (metric.name(), sets.collect::<Vec<_>>())
@@ -87,11 +90,11 @@ fn the_catalogue_is_the_contracts_table() {
 }
 
 #[tokio::test]
-async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
+async fn every_metric_is_sent_with_its_name_dimensions_and_unit() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3")]).await;
     ["good", "bad"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
-    app.services.queue().answer(Answer::CallFails(403, "AccessDenied"));
+    app.services.visibility().set_behaviour(VisibilityBehaviour::CallFails(403, "AccessDenied"));
     let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
     receive_count(&mut event, 5);
     app.run(event).await;
@@ -106,26 +109,26 @@ async fn every_metric_goes_over_the_wire_under_its_name_dimensions_and_unit() {
 }
 
 #[tokio::test]
-async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
+async fn events_are_counted_by_type_and_outcome_and_by_outcome_only() {
     let app = TestApp::new().await;
-    for id in ["done", "too", "lost", "busy", "late"] {
+    for id in ["done", "also-done", "superseded", "retried", "rejected"] {
         app.hold(id);
     }
-    app.services.set_reservation_status("lost", Status::Confirmed);
-    app.services.set_reservation_status("late", Status::Expired);
-    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
+    app.services.set_reservation_status("superseded", Status::Confirmed);
+    app.services.set_reservation_status("rejected", Status::Expired);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "retried", Effect::http(503)));
     let pending = json!({ "detail-type": "Payment Status Updated", "detail": {
-        "event_type": "payment.status_updated", "payment_id": "p", "reservation_id": "idle",
+        "event_type": "payment.status_updated", "payment_id": "p", "reservation_id": "ignored",
         "status": "PAYMENT_STATUS_PENDING" } });
     let records = [
         ("done", expired("done")),
-        ("too", expired("too")),
-        ("lost", expired("lost")),
-        ("busy", failed("busy")),
-        ("late", approved("late")),
-        ("idle", pending),
-        ("wrong", json!({ "type": "payment.failed" })),
-        ("what", json!("no JSON")),
+        ("also-done", expired("also-done")),
+        ("superseded", expired("superseded")),
+        ("retried", failed("retried")),
+        ("rejected", approved("rejected")),
+        ("ignored", pending),
+        ("incomplete", json!({ "type": "payment.failed" })),
+        ("not-json", json!("no JSON")),
     ];
     app.run(sqs(records)).await;
 
@@ -140,7 +143,7 @@ async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
         (["reservation.expired", "superseded"], 1.0),
         (["unknown", "invalid_payload"], 1.0),
     ];
-    let expected: BTreeMap<_, _> = expected.map(|(of, count)| (labels(of), count)).into();
+    let expected: BTreeMap<_, _> = expected.map(|(values, count)| (labels(values), count)).into();
     assert_eq!(sent.sums("worker_events_total", &["type", "outcome"]), expected);
     let expected = [
         ("failed", 1.0),
@@ -150,7 +153,7 @@ async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
         ("success", 2.0),
         ("superseded", 1.0),
     ];
-    let expected: BTreeMap<_, _> = expected.map(|(of, count)| (labels([of]), count)).into();
+    let expected: BTreeMap<_, _> = expected.map(|(outcome, count)| (labels([outcome]), count)).into();
     assert_eq!(sent.sums("worker_events_total", &["outcome"]), expected);
     assert!(sent.0.iter().filter(|datum| datum.name.ends_with("_total")).all(|datum| datum.is_single));
     assert_eq!(sent.count("worker_latency_seconds", &[]), 8.0);
@@ -166,11 +169,11 @@ async fn events_are_counted_by_type_and_outcome_and_by_outcome_alone() {
         .flat_map(|datum| &datum.values)
         .map(|(_, count)| count)
         .sum();
-    assert_eq!(handled, 5.0, "what is not understood, or asks for nothing, has no workflow");
+    assert_eq!(handled, 5.0, "invalid and ignored records have no workflow");
 }
 
 #[tokio::test]
-async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
+async fn each_attempt_of_a_call_is_timed_by_service_and_outcome() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
     ["r1", "r2", "r3"].into_iter().for_each(|id| app.hold(id));
     app.services.set_reservation_status("r2", Status::Confirmed);
@@ -181,20 +184,20 @@ async fn each_try_of_a_call_is_timed_by_service_and_outcome() {
 
     let sent = sent(&app).await;
 
-    let tries = |service, outcome| {
+    let attempts = |service, outcome| {
         sent.count("worker_downstream_seconds", &[("service", service), ("outcome", outcome)])
     };
-    assert_eq!(tries("reservation-api", "transient"), 2.0);
-    assert_eq!(tries("reservation-api", "success"), 1.0);
-    assert_eq!(tries("reservation-api", "conflict"), 1.0);
-    assert_eq!(tries("reservation-api", "rejected"), 1.0);
+    assert_eq!(attempts("reservation-api", "transient"), 2.0);
+    assert_eq!(attempts("reservation-api", "success"), 1.0);
+    assert_eq!(attempts("reservation-api", "conflict"), 1.0);
+    assert_eq!(attempts("reservation-api", "rejected"), 1.0);
     let released =
         sent.values("worker_downstream_seconds", &[("service", "inventory"), ("outcome", "success")]);
     assert!(matches!(released[..], [(seconds, 1.0)] if (0.12..10.0).contains(&seconds)), "{released:?}");
 }
 
 #[tokio::test]
-async fn a_conflict_is_known_by_its_status_or_by_its_code() {
+async fn a_conflict_is_recognised_by_its_status_or_its_code() {
     let app = TestApp::new().await;
     ["r1", "r2"].into_iter().for_each(|id| app.hold(id));
     let confirmed = Effect::http_code(410, "RESERVATION_ALREADY_CONFIRMED");
@@ -206,7 +209,7 @@ async fn a_conflict_is_known_by_its_status_or_by_its_code() {
 }
 
 #[tokio::test]
-async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_does_not_say() {
+async fn the_event_age_is_the_time_from_sending_to_the_outcome_and_absent_without_a_valid_timestamp() {
     let now = SystemTime::now();
     let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
     let hour = Duration::from_secs(3_600);
@@ -236,7 +239,7 @@ async fn the_age_runs_from_sending_to_the_outcome_and_is_absent_where_the_queue_
 }
 
 #[tokio::test]
-async fn an_invocation_tells_its_size_its_peak_and_whether_it_was_the_first() {
+async fn an_invocation_reports_its_batch_size_peak_concurrency_and_cold_start() {
     let app = TestApp::with(&[("WORKER_CONCURRENCY", "3")]).await;
     let ids: Vec<_> = (0..7).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| app.hold(id));
@@ -253,7 +256,7 @@ async fn an_invocation_tells_its_size_its_peak_and_whether_it_was_the_first() {
 }
 
 #[tokio::test]
-async fn records_that_were_never_worked_on_have_no_latency() {
+async fn records_that_were_not_processed_have_no_latency() {
     let app = TestApp::new().await;
     let event = crate::test_app::fifo([
         ("a", "g", json!("no JSON")),
@@ -267,7 +270,7 @@ async fn records_that_were_never_worked_on_have_no_latency() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_is_1_for_as_long_as_it_turns_calls_away_and_absent_when_closed() {
+async fn worker_breaker_open_is_1_while_calls_are_rejected_and_absent_while_the_breaker_is_closed() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
     let pay = async |id: &str| {
         app.hold(id);
@@ -276,34 +279,34 @@ async fn an_open_breaker_is_1_for_as_long_as_it_turns_calls_away_and_absent_when
     };
     assert_eq!(pay("r0").await, []);
     app.services.fault(Fault::any(Operation::CommitReservation, Effect::grpc(14)));
-    assert_eq!(pay("r1").await, [(1.0, 1.0)], "opened");
+    assert_eq!(pay("r1").await, [(1.0, 1.0)], "the breaker opens");
     for id in ["r2", "r3"] {
-        assert_eq!(pay(id).await, [(1.0, 1.0)], "turned away");
+        assert_eq!(pay(id).await, [(1.0, 1.0)], "the call is rejected");
     }
 }
 
 #[tokio::test]
-async fn visibility_time_outs_that_were_not_changed_are_counted() {
+async fn failed_changes_of_visibility_time_outs_are_counted() {
     let poison = || sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
     let cases = [
-        (Answer::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
-        (Answer::CallFails(403, "AccessDenied"), 2.0),
+        (VisibilityBehaviour::EntryFails(String::new(), "ReceiptHandleIsInvalid"), 2.0),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2.0),
     ];
     for (answer, errors) in cases {
         let app = TestApp::new().await;
-        app.services.queue().answer(answer);
+        app.services.visibility().set_behaviour(answer);
         app.run(poison()).await;
         assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), errors);
     }
     let app = TestApp::new().await;
-    let mut nowhere = poison();
-    nowhere["Records"][0]["eventSourceARN"] = json!("not an arn");
-    app.run(nowhere).await;
+    let mut without_queue = poison();
+    without_queue["Records"][0]["eventSourceARN"] = json!("not an arn");
+    app.run(without_queue).await;
     assert_eq!(sent(&app).await.sum("worker_visibility_errors_total", &[]), 2.0);
 }
 
 #[tokio::test]
-async fn what_was_recorded_in_another_minute_keeps_its_time() {
+async fn values_recorded_in_another_minute_keep_their_timestamp() {
     let app = TestApp::new().await;
     let now = SystemTime::now();
     for minutes in [30, 20, 20, 10] {
@@ -312,14 +315,14 @@ async fn what_was_recorded_in_another_minute_keeps_its_time() {
     }
     let sent = sent(&app).await;
     let batches = sent.data("worker_batch_size", &[]);
-    let at = |datum: &Datum| now.duration_since(datum.timestamp).unwrap().as_secs_f64() / 60.0;
+    let minutes_ago = |datum: &Datum| now.duration_since(datum.timestamp).unwrap().as_secs_f64() / 60.0;
     let batches: Vec<_> =
-        batches.into_iter().map(|datum| (at(datum).round(), datum.values.clone())).collect();
+        batches.into_iter().map(|datum| (minutes_ago(datum).round(), datum.values.clone())).collect();
     assert_eq!(batches, [(30.0, vec![(30.0, 1.0)]), (20.0, vec![(20.0, 2.0)]), (10.0, vec![(10.0, 1.0)])]);
 }
 
 #[tokio::test]
-async fn the_namespace_is_the_operators() {
+async fn the_namespace_is_configurable() {
     let app = TestApp::with(&[("METRICS_NAMESPACE", "Other/Worker")]).await;
     app.run(sqs([])).await;
     app.after_response(ClockReading::now()).await;

@@ -1,4 +1,5 @@
-//! What holds for any input, looked for by `proptest`: it draws inputs, and shrinks one that breaks a rule.
+//! Properties that hold for every input. `proptest` generates the inputs, and shrinks an input that violates a
+//! property.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -11,7 +12,7 @@ mod bodies;
 mod replies;
 mod variables;
 
-/// A JSON value of up to four levels, whose members have names that mean something as often as not.
+/// A JSON value of up to four levels. Three of four member names have a meaning for the worker.
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -19,10 +20,10 @@ fn json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
-        prop::sample::select(WORDS).prop_map(Value::from),
+        prop::sample::select(MEANINGFUL_VALUES).prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 64, 8, |inner| {
-        let name = prop::sample::select([&FIELDS[..], NAMES].concat());
+        let name = prop::sample::select([&FIELDS[..], RECORD_AND_REPLY_FIELDS].concat());
         let name = prop_oneof![3 => name.prop_map(str::to_owned), 1 => ".{0,20}"];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
@@ -32,11 +33,11 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Of records and replies; those of events are the fuzz target's.
-const NAMES: &[&str] =
+/// Field names of records and replies. The field names of events are those of the fuzz target.
+const RECORD_AND_REPLY_FIELDS: &[&str] =
     &["id", "time", "error", "code", "Records", "messageId", "attributes", "eventSource", "eventSourceARN"];
 
-const WORDS: &[&str] = &[
+const MEANINGFUL_VALUES: &[&str] = &[
     "reservation.expired",
     "reservation.hold.expired",
     "payment.approved",

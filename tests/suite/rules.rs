@@ -1,44 +1,20 @@
-//! The structure that `design.md` asks for, held by reading the sources.
+//! Rules for the structure of the code, checked by reading the source files.
 
 use std::fs;
 use std::path::Path;
 
+mod imports;
 mod proto;
 
-/// What may appear only in these files: names, or directories with a slash at the end.
-const PLACES: [(&str, &[&str]); 4] = [
-    ("aws_lambda_events", &["batch.rs", "record.rs"]),
+/// Names that only these files may contain. An entry that ends with a slash is a directory.
+const ALLOWED_FILES: [(&str, &[&str]); 4] = [
     ("std::env", &["config.rs", "config/"]),
-    ("tonic", &["inventory.rs", "inventory/", "telemetry.rs", "telemetry/"]),
-    (
-        "reqwest",
-        &["aws.rs", "http_client.rs", "reservation_api.rs", "reservation_api/", "telemetry.rs", "telemetry/"],
-    ),
+    ("aws_sdk_sqs", &["main.rs", "aws.rs"]),
+    ("tonic", &["call.rs", "services/inventory.rs", "services/inventory/", "telemetry/"]),
+    ("reqwest", &["aws.rs", "http_client.rs", "services/reservation_api.rs", "services/reservation_api/"]),
 ];
 
-/// Which modules must not know of which others.
-const STRANGERS: [(&[&str], &[&str]); 5] = [
-    // The workflow knows nothing of SQS.
-    (&["workflow.rs"], &["batch", "record", "schedule", "worker"]),
-    // The clients know nothing of events, nor of each other.
-    (
-        &["reservation_api.rs", "reservation_api/"],
-        &["batch", "event", "inventory", "outcome", "record", "schedule", "worker", "workflow"],
-    ),
-    (
-        &["inventory.rs", "inventory/"],
-        &["batch", "event", "outcome", "record", "reservation_api", "schedule", "worker", "workflow"],
-    ),
-    // The batch engine knows nothing of reservations.
-    (
-        &["batch.rs", "schedule.rs", "schedule/"],
-        &["event", "inventory", "reservation", "reservation_api", "worker", "workflow"],
-    ),
-    // An event is what its body says, whoever brought it.
-    (&["event.rs", "event/"], &["batch", "outcome", "record", "schedule", "worker", "workflow"]),
-];
-
-/// The function's sources without their tests, by their path below `src/`.
+/// The source files of the function without their tests, each with its path relative to `src/`.
 fn sources() -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut directories, mut sources) = (vec![src.clone()], Vec::new());
@@ -57,32 +33,32 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// Tests stand at a file's end.
+/// Tests are at the end of a file.
 fn without_tests(source: &str) -> String {
     let (source, _) = source.split_once("#[cfg(test)]\nmod ").unwrap_or((source, ""));
     source.to_owned()
 }
 
-/// [`sources`] without lines that are comments.
+/// [`sources`] without comment lines.
 fn code() -> Vec<(String, String)> {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let code = |source: String| source.lines().filter(is_code).collect::<Vec<_>>().join("\n");
     sources().into_iter().map(|(file, source)| (file, code(source))).collect()
 }
 
-fn is_in(file: &str, places: &[&str]) -> bool {
-    let holds = |place: &&str| file == *place || (place.ends_with('/') && file.starts_with(*place));
-    places.iter().any(holds)
+fn is_in(file: &str, entries: &[&str]) -> bool {
+    let matches = |entry: &&str| file == *entry || (entry.ends_with('/') && file.starts_with(*entry));
+    entries.iter().any(matches)
 }
 
-/// Whether the code has this name, and not only as a part of another.
-fn has(code: &str, name: &str) -> bool {
+/// Whether the code contains this name as a whole word.
+fn contains_word(code: &str, name: &str) -> bool {
     let in_name = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(name)
         .any(|(at, _)| !code[..at].ends_with(in_name) && !code[at + name.len()..].starts_with(in_name))
 }
 
-/// The lines of a section of `Cargo.toml`, up to the next.
+/// The lines of a section of a Cargo manifest.
 fn section(manifest: &str, title: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
     let manifest = fs::read_to_string(path).unwrap();
@@ -98,36 +74,21 @@ fn sets(section: &[String], setting: &str) -> bool {
 }
 
 #[test]
-fn each_outside_interface_is_used_in_its_own_place_alone() {
-    for (name, places) in PLACES {
-        let users = code().into_iter().filter(|(_, code)| has(code, name)).map(|(file, _)| file);
+fn each_external_interface_is_used_only_in_its_own_files() {
+    for (name, allowed) in ALLOWED_FILES {
+        let users = code().into_iter().filter(|(_, code)| contains_word(code, name)).map(|(file, _)| file);
         let users: Vec<_> = users.collect();
         assert!(!users.is_empty(), "nothing uses {name}");
-        let strays: Vec<_> = users.iter().filter(|file| !is_in(file, places)).collect();
-        assert!(strays.is_empty(), "{name} is used in {strays:?}, and should be only in {places:?}");
+        let others: Vec<_> = users.iter().filter(|file| !is_in(file, allowed)).collect();
+        assert!(others.is_empty(), "{name} is used in {others:?}, but is allowed only in {allowed:?}");
     }
 }
 
 #[test]
-fn modules_know_of_no_others_than_they_should() {
-    for (files, strangers) in STRANGERS {
-        let files_code: Vec<_> = code().into_iter().filter(|(file, _)| is_in(file, files)).collect();
-        assert!(!files_code.is_empty(), "{files:?} are no files");
-        for (file, code) in files_code {
-            // A list of modules would be overlooked below.
-            assert!(!code.contains("use crate::{"), "{file}: one `use crate::` a module");
-            for stranger in strangers {
-                assert!(!has(&code, &format!("crate::{stranger}")), "{file} knows of {stranger}");
-            }
-        }
-    }
-}
-
-#[test]
-fn the_functions_own_code_neither_unwraps_nor_leaves_anything_to_do() {
+fn deployed_code_contains_no_unwrap_expect_or_todo() {
     for (file, code) in code() {
         for forbidden in [".unwrap()", ".expect(", ".unwrap_err()", "todo!(", "unimplemented!("] {
-            assert!(!code.contains(forbidden), "{file} has {forbidden}");
+            assert!(!code.contains(forbidden), "{file} contains {forbidden}");
         }
     }
 }
@@ -144,12 +105,12 @@ fn source_files_are_short() {
 }
 
 #[test]
-fn a_panic_unwinds_in_a_release_build() {
+fn a_panic_unwinds_in_release_builds() {
     assert!(sets(&section("Cargo.toml", "[profile.release]"), r#"panic = "unwind""#));
 }
 
 #[test]
-fn no_crate_of_the_workspace_may_be_unsafe() {
+fn every_crate_of_the_workspace_forbids_unsafe_code() {
     assert!(sets(&section("Cargo.toml", "[workspace.lints.rust]"), r#"unsafe_code = "forbid""#));
     let workspace = section("Cargo.toml", "[workspace]").join("");
     let (_, members) = workspace.split_once("members = [").unwrap();
@@ -163,7 +124,7 @@ fn no_crate_of_the_workspace_may_be_unsafe() {
 }
 
 #[test]
-fn nothing_of_the_desk_can_reach_the_deployed_function() {
+fn the_deployed_function_does_not_depend_on_the_local_services() {
     let names_local = |line: &String| line.contains("reservation-worker-local");
     assert!(section("Cargo.toml", "[dev-dependencies]").iter().any(names_local));
     for title in ["[dependencies]", "[build-dependencies]"] {

@@ -1,22 +1,22 @@
-//! Contract section 3: what each reply of the inventory means for a release and for a commit.
+//! Contract section 3: the class of each reply of the inventory, for a release and for a commit.
 
 use reservation_worker_local::Effect;
 use tonic::Code;
 
-use crate::table::{Kind, PATCH, Row, check, never_logged, patient};
+use crate::table::{Kind, PATCH, Row, app_with_generous_limits, assert_never_logged, check_rows};
 
-mod tries;
+mod attempts;
 
-/// What a reply means, as the contract's table has it.
+/// The class of a reply, as in the table of the contract.
 #[derive(Clone, Copy, Debug)]
-enum Means {
+enum Class {
     Done,
     Transient,
     Reject,
 }
-use Means::{Done, Reject, Transient};
+use Class::{Done, Reject, Transient};
 
-impl Means {
+impl Class {
     fn outcome(self) -> &'static str {
         match self {
             Done => "success",
@@ -25,8 +25,8 @@ impl Means {
         }
     }
 
-    /// Only what may pass is tried again.
-    fn tries(self) -> usize {
+    /// The number of attempts. Only a transient reply leads to further attempts.
+    fn attempts(self) -> usize {
         match self {
             Done | Reject => 1,
             Transient => 3,
@@ -34,22 +34,22 @@ impl Means {
     }
 }
 
-/// A record whose inventory calls all meet this reply.
-fn row(kind: Kind, reply: Effect, means: Means) -> Row {
-    let calls = [vec![PATCH], vec![kind.seat_call(); means.tries()]].concat();
-    Row::new(kind, format!("{reply:?}")).fault(kind.seat_call(), reply).gives(means.outcome(), calls)
+/// A record whose inventory calls all get this reply.
+fn row(kind: Kind, reply: Effect, class: Class) -> Row {
+    let calls = [vec![PATCH], vec![kind.inventory_call(); class.attempts()]].concat();
+    Row::new(kind, format!("{reply:?}")).fault(kind.inventory_call(), reply).expects(class.outcome(), calls)
 }
 
-/// Rows for each event type: `means` says what the reply means for a release and for a commit.
-fn rows(reply: &Effect, release: Means, commit: Means) -> Vec<Row> {
-    let of_kind = |kind| match kind {
+/// One row per event type. `release` and `commit` are the classes of the reply for the two calls.
+fn rows(reply: &Effect, release: Class, commit: Class) -> Vec<Row> {
+    let row_of = |kind| match kind {
         Kind::Approved => row(kind, reply.clone(), commit),
         _ => row(kind, reply.clone(), release),
     };
-    Kind::ALL.into_iter().map(of_kind).collect()
+    Kind::ALL.into_iter().map(row_of).collect()
 }
 
-const GRPC: [(Code, Means); 16] = [
+const GRPC: [(Code, Class); 16] = [
     (Code::Cancelled, Transient),
     (Code::Unknown, Transient),
     (Code::InvalidArgument, Reject),
@@ -68,8 +68,8 @@ const GRPC: [(Code, Means); 16] = [
     (Code::Unauthenticated, Transient),
 ];
 
-/// By number: what a release and a commit make of the code, in a reply without a status.
-const ERRORS: [(i32, &str, Means, Means); 23] = [
+/// For each error code in a reply without a status: number, name, class for a release, class for a commit.
+const ERRORS: [(i32, &str, Class, Class); 23] = [
     (1, "UNAUTHENTICATED", Transient, Transient),
     (2, "FORBIDDEN", Transient, Transient),
     (3, "UNAUTHORIZED", Transient, Transient),
@@ -92,26 +92,26 @@ const ERRORS: [(i32, &str, Means, Means); 23] = [
     (20, "UPSTREAM_ERROR", Transient, Transient),
     (21, "DATA_CORRUPTION", Reject, Reject),
     (22, "CONCURRENT_MODIFICATION", Transient, Transient),
-    // Of a newer service: not understood, so never acknowledged.
+    // A code of a newer service. It is not understood, so the record is never acknowledged.
     (99, "99", Transient, Transient),
 ];
 
 #[tokio::test]
-async fn each_grpc_code_is_done_transient_or_rejected() {
-    let rows = GRPC.into_iter().flat_map(|(code, means)| {
-        let reason = match means {
+async fn each_grpc_code_is_classified_as_in_the_contract() {
+    let rows = GRPC.into_iter().flat_map(|(code, class)| {
+        let reason = match class {
             Done => String::new(),
             _ => format!("inventory: {code:?}"),
         };
-        let rows = rows(&Effect::grpc(code.into()), means, means);
-        rows.into_iter().map(move |row| row.because(&reason))
+        let rows = rows(&Effect::grpc(code.into()), class, class);
+        rows.into_iter().map(move |row| row.reason_contains(&reason))
     });
-    let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "asked for by a fault");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, Effect::MESSAGE);
 }
 
 #[tokio::test]
-async fn each_status_of_a_release_is_done_or_transient() {
+async fn each_status_of_a_release_is_classified_as_in_the_contract() {
     let statuses = [
         (0, Done, ""),
         (1, Done, ""),
@@ -120,109 +120,110 @@ async fn each_status_of_a_release_is_done_or_transient() {
         (4, Transient, "RELEASE_STATUS_FAILED"),
         (9, Transient, "9"),
     ];
-    let rows = statuses.into_iter().flat_map(|(status, means, reason)| {
+    let rows = statuses.into_iter().flat_map(|(status, class, reason)| {
         [Kind::Expired, Kind::Failed]
-            .map(|kind| row(kind, Effect::reply(status, None), means).because(reason))
+            .map(|kind| row(kind, Effect::reply(status, None), class).reason_contains(reason))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn each_status_of_a_commit_is_done_or_rejected() {
+async fn each_status_of_a_commit_is_classified_as_in_the_contract() {
     let statuses = [
         (0, Done, ""),
         (1, Done, ""),
         (2, Reject, "COMMIT_STATUS_FAILED_PAYMENT"),
         (3, Reject, "COMMIT_STATUS_FAILED_EXPIRED"),
         (4, Reject, "COMMIT_STATUS_FAILED_CONFLICT"),
-        // Of a newer service: not understood, so never acknowledged.
+        // A status of a newer service. It is not understood, so the record is never acknowledged.
         (9, Transient, "9"),
     ];
-    let rows = statuses.into_iter().map(|(status, means, reason)| {
-        row(Kind::Approved, Effect::reply(status, None), means).because(reason)
+    let rows = statuses.into_iter().map(|(status, class, reason)| {
+        row(Kind::Approved, Effect::reply(status, None), class).reason_contains(reason)
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn each_error_code_in_a_reply_without_a_status_is_done_transient_or_rejected() {
+async fn each_error_code_in_a_reply_without_a_status_is_classified_as_in_the_contract() {
     let rows = ERRORS.into_iter().flat_map(|(code, name, release, commit)| {
-        let named = move |row: Row, means| match means {
+        let with_reason = move |row: Row, class| match class {
             Done => row,
-            _ => row.because(name),
+            _ => row.reason_contains(name),
         };
         let reply = Effect::reply(0, Some(code));
         let release =
-            [Kind::Expired, Kind::Failed].map(|kind| named(row(kind, reply.clone(), release), release));
-        let commit = named(row(Kind::Approved, reply.clone(), commit), commit);
+            [Kind::Expired, Kind::Failed].map(|kind| with_reason(row(kind, reply.clone(), release), release));
+        let commit = with_reason(row(Kind::Approved, reply.clone(), commit), commit);
         release.into_iter().chain([commit])
     });
-    let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "asked for by a fault");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, Effect::MESSAGE);
 }
 
 #[tokio::test]
-async fn a_success_with_an_error_code_is_what_the_code_says() {
+async fn a_success_with_an_error_code_has_the_class_of_the_code() {
     let rows = ERRORS
         .into_iter()
         .flat_map(|(code, _, release, commit)| rows(&Effect::reply(1, Some(code)), release, commit));
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_failed_release_is_what_its_code_says_and_transient_without_one() {
+async fn a_failed_release_with_an_error_code_has_the_class_of_the_code() {
     let rows = ERRORS.into_iter().flat_map(|(code, _, release, _)| {
         [Kind::Expired, Kind::Failed].map(|kind| row(kind, Effect::reply(4, Some(code)), release))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_refused_commit_is_rejected_whatever_its_code() {
+async fn a_failed_commit_is_rejected_with_every_error_code() {
     let rows = ERRORS.into_iter().flat_map(|(code, ..)| {
         [2, 3, 4].map(|status| row(Kind::Approved, Effect::reply(status, Some(code)), Reject))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_status_that_nobody_knows_is_never_done_and_yields_to_a_graver_code() {
+async fn an_unknown_status_is_transient_unless_the_error_code_is_rejected() {
     let rows = ERRORS.into_iter().flat_map(|(code, _, release, commit)| {
-        let graver = |means| match means {
+        let done_is_transient = |class| match class {
             Reject => Reject,
             _ => Transient,
         };
-        rows(&Effect::reply(9, Some(code)), graver(release), graver(commit))
+        rows(&Effect::reply(9, Some(code)), done_is_transient(release), done_is_transient(commit))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_reply_that_the_seats_are_released_or_unknown_is_done_with_the_code_for_that() {
+async fn already_released_and_not_found_are_done_also_with_a_matching_error_code() {
     let rows = [(2, 6), (2, 5), (3, 5), (3, 6)].into_iter().flat_map(|(status, code)| {
         [Kind::Expired, Kind::Failed].map(|kind| row(kind, Effect::reply(status, Some(code)), Done))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn an_error_without_a_code_leaves_a_status_to_decide() {
+async fn an_error_without_a_code_in_a_reply_with_a_status_has_the_class_of_the_status() {
     let release = [(1, Done), (2, Done), (3, Done), (4, Transient), (9, Transient)];
     let commit = [(1, Done), (2, Reject), (3, Reject), (4, Reject), (9, Transient)];
-    let release = release.map(|(status, means)| row(Kind::Expired, Effect::reply(status, Some(0)), means));
-    let commit = commit.map(|(status, means)| row(Kind::Approved, Effect::reply(status, Some(0)), means));
-    check(&patient(&[]).await, release.into_iter().chain(commit)).await;
+    let release = release.map(|(status, class)| row(Kind::Expired, Effect::reply(status, Some(0)), class));
+    let commit = commit.map(|(status, class)| row(Kind::Approved, Effect::reply(status, Some(0)), class));
+    check_rows(&app_with_generous_limits(&[]).await, release.into_iter().chain(commit)).await;
 }
 
-/// Success is a reply with neither status nor error; this one has an error, and a message in it.
+/// A reply with neither a status nor an error is a success. This reply has an error with a message and
+/// without a code.
 #[tokio::test]
-async fn an_error_without_a_code_in_a_reply_without_a_status_is_no_success() {
+async fn an_error_without_a_code_in_a_reply_without_a_status_is_transient() {
     let rows = rows(&Effect::reply(0, Some(0)), Transient, Transient);
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn an_ok_without_a_message_is_no_success() {
+async fn a_grpc_ok_without_a_message_is_transient() {
     let rows = rows(&Effect::grpc(0), Transient, Transient);
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }

@@ -1,22 +1,22 @@
-//! Contract section 3: what each reply of the reservation API to the status update means for each event.
+//! Contract section 3: what each reply of the reservation API to a status update means for each event type.
 
 use reservation_worker_local::{Effect, Operation, Status};
 
-use crate::table::{GET, Kind, PATCH, Row, check, patient, reply};
+use crate::table::{GET, Kind, PATCH, Row, app_with_generous_limits, check_rows, reply};
 
 mod bodies;
 mod faults;
 mod reads;
 
-/// How a reservation can have ended, with the code that says so.
-const CODES: [(Status, &str); 3] = [
+/// The final statuses of a reservation, each with the error code that reports it.
+const FINAL_STATUSES: [(Status, &str); 3] = [
     (Status::Confirmed, "RESERVATION_ALREADY_CONFIRMED"),
     (Status::Cancelled, "RESERVATION_ALREADY_CANCELLED"),
     (Status::Expired, "RESERVATION_EXPIRED"),
 ];
 
-/// The contract's first table.
-fn verdict(kind: Kind, found: Status) -> (&'static str, &'static str) {
+/// The outcome and the reason in the first table of the contract. `found` is the status of the reservation.
+fn expected_result(kind: Kind, found: Status) -> (&'static str, &'static str) {
     match (kind, found) {
         (Kind::Expired, Status::Confirmed) => ("superseded", "CONFIRMED"),
         (Kind::Expired, Status::Cancelled) => ("superseded", "CANCELLED"),
@@ -27,34 +27,34 @@ fn verdict(kind: Kind, found: Status) -> (&'static str, &'static str) {
         (Kind::Failed, Status::Confirmed) => ("failed", "failed payment of a confirmed reservation"),
         (Kind::Failed, Status::Cancelled) => ("success", ""),
         (Kind::Failed, Status::Expired) => ("superseded", "EXPIRED"),
-        (_, Status::Hold) => unreachable!("has not ended"),
+        (_, Status::Hold) => unreachable!("HOLD is not a final status"),
     }
 }
 
-/// `row` for each event type.
+/// One row per event type.
 fn each_kind(row: impl Fn(Kind) -> Row) -> impl Iterator<Item = Row> {
     Kind::ALL.into_iter().map(row)
 }
 
-/// `row` for each event type and way in which a reservation can have ended, with what must come of it after
-/// these calls.
-fn each_ending(asked: &[Operation], row: impl Fn(Kind, Status, &str) -> Row) -> Vec<Row> {
+/// One row per event type and final status. Each row expects the result in the contract, these calls of the
+/// reservation API, and a call of the inventory if the outcome is a success.
+fn each_final_status(api_calls: &[Operation], row: impl Fn(Kind, Status, &str) -> Row) -> Vec<Row> {
     let mut rows = Vec::new();
     for kind in Kind::ALL {
-        for (found, code) in CODES {
-            let (outcome, reason) = verdict(kind, found);
-            let seats = (outcome == "success").then_some(kind.seat_call());
-            let calls: Vec<_> = asked.iter().copied().chain(seats).collect();
-            rows.push(row(kind, found, code).gives(outcome, calls).because(reason));
+        for (found, code) in FINAL_STATUSES {
+            let (outcome, reason) = expected_result(kind, found);
+            let seats = (outcome == "success").then_some(kind.inventory_call());
+            let calls: Vec<_> = api_calls.iter().copied().chain(seats).collect();
+            rows.push(row(kind, found, code).expects(outcome, calls).reason_contains(reason));
         }
     }
     rows
 }
 
 #[tokio::test]
-async fn any_2xx_leads_on_to_the_seats_with_or_without_a_readable_body() {
+async fn any_2xx_is_followed_by_the_inventory_call_with_or_without_a_readable_body() {
     let replies = [
-        ("the work's own", Effect::latency(0)),
+        ("the reply of the service itself", Effect::latency(0)),
         ("200 without a body", Effect::EmptyBody),
         ("201", Effect::http(201)),
         ("202", Effect::http(202)),
@@ -65,65 +65,66 @@ async fn any_2xx_leads_on_to_the_seats_with_or_without_a_readable_body() {
         ("a list", reply(200, "[1, 2]")),
         ("null", reply(200, "null")),
         ("wrong types", reply(200, r#"{"status": 1, "seat_ids": "A-1"}"#)),
-        // The status line decides, not the words beneath it.
-        ("an error's body", reply(200, r#"{"error": {"code": "RESERVATION_EXPIRED"}}"#)),
+        // The status line decides, not the body.
+        ("the body of an error", reply(200, r#"{"error": {"code": "RESERVATION_EXPIRED"}}"#)),
     ];
     let rows = replies.iter().flat_map(|(name, effect)| {
         each_kind(move |kind| {
             Row::new(kind, name)
                 .fault(PATCH, Effect::done_then(effect.clone()))
-                .gives("success", [PATCH, kind.seat_call()])
+                .expects("success", [PATCH, kind.inventory_call()])
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_reservation_that_has_ended_decides_for_each_event() {
-    let rows =
-        each_ending(&[PATCH], |kind, found, _| Row::new(kind, format!("{found:?} before")).found(found));
-    let app = patient(&[]).await;
-    check(&app, rows).await;
+async fn the_final_status_of_a_reservation_decides_the_outcome_of_each_event_type() {
+    let rows = each_final_status(&[PATCH], |kind, found, _| {
+        Row::new(kind, format!("{found:?} before the event")).initial_status(found)
+    });
+    let app = app_with_generous_limits(&[]).await;
+    check_rows(&app, rows).await;
     let replies: Vec<_> = app.services.calls().into_iter().map(|call| call.reply).collect();
-    for (_, code) in CODES {
+    for (_, code) in FINAL_STATUSES {
         let refusal = format!("409 {code}");
         assert_eq!(replies.iter().filter(|reply| **reply == refusal).count(), 3, "{replies:?}");
     }
 }
 
 #[tokio::test]
-async fn each_code_decides_for_each_event() {
-    let rows = each_ending(&[PATCH], |kind, _, code| {
+async fn each_error_code_decides_the_outcome_of_each_event_type() {
+    let rows = each_final_status(&[PATCH], |kind, _, code| {
         Row::new(kind, code).fault(PATCH, Effect::http_code(409, code))
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_code_decides_whatever_stands_beside_it() {
+async fn an_error_code_decides_the_outcome_whatever_the_other_fields_are() {
     let errors = [
         r#"{"error": {"code": "CODE"}}"#,
         r#"{"error": {"code": "CODE", "message": null, "trace_id": null}}"#,
         r#"{"error": {"code": "CODE", "message": "m", "traceId": "t"}}"#,
         r#"{"error": {"code": "CODE", "message": {"no": "text"}, "details": [17]}, "ok": false}"#,
     ];
-    check(&patient(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, conflicts_with_each_code(&errors)).await;
 }
 
 #[tokio::test]
-async fn a_code_decides_beside_a_trace_id_that_cannot_be_read() {
+async fn an_error_code_decides_the_outcome_even_if_the_trace_id_cannot_be_read() {
     let errors = [
         r#"{"error": {"code": "CODE", "trace_id": "t", "traceId": "t"}}"#,
         r#"{"error": {"code": "CODE", "trace_id": 17}}"#,
         r#"{"error": {"code": "CODE", "traceId": {"hi": 1, "lo": 2}}}"#,
     ];
-    check(&patient(&[]).await, with_each_code(&errors)).await;
+    check_rows(&app_with_generous_limits(&[]).await, conflicts_with_each_code(&errors)).await;
 }
 
-/// Conflicts with these bodies, with each code in the place of `CODE`.
-fn with_each_code(errors: &[&'static str]) -> Vec<Row> {
+/// Conflicts with these bodies. Each error code replaces the text `CODE`.
+fn conflicts_with_each_code(errors: &[&'static str]) -> Vec<Row> {
     let rows = errors.iter().flat_map(|error| {
-        each_ending(&[PATCH], move |kind, _, code| {
+        each_final_status(&[PATCH], move |kind, _, code| {
             Row::new(kind, format!("{code} in {error}")).fault(PATCH, reply(409, error.replace("CODE", code)))
         })
     });
@@ -131,29 +132,29 @@ fn with_each_code(errors: &[&'static str]) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn after_any_other_conflict_the_reservations_own_status_decides() {
+async fn after_any_other_conflict_the_status_of_the_reservation_decides_the_outcome() {
     let rows = unclear_conflicts().into_iter().flat_map(|(name, conflict)| {
-        each_ending(&[PATCH, GET], move |kind, found, _| {
-            Row::new(kind, format!("{name}, {found:?}")).found(found).fault(PATCH, conflict.clone())
+        each_final_status(&[PATCH, GET], move |kind, found, _| {
+            Row::new(kind, format!("{name}, {found:?}")).initial_status(found).fault(PATCH, conflict.clone())
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_conflict_with_a_reservation_still_on_hold_is_tried_three_times_and_comes_again() {
+async fn a_conflict_with_a_reservation_on_hold_is_attempted_three_times_and_the_record_is_retried() {
     let rows = unclear_conflicts().into_iter().flat_map(|(name, conflict)| {
         each_kind(move |kind| {
             Row::new(kind, &name)
                 .fault(PATCH, conflict.clone())
-                .gives("retried", [PATCH, GET].repeat(3))
-                .because("conflict")
+                .expects("retried", [PATCH, GET].repeat(3))
+                .reason_contains("conflict")
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
-/// Conflicts that do not say with what.
+/// Conflicts that do not state the status of the reservation.
 fn unclear_conflicts() -> Vec<(String, Effect)> {
     let codes = ["CONFLICT", "IDEMPOTENCY_CONFLICT", "reservation_expired", "RESERVATION_EXPIRED_X", ""];
     let bodies = [

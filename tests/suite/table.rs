@@ -1,4 +1,5 @@
-//! A table of the contract as one batch: a row is a record, what the services do to it, and what must come of it.
+//! Runs a table of the contract as one batch. A row is a record, the behaviour of the services, and the
+//! expected result.
 
 use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::Value;
@@ -9,9 +10,9 @@ pub use Operation::{
     CommitReservation as COMMIT, ReadReservation as GET, ReleaseHold as RELEASE, UpdateStatus as PATCH,
 };
 
-/// For tests that count calls: no slow machine makes a time-out of its own, no breaker opens, every line is
-/// logged, and all rows run at once.
-pub const PATIENT: [(&str, &str); 5] = [
+/// Variables for tests that count calls. Calls do not time out on a slow machine, no breaker opens, all
+/// rows run concurrently, and every line is logged.
+pub const GENEROUS_LIMITS: [(&str, &str); 5] = [
     ("RESERVATION_API_TIMEOUT_MS", "60000"),
     ("INVENTORY_TIMEOUT_MS", "60000"),
     ("BREAKER_FAILURES", "0"),
@@ -19,12 +20,12 @@ pub const PATIENT: [(&str, &str); 5] = [
     ("LOG_LEVEL", "debug"),
 ];
 
-/// [`PATIENT`] but for these variables.
-pub async fn patient(but: &[(&str, &str)]) -> TestApp {
-    TestApp::with(&[&PATIENT, but].concat()).await
+/// A test app with [`GENEROUS_LIMITS`] and these variables, which take precedence.
+pub async fn app_with_generous_limits(variables: &[(&str, &str)]) -> TestApp {
+    TestApp::with(&[&GENEROUS_LIMITS, variables].concat()).await
 }
 
-/// The three event types that ask for work.
+/// The three kinds of events that need work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Expired,
@@ -35,7 +36,7 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Expired, Self::Approved, Self::Failed];
 
-    /// The event about a hold made by [`TestApp::hold`].
+    /// The event for a hold made by [`TestApp::hold`].
     pub fn event(self, reservation_id: &str) -> Value {
         match self {
             Self::Expired => expired(reservation_id),
@@ -44,16 +45,16 @@ impl Kind {
         }
     }
 
-    /// The same without what the reservation knows too. An expiry always names its ticketed event.
+    /// The event without the facts that the reservation also has. An expiry always has its ticketed event.
     pub fn event_without_facts(self, reservation_id: &str) -> Value {
         match self {
-            Self::Expired => without(self.event(reservation_id), &["seat_ids"]),
-            _ => without(self.event(reservation_id), &["event_id", "seat_ids", "user_id"]),
+            Self::Expired => without_facts(self.event(reservation_id), &["seat_ids"]),
+            _ => without_facts(self.event(reservation_id), &["event_id", "seat_ids", "user_id"]),
         }
     }
 
-    /// What tells that the status was reached before.
-    pub fn already(self) -> Effect {
+    /// The reply to a status update that says that the reservation already has the target status.
+    pub fn already_in_target_status(self) -> Effect {
         Effect::http_code(
             409,
             match self {
@@ -64,7 +65,8 @@ impl Kind {
         )
     }
 
-    pub fn target(self) -> Status {
+    /// The status that the event requests.
+    pub fn target_status(self) -> Status {
         match self {
             Self::Expired => Status::Expired,
             Self::Approved => Status::Confirmed,
@@ -72,16 +74,16 @@ impl Kind {
         }
     }
 
-    /// The call to the inventory that it leads to.
-    pub fn seat_call(self) -> Operation {
+    /// The call of the inventory that the event leads to.
+    pub fn inventory_call(self) -> Operation {
         match self {
             Self::Approved => COMMIT,
             _ => RELEASE,
         }
     }
 
-    /// What becomes of the seats when all is done.
-    pub fn seats(self) -> SeatState {
+    /// The state of the seats after the event is processed.
+    pub fn final_seat_state(self) -> SeatState {
         match self {
             Self::Approved => SeatState::Sold,
             _ => SeatState::Available,
@@ -90,19 +92,19 @@ impl Kind {
 }
 
 /// An event without these facts.
-pub fn without(mut event: Value, facts: &[&str]) -> Value {
+pub fn without_facts(mut event: Value, facts: &[&str]) -> Value {
     let detail = event["detail"].as_object_mut().unwrap();
     detail.retain(|name, _| !facts.contains(&name.as_str()));
     event
 }
 
-/// This reply of the reservation API instead of its work.
+/// The reservation API sends this reply and does not perform the operation.
 pub fn reply(status: u16, body: impl ToString) -> Effect {
     Effect::HttpBody { status, content_type: "application/json".to_owned(), body: body.to_string() }
 }
 
-/// The reservation API does its work and replies this, if it did not refuse.
-pub fn done_with(body: impl ToString) -> Effect {
+/// The reservation API performs the operation and replies with this body, unless it refuses the operation.
+pub fn success_with_body(body: impl ToString) -> Effect {
     Effect::Body { content_type: "application/json".to_owned(), body: body.to_string() }
 }
 
@@ -113,14 +115,14 @@ pub fn operations(app: &TestApp, reservation_id: &str) -> Vec<Operation> {
 }
 
 /// The requests to the inventory for a reservation, in order.
-pub fn seat_requests(app: &TestApp, reservation_id: &str) -> Vec<Value> {
+pub fn inventory_requests(app: &TestApp, reservation_id: &str) -> Vec<Value> {
     let calls = app.services.calls_for(reservation_id).into_iter();
     let seats = calls.filter(|call| call.operation.service() == Service::Inventory);
     seats.map(|call| call.body).collect()
 }
 
-/// Invariant 3 of the contract, once nothing is left on the queue.
-pub fn assert_agreement(app: &TestApp, reservation_id: &str) {
+/// Asserts invariant 3 of the contract: the seats agree with the status. It holds when the queue is empty.
+pub fn assert_seats_match_status(app: &TestApp, reservation_id: &str) {
     let status = app.services.reservation(reservation_id).unwrap().status;
     let seats = match status {
         Status::Hold => SeatState::Hold,
@@ -130,11 +132,11 @@ pub fn assert_agreement(app: &TestApp, reservation_id: &str) {
     assert_eq!(app.services.seat_state(reservation_id), Some(seats), "{reservation_id} is {status:?}");
 }
 
-/// A record about a hold of its own.
+/// A record for a hold that no other row has.
 pub struct Row {
     name: String,
     event: Box<dyn Fn(&str) -> Value>,
-    found: Status,
+    initial_status: Status,
     faults: Vec<(Operation, Effect)>,
     outcome: &'static str,
     reason: Vec<String>,
@@ -142,16 +144,17 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row with the event of this kind.
     pub fn new(kind: Kind, name: impl ToString) -> Self {
-        Self::of(format!("{kind:?}, {}", name.to_string()), move |id| kind.event(id))
+        Self::for_event(format!("{kind:?}, {}", name.to_string()), move |id| kind.event(id))
     }
 
-    /// With any event, made from the reservation's id.
-    pub fn of(name: impl ToString, event: impl Fn(&str) -> Value + 'static) -> Self {
+    /// A row with any event. `event` makes it from the id of the reservation.
+    pub fn for_event(name: impl ToString, event: impl Fn(&str) -> Value + 'static) -> Self {
         Self {
             name: name.to_string(),
             event: Box::new(event),
-            found: Status::Hold,
+            initial_status: Status::Hold,
             faults: Vec::new(),
             outcome: "",
             reason: Vec::new(),
@@ -159,79 +162,80 @@ impl Row {
         }
     }
 
-    /// The reservation has this status already.
-    pub fn found(mut self, status: Status) -> Self {
-        self.found = status;
+    /// Before the batch, the reservation has this status instead of `HOLD`.
+    pub fn initial_status(mut self, status: Status) -> Self {
+        self.initial_status = status;
         self
     }
 
-    /// Every such call meets this.
+    /// Every call of this operation has this effect.
     pub fn fault(mut self, operation: Operation, effect: Effect) -> Self {
         self.faults.push((operation, effect));
         self
     }
 
-    /// The outcome that must come of it, and the calls that must be made.
-    pub fn gives(mut self, outcome: &'static str, calls: impl Into<Vec<Operation>>) -> Self {
+    /// The expected outcome and calls.
+    pub fn expects(mut self, outcome: &'static str, calls: impl Into<Vec<Operation>>) -> Self {
         self.outcome = outcome;
         self.calls = calls.into();
         self
     }
 
-    /// Words that the reason must have.
-    pub fn because(mut self, words: impl ToString) -> Self {
-        self.reason.push(words.to_string());
+    /// A text that the reason must contain.
+    pub fn reason_contains(mut self, text: impl ToString) -> Self {
+        self.reason.push(text.to_string());
         self
     }
 
-    fn differences(&self, app: &TestApp, ran: &BatchRun, id: &str) -> Vec<String> {
-        let (outcome, reason) = (ran.outcome(id), ran.reason(id));
+    /// The differences between the expected and the actual result.
+    fn differences(&self, app: &TestApp, run: &BatchRun, id: &str) -> Vec<String> {
+        let (outcome, reason) = (run.outcome(id), run.reason(id));
         let mut differences = Vec::new();
         if outcome != self.outcome {
-            differences.push(format!("outcome {outcome} ({reason}), not {}", self.outcome));
+            differences.push(format!("outcome {outcome} ({reason}) instead of {}", self.outcome));
         }
-        let missing = self.reason.iter().filter(|words| !reason.contains(*words));
-        differences.extend(missing.map(|words| format!("reason {reason:?} without {words:?}")));
+        let missing = self.reason.iter().filter(|text| !reason.contains(*text));
+        differences.extend(missing.map(|text| format!("reason {reason:?} without {text:?}")));
         let calls = operations(app, id);
         if calls != self.calls {
-            differences.push(format!("calls {calls:?}, not {:?}", self.calls));
+            differences.push(format!("calls {calls:?} instead of {:?}", self.calls));
         }
         let acknowledged = matches!(self.outcome, "success" | "superseded" | "ignored");
-        if ran.returned().contains(&id) == acknowledged {
+        if run.returned().contains(&id) == acknowledged {
             differences.push(format!("acknowledged: {}", !acknowledged));
         }
         differences
     }
 }
 
-/// Runs the rows as one batch and says of all of them at once what differs.
-pub async fn check(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchRun {
+/// Runs the rows as one batch. Asserts the expected results and reports the differences of all rows together.
+pub async fn check_rows(app: &TestApp, rows: impl IntoIterator<Item = Row>) -> BatchRun {
     let rows: Vec<_> =
         rows.into_iter().enumerate().map(|(number, row)| (format!("row-{number}"), row)).collect();
     assert!(!rows.is_empty());
     for (id, row) in &rows {
         app.hold(id);
-        app.services.set_reservation_status(id, row.found);
+        app.services.set_reservation_status(id, row.initial_status);
         for (operation, effect) in &row.faults {
             app.services.fault(Fault::on(*operation, id, effect.clone()));
         }
     }
     let records = rows.iter().map(|(id, row)| (id.as_str(), (row.event)(id)));
-    let ran = app.run(sqs(records)).await;
+    let run = app.run(sqs(records)).await;
     let differences: Vec<_> = rows
         .iter()
         .flat_map(|(id, row)| {
-            let of_row = |difference| format!("{}: {difference}", row.name);
-            row.differences(app, &ran, id).into_iter().map(of_row)
+            let with_name = |difference| format!("{}: {difference}", row.name);
+            row.differences(app, &run, id).into_iter().map(with_name)
         })
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-    ran
+    run
 }
 
-/// Nothing of the log holds this text.
-pub fn never_logged(ran: &BatchRun, secret: &str) {
-    for line in &ran.log {
+/// Asserts that no line of the log contains this text.
+pub fn assert_never_logged(run: &BatchRun, secret: &str) {
+    for line in &run.log {
         assert!(!line.to_string().contains(secret), "{secret:?} in {line}");
     }
 }

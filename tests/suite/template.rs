@@ -1,37 +1,43 @@
-//! `template.yaml` sets the variables that the configuration reads, to the defaults that it would take, and
-//! watches the metrics that are sent.
+//! `template.yaml` agrees with the worker on variables and their defaults, metrics, outcomes and event types.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reservation_worker::config::Config;
-use reservation_worker::outcome::Label;
+use reservation_worker::event::{self, EventType};
+use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::telemetry::metrics::Metric;
 use serde_json::{Value, json};
+use strum::VariantArray;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// Variables that the template does not set, and why.
+/// Variables that the template does not set, each with the reason.
 const NOT_SET: [(&str, &str); 3] = [
     ("AWS_LAMBDA_LOG_LEVEL", "Lambda sets it from LoggingConfig"),
     ("AWS_XRAY_DAEMON_ADDRESS", "Lambda sets it"),
     (
         "RESERVATION_API_TOKEN",
-        "a token in a template is read by all who may read the stack; the secret has it",
+        "everyone who can read the stack could read the token; it belongs in the secret",
     ),
 ];
 
-fn template() -> Yaml {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml");
-    YamlLoader::load_from_str(&fs::read_to_string(path).unwrap()).unwrap().remove(0)
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Each variable of the function with its value, or the name of the parameter or resource that it refers to.
+fn template() -> Yaml {
+    let text = fs::read_to_string(root().join("template.yaml")).unwrap();
+    YamlLoader::load_from_str(&text).unwrap().remove(0)
+}
+
+/// The variables of the function, each with its value or with the name of the parameter or resource that it
+/// refers to.
 fn variables(template: &Yaml) -> BTreeMap<String, &Yaml> {
-    let set = &template["Resources"]["Worker"]["Properties"]["Environment"]["Variables"];
-    let set = set.as_hash().expect("the function has variables");
-    set.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), value)).collect()
+    let variables = &template["Resources"]["Worker"]["Properties"]["Environment"]["Variables"];
+    let variables = variables.as_hash().expect("the function has variables");
+    variables.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), value)).collect()
 }
 
 fn text(yaml: &Yaml) -> Option<String> {
@@ -39,27 +45,27 @@ fn text(yaml: &Yaml) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_template_sets_the_variables_that_are_read() {
-    let asked = RefCell::new(BTreeSet::new());
+async fn the_template_sets_exactly_the_variables_that_the_worker_reads() {
+    let read = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
-        asked.borrow_mut().insert(name.to_owned());
+        read.borrow_mut().insert(name.to_owned());
         None
     };
     Config::from_sources(lookup, async |_| Ok("{}".to_owned())).await.unwrap_err();
 
     let template = template();
-    let mut told: BTreeSet<_> = variables(&template).into_keys().collect();
-    let mut asked = asked.into_inner();
+    let mut set: BTreeSet<_> = variables(&template).into_keys().collect();
+    let mut read = read.into_inner();
     for (name, reason) in NOT_SET {
-        assert!(!told.contains(name), "{name}: {reason}");
-        asked.remove(name);
+        assert!(!set.contains(name), "{name} must not be set: {reason}");
+        read.remove(name);
     }
-    told.retain(|name| !name.starts_with("AWS_"));
-    assert_eq!(told, asked);
+    set.retain(|name| !name.starts_with("AWS_"));
+    assert_eq!(set, read);
 }
 
 #[test]
-fn what_nobody_sets_is_as_without_a_template() {
+fn the_defaults_of_the_parameters_are_the_defaults_of_the_variables() {
     let template = template();
     let services = [("INVENTORY_GRPC_ADDR", "inventory:1"), ("RESERVATION_API_BASE", "http://reservations")];
     let services = BTreeMap::from(services.map(|(name, value)| (name, value.to_owned())));
@@ -72,7 +78,7 @@ fn what_nobody_sets_is_as_without_a_template() {
             deployed.insert(name, default);
         }
     }
-    assert!(deployed.len() > 12, "defaults are found: {deployed:?}");
+    assert!(deployed.len() > 12, "too few defaults found: {deployed:?}");
 
     let read = |variables: &BTreeMap<&str, String>| {
         format!("{:?}", Config::from_lookup(|name| variables.get(name).cloned()).unwrap())
@@ -80,16 +86,16 @@ fn what_nobody_sets_is_as_without_a_template() {
     assert_eq!(read(&deployed), read(&services));
 }
 
-/// The template's own tests hold every alarm and widget to this list.
+/// The tests in `tests/template` compare every alarm and widget with this list.
 #[test]
-fn alarms_and_dashboard_are_held_to_the_metrics_that_are_sent() {
+fn the_list_of_metrics_for_the_template_tests_matches_the_metrics_that_the_worker_emits() {
     let listed: Value = serde_json::from_str(include_str!("../template/metrics.json")).unwrap();
-    let sent = Metric::ALL.map(|metric| {
+    let emitted = Metric::VARIANTS.iter().map(|metric| {
         let sets = metric.dimension_sets().iter();
         let sets = sets.map(|set| set.iter().map(|dimension| dimension.name()).collect::<Vec<_>>());
         (metric.name(), json!(sets.collect::<Vec<_>>()))
     });
-    assert_eq!(listed, json!(BTreeMap::from(sent)));
+    assert_eq!(listed, json!(emitted.collect::<BTreeMap<_, _>>()));
 }
 
 #[test]
@@ -99,7 +105,72 @@ fn the_error_rate_counts_each_outcome_once() {
     let dimensions = metrics.as_vec().unwrap().iter().map(|part| &part["MetricStat"]["Metric"]["Dimensions"]);
     let mut counted: Vec<_> = dimensions.filter_map(|dimensions| dimensions[0]["Value"].as_str()).collect();
     counted.sort_unstable();
-    let mut outcomes = Label::ALL.map(Label::as_str);
+    let mut outcomes = OutcomeLabel::VARIANTS.iter().map(|label| label.as_str()).collect::<Vec<_>>();
     outcomes.sort_unstable();
     assert_eq!(counted, outcomes);
+}
+
+#[test]
+fn the_event_rules_forward_exactly_the_event_types_that_the_worker_handles() {
+    let template = template();
+    let (forwarded, handled) = (forwarded_types(&template), handled_types());
+    let mut problems = Vec::new();
+    for name in handled.keys().filter(|name| !forwarded.contains_key(*name)) {
+        problems.push(format!("no rule forwards the event type {name:?}, which the worker handles"));
+    }
+    for (name, rule) in forwarded.iter().filter(|(name, _)| parsed_type("detail-type", name).is_none()) {
+        problems.push(format!("{rule} forwards the event type {name:?}, which the worker does not handle"));
+    }
+    for &event_type in EventType::VARIANTS {
+        if !handled.values().any(|handled| *handled == event_type) {
+            problems.push(format!("no name of {event_type:?} was found in the sources of the worker"));
+        }
+    }
+    assert!(problems.is_empty(), "template.yaml: {}", problems.join("; "));
+}
+
+/// The event types that the rules of the template match, each with the logical name of its rule.
+fn forwarded_types(template: &Yaml) -> BTreeMap<String, String> {
+    let resources = template["Resources"].as_hash().expect("the template has resources");
+    let rules =
+        resources.iter().filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::Events::Rule"));
+    let types = rules.flat_map(|(rule, resource)| {
+        let rule = rule.as_str().unwrap();
+        let types = resource["Properties"]["EventPattern"]["detail-type"].as_vec();
+        let types = types.unwrap_or_else(|| panic!("{rule} does not match by a list of types")).iter();
+        types.map(move |name| (name.as_str().expect("a type is a string").to_owned(), rule.to_owned()))
+    });
+    types.collect()
+}
+
+/// The names of event types that the worker's parser accepts, including aliases.
+///
+/// The parser cannot list the names, so this passes it every string literal in the sources: every text
+/// between two consecutive quotation marks. Some of these texts are not literals, but the parser rejects
+/// them.
+fn handled_types() -> BTreeMap<String, EventType> {
+    let sources = sources(&root().join("src"));
+    let literals: BTreeSet<_> = sources.iter().flat_map(|source| source.split('"')).collect();
+    let handled = |name: &str| parsed_type("detail-type", name).or_else(|| parsed_type("type", name));
+    literals.into_iter().filter_map(|name| Some((name.to_owned(), handled(name)?))).collect()
+}
+
+/// The event type that the worker's parser reads from a body in which `field` is `name`.
+fn parsed_type(field: &str, name: &str) -> Option<EventType> {
+    let body = json!({ field: name, "detail": {} }).to_string();
+    match event::parse(Some(&body)) {
+        Ok(parsed) => Some(parsed.event.event_type()),
+        Err(error) => error.event_type,
+    }
+}
+
+/// The contents of all Rust files in a directory and its subdirectories.
+fn sources(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let contents = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(extension) if extension == "rs" => vec![fs::read_to_string(path).unwrap()],
+        _ => Vec::new(),
+    };
+    entries.flat_map(contents).collect()
 }

@@ -1,4 +1,5 @@
-//! The function at a app: real services, a batch in, its response and its log lines out.
+//! The function in the process of the test, with real services on loopback. A test passes a batch and gets the
+//! response and the log lines.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,17 +10,22 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use lambda_runtime::{Context, LambdaEvent};
 use reservation_worker::aws;
-use reservation_worker::batch::{Batch, Handler, NotSqs};
 use reservation_worker::config::Config;
+use reservation_worker::job::Job;
+use reservation_worker::outcome::Outcome;
+use reservation_worker::telemetry::batch::BatchTelemetry;
+use reservation_worker::telemetry::export::metrics::MetricsExporter;
+use reservation_worker::telemetry::export::spans::SpanSender;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::{ClockReading, Metrics, Sink};
+use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::visibility::Visibility;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::{Hold, Services};
 use rustls::RootCertStore;
 use serde_json::{Value, json};
+use sqs_batch::visibility::Visibility;
+use sqs_batch::{BatchProcessor, ClockReading, Handler, NotSqs};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
@@ -27,15 +33,15 @@ use crate::sqs_event::event;
 pub use crate::sqs_event::{approved, expired, record, sqs};
 use crate::stopped_clock::StoppedClock;
 
-/// The services and the function, in one process.
+/// The services and the function in one process.
 pub struct TestApp {
     pub services: Services,
-    batch: Batch<Worker>,
+    processor: BatchProcessor<Worker, BatchTelemetry>,
     invocations: Invocations,
     metrics: Metrics,
-    sink: Sink,
+    exporter: MetricsExporter,
     emf: Log,
-    traces: Traces,
+    spans: SpanSender,
     level: tracing::Level,
 }
 
@@ -44,7 +50,7 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// With these variables besides the addresses of the services.
+    /// Sets these variables in addition to the addresses of the services.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let services = Services::start().await.unwrap();
         Self::of(services, variables, RootCertStore::empty())
@@ -52,20 +58,21 @@ impl TestApp {
 
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
-        let (metrics, emf) = (Metrics::new(&config), Log::default());
-        let sqs = sqs_client(services.queue().endpoint());
-        let visibility = Visibility::with(&config, metrics.clone(), OnceCell::new_with(Some(sqs)));
+        let (metrics, emf) = (config.metrics.metrics(), Log::default());
+        let worker =
+            Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone()).unwrap();
+        let processor = processor(&config, worker, metrics.clone(), services.visibility().endpoint());
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
-        let sink = Sink::new(&config, metrics.clone(), cloudwatch, emf.clone());
-        let traces = Traces::new(&config, &roots);
-        let worker = Worker::new(&config, roots, metrics.clone()).unwrap();
-        let batch = Batch::new(&config, worker, visibility, metrics.clone());
+        let exporter = MetricsExporter::new(config.metrics, metrics.clone(), cloudwatch, emf.clone());
+        let traces = config.spans.as_ref().map_or_else(Traces::default, |_| Traces::recording());
         let invocations = Invocations::new(metrics.clone(), traces.clone());
-        Self { services, batch, invocations, metrics, sink, emf, traces, level: config.log_level }
+        let spans = SpanSender::new(config.spans, traces, roots);
+        Self { services, processor, invocations, metrics, exporter, emf, spans, level: config.log_level }
     }
 
-    /// Creates a hold of seats `A-1` and `A-2` of `evt_1` for `user_1`.
+    /// Creates a hold of `user_1` for the ticketed event `evt_1`. Its two seats are `<reservation_id>/A-1` and
+    /// `<reservation_id>/A-2`.
     pub fn hold(&self, reservation_id: &str) {
         let seat_ids = ["A-1", "A-2"].map(|seat| format!("{reservation_id}/{seat}")).to_vec();
         let user_id = Some("user_1".to_owned());
@@ -75,7 +82,7 @@ impl TestApp {
             .unwrap();
     }
 
-    /// The same, once.
+    /// Creates the same hold, unless the reservation exists.
     pub fn hold_if_new(&self, reservation_id: &str) {
         if self.services.reservation(reservation_id).is_none() {
             self.hold(reservation_id);
@@ -84,66 +91,70 @@ impl TestApp {
 
     /// Connects to the inventory, as `main` does while the runtime waits for its first event.
     pub async fn connect(&self, now: ClockReading) {
-        self.batch.handler().connect(now).await;
+        self.processor.handler().connect(now).await;
     }
 
-    /// Runs a batch with all the time that Lambda can give.
+    /// Runs a batch with the longest time-out that Lambda allows.
     pub async fn run(&self, event: Value) -> BatchRun {
         self.run_within(event, Duration::from_secs(900)).await
     }
 
-    /// Runs a batch that Lambda would end after `time`.
+    /// Runs a batch whose deadline is `time` from now.
     pub async fn run_within(&self, event: Value, time: Duration) -> BatchRun {
-        let ends = SystemTime::now() + time;
-        self.run_in(event, context(ends.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
+        let deadline = SystemTime::now() + time;
+        self.run_in(event, context(deadline.duration_since(UNIX_EPOCH).unwrap())).await.unwrap()
     }
 
-    /// Sends the spans, as `main` does when the response is out; what is logged meanwhile.
+    /// Sends the spans, as `main` does after a response, and returns what is logged meanwhile.
     pub async fn flush(&self, within: Duration) -> String {
         self.flush_at(ClockReading::now(), within).await
     }
 
-    /// The same at this moment.
+    /// [`Self::flush`] at the given time.
     pub async fn flush_at(&self, now: ClockReading, within: Duration) -> String {
         let log = Log::default();
-        self.traces.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
+        self.spans.flush(within, now).with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
-    /// Does the work that follows a response, at this time, and returns what it logs. The clock stands still
-    /// meanwhile, so that the time limit of the work cannot expire on a slow machine.
+    /// Does the work of the metrics exporter after a response, at the given time, and returns what is logged meanwhile. The
+    /// clock stands still, so that the time limit of the work cannot expire on a slow machine.
     pub async fn after_response(&self, now: ClockReading) -> String {
         let _clock = StoppedClock::new();
         let log = Log::default();
-        let work = self.sink.after_response("request-1", Duration::MAX, now);
+        let work = self.exporter.after_response("request-1", Duration::MAX, now);
         work.with_subscriber(logs::subscriber(self.level, log.clone())).await;
         log.text()
     }
 
-    /// Does what the function does at shutdown. The clock stands still meanwhile.
+    /// Sends the remaining metrics, as the function does on shutdown. The clock stands still meanwhile.
     pub async fn shutdown(&self) {
         let _clock = StoppedClock::new();
-        self.sink.shutdown().await;
+        self.exporter.shutdown().await;
     }
 
-    /// Where the function records.
+    /// The recorder of the function's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// The EMF lines so far.
+    /// The EMF lines written so far.
     pub fn emf(&self) -> &Log {
         &self.emf
     }
 
-    /// Runs a batch on another handler.
-    pub async fn run_on<H: Handler>(&self, batch: &Batch<H>, event: Value) -> BatchRun {
-        run_of(&self.invocations, batch, self.level, event, context(Duration::ZERO)).await.unwrap()
+    /// Runs a batch with another handler.
+    pub async fn run_on(
+        &self,
+        processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
+        event: Value,
+    ) -> BatchRun {
+        run_of(&self.invocations, processor, self.level, event, context(Duration::ZERO)).await.unwrap()
     }
 
-    /// Runs a batch in any context.
+    /// Runs a batch in the given context.
     pub async fn run_in(&self, event: Value, context: Context) -> Result<BatchRun, NotSqs> {
-        run_of(&self.invocations, &self.batch, self.level, event, context).await
+        run_of(&self.invocations, &self.processor, self.level, event, context).await
     }
 }
 
@@ -151,7 +162,7 @@ pub fn sqs_client(endpoint: &str) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::new(&aws(endpoint))
 }
 
-/// An AWS that is not there but at this endpoint.
+/// An AWS configuration in which every service has this endpoint.
 fn aws(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
@@ -163,19 +174,39 @@ fn aws(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// Runs a batch on any handler.
-pub async fn run<H: Handler>(
-    batch: &Batch<H>,
+/// A handler of events, such as the worker itself.
+pub trait WorkerHandler: Handler<Job = Job, Outcome = Outcome> {}
+
+impl<H: Handler<Job = Job, Outcome = Outcome>> WorkerHandler for H {}
+
+/// Processes batches with `handler` as the function does, with the queue at `sqs_endpoint`.
+pub fn processor<H: WorkerHandler>(
+    config: &Config,
+    handler: H,
+    metrics: Metrics,
+    sqs_endpoint: &str,
+) -> BatchProcessor<H, BatchTelemetry> {
+    let client = sqs_client(sqs_endpoint);
+    let visibility = Visibility::new(config.backoff, move |_| std::future::ready(client.clone()))
+        .with_queue_url(config.sqs_queue_url.as_ref().map(ToString::to_string));
+    BatchProcessor::new(handler, config.batch)
+        .with_observer(BatchTelemetry::new(metrics))
+        .with_visibility(visibility)
+}
+
+/// Runs a batch with any handler and without services.
+pub async fn run(
+    processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
     level: tracing::Level,
     event: Value,
     context: Context,
 ) -> Result<BatchRun, NotSqs> {
-    run_of(&Invocations::default(), batch, level, event, context).await
+    run_of(&Invocations::default(), processor, level, event, context).await
 }
 
-async fn run_of<H: Handler>(
+async fn run_of(
     invocations: &Invocations,
-    batch: &Batch<H>,
+    processor: &BatchProcessor<impl WorkerHandler, BatchTelemetry>,
     level: tracing::Level,
     event: Value,
     context: Context,
@@ -184,13 +215,13 @@ async fn run_of<H: Handler>(
     let event = LambdaEvent::new(serde_json::value::to_raw_value(&event).unwrap(), context);
     let handled = async {
         let invocation = invocations.begin(&event.context);
-        invocation.around(batch.handle(event)).await
+        invocation.instrument(processor.handle(event)).await
     };
     let response = handled.with_subscriber(logs::subscriber(level, log.clone())).await?;
     Ok(BatchRun { response: serde_json::to_value(response).unwrap(), log: log.lines(), text: log.text() })
 }
 
-/// The function's configuration for these services.
+/// The configuration of the function for these services.
 pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
     let mut environment = BTreeMap::from([
         ("INVENTORY_GRPC_ADDR", services.inventory_addr()),
@@ -200,7 +231,7 @@ pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
     Config::from_lookup(|variable| environment.get(variable).cloned()).unwrap()
 }
 
-/// An invocation that Lambda ends so long after 1970.
+/// The context of an invocation whose deadline is this long after 1970-01-01T00:00:00Z.
 pub fn context(deadline: Duration) -> Context {
     let mut context = Context::default();
     context.request_id = "request-1".to_owned();
@@ -208,7 +239,7 @@ pub fn context(deadline: Duration) -> Context {
     context
 }
 
-/// An invocation of this version of the function, in Lambda's trace of this header.
+/// The context of an invocation of this version of the function, with this X-Ray trace header.
 pub fn context_of_version(version: &str, xray: &str) -> Context {
     let mut context = context(Duration::ZERO);
     context.xray_trace_id = Some(xray.to_owned());
@@ -222,11 +253,11 @@ pub fn context_of_version(version: &str, xray: &str) -> Context {
     context
 }
 
-/// What came of a batch.
+/// The response to a batch and its log.
 pub struct BatchRun {
     pub response: Value,
     pub log: Vec<Value>,
-    /// The log as it was written.
+    /// The log as text.
     pub text: String,
 }
 
@@ -237,12 +268,13 @@ impl BatchRun {
         failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
     }
 
-    /// The one summary line of a record.
+    /// The summary line of a record, which must be the only one.
     pub fn line(&self, message_id: &str) -> &Value {
         let mut lines =
             self.log.iter().filter(|line| line["message_id"] == message_id && !line["outcome"].is_null());
-        let line = lines.next().unwrap_or_else(|| panic!("no summary line of {message_id}: {:#?}", self.log));
-        assert!(lines.next().is_none(), "two summary lines of {message_id}");
+        let line =
+            lines.next().unwrap_or_else(|| panic!("no summary line for {message_id}: {:#?}", self.log));
+        assert!(lines.next().is_none(), "two summary lines for {message_id}");
         line
     }
 
@@ -255,7 +287,7 @@ impl BatchRun {
     }
 }
 
-/// A FIFO queue's event; each record is a message id, a message group and a body.
+/// An event of a FIFO queue. Each record is a message id, a message group and a body.
 pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Value {
     let records = records.into_iter().map(|(message_id, group, body)| {
         let mut record = record(message_id, body);
@@ -266,7 +298,7 @@ pub fn fifo<'a>(records: impl IntoIterator<Item = (&'a str, &'a str, Value)>) ->
     json!({ "Records": records.collect::<Vec<_>>() })
 }
 
-/// `payment.failed` of a hold made by [`TestApp::hold`].
+/// `payment.failed` for a hold created by [`TestApp::hold`].
 pub fn failed(reservation_id: &str) -> Value {
     event(
         "payment.failed",
@@ -275,7 +307,7 @@ pub fn failed(reservation_id: &str) -> Value {
     )
 }
 
-/// Keeps log lines.
+/// A writer that stores log lines.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 

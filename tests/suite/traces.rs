@@ -1,4 +1,4 @@
-//! Contract section 8, traces: what went over the wire, to both services and to who collects spans.
+//! Contract section 8, traces: the headers sent to both services, and the spans sent to a trace receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,28 +9,28 @@ use serde_json::{Value, json};
 use crate::spans::{assert_line_has_ids_of, invocation};
 use crate::test_app::{BatchRun, TestApp, context, expired, record};
 
+mod attempts;
 mod connections;
 mod daemon;
-mod nobody;
+mod no_receiver;
 mod panics;
 mod sampling;
-mod tries;
 
 const LONG: Duration = Duration::from_secs(60);
 
-const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const XRAY: &str = "5759e988bd862e3fe1be46a994272793";
-const BODY: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
-const INVOCATION: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
-const INVOCATIONS: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
+const W3C_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const XRAY_TRACE_ID: &str = "5759e988bd862e3fe1be46a994272793";
+const BODY_TRACE_ID: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
+const INVOCATION_TRACE_ID: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
+const INVOCATION_HEADER: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
 
-/// A collector, and a function that sends its spans there.
-struct Traced {
+/// A collector, and a function that sends its spans to it.
+struct TracedApp {
     collector: Collector,
     app: TestApp,
 }
 
-impl Traced {
+impl TracedApp {
     async fn start(variables: &[(&str, &str)]) -> Self {
         let collector = Collector::start().await.unwrap();
         let endpoint = collector.endpoint();
@@ -38,12 +38,12 @@ impl Traced {
         Self { app: TestApp::with(&variables).await, collector }
     }
 
-    /// Runs these records in an invocation with this X-Ray header; the spans that came of it.
+    /// Runs these records in an invocation with this X-Ray header, and returns the spans of the invocation.
     async fn run(&self, records: Vec<Value>, xray: &str) -> (BatchRun, Vec<Span>) {
         let before = self.collector.spans().len();
-        let ran = run(&self.app, records, xray).await;
-        assert_eq!(self.app.flush(LONG).await, "", "nothing is said");
-        (ran, self.collector.spans().split_off(before))
+        let run = run(&self.app, records, xray).await;
+        assert_eq!(self.app.flush(LONG).await, "", "nothing is logged");
+        (run, self.collector.spans().split_off(before))
     }
 }
 
@@ -54,8 +54,8 @@ async fn run(app: &TestApp, records: Vec<Value>, xray: &str) -> BatchRun {
     app.run_in(json!({ "Records": records }), context).await.unwrap()
 }
 
-/// An expiry with a message attribute `traceparent`.
-fn traced(message_id: &str, traceparent: &str) -> Value {
+/// A `reservation.expired` record with the message attribute `traceparent`.
+fn record_with_traceparent(message_id: &str, traceparent: &str) -> Value {
     let mut record = record(message_id, expired(message_id));
     record["messageAttributes"]["traceparent"] = json!({ "stringValue": traceparent, "dataType": "String" });
     record
@@ -65,110 +65,119 @@ fn traceparent(trace_id: &str, flags: &str) -> String {
     format!("00-{trace_id}-00f067aa0ba902b7-{flags}")
 }
 
-fn of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
+fn span_of_message<'a>(spans: &'a [Span], message_id: &str) -> &'a Span {
     spans.iter().find(|span| span.attributes.get("messaging.message.id") == Some(&json!(message_id))).unwrap()
 }
 
-fn children<'a>(spans: &'a [Span], of: &Span) -> Vec<&'a Span> {
-    let is_child = |span: &&Span| span.parent_id == of.span_id && span.trace_id == of.trace_id;
+fn children<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
+    let is_child = |span: &&Span| span.parent_id == parent.span_id && span.trace_id == parent.trace_id;
     spans.iter().filter(is_child).collect()
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_producer_to_both_services_whatever_carries_it() {
-    let mut w3c = traced("w3c", &traceparent(W3C, "01"));
+async fn the_producers_trace_continues_to_both_services_from_every_carrier() {
+    let mut w3c = record_with_traceparent("w3c", &traceparent(W3C_TRACE_ID, "01"));
     w3c["messageAttributes"]["tracestate"] = json!({ "stringValue": "shop=7,pay=x", "dataType": "String" });
     let mut xray = record("xray", expired("xray"));
     xray["attributes"]["AWSTraceHeader"] = json!(
         "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:0"
     );
     let mut body = expired("body");
-    body["detail"]["trace_id"] = json!(BODY);
+    body["detail"]["trace_id"] = json!(BODY_TRACE_ID);
     let records = [
-        ("w3c", w3c, W3C, "00f067aa0ba902b7", Some("shop=7,pay=x")),
-        ("xray", xray, XRAY, "53995c3f42cd8ad8", None),
-        // Nobody knows the producer's span: its place is taken by the trace's last 16 digits.
-        ("body", record("body", body), BODY, "3c3a", None),
+        ("w3c", w3c, W3C_TRACE_ID, "00f067aa0ba902b7", Some("shop=7,pay=x")),
+        ("xray", xray, XRAY_TRACE_ID, "53995c3f42cd8ad8", None),
+        // The producer's span is unknown. The last 16 digits of the trace id are used instead.
+        ("body", record("body", body), BODY_TRACE_ID, "3c3a", None),
     ];
     for protocol in ["grpc", "http/protobuf"] {
-        let traced = Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
+        let traced = TracedApp::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
         for (id, record, trace_id, producer, state) in records.clone() {
             traced.app.hold(id);
-            let (ran, spans) = traced.run(vec![record], INVOCATIONS).await;
+            let (run, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
 
-            let process = of_message(&spans, id);
-            assert_eq!(process.trace_id, trace_id);
+            let record_span = span_of_message(&spans, id);
+            assert_eq!(record_span.trace_id, trace_id);
             let parent = if id == "body" { &trace_id[16..] } else { producer };
-            assert_eq!(process.parent_id, parent, "{id}");
-            assert_eq!(process.trace_state, state.unwrap_or_default());
-            assert_eq!(process.links, [(INVOCATION.to_owned(), invocation(&spans).span_id.clone())]);
-            let line = ran.line(id);
-            assert_eq!((&line["trace_id"], &line["span_id"]), (&json!(trace_id), &json!(process.span_id)));
+            assert_eq!(record_span.parent_id, parent, "{id}");
+            assert_eq!(record_span.trace_state, state.unwrap_or_default());
+            assert_eq!(
+                record_span.links,
+                [(INVOCATION_TRACE_ID.to_owned(), invocation(&spans).span_id.clone())]
+            );
+            let line = run.line(id);
+            assert_eq!(
+                (&line["trace_id"], &line["span_id"]),
+                (&json!(trace_id), &json!(record_span.span_id))
+            );
 
-            let tries = children(&spans, process);
+            let call_spans = children(&spans, record_span);
             let calls = traced.app.services.calls_for(id);
-            assert_eq!((tries.len(), calls.len()), (2, 2), "{id}");
-            for (call, span) in calls.iter().zip(tries) {
+            assert_eq!((call_spans.len(), calls.len()), (2, 2), "{id}");
+            for (call, span) in calls.iter().zip(call_spans) {
                 let expected = format!("00-{trace_id}-{}-01", span.span_id);
-                assert_eq!(call.headers["traceparent"], expected, "{id} by {protocol}");
+                assert_eq!(call.headers["traceparent"], expected, "{id} over {protocol}");
                 assert_eq!(call.headers["x-trace-id"], trace_id);
                 let (root, parent) = (format!("1-{}-{}", &trace_id[..8], &trace_id[8..]), &span.span_id);
                 let xray = format!("Root={root};Parent={parent};Sampled=1");
-                assert_eq!(call.headers["x-amzn-trace-id"], xray, "no field is of the tracestate");
+                assert_eq!(
+                    call.headers["x-amzn-trace-id"], xray,
+                    "the header contains no field of the tracestate"
+                );
                 assert_eq!(call.headers.get("tracestate").map(String::as_str), state);
             }
         }
-        assert_eq!(traced.collector.requests(), 3, "one an invocation, by {protocol}");
+        assert_eq!(traced.collector.requests(), 3, "one request per invocation over {protocol}");
     }
 }
 
 #[tokio::test]
-async fn ten_records_of_ten_producers_are_ten_traces_linked_to_one_invocation() {
-    let traced = Traced::start(&[]).await;
+async fn ten_records_of_ten_producers_belong_to_ten_traces_linked_to_one_invocation() {
+    let traced = TracedApp::start(&[]).await;
     let ids: Vec<_> = (1..=10).map(|number| format!("{number:032x}")).collect();
     ids.iter().for_each(|id| traced.app.hold(id));
-    let records = ids.iter().map(|id| self::traced(id, &traceparent(id, "01"))).collect();
-    let (_, spans) = traced.run(records, INVOCATIONS).await;
+    let records = ids.iter().map(|id| record_with_traceparent(id, &traceparent(id, "01"))).collect();
+    let (_, spans) = traced.run(records, INVOCATION_HEADER).await;
 
-    assert_eq!(spans.len(), 31, "the invocation, ten records, two calls each");
+    assert_eq!(spans.len(), 31, "the invocation, ten records, and two calls for each record");
     let invocation = invocation(&spans);
     assert_eq!(
         (invocation.trace_id.as_str(), invocation.parent_id.as_str()),
-        (INVOCATION, "bdf943552fd52cd3")
+        (INVOCATION_TRACE_ID, "bdf943552fd52cd3")
     );
-    let traces: BTreeSet<_> = ids.iter().map(|id| of_message(&spans, id).trace_id.clone()).collect();
+    let traces: BTreeSet<_> = ids.iter().map(|id| span_of_message(&spans, id).trace_id.clone()).collect();
     assert_eq!(traces, ids.iter().cloned().collect());
     for id in &ids {
-        let links = &of_message(&spans, id).links;
-        assert_eq!(*links, [(INVOCATION.to_owned(), invocation.span_id.clone())]);
+        let links = &span_of_message(&spans, id).links;
+        assert_eq!(*links, [(INVOCATION_TRACE_ID.to_owned(), invocation.span_id.clone())]);
     }
     let span_ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
-    assert_eq!(span_ids.len(), 31, "no two spans have the same id");
+    assert_eq!(span_ids.len(), 31, "two spans have the same id");
 }
 
 #[tokio::test]
-async fn a_record_without_a_producer_is_a_child_of_the_invocation() {
-    let traced = Traced::start(&[]).await;
+async fn a_record_without_a_trace_of_its_producer_is_a_child_of_the_invocation() {
+    let traced = TracedApp::start(&[]).await;
     traced.app.hold("m1");
-    let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATIONS).await;
+    let (_, spans) = traced.run(vec![record("m1", expired("m1"))], INVOCATION_HEADER).await;
 
     let invocation = invocation(&spans);
-    let process = of_message(&spans, "m1");
-    assert_eq!((&process.trace_id, &process.parent_id), (&invocation.trace_id, &invocation.span_id));
-    assert_eq!(process.links, []);
-    assert!(invocation.time.start <= process.time.start && process.time.end <= invocation.time.end);
+    let record_span = span_of_message(&spans, "m1");
+    assert_eq!((&record_span.trace_id, &record_span.parent_id), (&invocation.trace_id, &invocation.span_id));
+    assert_eq!(record_span.links, []);
+    assert!(invocation.time.start <= record_span.time.start && record_span.time.end <= invocation.time.end);
 }
 
 #[tokio::test]
-async fn spans_say_what_the_semantic_conventions_ask_for() {
-    let traced = Traced::start(&[]).await;
+async fn spans_have_the_attributes_of_the_semantic_conventions() {
+    let traced = TracedApp::start(&[]).await;
     traced.app.hold("m1");
     let mut record = traced_record();
     record["attributes"]["ApproximateReceiveCount"] = json!("2");
-    let (_, spans) = traced.run(vec![record], INVOCATIONS).await;
+    let (_, spans) = traced.run(vec![record], INVOCATION_HEADER).await;
 
-    let process = of_message(&spans, "m1");
-    let tries = children(&spans, process);
+    let record_span = span_of_message(&spans, "m1");
+    let call_spans = children(&spans, record_span);
     let address = |url: &str| {
         let (host, port) = url.trim_start_matches("http://").split_once(':').unwrap();
         (json!(host), json!(port.parse::<u16>().unwrap()))
@@ -176,14 +185,14 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
     let api = traced.app.services.reservation_api_base();
     let (api_host, api_port) = address(&api);
     let (inventory_host, inventory_port) = address(&traced.app.services.inventory_addr());
-    let messaging = json!({
+    let common = json!({
         "faas.trigger": "pubsub",
         "messaging.system": "aws_sqs",
         "messaging.operation.type": "process",
         "messaging.operation.name": "process",
         "messaging.destination.name": "reservation-events",
     });
-    for (span, name, kind, own) in [
+    for (span, name, kind, specific) in [
         (
             invocation(&spans),
             "process reservation-events",
@@ -197,7 +206,7 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
             }),
         ),
         (
-            process,
+            record_span,
             "process reservation-events",
             "Consumer",
             json!({
@@ -210,7 +219,7 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
             }),
         ),
         (
-            tries[0],
+            call_spans[0],
             "PATCH /internal/reservations/{id}",
             "Client",
             json!({
@@ -224,7 +233,7 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
             }),
         ),
         (
-            tries[1],
+            call_spans[1],
             "reservation.v1.InventoryService/ReleaseHold",
             "Client",
             json!({
@@ -239,9 +248,9 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
         ),
     ] {
         assert_eq!((span.name.as_str(), span.kind.as_str(), &span.error), (name, kind, &None));
-        let mut expected: BTreeMap<String, Value> = serde_json::from_value(own).unwrap();
+        let mut expected: BTreeMap<String, Value> = serde_json::from_value(specific).unwrap();
         if kind == "Consumer" {
-            expected.extend(messaging.as_object().unwrap().clone());
+            expected.extend(common.as_object().unwrap().clone());
         }
         assert_eq!(span.attributes, expected, "{name}");
         assert_eq!(span.resource["service.name"], "reservation-worker");
@@ -249,5 +258,5 @@ async fn spans_say_what_the_semantic_conventions_ask_for() {
 }
 
 fn traced_record() -> Value {
-    traced("m1", &traceparent(W3C, "01"))
+    record_with_traceparent("m1", &traceparent(W3C_TRACE_ID, "01"))
 }

@@ -1,8 +1,8 @@
-//! Contract section 6, "in the queue": what the queue is asked for, as seen on the wire.
+//! Contract section 6, "In the queue": the visibility time-outs that the function requests from SQS.
 
 use std::time::Duration;
 
-use reservation_worker_local::visibility::Answer;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
@@ -10,99 +10,103 @@ use crate::test_app::{TestApp, expired, fifo, sqs};
 
 const STANDARD: &str = "https://sqs.ap-northeast-2.amazonaws.com/123456789012/reservation-events";
 
-/// A record that was received so often, with a receipt handle that names its message.
-fn received(event: &mut Value, times: u32) {
+/// Sets the receive count of each record, and a receipt handle that contains the message id.
+fn set_receive_count(event: &mut Value, receives: u32) {
     for record in event["Records"].as_array_mut().unwrap() {
         record["receiptHandle"] = json!(format!("handle of {}", record["messageId"].as_str().unwrap()));
-        record["attributes"]["ApproximateReceiveCount"] = json!(times.to_string());
+        record["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
     }
 }
 
-/// The seconds asked for each message, in the order of the calls.
-fn seconds(app: &TestApp) -> Vec<(String, i64)> {
-    let changes = app.services.queue().take();
+/// The message ids and the requested time-outs in seconds, in the order of the calls.
+fn requested_seconds(app: &TestApp) -> Vec<(String, i64)> {
+    let changes = app.services.visibility().take();
     let entries = changes.into_iter().flat_map(|change| change.entries);
     entries.map(|entry| (entry.receipt_handle.replace("handle of ", ""), entry.visibility_timeout)).collect()
 }
 
-/// Runs one expiry that meets this fault.
-async fn one(app: &TestApp, effect: Effect, times: u32) -> i64 {
+/// Runs one `reservation.expired` record with this fault, and returns the requested time-out in seconds.
+async fn time_out_after(app: &TestApp, effect: Effect, receives: u32) -> i64 {
     let id = format!("r-{}", fastrand::u64(..));
     app.hold(&id);
     app.services.fault(Fault::on(Operation::UpdateStatus, &id, effect));
     let mut event = sqs([("m", expired(&id))]);
-    received(&mut event, times);
+    set_receive_count(&mut event, receives);
     assert_eq!(app.run(event).await.returned(), ["m"]);
-    let [(_, seconds)] = &seconds(app)[..] else { panic!("not one change") };
+    let [(_, seconds)] = &requested_seconds(app)[..] else { panic!("not exactly one change") };
     *seconds
 }
 
 #[tokio::test]
-async fn the_back_off_doubles_with_each_receive_and_gets_up_to_a_fifth_more() {
+async fn the_back_off_doubles_with_each_receive_and_is_extended_by_up_to_20_percent() {
     let app =
         TestApp::with(&[("MAX_RETRIES", "9"), ("BREAKER_FAILURES", "0"), ("BACKOFF_MAX_MS", "100000")]).await;
-    for (times, least) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 64), (8, 100)] {
-        let seconds = one(&app, Effect::http(500), times).await;
+    for (receives, least) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 64), (8, 100)] {
+        let seconds = time_out_after(&app, Effect::http(500), receives).await;
         let most = (least as f64 * 1.2).round() as i64;
-        assert!((least..=most).contains(&seconds), "receive {times}: {seconds} s");
+        assert!((least..=most).contains(&seconds), "receive {receives}: {seconds} s");
     }
 }
 
 #[tokio::test]
 async fn the_back_off_is_rounded_up_to_whole_seconds() {
     let app = TestApp::with(&[("BACKOFF_BASE_MS", "10100"), ("BREAKER_FAILURES", "0")]).await;
-    let seconds = one(&app, Effect::http(500), 1).await;
+    let seconds = time_out_after(&app, Effect::http(500), 1).await;
     assert!((11..=13).contains(&seconds), "{seconds} s");
 }
 
 #[tokio::test]
-async fn the_queue_waits_as_long_as_the_service_asks_up_to_the_longest_back_off() {
+async fn retry_after_is_honoured_up_to_the_maximum_back_off() {
     let app = TestApp::with(&[("BACKOFF_MAX_MS", "100000"), ("BREAKER_FAILURES", "0")]).await;
-    for (asked, least) in [("30", 30), ("0", 1), ("86400", 100)] {
-        let seconds = one(&app, Effect::http(429).with_retry_after(asked), 1).await;
+    for (retry_after, least) in [("30", 30), ("0", 1), ("86400", 100)] {
+        let seconds = time_out_after(&app, Effect::http(429).with_retry_after(retry_after), 1).await;
         let most = (least as f64 * 1.2).round() as i64;
-        assert!((least..=most).contains(&seconds), "Retry-After {asked}: {seconds} s");
+        assert!((least..=most).contains(&seconds), "Retry-After {retry_after}: {seconds} s");
     }
 }
 
 #[tokio::test]
-async fn what_is_bound_for_the_dead_letter_queue_goes_at_once() {
+async fn records_for_the_dead_letter_queue_get_a_time_out_of_0() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
-    assert_eq!(one(&app, Effect::http(404), 1).await, 0, "rejected");
-    assert_eq!(one(&app, Effect::http(500), 5).await, 0, "the last receive");
-    assert_eq!(one(&app, Effect::http(500), 6).await, 0, "after the last receive");
-    assert_eq!(one(&app, Effect::http(429).with_retry_after("60"), 5).await, 0, "the last receive");
+    assert_eq!(time_out_after(&app, Effect::http(404), 1).await, 0, "rejected");
+    assert_eq!(time_out_after(&app, Effect::http(500), 5).await, 0, "the last receive");
+    assert_eq!(time_out_after(&app, Effect::http(500), 6).await, 0, "after the last receive");
+    assert_eq!(
+        time_out_after(&app, Effect::http(429).with_retry_after("60"), 5).await,
+        0,
+        "the last receive"
+    );
 
     let mut poison = sqs([("m", json!("poison"))]);
-    received(&mut poison, 1);
+    set_receive_count(&mut poison, 1);
     app.run(poison).await;
-    assert_eq!(seconds(&app), [("m".to_owned(), 0)]);
+    assert_eq!(requested_seconds(&app), [("m".to_owned(), 0)]);
 }
 
 #[tokio::test]
-async fn acknowledged_records_are_left_alone_and_a_clean_batch_asks_for_nothing() {
+async fn acknowledged_records_get_no_time_out_and_without_returned_records_no_call_is_made() {
     let app = TestApp::new().await;
     app.hold("good");
     app.run(sqs([("m1", expired("good"))])).await;
-    assert_eq!(seconds(&app), []);
+    assert_eq!(requested_seconds(&app), []);
 
     let mut event = sqs([("m1", expired("good")), ("m2", json!("poison"))]);
-    received(&mut event, 1);
-    let ran = app.run(event).await;
-    assert_eq!(seconds(&app), [("m2".to_owned(), 0)]);
-    assert_eq!(ran.log.len(), 2, "nothing went wrong: {:?}", ran.log);
+    set_receive_count(&mut event, 1);
+    let run = app.run(event).await;
+    assert_eq!(requested_seconds(&app), [("m2".to_owned(), 0)]);
+    assert_eq!(run.log.len(), 2, "only the summary lines are logged: {:?}", run.log);
 }
 
 #[tokio::test]
-async fn returned_records_are_changed_ten_a_call() {
+async fn one_call_changes_at_most_ten_records() {
     let app = TestApp::new().await;
     let ids: Vec<_> = (0..25).map(|number| format!("m{number}")).collect();
     let mut event = sqs(ids.iter().map(|id| (id.as_str(), json!("poison"))));
-    received(&mut event, 1);
+    set_receive_count(&mut event, 1);
 
     app.run(event).await;
 
-    let changes = app.services.queue().take();
+    let changes = app.services.visibility().take();
     let mut sizes: Vec<_> = changes.iter().map(|change| change.entries.len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [5, 10, 10]);
@@ -110,7 +114,7 @@ async fn returned_records_are_changed_ten_a_call() {
 }
 
 #[tokio::test]
-async fn the_returned_part_of_a_fifo_group_gets_one_value() {
+async fn all_returned_records_of_a_fifo_group_get_the_same_time_out() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
     ["a1", "a2", "b0", "b1", "c1", "c2"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "a1", Effect::http(500)));
@@ -123,20 +127,20 @@ async fn the_returned_part_of_a_fifo_group_gets_one_value() {
         ("c2", "c", expired("c2")),
         ("b1", "b", expired("b1")),
     ]);
-    received(&mut event, 4);
+    set_receive_count(&mut event, 4);
 
     assert_eq!(app.run(event).await.returned(), ["a1", "a2", "c1", "c2"]);
 
-    let seconds = seconds(&app);
-    let of = |id: &str| seconds.iter().find(|(message, _)| message == id).unwrap().1;
-    assert!((8..=10).contains(&of("a1")), "{seconds:?}");
-    assert_eq!(of("a2"), of("a1"));
-    assert_eq!((of("c1"), of("c2")), (0, 0));
+    let seconds = requested_seconds(&app);
+    let seconds_of = |id: &str| seconds.iter().find(|(message, _)| message == id).unwrap().1;
+    assert!((8..=10).contains(&seconds_of("a1")), "{seconds:?}");
+    assert_eq!(seconds_of("a2"), seconds_of("a1"));
+    assert_eq!((seconds_of("c1"), seconds_of("c2")), (0, 0));
     assert_eq!(seconds.len(), 4);
 }
 
 #[tokio::test]
-async fn the_queues_url_comes_from_its_arn_in_every_partition() {
+async fn the_queue_url_is_derived_from_the_arn_in_every_partition() {
     let cases = [
         ("arn:aws:sqs:eu-west-1:111122223333:q", "https://sqs.eu-west-1.amazonaws.com/111122223333/q"),
         ("arn:aws-cn:sqs:cn-north-1:1:q", "https://sqs.cn-north-1.amazonaws.com.cn/1/q"),
@@ -153,64 +157,68 @@ async fn the_queues_url_comes_from_its_arn_in_every_partition() {
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0]["eventSourceARN"] = json!(arn);
         app.run(event).await;
-        assert_eq!(app.services.queue().take()[0].queue_url, url);
+        assert_eq!(app.services.visibility().take()[0].queue_url, url);
     }
 }
 
 #[tokio::test]
-async fn the_operators_queue_url_goes_first() {
+async fn a_configured_queue_url_takes_precedence() {
     let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
     app.run(sqs([("m", json!("poison"))])).await;
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
-async fn the_operators_queue_url_needs_no_arn() {
+async fn a_configured_queue_url_requires_no_arn() {
     let app = TestApp::with(&[("SQS_QUEUE_URL", "http://localhost:9324/000000000000/q")]).await;
     let mut event = sqs([("m", json!("poison"))]);
     event["Records"][0]["eventSourceARN"] = json!("not an arn");
     assert_eq!(app.run(event).await.returned(), ["m"]);
-    assert_eq!(app.services.queue().take()[0].queue_url, "http://localhost:9324/000000000000/q");
+    assert_eq!(app.services.visibility().take()[0].queue_url, "http://localhost:9324/000000000000/q");
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_is_told_once_and_the_response_is_the_same() {
+async fn a_failed_change_is_logged_once_and_the_response_is_unchanged() {
     let cases = [
-        (Answer::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"), 1, "ReceiptHandleIsInvalid"),
-        (Answer::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
+        (
+            VisibilityBehaviour::EntryFails("m1".to_owned(), "ReceiptHandleIsInvalid"),
+            1,
+            "ReceiptHandleIsInvalid",
+        ),
+        (VisibilityBehaviour::CallFails(403, "AccessDenied"), 2, "AccessDenied"),
     ];
     for (answer, failed, reason) in cases {
         let app = TestApp::new().await;
-        app.services.queue().answer(answer);
+        app.services.visibility().set_behaviour(answer);
         let mut event = sqs([("m1", json!("poison")), ("m2", json!("poison"))]);
-        received(&mut event, 1);
+        set_receive_count(&mut event, 1);
 
-        let ran = app.run(event).await;
+        let run = app.run(event).await;
 
-        assert_eq!(ran.returned(), ["m1", "m2"]);
-        let told: Vec<_> =
-            ran.log.iter().filter(|line| line["message"] == "visibility time-outs not changed").collect();
-        assert_eq!(told.len(), 1, "{:?}", ran.log);
-        assert_eq!((&told[0]["failed"], &told[0]["reason"]), (&json!(failed), &json!(reason)));
-        assert_eq!(told[0]["request_id"], "request-1");
+        assert_eq!(run.returned(), ["m1", "m2"]);
+        let logged: Vec<_> =
+            run.log.iter().filter(|line| line["message"] == "visibility time-outs not changed").collect();
+        assert_eq!(logged.len(), 1, "{:?}", run.log);
+        assert_eq!((&logged[0]["failed"], &logged[0]["reason"]), (&json!(failed), &json!(reason)));
+        assert_eq!(logged[0]["request_id"], "request-1");
     }
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_answer_does_not_hold_the_response_beyond_the_deadline() {
+async fn a_queue_that_does_not_answer_does_not_delay_the_response_beyond_the_deadline() {
     let app = TestApp::with(&[("DEADLINE_RESERVE_MS", "400")]).await;
-    app.services.queue().answer(Answer::Hang);
+    app.services.visibility().set_behaviour(VisibilityBehaviour::Hang);
     let limit = Duration::from_secs(2);
 
-    let ran =
+    let run =
         tokio::time::timeout(limit, app.run_within(sqs([("m", json!("poison"))]), limit)).await.unwrap();
 
-    assert_eq!(ran.returned(), ["m"]);
-    assert!(ran.text.contains("no answer in time"), "{}", ran.text);
+    assert_eq!(run.returned(), ["m"]);
+    assert!(run.text.contains("no reply in time"), "{}", run.text);
 }
 
 #[tokio::test]
-async fn records_without_a_queue_or_a_receipt_are_returned_all_the_same() {
+async fn records_without_a_queue_or_a_receipt_handle_are_returned_as_usual() {
     for (field, value) in [
         ("eventSourceARN", json!("not an arn")),
         ("eventSourceARN", Value::Null),
@@ -220,6 +228,6 @@ async fn records_without_a_queue_or_a_receipt_are_returned_all_the_same() {
         let mut event = sqs([("m", json!("poison"))]);
         event["Records"][0][field] = value;
         assert_eq!(app.run(event).await.returned(), ["m"]);
-        assert_eq!(seconds(&app), []);
+        assert_eq!(requested_seconds(&app), []);
     }
 }

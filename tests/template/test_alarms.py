@@ -1,15 +1,14 @@
-"""Each alarm reads what exists and rings when it should."""
+"""Each alarm reads an existing metric and goes off at the right threshold."""
 
 import json
 import re
 import unittest
 
-import stack
-from stack import ACCOUNT, KEY, REGION, ROOT, SERVICES, Stack
+from template import ACCOUNT, KEY, REGION, ROOT, SERVICES, STACK_NAME, Stack
 from test_telemetry import Telemetry
 
 FUNCTION = {"FunctionName": "Worker"}
-# What each alarm on one metric reads, above what it rings, and for how many minutes.
+# Alarms on one metric: the metric, its dimensions, the threshold, and the number of minutes above it.
 ALARMS = {
     "LatencyAlarm": ("worker_latency_seconds", {}, 1, 10),
     "DeadLettersAlarm": (
@@ -32,8 +31,9 @@ ALARMS = {
     "DurationAlarm": ("Duration", FUNCTION, 80, 3),
     "ConcurrencyAlarm": ("ConcurrentExecutions", FUNCTION, 90, 5),
 }
-# Of more than one metric, or of one version's: looked at by tests of their own.
-OTHERS = {"ErrorRateAlarm": (5, 5), "CanaryErrorsAlarm": (0, 1), "RuleDeliveryAlarm": (0, 1)}
+# Alarms on several metrics, or on the metric of one version: threshold and minutes.
+# Separate tests check their metrics.
+OTHER_ALARMS = {"ErrorRateAlarm": (5, 5), "CanaryErrorsAlarm": (0, 1), "RuleDeliveryAlarm": (0, 1)}
 OUTCOMES = ["success", "superseded", "ignored", "retried", "deferred", "failed", "invalid_payload"]
 
 
@@ -43,7 +43,7 @@ class Alarms(Telemetry):
         self.rules = list(self.stack.of_type("Events::Rule"))
 
     def metrics(self, alarm):
-        """Each metric that an alarm reads: namespace, name, dimensions, statistic."""
+        """The metrics that an alarm reads, each as namespace, name, dimensions and statistic."""
         if "Metrics" not in alarm:
             stats = [{**alarm, "Stat": alarm.get("Statistic") or alarm["ExtendedStatistic"]}]
         else:
@@ -56,11 +56,11 @@ class Alarms(Telemetry):
     def test_every_metric_exists(self):
         for alarm in self.alarms.values():
             metrics = list(self.metrics(alarm))
-            self.assertTrue(1 <= len(metrics) <= 10, "an alarm takes ten metrics at most")
+            self.assertTrue(1 <= len(metrics) <= 10, "an alarm can read at most ten metrics")
             for namespace, metric, dimensions, _ in metrics:
                 self.assert_exists(namespace, metric, dimensions)
 
-    def test_counts_are_added_up_and_levels_are_not(self):
+    def test_counts_use_the_sum_and_levels_the_maximum(self):
         levels = {
             "ApproximateNumberOfMessagesVisible",
             "ApproximateAgeOfOldestMessage",
@@ -69,64 +69,64 @@ class Alarms(Telemetry):
         levels |= {"Duration", "worker_event_age_seconds"}
         for name, alarm in self.alarms.items():
             for _, metric, _, statistic in self.metrics(alarm):
-                # Redriven and moved messages are not counted as sent: it would not see the dead letters.
+                # SQS does not count messages that it moves to a dead-letter queue as sent.
                 self.assertNotEqual(metric, "NumberOfMessagesSent")
                 expected = "Maximum" if metric in levels else "p95" if name == "LatencyAlarm" else "Sum"
                 self.assertEqual(statistic, expected, name)
 
-    def test_each_reports_both_ways_and_takes_silence_for_no_fault(self):
+    def test_each_alarm_notifies_on_alarm_and_on_recovery_and_ignores_missing_data(self):
         for name, alarm in self.alarms.items():
             self.assertEqual(
                 (alarm["AlarmActions"], alarm["OKActions"]), (["AlarmTopic"], ["AlarmTopic"]), name
             )
             self.assertEqual(alarm["TreatMissingData"], "notBreaching", name)
 
-    def test_each_reads_what_it_is_named_for_and_rings_when_it_should(self):
-        for name, (metric, dimensions, above, minutes) in ALARMS.items():
-            ((_, read, where, _),) = self.metrics(self.alarms[name])
-            self.assertEqual((read, where), (metric, dimensions), name)
-            self.assert_rings(name, above, minutes)
-        for name, rings in OTHERS.items():
-            self.assert_rings(name, *rings)
-        self.assertEqual(set(self.alarms), set(ALARMS) | set(OTHERS))
+    def test_each_alarm_has_the_expected_metric_and_threshold(self):
+        for name, (metric, dimensions, threshold, minutes) in ALARMS.items():
+            ((_, actual_metric, actual_dimensions, _),) = self.metrics(self.alarms[name])
+            self.assertEqual((actual_metric, actual_dimensions), (metric, dimensions), name)
+            self.assert_threshold(name, threshold, minutes)
+        for name, (threshold, minutes) in OTHER_ALARMS.items():
+            self.assert_threshold(name, threshold, minutes)
+        self.assertEqual(set(self.alarms), set(ALARMS) | set(OTHER_ALARMS))
 
-    def assert_rings(self, name, above, minutes):
+    def assert_threshold(self, name, threshold, minutes):
         alarm = self.alarms[name]
-        self.assertEqual((alarm["Threshold"], alarm["EvaluationPeriods"]), (above, minutes), name)
+        self.assertEqual((alarm["Threshold"], alarm["EvaluationPeriods"]), (threshold, minutes), name)
         self.assertEqual(alarm["ComparisonOperator"], "GreaterThanThreshold", name)
         self.assertNotIn("DatapointsToAlarm", alarm, name)
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
         self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {60}, name)
 
-    def test_duration_is_measured_in_percent_of_the_time_out(self):
+    def test_duration_is_a_percentage_of_the_time_out(self):
         for timeout in ("30", "120"):
             metrics = Stack({**SERVICES, "Timeout": timeout})["DurationAlarm"]["Metrics"]
             self.assertEqual(eval(metrics[0]["Expression"], {}, {"longest": 500 * int(timeout)}), 50)
 
-    def test_rule_delivery_counts_what_failed_and_what_was_lost_of_both_rules(self):
+    def test_rule_delivery_counts_failed_and_lost_events_of_both_rules(self):
         arns = {f"{rule}.Arn": f"arn:aws:events:r:a:rule/bus/{rule}" for rule in self.rules}
         alarm = Stack(SERVICES, arns)["RuleDeliveryAlarm"]
-        read = {(metric, dimensions["RuleName"]) for _, metric, dimensions, _ in self.metrics(alarm)}
+        read_metrics = {(metric, dimensions["RuleName"]) for _, metric, dimensions, _ in self.metrics(alarm)}
         metrics = ("FailedInvocations", "InvocationsFailedToBeSentToDlq")
-        self.assertEqual(read, {(metric, rule) for metric in metrics for rule in self.rules})
+        self.assertEqual(read_metrics, {(metric, rule) for metric in metrics for rule in self.rules})
         ids = [metric["Id"] for metric in alarm["Metrics"]][1:]
         self.assertEqual(alarm["Metrics"][0]["Expression"], " + ".join(f"FILL({name}, 0)" for name in ids))
 
-    def test_the_topic_takes_alarms_of_this_stack_alone_and_tells_who_asked(self):
+    def test_the_topic_accepts_alarms_of_this_stack_only_and_notifies_the_given_address(self):
         self.assertEqual(Stack(SERVICES).of_type("SNS::Subscription"), {})
-        (told,) = Stack({**SERVICES, "AlarmEmail": "a@b.c"}).of_type("SNS::Subscription").values()
-        self.assertEqual(told, {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "a@b.c"})
+        (subscription,) = Stack({**SERVICES, "AlarmEmail": "a@b.c"}).of_type("SNS::Subscription").values()
+        self.assertEqual(subscription, {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "a@b.c"})
         self.assertEqual(Stack({**SERVICES, "KmsKeyArn": KEY})["AlarmTopic"], {"KmsMasterKeyId": KEY})
         publish, _ = self.stack["AlarmTopicPolicy"]["PolicyDocument"]["Statement"]
         self.assertEqual(publish["Principal"], {"Service": "cloudwatch.amazonaws.com"})
-        arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{stack.STACK}-*"
-        of_this_stack = {
+        arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{STACK_NAME}-*"
+        expected = {
             "StringEquals": {"aws:SourceAccount": ACCOUNT},
             "ArnLike": {"aws:SourceArn": arn},
         }
-        self.assertEqual(publish["Condition"], of_this_stack)
+        self.assertEqual(publish["Condition"], expected)
 
-    def test_the_error_rate_is_what_was_returned_of_all(self):
+    def test_the_error_rate_is_the_percentage_of_returned_records(self):
         metrics = {metric["Id"]: metric for metric in self.alarms["ErrorRateAlarm"]["Metrics"]}
         outcomes = [
             dimensions["outcome"] for _, _, dimensions, _ in self.metrics(self.alarms["ErrorRateAlarm"])
@@ -144,37 +144,50 @@ class Alarms(Telemetry):
         self.assertEqual(value("result"), 10)
         records.update(dict.fromkeys(OUTCOMES, 0))
         self.assertEqual(value("result"), 0)
-        returned = [metric["Id"] for metric in metrics.values() if metric.get("ReturnData", True)]
-        self.assertEqual(returned, ["result"])
+        visible = [metric["Id"] for metric in metrics.values() if metric.get("ReturnData", True)]
+        self.assertEqual(visible, ["result"])
 
-    def test_concurrency_is_measured_against_the_limit_that_applies(self):
+    def test_concurrency_is_a_percentage_of_the_lower_limit(self):
         pollers = {"ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"}
-        for limit, shown, more in (
+        for lower_limit, shown_limits, parameters in (
             (50, [50], {}),
             (40, [50, 40], {"ReservedConcurrency": "40"}),
             (50, [50, 60], {"ReservedConcurrency": "60"}),
             (200, [200], pollers),
             (100, [200, 100], {**pollers, "ReservedConcurrency": "100"}),
         ):
-            made = Stack({**SERVICES, **more})
-            metrics = {metric["Id"]: metric for metric in made["ConcurrencyAlarm"]["Metrics"]}
-            values = {"MAX": max, "running": limit}
+            stack = Stack({**SERVICES, **parameters})
+            metrics = {metric["Id"]: metric for metric in stack["ConcurrencyAlarm"]["Metrics"]}
+            values = {"MAX": max, "running": lower_limit}
             for name in ("of_mapping", "of_function", "result"):
                 values[name] = eval(metrics[name]["Expression"], {}, values)
             self.assertAlmostEqual(values["result"], 100)
-            widgets = json.loads(made["Dashboard"]["DashboardBody"])["widgets"]
+            widgets = json.loads(stack["Dashboard"]["DashboardBody"])["widgets"]
             (lines,) = [
                 widget["properties"]["annotations"]["horizontal"]
                 for widget in widgets
                 if widget["properties"]["title"] == "Concurrency and throttles"
             ]
-            self.assertEqual([line["value"] for line in lines], shown)
+            self.assertEqual([line["value"] for line in lines], shown_limits)
 
-    def test_the_runbook_has_each_alarm_and_no_other(self):
+    def test_the_runbook_has_one_section_for_each_alarm(self):
         runbook = (ROOT / "docs/operations.md").read_text()
         headings = re.findall(r"^### `([a-z-]+)`", runbook, re.MULTILINE)
-        names = [alarm["AlarmName"].removeprefix(f"{stack.STACK}-") for alarm in self.alarms.values()]
+        names = [alarm["AlarmName"].removeprefix(f"{STACK_NAME}-") for alarm in self.alarms.values()]
         self.assertEqual(sorted(headings), sorted(names))
+
+    def test_each_description_names_its_section_of_the_runbook(self):
+        for alarm in self.alarms.values():
+            name = alarm["AlarmName"].removeprefix(f"{STACK_NAME}-")
+            last_line = alarm["AlarmDescription"].splitlines()[-1]
+            self.assertEqual(last_line, f"Runbook: docs/operations.md#{name}")
+
+    def test_each_description_is_short_enough_with_long_names(self):
+        names = ["AWS::StackName", "WorkerLogs"]
+        names += [f"{queue}.QueueName" for queue in self.stack.of_type("SQS::Queue")]
+        stack = Stack(SERVICES, dict.fromkeys(names, "n" * 80))
+        for name, alarm in stack.of_type("CloudWatch::Alarm").items():
+            self.assertLessEqual(len(alarm["AlarmDescription"]), 1024, name)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The template deployed into moto, and what was created compared with what was meant."""
+"""Deploys the template into moto and compares the created resources with the template."""
 
 import ast
 import io
@@ -8,16 +8,16 @@ import unittest
 import warnings
 import zipfile
 
-import stack
-from stack import ACCOUNT, REGION, STACK, VARIANTS, Stack
+from template import ACCOUNT, REGION, STACK_NAME, VARIANTS, Stack, transformed
 
 os.environ.update(AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any")
 
-import boto3  # noqa: E402 (it reads the environment when it is loaded)
+import boto3  # noqa: E402 (it reads the environment when it is imported)
 from moto import mock_aws  # noqa: E402
 
-# moto's CloudFormation makes none of these. The first three are made here, by CloudFormation's own calls.
-NOT_CARRIED = {
+# Types that CloudFormation in moto does not support. The tests create resources of the first three types
+# with the API of their service.
+UNSUPPORTED = {
     "AWS::CloudWatch::Alarm",
     "AWS::SQS::QueuePolicy",
     "AWS::Scheduler::ScheduleGroup",
@@ -30,14 +30,16 @@ NOT_CARRIED = {
 GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/reservation-expiry"
 
 
-def carried(parameters):
-    """The template without what moto does not make; references to it become what it will be."""
-    template, meant = json.loads(stack.transformed(parameters)), Stack(parameters)
-    alarms = meant.of_type("CloudWatch::Alarm").items()
+def supported_part(parameters):
+    """The template without the resources that moto does not support.
+
+    References to these resources are replaced by their values."""
+    template, expected = json.loads(transformed(parameters)), Stack(parameters)
+    alarms = expected.of_type("CloudWatch::Alarm").items()
     prefix = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
     arns = {name: f"{prefix}:{alarm['AlarmName']}" for name, alarm in alarms}
     arns["HoldExpiries"] = GROUP
-    text = json.dumps({n: r for n, r in template["Resources"].items() if r["Type"] not in NOT_CARRIED})
+    text = json.dumps({n: r for n, r in template["Resources"].items() if r["Type"] not in UNSUPPORTED})
     for name, arn in arns.items():
         text = text.replace(json.dumps({"Fn::GetAtt": [name, "Arn"]}), json.dumps(arn))
         text = text.replace(f"${{{name}.Arn}}", arn)
@@ -51,9 +53,10 @@ class Deployed:
         mock = mock_aws(config={"lambda": {"use_docker": False}})
         mock.start()
         self.addCleanup(mock.stop)
-        self.meant = self.deploy(VARIANTS[self.variant])
+        self.expected = self.deploy(VARIANTS[self.variant])
 
     def deploy(self, parameters):
+        """Creates the stack. Returns the template evaluated with the actual names and ARNs."""
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("bootstrap", "")
@@ -63,86 +66,89 @@ class Deployed:
         boto3.client("events").create_event_bus(Name="ticket-reservation-events")
         cloudformation = boto3.client("cloudformation")
         cloudformation.create_stack(
-            StackName=STACK,
-            TemplateBody=json.dumps(carried(parameters)),
+            StackName=STACK_NAME,
+            TemplateBody=json.dumps(supported_part(parameters)),
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
-        summaries = cloudformation.list_stack_resources(StackName=STACK)["StackResourceSummaries"]
-        made = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in summaries}
-        return self.complete(parameters, made)
+        summaries = cloudformation.list_stack_resources(StackName=STACK_NAME)["StackResourceSummaries"]
+        self.ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in summaries}
+        expected = Stack(parameters, self.known_values())
+        self.create_unsupported_part(expected)
+        return expected
 
-    def complete(self, parameters, made):
-        """What is meant, with what was made in the place of symbols; and the rest is made."""
+    def known_values(self):
+        """The names and ARNs that moto has assigned, by the symbol in the template."""
         sqs, events = boto3.client("sqs"), boto3.client("events")
-        known = {**made, "HoldExpiries.Arn": GROUP}
+        known = {**self.ids, "HoldExpiries.Arn": GROUP}
         for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
             known[f"{queue}.Arn"] = sqs.get_queue_attributes(
-                QueueUrl=made[queue], AttributeNames=["QueueArn"]
+                QueueUrl=self.ids[queue], AttributeNames=["QueueArn"]
             )["Attributes"]["QueueArn"]
-            known[f"{queue}.QueueName"] = made[queue].rsplit("/", 1)[1]
+            known[f"{queue}.QueueName"] = self.ids[queue].rsplit("/", 1)[1]
         for rule in events.list_rules(EventBusName="ticket-reservation-events")["Rules"]:
             name = next(name for name in ("ReservationEvents", "PaymentEvents") if name in rule["Name"])
             known[f"{name}.Arn"] = rule["Arn"]
-        meant = Stack(parameters, known)
-        for policy in meant.of_type("SQS::QueuePolicy").values():
+        return known
+
+    def create_unsupported_part(self, expected):
+        for policy in expected.of_type("SQS::QueuePolicy").values():
             (queue,) = policy["Queues"]
             document = json.dumps(policy["PolicyDocument"])
-            sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": document})
-        for alarm in meant.of_type("CloudWatch::Alarm").values():
+            boto3.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": document})
+        for alarm in expected.of_type("CloudWatch::Alarm").values():
             boto3.client("cloudwatch").put_metric_alarm(**alarm)
-        boto3.client("scheduler").create_schedule_group(**meant["HoldExpiries"])
-        self.made = made
-        return meant
+        boto3.client("scheduler").create_schedule_group(**expected["HoldExpiries"])
 
-    def stop_polling(self):
-        boto3.client("lambda").update_event_source_mapping(UUID=self.made["WorkerQueue"], Enabled=False)
+    def disable_the_mapping(self):
+        boto3.client("lambda").update_event_source_mapping(UUID=self.ids["WorkerQueue"], Enabled=False)
 
-    def test_queues(self):
+    def test_queues_have_their_attributes(self):
         sqs = boto3.client("sqs")
-        for name, properties in self.meant.of_type("SQS::Queue").items():
-            attributes = sqs.get_queue_attributes(QueueUrl=self.made[name], AttributeNames=["All"])[
+        for name, properties in self.expected.of_type("SQS::Queue").items():
+            attributes = sqs.get_queue_attributes(QueueUrl=self.ids[name], AttributeNames=["All"])[
                 "Attributes"
             ]
             for key, value in properties.items():
                 if key == "RedriveAllowPolicy":
-                    continue  # moto does not keep it
+                    continue  # moto does not store it
                 if key == "QueueName":
                     self.assertTrue(attributes["QueueArn"].endswith(f":{value}"))
                 elif isinstance(value, dict):
-                    said = json.loads(attributes[key])
+                    actual = json.loads(attributes[key])
                     self.assertEqual(
-                        {k: str(v) for k, v in said.items()}, {k: str(v) for k, v in value.items()}
+                        {k: str(v) for k, v in actual.items()}, {k: str(v) for k, v in value.items()}
                     )
                 else:
                     self.assertEqual(attributes[key].lower(), str(value).lower(), key)
 
-    def test_a_record_that_is_returned_too_often_is_a_dead_letter(self):
-        self.stop_polling()
+    def test_a_message_moves_to_the_dead_letter_queue_after_the_last_receive(self):
+        self.disable_the_mapping()
         sqs = boto3.client("sqs")
-        group = {"MessageGroupId": "rsv_1"} if "FifoQueue" in self.meant["EventQueue"] else {}
+        group = {"MessageGroupId": "rsv_1"} if "FifoQueue" in self.expected["EventQueue"] else {}
 
         def receive(queue):
-            return sqs.receive_message(QueueUrl=self.made[queue], VisibilityTimeout=0).get("Messages", [])
+            return sqs.receive_message(QueueUrl=self.ids[queue], VisibilityTimeout=0).get("Messages", [])
 
-        sqs.send_message(QueueUrl=self.made["EventQueue"], MessageBody="{}", **group)
-        for _ in range(int(self.meant["EventQueue"]["RedrivePolicy"]["maxReceiveCount"])):
+        sqs.send_message(QueueUrl=self.ids["EventQueue"], MessageBody="{}", **group)
+        for _ in range(int(self.expected["EventQueue"]["RedrivePolicy"]["maxReceiveCount"])):
             (message,) = receive("EventQueue")
         self.assertEqual(receive("EventQueue"), [])
-        (dead,) = receive("DeadLetterQueue")
-        self.assertEqual(dead["MessageId"], message["MessageId"])
+        (dead_letter,) = receive("DeadLetterQueue")
+        self.assertEqual(dead_letter["MessageId"], message["MessageId"])
 
-    def test_policies(self):
+    def test_roles_and_queues_have_their_policies(self):
         iam, sqs = boto3.client("iam"), boto3.client("sqs")
-        for role, properties in self.meant.of_type("IAM::Role").items():
+        for role, properties in self.expected.of_type("IAM::Role").items():
             for policy in properties["Policies"]:
-                said = iam.get_role_policy(RoleName=self.made[role], PolicyName=policy["PolicyName"])
-                statements = ast.literal_eval(said["PolicyDocument"])["Statement"]  # moto: not JSON
+                actual = iam.get_role_policy(RoleName=self.ids[role], PolicyName=policy["PolicyName"])
+                # moto returns the document as a Python literal, not as JSON.
+                statements = ast.literal_eval(actual["PolicyDocument"])["Statement"]
                 sids = [statement["Sid"] for statement in policy["PolicyDocument"]["Statement"]]
                 self.assertEqual([statement["Sid"] for statement in statements if statement], sids)
-            trust = iam.get_role(RoleName=self.made[role])["Role"]["AssumeRolePolicyDocument"]
+            trust = iam.get_role(RoleName=self.ids[role])["Role"]["AssumeRolePolicyDocument"]
             self.assertEqual(trust, properties["AssumeRolePolicyDocument"])
-        attributes = sqs.get_queue_attributes(QueueUrl=self.made["EventQueue"], AttributeNames=["All"])
+        attributes = sqs.get_queue_attributes(QueueUrl=self.ids["EventQueue"], AttributeNames=["All"])
         senders, _ = json.loads(attributes["Attributes"]["Policy"])["Statement"]
         rules = [
             rule["Arn"]
@@ -150,31 +156,31 @@ class Deployed:
         ]
         self.assertEqual(sorted(senders["Condition"]["ArnEquals"]["aws:SourceArn"]), sorted(rules))
 
-    def test_the_mapping(self):
+    def test_the_mapping_connects_the_queue_to_the_function(self):
         (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
         attributes = boto3.client("sqs").get_queue_attributes(
-            QueueUrl=self.made["EventQueue"], AttributeNames=["QueueArn"]
+            QueueUrl=self.ids["EventQueue"], AttributeNames=["QueueArn"]
         )
         self.assertEqual(mapping["EventSourceArn"], attributes["Attributes"]["QueueArn"])
-        self.assertEqual(mapping["BatchSize"], int(self.meant["WorkerQueue"]["BatchSize"]))
-        function = boto3.client("lambda").get_function_configuration(FunctionName=self.made["Worker"])
+        self.assertEqual(mapping["BatchSize"], int(self.expected["WorkerQueue"]["BatchSize"]))
+        function = boto3.client("lambda").get_function_configuration(FunctionName=self.ids["Worker"])
         variables = function["Environment"]["Variables"]
-        self.assertEqual(variables["SQS_QUEUE_URL"], self.made["EventQueue"])
+        self.assertEqual(variables["SQS_QUEUE_URL"], self.ids["EventQueue"])
         self.assertEqual(str(variables["MAX_RETRIES"]), "5")
 
-    def test_alarms_and_dashboard(self):
+    def test_the_dashboard_shows_the_alarms_and_the_queue(self):
         cloudwatch = boto3.client("cloudwatch")
         alarms = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
-        for alarm in self.meant.of_type("CloudWatch::Alarm").values():
-            said = alarms.pop(alarm["AlarmName"])
+        for alarm in self.expected.of_type("CloudWatch::Alarm").values():
+            actual = alarms.pop(alarm["AlarmName"])
             for key, value in alarm.items():
-                self.assertEqual(said[key], value)
+                self.assertEqual(actual[key], value)
         self.assertEqual(alarms, {})
-        body = json.loads(cloudwatch.get_dashboard(DashboardName=STACK)["DashboardBody"])
+        body = json.loads(cloudwatch.get_dashboard(DashboardName=STACK_NAME)["DashboardBody"])
         shown = {arn.rsplit(":", 1)[1] for arn in body["widgets"][0]["properties"]["alarms"]}
-        self.assertEqual(shown, {a["AlarmName"] for a in self.meant.of_type("CloudWatch::Alarm").values()})
+        self.assertEqual(shown, {a["AlarmName"] for a in self.expected.of_type("CloudWatch::Alarm").values()})
         (depth,) = [w for w in body["widgets"] if w["properties"]["title"] == "Queue depth"]
-        self.assertEqual(depth["properties"]["metrics"][0][3], self.meant["EventQueue"]["QueueName"])
+        self.assertEqual(depth["properties"]["metrics"][0][3], self.expected["EventQueue"]["QueueName"])
 
 
 class Standard(Deployed, unittest.TestCase):
@@ -184,9 +190,9 @@ class Standard(Deployed, unittest.TestCase):
 class Fifo(Deployed, unittest.TestCase):
     variant = "fifo"
 
-    # moto's EventBridge does not know message groups on standard queues.
-    def test_an_event_on_the_bus_is_a_message_on_the_queue(self):
-        self.stop_polling()
+    # Only on a FIFO queue: EventBridge in moto does not support message groups on standard queues.
+    def test_the_rules_forward_an_event_from_the_bus_to_the_queue(self):
+        self.disable_the_mapping()
         events, sqs = boto3.client("events"), boto3.client("sqs")
         for kind in ("payment.approved", "reservation.created"):
             events.put_events(
@@ -199,7 +205,7 @@ class Fifo(Deployed, unittest.TestCase):
                     }
                 ]
             )
-        (message,) = sqs.receive_message(QueueUrl=self.made["EventQueue"], MaxNumberOfMessages=10)["Messages"]
+        (message,) = sqs.receive_message(QueueUrl=self.ids["EventQueue"], MaxNumberOfMessages=10)["Messages"]
         self.assertEqual(json.loads(message["Body"])["detail-type"], "payment.approved")
 
 

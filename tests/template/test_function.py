@@ -1,4 +1,4 @@
-"""The function, its permissions and its environments, held for each variant of the stack."""
+"""The function, its permissions and its environments, checked for each variant of the stack."""
 
 import subprocess
 import sys
@@ -9,11 +9,10 @@ from pathlib import Path
 import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
-import stack
-from stack import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, Stack, each_variant
+from template import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, Stack, each_variant, source
 
-# Sids of the statements whose resource is * because AWS knows none for their actions.
-FORCED = {"Metrics", "Traces", "VpcLookup"}
+# Sids of the statements with the resource *, because their actions do not support resource ARNs.
+WITHOUT_RESOURCE_ARNS = {"Metrics", "Traces", "VpcLookup"}
 
 
 def as_list(value):
@@ -21,14 +20,16 @@ def as_list(value):
 
 
 def allowed(statement):
-    """What a statement allows: actions, resources and the condition."""
+    """The actions, the resources and the condition of a statement."""
     return set(as_list(statement["Action"])), as_list(statement["Resource"]), statement.get("Condition")
 
 
 def via(service):
+    """The condition that a KMS key is used through this service only."""
     return {"StringEquals": {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}}
 
 
+# The permissions of the worker's role, by Sid.
 WORKER = {
     "Queue": (
         {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"},
@@ -45,7 +46,7 @@ WORKER = {
     "Secret": ({"secretsmanager:GetSecretValue"}, [SECRET], None),
     "SecretKey": ({"kms:Decrypt"}, [KEY], via("secretsmanager")),
     "QueueKey": ({"kms:Decrypt"}, [KEY], via("sqs")),
-    # What AWSLambdaVPCAccessExecutionRole allows, less the log.
+    # The permissions of AWSLambdaVPCAccessExecutionRole without those for the log.
     "VpcInterfaces": (
         {
             "ec2:CreateNetworkInterface",
@@ -61,35 +62,35 @@ WORKER = {
 
 
 class Function(unittest.TestCase):
-    def test_a_new_release_is_a_new_version(self):
-        def version(**more):
-            return list(Stack({**SERVICES, **more}).of_type("Lambda::Version"))
+    def test_a_new_release_publishes_a_new_version(self):
+        def version(**parameters):
+            return list(Stack({**SERVICES, **parameters}).of_type("Lambda::Version"))
 
         self.assertEqual(len(version()), 1)
         self.assertNotEqual(version(Release="a" * 64), version(Release="b" * 64))
         self.assertNotEqual(version(Release="a" * 64), version())
 
-    def test_a_new_release_is_a_change_of_the_function_without_which_lambda_makes_no_version(self):
+    def test_a_new_release_changes_the_description_because_lambda_publishes_only_a_changed_function(self):
         releases = [{}, {"Release": "a" * 64}, {"Release": "b" * 64}]
-        said = {Stack({**SERVICES, **release})["Worker"]["Description"] for release in releases}
-        self.assertEqual(len(said), 3)
-        self.assertLessEqual(max(map(len, said)), 256)
+        descriptions = {Stack({**SERVICES, **release})["Worker"]["Description"] for release in releases}
+        self.assertEqual(len(descriptions), 3)
+        self.assertLessEqual(max(map(len, descriptions)), 256)
 
     @each_variant
-    def test_a_canary_listens_to_the_new_versions_alarms(self, name, made):
-        group = made["WorkerDeploymentGroup"]
+    def test_a_canary_rolls_back_on_the_alarms_of_the_new_version(self, name, stack):
+        group = stack["WorkerDeploymentGroup"]
         alarms = [alarm["Name"] for alarm in group["AlarmConfiguration"].get("Alarms", [])]
-        self.assertEqual(alarms, [] if name == "at once" else ["CanaryErrorsAlarm", "ErrorRateAlarm"])
+        self.assertEqual(alarms, [] if name == "all at once" else ["CanaryErrorsAlarm", "ErrorRateAlarm"])
         self.assertIn("DEPLOYMENT_STOP_ON_ALARM", group["AutoRollbackConfiguration"]["Events"])
-        (version,) = made.of_type("Lambda::Version")
-        dimensions = {d["Name"]: d["Value"] for d in made["CanaryErrorsAlarm"]["Dimensions"]}
+        (version,) = stack.of_type("Lambda::Version")
+        dimensions = {d["Name"]: d["Value"] for d in stack["CanaryErrorsAlarm"]["Dimensions"]}
         self.assertEqual(dimensions["ExecutedVersion"], f"{version}.Version")
         self.assertEqual(dimensions["Resource"], "Worker:live")
-        self.assertEqual(made["WorkerAliaslive"]["Name"], "live")
+        self.assertEqual(stack["WorkerAliaslive"]["Name"], "live")
 
     @each_variant
-    def test_it_is_built_for_the_runtime_that_it_names(self, name, made):
-        worker = made["Worker"]
+    def test_runtime_logging_and_network_are_configured(self, name, stack):
+        worker = stack["Worker"]
         self.assertEqual((worker["Runtime"], worker["Handler"]), ("provided.al2023", "bootstrap"))
         self.assertEqual(worker["Architectures"], ["arm64"])
         self.assertEqual(worker["LoggingConfig"]["LogFormat"], "JSON")
@@ -98,27 +99,28 @@ class Function(unittest.TestCase):
         vpc = {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]}
         self.assertEqual(worker.get("VpcConfig"), vpc if name == "vpc" else None)
         self.assertEqual(worker.get("ReservedConcurrentExecutions"), "40" if name == "reserved" else None)
-        self.assertEqual(stack.source()["Resources"]["Worker"]["Metadata"]["BuildMethod"], "rust-cargolambda")
+        self.assertEqual(source()["Resources"]["Worker"]["Metadata"]["BuildMethod"], "rust-cargolambda")
 
-    def test_each_variable_is_its_parameter(self):
+    def test_each_parameter_sets_its_variable(self):
         variables = Stack(SERVICES)["Worker"]["Environment"]["Variables"]
         self.assertEqual(variables["SQS_QUEUE_URL"], "EventQueue")
         for variable in set(variables) - {"SQS_QUEUE_URL", "USE_SECRET_MANAGER", "SECRET_NAME"}:
             parameter = "".join(word.capitalize() for word in variable.split("_"))
             parameter = parameter.replace("OtelExporterOtlp", "Otlp")
-            made = Stack({**SERVICES, parameter: "given"})
-            self.assertEqual(made["Worker"]["Environment"]["Variables"][variable], "given")
+            stack = Stack({**SERVICES, parameter: "given"})
+            self.assertEqual(stack["Worker"]["Environment"]["Variables"][variable], "given")
 
-    def test_the_functions_settings_are_their_parameters(self):
+    def test_each_parameter_sets_its_property_of_the_function(self):
         settings = {"Architecture": "x86_64", "MemorySize": "512", "Timeout": "60", "LogLevel": "WARN"}
-        made = Stack({**SERVICES, **settings, "LogRetentionDays": "90", "BatchSize": "5"})
-        worker = made["Worker"]
-        said = [worker["Architectures"][0], worker["MemorySize"], worker["Timeout"]]
-        self.assertEqual([*said, worker["LoggingConfig"]["ApplicationLogLevel"]], list(settings.values()))
-        self.assertEqual((made["WorkerLogs"]["RetentionInDays"], made["WorkerQueue"]["BatchSize"]), ("90", "5"))
+        stack = Stack({**SERVICES, **settings, "LogRetentionDays": "90", "BatchSize": "5"})
+        worker = stack["Worker"]
+        actual = [worker["Architectures"][0], worker["MemorySize"], worker["Timeout"]]
+        self.assertEqual([*actual, worker["LoggingConfig"]["ApplicationLogLevel"]], list(settings.values()))
+        self.assertEqual(stack["WorkerLogs"]["RetentionInDays"], "90")
+        self.assertEqual(stack["WorkerQueue"]["BatchSize"], "5")
 
     @each_variant
-    def test_outputs_name_what_was_made(self, _, made):
+    def test_outputs_refer_to_the_resources(self, _, stack):
         ids = {
             "FunctionName": "Worker",
             "AliasArn": "WorkerAliaslive",
@@ -130,7 +132,7 @@ class Function(unittest.TestCase):
         }
         for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
             ids |= {f"{queue}Url": queue, f"{queue}Arn": f"{queue}.Arn"}
-        outputs = dict(made.outputs)
+        outputs = dict(stack.outputs)
         self.assertEqual(
             outputs.pop("DashboardUrl"),
             f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
@@ -139,63 +141,63 @@ class Function(unittest.TestCase):
         self.assertEqual(outputs, ids)
 
     @each_variant
-    def test_the_token_is_in_the_secret_or_nowhere(self, name, made):
-        variables = made["Worker"]["Environment"]["Variables"]
+    def test_the_token_is_never_a_variable(self, name, stack):
+        variables = stack["Worker"]["Environment"]["Variables"]
         self.assertNotIn("RESERVATION_API_TOKEN", variables)
         secret = ("true", SECRET) if name == "secret" else ("false", "")
         self.assertEqual((variables["USE_SECRET_MANAGER"], variables["SECRET_NAME"]), secret)
 
 
 class Permissions(unittest.TestCase):
-    def roles(self, made):
+    def roles(self, stack):
         return {
             role: [s for policy in properties["Policies"] for s in policy["PolicyDocument"]["Statement"]]
-            for role, properties in made.of_type("IAM::Role").items()
+            for role, properties in stack.of_type("IAM::Role").items()
         }
 
     @each_variant
-    def test_no_resource_is_everything_unless_aws_forces_it(self, _, made):
-        for statements in self.roles(made).values():
+    def test_only_actions_without_resource_arns_have_a_wildcard_resource(self, _, stack):
+        for statements in self.roles(stack).values():
             for statement in statements:
-                everything = "*" in as_list(statement["Resource"])
-                self.assertEqual(everything, statement["Sid"] in FORCED, statement)
+                is_wildcard = "*" in as_list(statement["Resource"])
+                self.assertEqual(is_wildcard, statement["Sid"] in WITHOUT_RESOURCE_ARNS, statement)
                 for action in as_list(statement["Action"]):
                     self.assertNotIn("*", action)
 
     @each_variant
-    def test_there_are_three_roles_and_no_managed_policy(self, _, made):
-        self.assertEqual(set(self.roles(made)), {"WorkerRole", "DeploymentRole", "HoldExpiryRole"})
-        for role in made.of_type("IAM::Role").values():
+    def test_there_are_three_roles_and_no_managed_policy(self, _, stack):
+        self.assertEqual(set(self.roles(stack)), {"WorkerRole", "DeploymentRole", "HoldExpiryRole"})
+        for role in stack.of_type("IAM::Role").values():
             self.assertNotIn("ManagedPolicyArns", role)
 
     @each_variant
-    def test_the_worker_may_do_what_its_settings_need_and_no_more(self, name, made):
+    def test_the_worker_has_exactly_the_permissions_that_its_parameters_require(self, name, stack):
         expected = {"Queue", "Logs", "Traces"}
-        expected |= {"Metrics"} if name != "at once" else set()
+        expected |= {"Metrics"} if name != "all at once" else set()
         expected |= {"Secret", "SecretKey"} if name == "secret" else set()
         expected |= {"QueueKey"} if name.endswith("key") else set()
         expected |= {"VpcInterfaces", "VpcLookup"} if name == "vpc" else set()
-        worker = self.roles(made)["WorkerRole"]
+        worker = self.roles(stack)["WorkerRole"]
         self.assertEqual({statement["Sid"] for statement in worker}, expected)
         self.assertEqual({s["Sid"]: allowed(s) for s in worker}, {sid: WORKER[sid] for sid in expected})
 
     @each_variant
-    def test_codedeploy_may_move_this_alias_alone(self, _, made):
-        alias, alarms = self.roles(made)["DeploymentRole"]
-        moves = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
-        self.assertEqual(allowed(alias), (moves, ["Worker.Arn", "Worker.Arn:live"], None))
-        of_the_account = [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"]
-        self.assertEqual(allowed(alarms), ({"cloudwatch:DescribeAlarms"}, of_the_account, None))
+    def test_codedeploy_can_update_only_this_alias(self, _, stack):
+        alias, alarms = self.roles(stack)["DeploymentRole"]
+        actions = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
+        self.assertEqual(allowed(alias), (actions, ["Worker.Arn", "Worker.Arn:live"], None))
+        alarms_of_the_account = [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"]
+        self.assertEqual(allowed(alarms), ({"cloudwatch:DescribeAlarms"}, alarms_of_the_account, None))
 
     @each_variant
-    def test_schedules_may_send_to_both_queues_and_no_more(self, name, made):
+    def test_schedules_can_only_send_to_the_event_queue_and_the_undelivered_queue(self, name, stack):
         expected = [({"sqs:SendMessage"}, ["EventQueue.Arn", "UndeliveredQueue.Arn"], None)]
         if name.endswith("key"):
             expected.append(({"kms:Decrypt", "kms:GenerateDataKey"}, [KEY], via("sqs")))
-        self.assertEqual(list(map(allowed, self.roles(made)["HoldExpiryRole"])), expected)
+        self.assertEqual(list(map(allowed, self.roles(stack)["HoldExpiryRole"])), expected)
 
     @each_variant
-    def test_each_role_is_taken_on_by_its_service_alone(self, _, made):
+    def test_each_role_trusts_only_its_service(self, _, stack):
         expected = {
             "WorkerRole": {"Principal": {"Service": "lambda.amazonaws.com"}},
             "DeploymentRole": {"Principal": {"Service": "codedeploy.amazonaws.com"}},
@@ -209,12 +211,12 @@ class Permissions(unittest.TestCase):
         }
         for role, trust in expected.items():
             statement = {"Effect": "Allow", "Action": "sts:AssumeRole", **trust}
-            self.assertEqual(made[role]["AssumeRolePolicyDocument"]["Statement"], [statement])
+            self.assertEqual(stack[role]["AssumeRolePolicyDocument"]["Statement"], [statement])
 
 
 class Environments(unittest.TestCase):
     def parameters(self, environment, code=b"code"):
-        """What make deploy hands to sam, as sam reads it."""
+        """The parameters that `make deploy` passes to sam, parsed as sam parses them."""
         with tempfile.TemporaryDirectory() as directory:
             bootstrap = Path(directory, "bootstrap")
             bootstrap.write_bytes(code)
@@ -222,33 +224,33 @@ class Environments(unittest.TestCase):
             printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
         return CfnParameterOverridesType().convert(printed.split(), None, None)
 
-    def test_each_can_be_deployed(self):
-        known = set(stack.source()["Parameters"])
+    def test_the_parameters_of_each_environment_are_valid(self):
+        known = set(source()["Parameters"])
         for environment in ("default", "dev", "prod"):
             parameters = self.parameters(environment)
             self.assertLessEqual(set(parameters), known)
-            self.assertEqual(Stack(parameters).refused_by(), [])
+            self.assertEqual(Stack(parameters).violated_rules(), [])
 
-    def test_a_bare_sam_deploy_does_not_keep_the_last_release(self):
+    def test_a_plain_sam_deploy_does_not_reuse_the_previous_release(self):
         config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
         for environment in ("default", "dev", "prod"):
-            given = config[environment]["deploy"]["parameters"]["parameter_overrides"]
-            self.assertEqual(CfnParameterOverridesType().convert(given, None, None)["Release"], "")
+            overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+            self.assertEqual(CfnParameterOverridesType().convert(overrides, None, None)["Release"], "")
             self.assertRegex(self.parameters(environment)["Release"], "^[0-9a-f]{64}$")
 
-    def test_code_and_parameters_make_the_release(self):
+    def test_the_release_depends_on_code_and_parameters(self):
         releases = {
-            self.parameters(*deployed)["Release"] for deployed in (("dev",), ("prod",), ("dev", b"new"))
+            self.parameters(*arguments)["Release"] for arguments in (("dev",), ("prod",), ("dev", b"new"))
         }
         self.assertEqual(len(releases), 3)
         self.assertEqual(self.parameters("dev"), self.parameters("dev"))
 
-    def test_dev_and_prod_can_stand_side_by_side(self):
+    def test_dev_and_prod_can_be_deployed_to_the_same_region(self):
         dev, prod = Stack(self.parameters("dev")), Stack(self.parameters("prod"))
         for resource, name in (("HoldExpiries", "Name"), ("ReservationEvents", "EventBusName")):
             self.assertNotEqual(dev[resource][name], prod[resource][name])
-        namespaces = {made["Worker"]["Environment"]["Variables"]["METRICS_NAMESPACE"] for made in (dev, prod)}
-        self.assertEqual(len(namespaces), 2)
+        variables = [stack["Worker"]["Environment"]["Variables"] for stack in (dev, prod)]
+        self.assertEqual(len({variable["METRICS_NAMESPACE"] for variable in variables}), 2)
 
 
 if __name__ == "__main__":

@@ -1,84 +1,81 @@
-"""Queues, the mapping, and the rules that bring events in, held for each variant of the stack."""
+"""Queues, event source mapping and event rules, checked for each variant of the stack."""
 
 import unittest
 
-import stack
-from stack import ACCOUNT, KEY, REGION, SERVICES, STACK, Stack, each_variant
+from template import ACCOUNT, KEY, REGION, SECRET, SERVICES, STACK_NAME, Stack, each_variant, source
 
-TYPES = {
-    "reservation.expired",
-    "reservation.hold.expired",
-    "payment.approved",
-    "payment.failed",
-    "Payment Status Updated",
-}
+
+def forwarded_types(rules):
+    """The event types that the rules forward. A type that two rules forward occurs twice."""
+    return sorted(name for rule in rules for name in rule["EventPattern"]["detail-type"])
 
 
 class Queues(unittest.TestCase):
-    def test_visibility_is_six_time_outs_and_the_window_for_every_allowed_pair(self):
-        parameters = stack.source()["Parameters"]
+    def test_the_visibility_time_out_is_six_time_outs_plus_the_window_for_every_allowed_pair(self):
+        parameters = source()["Parameters"]
         for timeout in parameters["Timeout"]["AllowedValues"]:
             for window in parameters["BatchingWindow"]["AllowedValues"]:
-                made = Stack({**SERVICES, "Timeout": timeout, "BatchingWindow": window})
+                stack = Stack({**SERVICES, "Timeout": timeout, "BatchingWindow": window})
                 needed = 6 * int(timeout) + int(window)
-                self.assertGreaterEqual(int(made["EventQueue"]["VisibilityTimeout"]), needed)
+                self.assertGreaterEqual(int(stack["EventQueue"]["VisibilityTimeout"]), needed)
 
     @each_variant
-    def test_visibility_fits_what_the_mapping_is_told(self, _, made):
-        timeout = int(made["Worker"]["Timeout"])
-        window = int(made["WorkerQueue"].get("MaximumBatchingWindowInSeconds", 0))
-        self.assertGreaterEqual(int(made["EventQueue"]["VisibilityTimeout"]), 6 * timeout + window)
+    def test_the_visibility_time_out_fits_the_function_and_the_mapping(self, _, stack):
+        timeout = int(stack["Worker"]["Timeout"])
+        window = int(stack["WorkerQueue"].get("MaximumBatchingWindowInSeconds", 0))
+        self.assertGreaterEqual(int(stack["EventQueue"]["VisibilityTimeout"]), 6 * timeout + window)
 
     @each_variant
-    def test_the_dead_letter_queue_is_of_the_queues_type_and_takes_from_it_alone(self, name, made):
-        queue, dead = made["EventQueue"], made["DeadLetterQueue"]
+    def test_the_dead_letter_queue_has_the_type_of_its_only_source(self, name, stack):
+        queue, dead_letter_queue = stack["EventQueue"], stack["DeadLetterQueue"]
         fifo = name.startswith("fifo")
-        for one in (queue, dead):
-            self.assertEqual(one.get("FifoQueue", False), fifo)
-            self.assertEqual(one["QueueName"].endswith(".fifo"), fifo)
-            self.assertEqual(one.get("ContentBasedDeduplication", False), fifo)
-            self.assertEqual(one.get("FifoThroughputLimit"), "perMessageGroupId" if fifo else None)
-            self.assertEqual(one.get("DeduplicationScope"), "messageGroup" if fifo else None)
+        for properties in (queue, dead_letter_queue):
+            self.assertEqual(properties.get("FifoQueue", False), fifo)
+            self.assertEqual(properties["QueueName"].endswith(".fifo"), fifo)
+            self.assertEqual(properties.get("ContentBasedDeduplication", False), fifo)
+            self.assertEqual(properties.get("FifoThroughputLimit"), "perMessageGroupId" if fifo else None)
+            self.assertEqual(properties.get("DeduplicationScope"), "messageGroup" if fifo else None)
         self.assertEqual(queue["RedrivePolicy"]["deadLetterTargetArn"], "DeadLetterQueue.Arn")
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue['QueueName']}"
         allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [arn]}
-        self.assertEqual(dead["RedriveAllowPolicy"], allowed)
-        self.assertEqual(dead["MessageRetentionPeriod"], 14 * 86400)
-        self.assertEqual(made["UndeliveredQueue"]["MessageRetentionPeriod"], 14 * 86400)
-        # A message keeps its age when it is moved: it must not be too old to be kept.
-        self.assertLess(queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"])
+        self.assertEqual(dead_letter_queue["RedriveAllowPolicy"], allowed)
+        self.assertEqual(dead_letter_queue["MessageRetentionPeriod"], 14 * 86400)
+        self.assertEqual(stack["UndeliveredQueue"]["MessageRetentionPeriod"], 14 * 86400)
+        # On a standard queue a message keeps its age when it moves to the dead-letter queue, so the retention
+        # period of the dead-letter queue must be longer.
+        self.assertLess(queue["MessageRetentionPeriod"], dead_letter_queue["MessageRetentionPeriod"])
 
-    def test_a_message_is_a_dead_letter_before_it_is_too_old_to_be_kept(self):
-        parameters = stack.source()["Parameters"]
-        retries, longest = (parameters[name]["MaxValue"] for name in ("MaxRetries", "BackoffMaxMs"))
-        self.assertLessEqual(parameters["BackoffBaseMs"]["MaxValue"], longest)
+    def test_a_message_reaches_the_dead_letter_queue_before_its_retention_period_ends(self):
+        parameters = source()["Parameters"]
+        receives, max_backoff_ms = (parameters[name]["MaxValue"] for name in ("MaxRetries", "BackoffMaxMs"))
+        self.assertLessEqual(parameters["BackoffBaseMs"]["MaxValue"], max_backoff_ms)
         queue = Stack({**SERVICES, "Timeout": "120", "BatchingWindow": "20"})["EventQueue"]
-        # Each time worked on until it is visible again, and then the back-off with all its jitter.
-        receive = int(queue["VisibilityTimeout"]) + 1.2 * longest / 1000
-        self.assertLess(retries * receive, queue["MessageRetentionPeriod"])
+        # The longest time per receive: the complete visibility time-out, then the back-off with 20 % jitter.
+        seconds = int(queue["VisibilityTimeout"]) + 1.2 * max_backoff_ms / 1000
+        self.assertLess(receives * seconds, queue["MessageRetentionPeriod"])
 
-    def test_queue_and_function_count_the_same_receives(self):
-        for more in ({}, {"MaxRetries": "7"}):
-            made = Stack({**SERVICES, **more})
-            receives = made["EventQueue"]["RedrivePolicy"]["maxReceiveCount"]
-            self.assertEqual(receives, made["Worker"]["Environment"]["Variables"]["MAX_RETRIES"])
-            self.assertEqual(receives, more.get("MaxRetries", "5"))
+    def test_queue_and_function_have_the_same_number_of_receives(self):
+        for parameters in ({}, {"MaxRetries": "7"}):
+            stack = Stack({**SERVICES, **parameters})
+            receives = stack["EventQueue"]["RedrivePolicy"]["maxReceiveCount"]
+            self.assertEqual(receives, stack["Worker"]["Environment"]["Variables"]["MAX_RETRIES"])
+            self.assertEqual(receives, parameters.get("MaxRetries", "5"))
 
     @each_variant
-    def test_every_queue_is_encrypted_kept_and_open_to_tls_alone(self, name, made):
-        queues = made.of_type("SQS::Queue")
+    def test_every_queue_is_encrypted_and_retained_and_requires_tls(self, name, stack):
+        queues = stack.of_type("SQS::Queue")
         self.assertEqual(set(queues), {"EventQueue", "DeadLetterQueue", "UndeliveredQueue"})
         for queue, properties in queues.items():
             sse, key = properties.get("SqsManagedSseEnabled"), properties.get("KmsMasterKeyId")
             self.assertEqual((sse, key), (None, KEY) if name.endswith("key") else (True, None))
-            kept = made.resources[queue]
-            self.assertEqual({kept["DeletionPolicy"], kept["UpdateReplacePolicy"]}, {"Retain"})
-            self.assertIn(refusal(queue), statements_of(made, queue))
+            resource = stack.resources[queue]
+            self.assertEqual({resource["DeletionPolicy"], resource["UpdateReplacePolicy"]}, {"Retain"})
+            self.assertIn(denial_without_tls(queue), statements_of(stack, queue))
 
     @each_variant
-    def test_only_the_two_rules_may_send(self, _, made):
+    def test_only_the_event_rules_can_send(self, _, stack):
         for queue in ("EventQueue", "UndeliveredQueue"):
-            allowed = [s for s in statements_of(made, queue) if s["Effect"] == "Allow"]
+            allowed = [s for s in statements_of(stack, queue) if s["Effect"] == "Allow"]
             self.assertEqual(
                 allowed,
                 [
@@ -90,22 +87,22 @@ class Queues(unittest.TestCase):
                         "Resource": f"{queue}.Arn",
                         "Condition": {
                             "ArnEquals": {
-                                "aws:SourceArn": [f"{rule}.Arn" for rule in made.of_type("Events::Rule")]
+                                "aws:SourceArn": [f"{rule}.Arn" for rule in stack.of_type("Events::Rule")]
                             }
                         },
                     }
                 ],
             )
-        self.assertEqual([s["Effect"] for s in statements_of(made, "DeadLetterQueue")], ["Deny"])
+        self.assertEqual([s["Effect"] for s in statements_of(stack, "DeadLetterQueue")], ["Deny"])
 
 
-def statements_of(made, queue):
-    policies = made.of_type("SQS::QueuePolicy").values()
+def statements_of(stack, queue):
+    policies = stack.of_type("SQS::QueuePolicy").values()
     policies = [policy for policy in policies if policy["Queues"] == [queue]]
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def refusal(queue):
+def denial_without_tls(queue):
     return {
         "Sid": "TlsOnly",
         "Effect": "Deny",
@@ -118,8 +115,8 @@ def refusal(queue):
 
 class Mapping(unittest.TestCase):
     @each_variant
-    def test_records_are_returned_one_by_one_to_the_alias(self, _, made):
-        mapping = made["WorkerQueue"]
+    def test_the_mapping_invokes_the_alias_and_accepts_partial_batch_responses(self, _, stack):
+        mapping = stack["WorkerQueue"]
         self.assertEqual(mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"])
         self.assertEqual(mapping["FunctionName"], "WorkerAliaslive")
         self.assertEqual(mapping["EventSourceArn"], "EventQueue.Arn")
@@ -128,72 +125,72 @@ class Mapping(unittest.TestCase):
         self.assertIs(Stack({**SERVICES, "MappingEnabled": "false"})["WorkerQueue"]["Enabled"], False)
 
     @each_variant
-    def test_either_a_limit_or_provisioned_pollers(self, name, made):
-        mapping = made["WorkerQueue"]
+    def test_the_mapping_has_either_a_concurrency_limit_or_provisioned_pollers(self, name, stack):
+        mapping = stack["WorkerQueue"]
         limits = mapping.get("ScalingConfig"), mapping.get("ProvisionedPollerConfig")
         pollers = (None, {"MinimumPollers": "2", "MaximumPollers": "20"})
         self.assertEqual(limits, pollers if name == "pollers" else ({"MaximumConcurrency": "50"}, None))
 
     @each_variant
-    def test_a_window_only_where_a_queue_takes_one(self, name, made):
-        window = made["WorkerQueue"].get("MaximumBatchingWindowInSeconds")
+    def test_the_mapping_has_a_batching_window_only_for_a_standard_queue(self, name, stack):
+        window = stack["WorkerQueue"].get("MaximumBatchingWindowInSeconds")
         fifo = name.startswith("fifo")
         self.assertEqual(window, None if fifo else "1" if name == "large batches" else "0")
 
     @each_variant
-    def test_no_rule_refuses_a_variant(self, _, made):
-        self.assertEqual(made.refused_by(), [])
+    def test_every_variant_satisfies_the_template_rules(self, _, stack):
+        self.assertEqual(stack.violated_rules(), [])
 
-    def test_settings_that_cannot_work_are_refused_before_anything_is_made(self):
-        for broken, more in {
-            "BatchAboveTenNeedsWindow": {"BatchSize": "11"},
-            "FifoTakesTenAndNoWindow": {"QueueType": "fifo", "BatchSize": "20", "BatchingWindow": "1"},
-            "ServicesAreKnown": {"InventoryGrpcAddr": ""},
-            "PollersHaveTwoEnds": {"ProvisionedPollersMax": "20"},
-            "VpcHasSubnetsAndSecurityGroups": {"SubnetIds": "subnet-0a"},
-        }.items():
-            self.assertEqual(Stack({**SERVICES, **more}).refused_by(), [broken])
-        self.assertEqual(Stack({**SERVICES, "ReservationApiBase": ""}).refused_by(), ["ServicesAreKnown"])
-        pollers = {**SERVICES, "ProvisionedPollersMin": "2"}
-        self.assertEqual(Stack(pollers).refused_by(), ["PollersHaveTwoEnds"])
-        groups = {**SERVICES, "SecurityGroupIds": "sg-0a"}
-        self.assertEqual(Stack(groups).refused_by(), ["VpcHasSubnetsAndSecurityGroups"])
-        fifo = {**SERVICES, "QueueType": "fifo", "BatchingWindow": "1"}
-        self.assertEqual(Stack(fifo).refused_by(), ["FifoTakesTenAndNoWindow"])
+    def test_invalid_combinations_of_parameters_violate_a_template_rule(self):
+        for rule, parameters in (
+            ("BatchSizeAboveTenRequiresWindow", {"BatchSize": "11"}),
+            ("FifoLimitsBatchSizeAndWindow", {"QueueType": "fifo", "BatchSize": "20", "BatchingWindow": "1"}),
+            ("FifoLimitsBatchSizeAndWindow", {"QueueType": "fifo", "BatchingWindow": "1"}),
+            ("ServiceAddressesAreKnown", {"InventoryGrpcAddr": ""}),
+            ("ServiceAddressesAreKnown", {"ReservationApiBase": ""}),
+            ("ProvisionedPollersHaveBothLimits", {"ProvisionedPollersMax": "20"}),
+            ("ProvisionedPollersHaveBothLimits", {"ProvisionedPollersMin": "2"}),
+            ("VpcHasSubnetsAndSecurityGroups", {"SubnetIds": "subnet-0a"}),
+            ("VpcHasSubnetsAndSecurityGroups", {"SecurityGroupIds": "sg-0a"}),
+        ):
+            self.assertEqual(Stack({**SERVICES, **parameters}).violated_rules(), [rule], parameters)
 
 
 class Parameters(unittest.TestCase):
-    def test_names_that_aws_or_an_alarm_does_not_take_are_refused(self):
-        parameters = stack.source()["Parameters"]
-        for name, taken, refused in (
+    def test_patterns_reject_names_that_aws_or_the_alarms_do_not_support(self):
+        parameters = source()["Parameters"]
+        for name, valid, invalid_values in (
             ("EventBusName", "ticket-reservation-events-dev", ["default", "aws.partner/x/y"]),
             ("ScheduleGroupName", "reservation-expiry-dev", ["default", "a" * 65, ""]),
             ("MetricsNamespace", "TrafficTacos/ReservationWorker/dev", ["AWS/Lambda", 'a"b', ""]),
             ("SubnetIds", "subnet-0a,subnet-0b", ["subnet-0a,", "sg-0a"]),
             ("SecurityGroupIds", "sg-0a", ["sg-0a sg-0b"]),
-            ("KmsKeyArn", stack.KEY, ["alias/queues", stack.KEY.replace("queues", "*")]),
-            ("SecretArn", stack.SECRET, ["worker", stack.SECRET.replace("worker", "*")]),
+            ("KmsKeyArn", KEY, ["alias/queues", KEY.replace("queues", "*")]),
+            ("SecretArn", SECRET, ["worker", SECRET.replace("worker", "*")]),
         ):
             pattern = parameters[name]["AllowedPattern"]
-            for value in (taken, parameters[name]["Default"]):
+            for value in (valid, parameters[name]["Default"]):
                 self.assertRegex(value, pattern, name)
-            for value in refused:
+            for value in invalid_values:
                 self.assertNotRegex(value, pattern, name)
 
-    def test_a_reserve_leaves_half_of_the_shortest_time_out(self):
-        parameters = stack.source()["Parameters"]
+    def test_the_deadline_reserve_is_at_most_half_of_the_shortest_time_out(self):
+        parameters = source()["Parameters"]
         shortest = min(map(int, parameters["Timeout"]["AllowedValues"]))
         self.assertLessEqual(parameters["DeadlineReserveMs"]["MaxValue"], shortest * 1000 / 2)
 
 
-class EventsIn(unittest.TestCase):
+class EventRules(unittest.TestCase):
     @each_variant
-    def test_each_type_reaches_the_queue_by_one_rule_in_its_reservations_group(self, name, made):
-        rules = made.of_type("Events::Rule").values()
-        types = [name for rule in rules for name in rule["EventPattern"]["detail-type"]]
-        self.assertEqual((set(types), len(types)), (TYPES, len(TYPES)))
+    def test_one_rule_forwards_each_type_with_the_reservation_as_message_group(self, name, stack):
+        rules = stack.of_type("Events::Rule").values()
+        # tests/suite/template.rs checks that these are exactly the types that the worker handles.
+        resources = source()["Resources"].values()
+        types = forwarded_types(r["Properties"] for r in resources if r["Type"] == "AWS::Events::Rule")
+        self.assertEqual(types, sorted(set(types)))
+        self.assertEqual(forwarded_types(rules), types)
         for rule in rules:
-            self.assertEqual(set(rule["EventPattern"]), {"detail-type"}, "a source too few loses events")
+            self.assertEqual(set(rule["EventPattern"]), {"detail-type"}, "a rule must match by type only")
             self.assertEqual(
                 rule["EventBusName"], "EventBus" if name == "own bus" else "ticket-reservation-events"
             )
@@ -201,14 +198,14 @@ class EventsIn(unittest.TestCase):
             self.assertEqual(target["Arn"], "EventQueue.Arn")
             self.assertEqual(target["SqsParameters"], {"MessageGroupId": "$.detail.reservation_id"})
             self.assertEqual(target["DeadLetterConfig"], {"Arn": "UndeliveredQueue.Arn"})
-            longest = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
-            self.assertEqual(target["RetryPolicy"], longest)
+            maximum = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
+            self.assertEqual(target["RetryPolicy"], maximum)
             self.assertEqual(rule["State"], "ENABLED")
-        stopped = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
-        self.assertEqual({rule["State"] for rule in stopped}, {"DISABLED"})
-        # EventBridge does not deliver to a FIFO queue when it gives up.
-        self.assertEqual(made["UndeliveredQueue"]["QueueName"], f"{STACK}-undelivered")
-        self.assertEqual(made["HoldExpiries"]["Name"], "reservation-expiry")
+        disabled = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
+        self.assertEqual({rule["State"] for rule in disabled}, {"DISABLED"})
+        # Never FIFO: EventBridge does not support a FIFO queue as the dead-letter queue of a rule.
+        self.assertEqual(stack["UndeliveredQueue"]["QueueName"], f"{STACK_NAME}-undelivered")
+        self.assertEqual(stack["HoldExpiries"]["Name"], "reservation-expiry")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Dashboard and saved queries speak of what exists, and ask it the right question."""
+"""The dashboard and the saved queries use existing metrics and log fields, and evaluate them correctly."""
 
 import json
 import re
 import unittest
 from pathlib import Path
 
-from stack import SERVICES, Stack
+from template import SERVICES, Stack
 
 OWN = "TrafficTacos/ReservationWorker"
-# Contract section 8, and the roll-ups that alarms need: the sets of dimensions of each metric.
+# The worker's metrics with their sets of dimensions: contract section 8, and the totals that the alarms need.
+# tests/suite/template.rs compares this list with the metrics that the worker emits.
 EMITTED = json.loads(Path(__file__).with_name("metrics.json").read_text())
-# https://docs.aws.amazon.com: "Available CloudWatch metrics" of each service.
+# The metrics of AWS services that the template uses, from the documentation of each service.
 AWS = {
     "AWS/Lambda": {
         ("FunctionName",): {"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"},
@@ -31,7 +32,8 @@ AWS = {
     "AWS/Scheduler": {("ScheduleGroup",): {"InvocationDroppedCount"}},
     "AWS/Logs": {("LogGroupName",): {"IncomingBytes"}},
 }
-# Those of a record's line, which a Rust test holds to this list, and CloudWatch Logs' own.
+# The fields of a log line, and @timestamp, which CloudWatch Logs adds. tests/suite/logs.rs compares the list
+# with the fields that the worker logs.
 LOG_FIELDS = {*json.loads(Path(__file__).with_name("log_fields.json").read_text()), "@timestamp"}
 
 
@@ -52,7 +54,7 @@ class Dashboard(Telemetry):
     def test_every_metric_exists(self):
         seen = set()
         for widget in self.widgets:
-            above = []
+            previous = []
             for metric in widget["properties"].get("metrics", []):
                 if isinstance(metric[0], dict):
                     expression = metric[0]["expression"]
@@ -62,15 +64,15 @@ class Dashboard(Telemetry):
                         self.assert_exists(namespace, name, dimensions)
                         seen.add(name)
                 else:
-                    # A dot repeats what stands above it.
-                    named = [value for value in metric if isinstance(value, str)]
-                    above = [above[at] if value == "." else value for at, value in enumerate(named)]
-                    self.assert_exists(above[0], above[1], above[2::2])
-                    seen.add(above[1])
-        self.assertEqual(set(EMITTED) - seen, set(), "emitted and not shown")
+                    # A dot repeats the value at the same position of the previous metric.
+                    values = [value for value in metric if isinstance(value, str)]
+                    previous = [previous[n] if value == "." else value for n, value in enumerate(values)]
+                    self.assert_exists(previous[0], previous[1], previous[2::2])
+                    seen.add(previous[1])
+        self.assertEqual(set(EMITTED) - seen, set(), "emitted but not shown")
 
-    def test_a_line_is_what_its_label_says(self):
-        of_queue = {
+    def test_each_label_matches_its_metric(self):
+        queues = {
             "waiting": "EventQueue",
             "oldest visible message": "EventQueue",
             "messages received": "EventQueue",
@@ -84,17 +86,17 @@ class Dashboard(Telemetry):
             if re.fullmatch(r"p\d\d", options["label"]) and "stat" in options:
                 self.assertEqual(options["stat"], options["label"])
             if line[0] == "AWS/SQS":
-                self.assertEqual(line[3], f"{of_queue.pop(options['label'])}.QueueName")
-        self.assertEqual(of_queue, {}, "not shown")
+                self.assertEqual(line[3], f"{queues.pop(options['label'])}.QueueName")
+        self.assertEqual(queues, {}, "not shown")
         (expression,) = [o["expression"] for _, o in lines if o["label"] == "GB-seconds"]
-        # Ten seconds at the default's quarter of a GB.
+        # 10 seconds at the default memory size of 256 MB.
         self.assertEqual(eval(expression, {}, {"billed": 10_000}), 2.5)
 
-    def test_it_shows_every_alarm(self):
+    def test_every_alarm_is_shown(self):
         shown = self.widgets[0]["properties"]["alarms"]
         self.assertEqual(sorted(shown), sorted(f"{alarm}.Arn" for alarm in self.alarms))
 
-    def test_ids_are_used_once_and_widgets_do_not_overlap(self):
+    def test_metric_ids_are_unique_and_widgets_do_not_overlap(self):
         cells = set()
         for widget in self.widgets:
             options = [value for metric in widget["properties"].get("metrics", []) for value in metric]
@@ -108,31 +110,32 @@ class Dashboard(Telemetry):
 
 
 def searches(expression):
+    """The searches in a metric expression, each as namespace, dimensions and metric name."""
     found = re.findall(r"SEARCH\('\{\"([^\"]+)\"((?:,\w+)*)\} MetricName=\"(\w+)\"'", expression)
     return [(namespace, dimensions.split(",")[1:], name) for namespace, dimensions, name in found]
 
 
 class Queries(Telemetry):
-    def test_they_ask_for_fields_that_the_log_has(self):
+    def test_they_use_existing_log_fields(self):
         queries = self.stack.of_type("Logs::QueryDefinition")
         self.assertEqual(len(queries), 4)
         for query in queries.values():
             self.assertEqual(query["LogGroupNames"], ["WorkerLogs"])
             text = re.sub(r'"[^"]*"', "", query["QueryString"])
-            made = set(re.findall(r"\bas (\w+)", text))
+            aliases = set(re.findall(r"\bas (\w+)", text))
             for percent, name in re.findall(r"pct\(duration_ms, (\d+)\) as p(\d+)", text):
                 self.assertEqual(percent, name)
             words = set(re.findall(r"@?\b[a-z]\w*(?![\w(])", text))
             grammar = {"fields", "filter", "stats", "sort", "limit", "by", "as", "in", "and", "desc", "asc", "5m"}
-            self.assertEqual(words - made - grammar - {"0", "50", "95"} - LOG_FIELDS, set())
+            self.assertEqual(words - aliases - grammar - {"0", "50", "95"} - LOG_FIELDS, set())
 
-    def test_they_take_no_metrics_line_for_a_records(self):
-        # A line of embedded metrics has their dimensions as fields.
+    def test_they_exclude_lines_in_the_embedded_metric_format(self):
+        # Such a line has the dimensions of its metrics as fields. The filter must require another field.
         dimensions = {name for sets in EMITTED.values() for names in sets for name in names}
         for name, query in self.stack.of_type("Logs::QueryDefinition").items():
             filters = [part for part in query["QueryString"].split("|") if part.strip().startswith("filter")]
-            asked = set(re.findall(r"\w+", re.sub(r'"[^"]*"', "", " ".join(filters)))) & LOG_FIELDS
-            self.assertTrue(asked - dimensions - {"timestamp", "level", "message", "request_id"}, name)
+            required = set(re.findall(r"\w+", re.sub(r'"[^"]*"', "", " ".join(filters)))) & LOG_FIELDS
+            self.assertTrue(required - dimensions - {"timestamp", "level", "message", "request_id"}, name)
 
 
 if __name__ == "__main__":

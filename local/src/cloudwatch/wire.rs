@@ -1,11 +1,13 @@
-//! CBOR, as Smithy RPC v2 uses it.
+//! The CBOR encoding of Smithy RPC v2.
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use ciborium::Value;
 
-use super::{Datum, since_epoch};
+use super::datum::Datum;
 
-/// Reads a request: the namespace and the data.
-pub(super) fn put_metric_data(body: &[u8]) -> Result<(String, Vec<Datum>), String> {
+/// Decodes the namespace and the data of a request.
+pub(super) fn decode(body: &[u8]) -> Result<(String, Vec<Datum>), String> {
     let request: Value = ciborium::from_reader(body).map_err(|error| error.to_string())?;
     let data = array(&request, "MetricData")?.iter().map(datum).collect::<Result<_, _>>()?;
     Ok((text(&request, "Namespace")?, data))
@@ -18,10 +20,12 @@ fn datum(value: &Value) -> Result<Datum, String> {
     };
     let dimensions =
         dimensions.iter().map(|dimension| Ok((text(dimension, "Name")?, text(dimension, "Value")?)));
+    // CBOR tag 1 is a time in seconds since 1970.
     let timestamp = member(value, "Timestamp").and_then(|value| match value {
         Value::Tag(1, seconds) => number(seconds),
         _ => None,
     });
+    let seconds = timestamp.ok_or("no Timestamp")?;
     let single = member(value, "Value").and_then(number);
     let values = match single {
         Some(value) => vec![(value, 1.0)],
@@ -31,7 +35,7 @@ fn datum(value: &Value) -> Result<Datum, String> {
         name: text(value, "MetricName")?,
         dimensions: dimensions.collect::<Result<_, String>>()?,
         unit: text(value, "Unit")?,
-        timestamp: since_epoch(timestamp.ok_or("no Timestamp")?),
+        timestamp: UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default(),
         storage_resolution: member(value, "StorageResolution").and_then(number).map(|seconds| seconds as u64),
         is_single: single.is_some(),
         values,
@@ -41,7 +45,9 @@ fn datum(value: &Value) -> Result<Datum, String> {
 fn values(value: &Value) -> Result<Vec<(f64, f64)>, String> {
     let numbers = |name| -> Result<Vec<f64>, String> {
         let numbers = array(value, name)?.iter().map(number);
-        numbers.collect::<Option<_>>().ok_or_else(|| format!("{name} are not all numbers"))
+        numbers
+            .collect::<Option<_>>()
+            .ok_or_else(|| format!("{name} contains something that is not a number"))
     };
     let (values, counts) = (numbers("Values")?, numbers("Counts")?);
     if values.len() != counts.len() {
@@ -71,8 +77,8 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Writes a map of texts.
-pub(super) fn map(members: &[(&str, &str)]) -> Vec<u8> {
+/// Encodes a map of strings.
+pub(super) fn encode(members: &[(&str, &str)]) -> Vec<u8> {
     let members = members.iter().map(|(name, value)| (Value::from(*name), Value::from(*value)));
     let mut body = Vec::new();
     // Writing to memory cannot fail.

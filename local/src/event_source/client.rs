@@ -1,4 +1,4 @@
-//! The SQS client of what runs outside the function: the mapping, and whoever fills the queue.
+//! The SQS client of the mapping and of the code that sends messages.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,8 +10,9 @@ use aws_sdk_sqs::{Client, Config};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// The variables by which a function finds the queue at `endpoint`. AWS's own endpoints take the caller's keys
-/// from the environment; any other gets keys that open nothing.
+/// The environment variables with which a function uses SQS at `endpoint`. For an endpoint of AWS itself,
+/// region and keys come from `caller`, which reads a variable of the caller's environment. Other endpoints
+/// get a fixed region and test keys.
 pub(super) fn environment(
     endpoint: &str,
     caller: impl Fn(&str) -> Option<String>,
@@ -19,7 +20,8 @@ pub(super) fn environment(
     let mut variables = BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), endpoint.to_owned())]);
     let names = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     if is_aws(endpoint) {
-        // Not for every service: this one is the queue's.
+        // This variable applies to SQS only. `AWS_ENDPOINT_URL` would redirect all services to the SQS
+        // endpoint.
         variables = BTreeMap::from([("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint.to_owned())]);
         for name in names {
             let value = caller(name)
@@ -43,7 +45,7 @@ fn is_aws(endpoint: &str) -> bool {
         .any(|suffix| host.ends_with(suffix))
 }
 
-/// A client for `endpoint`, with region and keys from `environment`.
+/// A client for `endpoint`, with the region and the keys in `environment`.
 pub(super) fn client(endpoint: &str, environment: &BTreeMap<String, String>) -> Client {
     let variable = |name: &str| environment.get(name).cloned().unwrap_or_default();
     let credentials = Credentials::new(
@@ -66,7 +68,7 @@ pub(super) fn client(endpoint: &str, environment: &BTreeMap<String, String>) -> 
     Client::from_conf(config.build())
 }
 
-/// An error of the SDK with its causes; `Display` alone says "service error".
+/// An error of the SDK with its causes. Without them, `Display` prints only "service error".
 pub(super) fn failed(error: impl Error) -> io::Error {
     let causes = successors(Some(&error as &dyn Error), |&error| error.source());
     io::Error::other(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))

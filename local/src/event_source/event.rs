@@ -1,27 +1,27 @@
-//! The event that Lambda makes of received messages.
+//! Converts received messages to the event that Lambda sends to the function.
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
-/// Lambda's limit for a synchronous invocation.
+/// Lambda's limit for the payload of a synchronous invocation, in bytes.
 pub(super) const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
-/// Of `{"Records":[…]}`.
-const FRAME: usize = r#"{"Records":[]}"#.len();
+/// The size of an event without records, in bytes.
+const EMPTY_EVENT: usize = r#"{"Records":[]}"#.len();
 
-/// A message in flight.
+/// A message that was received and not yet deleted or returned.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct ReceivedMessage {
     pub(super) message_id: String,
     pub(super) receipt_handle: String,
-    /// Milliseconds since the epoch, as the queue has it.
+    /// The time at which the message was sent, in milliseconds since 1970.
     pub(super) sent: Option<u64>,
-    /// The record as JSON.
+    /// The record of the event, as JSON.
     record: String,
 }
 
-impl Received {
+impl ReceivedMessage {
     pub(super) fn new(message: Message, queue_arn: &str) -> Self {
         let record = record(&message, queue_arn).to_string();
         let attributes = message.attributes.unwrap_or_default();
@@ -34,22 +34,23 @@ impl Received {
         }
     }
 
-    /// Bytes it takes in an event, with the comma after it.
+    /// The size of the record in an event, with its comma, in bytes.
     fn size(&self) -> usize {
         self.record.len() + 1
     }
 }
 
-/// Batches of at most `most` messages and 6 MB, in the order given. A message is never larger than that.
-pub(super) fn batches(messages: Vec<Received>, most: usize) -> Vec<Vec<Received>> {
-    let mut batches = Vec::<Vec<Received>>::new();
+/// Splits the messages, in order, into batches of at most `limit` messages and 6 MiB. One message is never
+/// larger than that.
+pub(super) fn batches(messages: Vec<ReceivedMessage>, limit: usize) -> Vec<Vec<ReceivedMessage>> {
+    let mut batches = Vec::<Vec<ReceivedMessage>>::new();
     let mut room = 0;
     for message in messages {
         let size = message.size();
         match batches.last_mut() {
-            Some(batch) if batch.len() < most && size <= room => batch.push(message),
+            Some(batch) if batch.len() < limit && size <= room => batch.push(message),
             _ => {
-                room = PAYLOAD_LIMIT - FRAME;
+                room = PAYLOAD_LIMIT - EMPTY_EVENT;
                 batches.push(vec![message]);
             }
         }
@@ -58,13 +59,13 @@ pub(super) fn batches(messages: Vec<Received>, most: usize) -> Vec<Vec<Received>
     batches
 }
 
-/// Bytes of the event that these messages would make.
-pub(super) fn size(messages: &[Received]) -> usize {
-    FRAME + messages.iter().map(Received::size).sum::<usize>()
+/// The size of an event with these messages, in bytes.
+pub(super) fn size(messages: &[ReceivedMessage]) -> usize {
+    EMPTY_EVENT + messages.iter().map(ReceivedMessage::size).sum::<usize>()
 }
 
-/// The event, as JSON.
-pub(super) fn payload(messages: &[Received]) -> String {
+/// The event with these messages, as JSON.
+pub(super) fn payload(messages: &[ReceivedMessage]) -> String {
     let records: Vec<_> = messages.iter().map(|message| message.record.as_str()).collect();
     format!(r#"{{"Records":[{}]}}"#, records.join(","))
 }
@@ -119,8 +120,8 @@ fn message_attribute(value: &MessageAttributeValue) -> Value {
 mod tests {
     use super::*;
 
-    fn received(bytes: usize) -> Received {
-        Received {
+    fn received(bytes: usize) -> ReceivedMessage {
+        ReceivedMessage {
             message_id: String::new(),
             receipt_handle: String::new(),
             sent: None,
@@ -128,18 +129,18 @@ mod tests {
         }
     }
 
-    fn sizes(batches: &[Vec<Received>]) -> Vec<usize> {
+    fn sizes(batches: &[Vec<ReceivedMessage>]) -> Vec<usize> {
         batches.iter().map(Vec::len).collect()
     }
 
     #[test]
-    fn a_batch_ends_at_its_size() {
+    fn a_batch_has_at_most_the_requested_number_of_messages() {
         let messages = (0..25).map(|_| received(1)).collect();
         assert_eq!(sizes(&batches(messages, 10)), [10, 10, 5]);
     }
 
     #[test]
-    fn a_batch_ends_at_six_megabytes() {
+    fn a_batch_has_at_most_six_mebibytes() {
         let messages = (0..13).map(|_| received(1024 * 1024 - 4)).collect();
         let batches = batches(messages, 100);
         assert_eq!(sizes(&batches), [6, 6, 1]);

@@ -1,15 +1,15 @@
-"""moto's SQS on a free loopback port, which is printed; it ends with whoever holds its stdin.
+"""Runs moto's SQS on a free loopback port and prints the port number. Ends when stdin is closed.
 
-Two things are set right that SQS guarantees and moto (5.2) does not:
+Moto 5.2 differs from SQS in two points, which are corrected here:
 
-- Requests are threads there and nothing is locked, so a message that is sent during a delete is lost, and one
-  that is received twice at once is given to both. Here one operation runs at a time.
-- When several messages of a FIFO group come back together, moto takes the first for blocked by the second and
-  gives them out in the wrong order. Messages that are visible again are therefore no longer pending here.
+- Moto handles each request in a thread of its own, without locks. A message that is sent during a delete is
+  lost, and two concurrent receives can both return the same message. Here, only one operation runs at a time.
+- When several messages of a FIFO group become visible again, moto treats the first one as blocked by the
+  second one and returns them in the wrong order. Here, visible messages no longer count as pending.
 
-And a long poll sees a message at once, not at the next full second.
+In addition, a long poll returns a new message immediately. In moto it returns at the next full second.
 
-Visibility time-outs and deletions that were asked for are noted on stderr, a JSON object each.
+Requested visibility time-outs and deletions are logged to stderr, as one JSON object per line.
 """
 
 import functools
@@ -23,11 +23,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.sqs.models import SQSBackend
 from werkzeug.serving import make_server
 
-LOOK_AGAIN = 0.03
+LONG_POLL_INTERVAL = 0.03  # seconds
 LOCK = threading.RLock()
 
 
-def one_at_a_time(operation):
+def with_lock(operation):
     @functools.wraps(operation)
     def locked(*args, **kwargs):
         with LOCK:
@@ -36,10 +36,12 @@ def one_at_a_time(operation):
     return locked
 
 
-def around(own, operation):
+def replace(replacement, operation):
+    """Calls the replacement with the original operation as its first argument."""
+
     @functools.wraps(operation)
     def call(*args, **kwargs):
-        return own(operation, *args, **kwargs)
+        return replacement(operation, *args, **kwargs)
 
     return call
 
@@ -53,11 +55,11 @@ def receive_message(receive, self, queue_name, count, wait_seconds_timeout, *arg
             messages = receive(self, queue_name, count, 0, *args, **kwargs)
         if messages or time.monotonic() >= end:
             return messages
-        time.sleep(LOOK_AGAIN)
+        time.sleep(LONG_POLL_INTERVAL)
 
 
-def note(**what):
-    sys.stderr.write(json.dumps(what) + "\n")
+def log(**fields):
+    sys.stderr.write(json.dumps(fields) + "\n")
 
 
 def change_message_visibility(change, self, queue_name, receipt_handle, visibility_timeout):
@@ -65,33 +67,36 @@ def change_message_visibility(change, self, queue_name, receipt_handle, visibili
         change(self, queue_name, receipt_handle, visibility_timeout)
         messages = self.get_queue(queue_name)._messages
         message = next(message for message in messages if message.had_receipt_handle(receipt_handle))
-        note(message_id=message.id, seconds=int(visibility_timeout))
+        log(message_id=message.id, seconds=int(visibility_timeout))
 
 
 def change_message_visibility_batch(change, self, queue_name, entries):
-    note(changes=len(entries))
+    log(changes=len(entries))
     with LOCK:
         return change(self, queue_name, entries)
 
 
 def delete_message_batch(delete, self, queue_name, receipts):
-    note(deletes=len(receipts))
+    log(deletes=len(receipts))
     with LOCK:
         return delete(self, queue_name, receipts)
 
 
 for name in ["send_message", "send_message_batch", "delete_message", "purge_queue", "get_queue_attributes"]:
-    setattr(SQSBackend, name, one_at_a_time(getattr(SQSBackend, name)))
-for own in [receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch]:
-    setattr(SQSBackend, own.__name__, around(own, getattr(SQSBackend, own.__name__)))
+    setattr(SQSBackend, name, with_lock(getattr(SQSBackend, name)))
+for replacement in [
+    receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch
+]:
+    name = replacement.__name__
+    setattr(SQSBackend, name, replace(replacement, getattr(SQSBackend, name)))
 
 
-def end_with_parent():
+def exit_when_stdin_closes():
     sys.stdin.buffer.read()
     os._exit(0)
 
 
-threading.Thread(target=end_with_parent, daemon=True).start()
+threading.Thread(target=exit_when_stdin_closes, daemon=True).start()
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
                      request_handler=MotoRequestHandler)
 os.environ["MOTO_PORT"] = str(server.port)

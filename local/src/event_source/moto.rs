@@ -1,4 +1,4 @@
-//! moto, as a child process.
+//! Moto, an implementation of SQS in Python, as a child process.
 
 use std::io;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use crate::output::Output;
 
-/// Its imports take a second; on a busy machine, several.
+/// Moto usually starts within a few seconds. The limit is for a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running moto; killed when this is dropped, and it ends by itself when this process is killed.
+/// A running moto. Dropping this value kills it. It also ends when this process ends for any other reason.
 #[derive(Debug)]
 pub(super) struct Moto {
     port: u16,
@@ -25,8 +25,8 @@ pub(super) struct Moto {
 
 impl Moto {
     pub(super) async fn start(tools: &Path) -> io::Result<Self> {
-        let places = ["bin/python", "venv/bin/python"].map(|python| tools.join(python));
-        let Some(python) = places.iter().find(|python| python.exists()) else {
+        let candidates = ["bin/python", "venv/bin/python"].map(|python| tools.join(python));
+        let Some(python) = candidates.iter().find(|python| python.exists()) else {
             let tools = tools.display();
             return Err(io::Error::other(format!("no Python in {tools}; `make tools` installs it")));
         };
@@ -51,8 +51,8 @@ impl Moto {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What was asked of it, as far as `moto.py` notes it.
-    pub(super) fn asked(&self) -> Vec<Value> {
+    /// The calls that `moto.py` has logged.
+    pub(super) fn calls(&self) -> Vec<Value> {
         self.log.json_lines()
     }
 }

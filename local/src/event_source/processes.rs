@@ -1,4 +1,5 @@
-//! The function's processes: one an invocation at a time, started when all others are busy.
+//! The processes of the function. A process has one invocation at a time. A new process starts when all
+//! others have an invocation.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,81 +10,84 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::shared::Shared;
+use super::state::MappingState;
+use crate::lock::locked;
 use crate::runtime_api::{Function, InvokeError};
-use crate::services::locked;
 
-/// Lambda's shutdown phase, for a function with an extension.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+/// The length of Lambda's shutdown phase for a function with an extension.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Processes {
     pub(super) binary: PathBuf,
     pub(super) environment: BTreeMap<String, String>,
-    pub(super) limit: Duration,
-    pub(super) shared: Arc<Shared>,
-    /// The one used last is on top, so that those at the bottom get old.
-    pub(super) idle: Mutex<Vec<Idle>>,
+    /// The time-out of an invocation.
+    pub(super) timeout: Duration,
+    pub(super) state: Arc<MappingState>,
+    /// The processes without an invocation, sorted by the end of their last invocation. The next invocation
+    /// goes to the last one, so that surplus processes become idle for long enough to be ended.
+    pub(super) idle: Mutex<Vec<IdleProcess>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Idle {
-    process: Process,
+pub(super) struct IdleProcess {
+    process: FunctionProcess,
     since: Instant,
 }
 
-/// A running process, counted as long as it runs.
+/// A running process. It is included in the counts until it is dropped.
 #[derive(Debug)]
-struct Process {
+struct FunctionProcess {
     function: Function,
-    shared: Arc<Shared>,
+    state: Arc<MappingState>,
 }
 
-impl Process {
+impl FunctionProcess {
     async fn end(mut self) {
-        if self.function.terminate(SHUTDOWN).await.is_err() {
-            self.shared.warn("the function did not end when it was told to, and is killed");
+        if self.function.terminate(SHUTDOWN_LIMIT).await.is_err() {
+            self.state.warn("the function did not end after SIGTERM and is killed");
         }
     }
 }
 
-impl Drop for Process {
+impl Drop for FunctionProcess {
     fn drop(&mut self) {
         self.function.kill();
-        self.shared.process_ended(self.function.pid());
+        self.state.process_ended(self.function.pid());
     }
 }
 
 impl Processes {
-    /// Lambda's answer to the event, or why there is none. A process without an answer is gone.
+    /// Invokes a process with the event and returns the function's response. A process that does not respond
+    /// is killed.
     pub(super) async fn invoke(&self, payload: String) -> Result<Result<Value, Value>, InvokeError> {
-        let top = locked(&self.idle).pop();
-        let mut process = match top {
+        let idle = locked(&self.idle).pop();
+        let mut process = match idle {
             Some(idle) => idle.process,
             None => self.start().await?,
         };
         process.function.ready().await?;
-        let working = self.shared.works(process.function.pid());
-        let answer = process.function.invoke_raw(payload, self.limit).await;
-        drop(working);
-        let answer = answer?;
-        locked(&self.idle).push(Idle { process, since: Instant::now() });
-        Ok(answer.response)
+        let invoked = self.state.mark_invoked(process.function.pid());
+        let result = process.function.invoke_raw(payload, self.timeout).await;
+        drop(invoked);
+        let result = result?;
+        locked(&self.idle).push(IdleProcess { process, since: Instant::now() });
+        Ok(result.response)
     }
 
-    async fn start(&self) -> io::Result<Process> {
+    async fn start(&self) -> io::Result<FunctionProcess> {
         let function = Function::start(&self.binary, self.environment.clone()).await?;
-        self.shared.process_started(function.pid(), function.output()?);
-        Ok(Process { function, shared: self.shared.clone() })
+        self.state.process_started(function.pid(), function.output()?);
+        Ok(FunctionProcess { function, state: self.state.clone() })
     }
 
-    /// Ends the processes without work for so long.
+    /// Ends the processes that have had no invocation for `limit`.
     pub(super) async fn end_idle(&self, limit: Duration) {
-        let old: JoinSet<_> = {
+        let ended: JoinSet<_> = {
             let mut idle = locked(&self.idle);
-            let young = idle.iter().position(|idle| idle.since.elapsed() < limit).unwrap_or(idle.len());
-            idle.drain(..young).map(|idle| idle.process.end()).collect()
+            let first_kept = idle.iter().position(|idle| idle.since.elapsed() < limit).unwrap_or(idle.len());
+            idle.drain(..first_kept).map(|idle| idle.process.end()).collect()
         };
-        old.join_all().await;
+        ended.join_all().await;
     }
 }

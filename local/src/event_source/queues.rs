@@ -1,4 +1,4 @@
-//! Queues with their dead-letter queues.
+//! A queue with its dead-letter queue (DLQ): sends messages, counts them, and reads the DLQ.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,64 +11,65 @@ use aws_sdk_sqs::types::{
 };
 
 use super::client::failed;
-use super::outgoing::Outgoing;
-use crate::services::locked;
+use super::outgoing_message::OutgoingMessage;
+use crate::lock::locked;
 
-/// SQS takes so many entries a call.
-pub(super) const ENTRIES: usize = 10;
-/// While the DLQ is looked at, nobody else is given its messages.
-const LOOK: i32 = 30;
+/// SQS's limit for the number of entries in one call.
+pub(super) const MAX_BATCH_ENTRIES: usize = 10;
+/// The visibility time-out of a message while the DLQ is read, in seconds.
+const DLQ_READ_TIMEOUT: i32 = 30;
 
-/// A queue and its dead-letter queue.
+/// A queue and its dead-letter queue (DLQ).
 #[derive(Debug, Clone)]
 pub struct Queue {
-    /// URL, as SQS gave it.
+    /// The URL of the queue.
     pub url: String,
-    /// ARN.
+    /// The ARN of the queue.
     pub arn: String,
-    /// URL of the dead-letter queue.
+    /// The URL of the DLQ.
     pub dlq_url: String,
-    /// ARN of the dead-letter queue.
+    /// The ARN of the DLQ.
     pub dlq_arn: String,
-    /// Both are FIFO queues.
+    /// Whether both are FIFO queues.
     pub fifo: bool,
     pub(super) endpoint: String,
-    /// By which a function finds it.
+    /// The environment variables with which a function uses this queue.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) client: Client,
-    /// How often [`Queue::dead`] has received a message: SQS goes on counting in the DLQ.
-    pub(super) looks: Arc<Mutex<HashMap<String, u32>>>,
+    /// The number of times that [`Queue::dead`] has received a message, by message id. SQS includes these
+    /// receives in its receive count.
+    pub(super) dlq_receives: Arc<Mutex<HashMap<String, u32>>>,
 }
 
 impl Queue {
-    /// Sends messages in this order, ten a call: bodies, or pairs of group and body. In a FIFO queue each
-    /// has a deduplication id of its own. Returns the message ids.
+    /// Sends messages in this order, in calls of at most 10. A message is a body, or a pair of message group
+    /// and body. In a FIFO queue, each message gets a new deduplication id. Returns the message ids.
     ///
     /// # Errors
     ///
-    /// SQS refuses one; those before it are sent.
-    pub async fn send<M: Into<Outgoing>>(
+    /// SQS does not reply, or rejects a message. The messages of earlier calls have been sent.
+    pub async fn send<M: Into<OutgoingMessage>>(
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> io::Result<Vec<String>> {
-        let messages: Vec<Outgoing> = messages.into_iter().map(Into::into).collect();
+        let messages: Vec<OutgoingMessage> = messages.into_iter().map(Into::into).collect();
         let mut ids = Vec::with_capacity(messages.len());
-        for chunk in messages.chunks(ENTRIES) {
+        for chunk in messages.chunks(MAX_BATCH_ENTRIES) {
             let mut call = self.client.send_message_batch().queue_url(&self.url);
-            for (place, message) in chunk.iter().enumerate() {
+            for (index, message) in chunk.iter().enumerate() {
                 let mut entry =
-                    SendMessageBatchRequestEntry::builder().id(place.to_string()).message_body(&message.body);
+                    SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&message.body);
                 if self.fifo {
-                    let unique = format!("{:032x}", fastrand::u128(..));
+                    let deduplication_id = format!("{:032x}", fastrand::u128(..));
                     let group = message.group.as_deref().unwrap_or("all");
-                    entry = entry.message_group_id(group).message_deduplication_id(unique);
+                    entry = entry.message_group_id(group).message_deduplication_id(deduplication_id);
                 }
                 call = call.entries(entry.build().map_err(failed)?);
             }
             let sent = call.send().await.map_err(failed)?;
-            if let Some(refused) = sent.failed.first() {
-                let why = refused.message.as_deref().unwrap_or(&refused.code);
-                return Err(io::Error::other(format!("a message was not sent: {why}")));
+            if let Some(rejected) = sent.failed.first() {
+                let reason = rejected.message.as_deref().unwrap_or(&rejected.code);
+                return Err(io::Error::other(format!("a message was not sent: {reason}")));
             }
             let mut sent = sent.successful;
             sent.sort_by_key(|entry| entry.id.parse::<usize>().unwrap_or_default());
@@ -77,83 +78,87 @@ impl Queue {
         Ok(ids)
     }
 
-    /// How many messages can be received, and how many cannot: in flight, or kept back until later.
+    /// The number of messages that are visible, and the number of messages that are not: those in flight and
+    /// those that wait for their visibility time-out.
     ///
     /// # Errors
     ///
-    /// SQS does not answer.
+    /// SQS does not reply, or rejects the call.
     pub async fn depth(&self) -> io::Result<(usize, usize)> {
         self.depth_of(&self.url).await
     }
 
-    /// How many messages are in the DLQ.
+    /// The number of messages in the DLQ.
     ///
     /// # Errors
     ///
-    /// SQS does not answer.
+    /// SQS does not reply, or rejects the call.
     pub async fn dead_count(&self) -> io::Result<usize> {
-        let (visible, kept) = self.depth_of(&self.dlq_url).await?;
-        Ok(visible + kept)
+        let (visible, not_visible) = self.depth_of(&self.dlq_url).await?;
+        Ok(visible + not_visible)
     }
 
     async fn depth_of(&self, url: &str) -> io::Result<(usize, usize)> {
         let visible = QueueAttributeName::ApproximateNumberOfMessages;
-        let in_flight = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let names = [visible.clone(), in_flight.clone()];
-        let asked = self.client.get_queue_attributes().queue_url(url);
-        let answered = asked.set_attribute_names(Some(names.to_vec())).send().await.map_err(failed)?;
-        let attributes = answered.attributes.unwrap_or_default();
+        let not_visible = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let names = [visible.clone(), not_visible.clone()];
+        let call = self.client.get_queue_attributes().queue_url(url);
+        let reply = call.set_attribute_names(Some(names.to_vec())).send().await.map_err(failed)?;
+        let attributes = reply.attributes.unwrap_or_default();
         let count = |name| attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or_default();
-        Ok((count(visible), count(in_flight)))
+        Ok((count(visible), count(not_visible)))
     }
 
-    /// All messages of the DLQ, which stay there: message id, body, and how often the queue gave it out.
+    /// Reads the messages of the DLQ and leaves them there. Returns the message id, the body, and the number
+    /// of times that the message was received from the queue.
     ///
     /// # Errors
     ///
-    /// SQS does not answer.
+    /// SQS does not reply, or rejects a call.
     pub async fn dead(&self) -> io::Result<Vec<(String, String, u32)>> {
-        let messages = self.take_dead().await?;
+        let messages = self.receive_dead().await?;
         for message in &messages {
             let back = self.client.change_message_visibility().queue_url(&self.dlq_url);
             let back = back.set_receipt_handle(message.receipt_handle.clone()).visibility_timeout(0);
             back.send().await.map_err(failed)?;
         }
-        let mut looks = locked(&self.looks);
+        let mut dlq_receives = locked(&self.dlq_receives);
         let dead = messages.into_iter().map(|message| {
             let received = attribute(&message, &MessageSystemAttributeName::ApproximateReceiveCount);
             let received: u32 = received.and_then(|count| count.parse().ok()).unwrap_or_default();
             let id = message.message_id.unwrap_or_default();
-            let look = looks.entry(id.clone()).or_default();
-            *look += 1;
-            (id, message.body.unwrap_or_default(), received.saturating_sub(*look))
+            let from_dlq = dlq_receives.entry(id.clone()).or_default();
+            *from_dlq += 1;
+            (id, message.body.unwrap_or_default(), received.saturating_sub(*from_dlq))
         });
         Ok(dead.collect())
     }
 
-    /// Moves the messages of the DLQ back, under new message ids. How many there were.
+    /// Moves the messages of the DLQ back to the queue. They get new message ids. Returns their number.
     ///
-    /// Not by `StartMessageMoveTask`, which moto does not have.
+    /// This function does not use `StartMessageMoveTask`, because moto does not implement it.
     ///
     /// # Errors
     ///
-    /// SQS does not answer; a message may then be in both queues.
+    /// SQS does not reply, or rejects a call. A message may be in both queues then.
     pub async fn redrive(&self) -> io::Result<usize> {
-        let messages = self.take_dead().await?;
+        let messages = self.receive_dead().await?;
         for message in &messages {
             let group = attribute(message, &MessageSystemAttributeName::MessageGroupId);
             let body = message.body.clone().unwrap_or_default();
-            self.send([Outgoing { body, group: group.map(str::to_owned) }]).await?;
+            self.send([OutgoingMessage { body, group: group.map(str::to_owned) }]).await?;
             let deletion = self.client.delete_message().queue_url(&self.dlq_url);
             deletion.set_receipt_handle(message.receipt_handle.clone()).send().await.map_err(failed)?;
         }
         Ok(messages.len())
     }
 
-    async fn take_dead(&self) -> io::Result<Vec<Message>> {
+    /// Receives all messages of the DLQ.
+    async fn receive_dead(&self) -> io::Result<Vec<Message>> {
         let mut all = Vec::new();
         loop {
-            let receive = self.client.receive_message().queue_url(&self.dlq_url).visibility_timeout(LOOK);
+            let receive =
+                self.client.receive_message().queue_url(&self.dlq_url).visibility_timeout(DLQ_READ_TIMEOUT);
             let receive = receive.max_number_of_messages(10).wait_time_seconds(0);
             let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
             let messages = receive.send().await.map_err(failed)?.messages.unwrap_or_default();
@@ -165,12 +170,13 @@ impl Queue {
     }
 }
 
-/// Deletes messages, ten a call. How many were deleted.
+/// Deletes messages, in calls of at most 10. Returns the number of messages that were deleted, and the
+/// errors.
 pub(super) async fn delete(client: &Client, url: &str, receipt_handles: &[&str]) -> (usize, Vec<io::Error>) {
     let (mut deleted, mut errors) = (0, Vec::new());
-    for chunk in receipt_handles.chunks(ENTRIES) {
-        let entries = chunk.iter().enumerate().filter_map(|(place, handle)| {
-            let entry = DeleteMessageBatchRequestEntry::builder().id(place.to_string());
+    for chunk in receipt_handles.chunks(MAX_BATCH_ENTRIES) {
+        let entries = chunk.iter().enumerate().filter_map(|(index, handle)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.receipt_handle(*handle).build().ok()
         });
         let call = client.delete_message_batch().queue_url(url).set_entries(Some(entries.collect()));

@@ -1,4 +1,4 @@
-//! An SQS: moto, or whatever an endpoint says.
+//! An SQS endpoint: a moto that is started here, or any other implementation of SQS.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,7 +15,7 @@ use super::client::{self, failed};
 use super::moto::Moto;
 use super::queues::Queue;
 
-/// An SQS: its endpoint, and who it was started by.
+/// An SQS endpoint. If moto was started for it, dropping this value stops moto.
 #[derive(Debug)]
 pub struct Sqs {
     endpoint: String,
@@ -25,23 +25,24 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Starts moto on a free loopback port; `tools` is the virtual environment that it is installed in, or the
-    /// folder that has it as `venv`. Dropped, it stops, and its queues are gone.
+    /// Starts moto on a free loopback port. `tools` is the Python virtual environment with moto, or the
+    /// folder that contains this environment as `venv`. Dropping the value stops moto and removes its queues.
     ///
     /// # Errors
     ///
-    /// It is not installed, or does not start.
+    /// Moto is not installed or does not start.
     pub async fn start_moto(tools: &Path) -> io::Result<Self> {
         let moto = Moto::start(tools).await?;
         let sqs = Self::at(&moto.endpoint()).await?;
         Ok(Self { moto: Some(moto), ..sqs })
     }
 
-    /// Uses the SQS at `endpoint`. AWS's own is reached with region and keys of this process's environment.
+    /// Uses the SQS at the URL `endpoint`. For an endpoint of AWS itself, the region and the keys come from
+    /// the environment of this process.
     ///
     /// # Errors
     ///
-    /// It does not answer, or refuses the keys.
+    /// The endpoint does not reply, or rejects the keys.
     pub async fn at(endpoint: &str) -> io::Result<Self> {
         let environment = client::environment(endpoint, |name| env::var(name).ok())?;
         let client = client::client(endpoint, &environment);
@@ -50,42 +51,44 @@ impl Sqs {
         Ok(Self { endpoint: endpoint.to_owned(), environment, client, moto: None })
     }
 
-    /// Value for `AWS_ENDPOINT_URL`.
+    /// The value for `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// A client for it.
+    /// A client for this endpoint.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The visibility time-outs that moto was asked for, in order: message id and seconds.
+    /// The visibility time-outs that moto has received, in order: the message id and the time-out in seconds.
     pub fn visibility_changes(&self) -> Vec<(String, u64)> {
         let change =
             |line: &Value| Some((line["message_id"].as_str()?.to_owned(), line["seconds"].as_u64()?));
-        self.asked().iter().filter_map(change).collect()
+        self.moto_calls().iter().filter_map(change).collect()
     }
 
-    /// The calls that asked moto for visibility time-outs, in order: how many messages each named.
+    /// The number of entries in each `ChangeMessageVisibilityBatch` call that moto has received, in order.
     pub fn visibility_calls(&self) -> Vec<u64> {
-        self.asked().iter().filter_map(|line| line["changes"].as_u64()).collect()
+        self.moto_calls().iter().filter_map(|line| line["changes"].as_u64()).collect()
     }
 
-    /// The calls by which messages of moto's were deleted, in order: how many messages each named.
+    /// The number of entries in each `DeleteMessageBatch` call that moto has received, in order.
     pub fn deletions(&self) -> Vec<u64> {
-        self.asked().iter().filter_map(|line| line["deletes"].as_u64()).collect()
+        self.moto_calls().iter().filter_map(|line| line["deletes"].as_u64()).collect()
     }
 
-    fn asked(&self) -> Vec<Value> {
-        self.moto.as_ref().map(Moto::asked).unwrap_or_default()
+    fn moto_calls(&self) -> Vec<Value> {
+        self.moto.as_ref().map(Moto::calls).unwrap_or_default()
     }
 
-    /// Creates the queue `name` and its dead-letter queue `name-dlq`; `.fifo` is added where it belongs.
+    /// Creates the queue `name` and its dead-letter queue `name-dlq`. The names of FIFO queues also get
+    /// `.fifo`. A message goes to the dead-letter queue after `max_receives` receives. `visibility` is the
+    /// default visibility time-out, in whole seconds.
     ///
     /// # Errors
     ///
-    /// SQS refuses.
+    /// SQS does not reply, or rejects a call.
     pub async fn create(
         &self,
         name: &str,
@@ -109,7 +112,7 @@ impl Sqs {
             endpoint: self.endpoint.clone(),
             environment: self.environment.clone(),
             client: self.client.clone(),
-            looks: Arc::default(),
+            dlq_receives: Arc::default(),
         })
     }
 
@@ -127,9 +130,10 @@ impl Sqs {
         let attributes = (!attributes.is_empty()).then(|| attributes.into_iter().collect());
         let created = create.set_attributes(attributes).send().await.map_err(failed)?;
         let url = created.queue_url.unwrap_or_default();
-        let asked = self.client.get_queue_attributes().queue_url(&url);
-        let answered = asked.attribute_names(QueueAttributeName::QueueArn).send().await.map_err(failed)?;
-        let arn = answered.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
+        let call = self.client.get_queue_attributes().queue_url(&url);
+        let reply = call.attribute_names(QueueAttributeName::QueueArn).send().await.map_err(failed)?;
+        let arn =
+            reply.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
         let arn = arn.ok_or_else(|| io::Error::other(format!("the queue {name} has no ARN")))?;
         Ok((url, arn))
     }

@@ -1,16 +1,16 @@
-//! `CommitReservation`: held seats are sold, once, to the reservation that holds them.
+//! `CommitReservation` sells held seats, once, to the reservation that holds them.
 
 use std::time::SystemTime;
 
 use tonic::Status;
 
-use super::{Ask, Inventory, error, key_error, seats};
+use super::operation::{InventoryRequest, error, idempotency_key_error, seat_messages};
 use crate::calls::Operation;
 use crate::proto::common::v1::{Error, ErrorCode, SeatStatus};
 use crate::proto::reservation::v1::{CommitReservationRequest, CommitReservationResponse, CommitStatus};
-use crate::seats::SeatState;
+use crate::seats::{SeatState, Seats};
 
-impl Ask for CommitReservationRequest {
+impl InventoryRequest for CommitReservationRequest {
     const OPERATION: Operation = Operation::CommitReservation;
     const METHOD: &str = "CommitReservation";
     type Reply = CommitReservationResponse;
@@ -19,31 +19,30 @@ impl Ask for CommitReservationRequest {
         &self.reservation_id
     }
 
-    fn work(&self, inventory: &mut Inventory) -> Result<Self::Reply, Status> {
+    fn perform(&self, seats: &mut Seats) -> Result<Self::Reply, Status> {
         let reply = |status: CommitStatus, error| Ok(Self::reply(status.into(), Some(error)));
-        match inventory.replies.earlier(&self.idempotency_key, self) {
+        match seats.replies.find(&self.idempotency_key, self) {
             Ok(None) => {}
             Ok(Some(earlier)) => return Ok(earlier),
-            Err(bad) => return reply(CommitStatus::Unspecified, key_error(bad)),
+            Err(cause) => return reply(CommitStatus::Unspecified, idempotency_key_error(cause)),
         }
-        let held =
-            inventory.seats.named(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
-        let Some(held) = held else {
+        let hold = seats.find_hold(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
+        let Some(hold) = hold else {
             return reply(CommitStatus::Unspecified, error(ErrorCode::NotFound, "no such hold"));
         };
-        if held.state == SeatState::Available {
+        if hold.state == SeatState::Available {
             let error = error(ErrorCode::ReservationExpired, "the hold was released");
             return reply(CommitStatus::FailedExpired, error);
         }
-        held.state = SeatState::Sold;
+        hold.state = SeatState::Sold;
         let reply = CommitReservationResponse {
             order_id: format!("order-{}", self.reservation_id),
-            sold_seats: seats(&held.seat_ids, SeatStatus::Sold),
+            sold_seats: seat_messages(&hold.seat_ids, SeatStatus::Sold),
             status: CommitStatus::Success.into(),
             committed_at: Some(SystemTime::now().into()),
             error: None,
         };
-        inventory.replies.keep(&self.idempotency_key, self.clone(), reply.clone());
+        seats.replies.insert(&self.idempotency_key, self.clone(), reply.clone());
         Ok(reply)
     }
 
@@ -51,7 +50,7 @@ impl Ask for CommitReservationRequest {
         Self::Reply { status, error, ..Self::Reply::default() }
     }
 
-    fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
+    fn status_and_error(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
         (reply.status().as_str_name().trim_start_matches("COMMIT_STATUS_"), reply.error.as_ref())
     }
 }

@@ -1,16 +1,16 @@
-//! `ReleaseHold`: held seats become available; sold seats never do.
+//! `ReleaseHold` makes held seats available. It never releases sold seats.
 
 use std::time::SystemTime;
 
 use tonic::Status;
 
-use super::{Ask, Inventory, error, key_error, seats};
+use super::operation::{InventoryRequest, error, idempotency_key_error, seat_messages};
 use crate::calls::Operation;
 use crate::proto::common::v1::{Error, ErrorCode, SeatStatus};
 use crate::proto::reservation::v1::{ReleaseHoldRequest, ReleaseHoldResponse, ReleaseStatus};
-use crate::seats::SeatState;
+use crate::seats::{SeatState, Seats};
 
-impl Ask for ReleaseHoldRequest {
+impl InventoryRequest for ReleaseHoldRequest {
     const OPERATION: Operation = Operation::ReleaseHold;
     const METHOD: &str = "ReleaseHold";
     type Reply = ReleaseHoldResponse;
@@ -19,33 +19,32 @@ impl Ask for ReleaseHoldRequest {
         &self.reservation_id
     }
 
-    fn work(&self, inventory: &mut Inventory) -> Result<Self::Reply, Status> {
+    fn perform(&self, seats: &mut Seats) -> Result<Self::Reply, Status> {
         let reply = |status: ReleaseStatus, error| Ok(Self::reply(status.into(), error));
-        match inventory.replies.earlier(&self.idempotency_key, self) {
+        match seats.replies.find(&self.idempotency_key, self) {
             Ok(None) => {}
             Ok(Some(earlier)) => return Ok(earlier),
-            Err(bad) => return reply(ReleaseStatus::Unspecified, Some(key_error(bad))),
+            Err(cause) => return reply(ReleaseStatus::Unspecified, Some(idempotency_key_error(cause))),
         }
-        let held =
-            inventory.seats.named(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
-        let Some(held) = held else {
+        let hold = seats.find_hold(&self.reservation_id, &self.event_id, &self.seat_ids, self.quantity)?;
+        let Some(hold) = hold else {
             return reply(ReleaseStatus::NotFound, None);
         };
-        match held.state {
+        match hold.state {
             SeatState::Available => reply(ReleaseStatus::AlreadyReleased, None),
             SeatState::Sold => {
                 let error = error(ErrorCode::FailedPrecondition, "the seats are sold");
                 reply(ReleaseStatus::Failed, Some(error))
             }
             SeatState::Hold => {
-                held.state = SeatState::Available;
+                hold.state = SeatState::Available;
                 let reply = ReleaseHoldResponse {
-                    released_seats: seats(&held.seat_ids, SeatStatus::Available),
+                    released_seats: seat_messages(&hold.seat_ids, SeatStatus::Available),
                     status: ReleaseStatus::Success.into(),
                     released_at: Some(SystemTime::now().into()),
                     error: None,
                 };
-                inventory.replies.keep(&self.idempotency_key, self.clone(), reply.clone());
+                seats.replies.insert(&self.idempotency_key, self.clone(), reply.clone());
                 Ok(reply)
             }
         }
@@ -55,7 +54,7 @@ impl Ask for ReleaseHoldRequest {
         Self::Reply { status, error, ..Self::Reply::default() }
     }
 
-    fn parts(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
+    fn status_and_error(reply: &Self::Reply) -> (&'static str, Option<&Error>) {
         (reply.status().as_str_name().trim_start_matches("RELEASE_STATUS_"), reply.error.as_ref())
     }
 }

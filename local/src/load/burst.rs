@@ -1,4 +1,4 @@
-//! Events of all types and shapes, a fifth of them duplicates, in random order.
+//! A burst of events: all types and shapes in random order. 20 % of the events are duplicates.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ const DUPLICATES_PERCENT: usize = 20;
 pub(super) struct Burst {
     pub(super) holds: Vec<Hold>,
     pub(super) bodies: Vec<String>,
-    /// How each reservation is to end.
+    /// The final status of each reservation, by reservation id.
     pub(super) expected: HashMap<String, Status>,
 }
 
 impl Burst {
-    pub(super) fn of(events: usize) -> Self {
+    pub(super) fn new(events: usize) -> Self {
         let duplicates = events * DUPLICATES_PERCENT / 100;
         let mut burst = Burst { holds: Vec::new(), bodies: Vec::new(), expected: HashMap::new() };
         for number in 0..events - duplicates {
@@ -33,7 +33,7 @@ impl Burst {
     }
 }
 
-/// Every tenth has no seats but a quantity.
+/// Every tenth hold is quantity-based.
 fn hold(number: usize) -> Hold {
     let seats = if number % 10 == 9 { 0 } else { 1 + number % 4 };
     Hold {
@@ -57,7 +57,7 @@ fn event(number: usize, hold: &Hold) -> (Value, Status) {
         "payment_intent_id": payment,
     });
     let shaped = |event_type| shaped(number / 6, event_type, &id, &detail);
-    let simulated = |status| {
+    let payment_simulator = |status| {
         json!({
             "version": "0", "id": id, "detail-type": "Payment Status Updated", "source": "payment-sim-api",
             "detail": {
@@ -71,14 +71,14 @@ fn event(number: usize, hold: &Hold) -> (Value, Status) {
         1 => (shaped("reservation.hold.expired"), Status::Expired),
         2 => (shaped("payment.approved"), Status::Confirmed),
         3 => (shaped("payment.failed"), Status::Cancelled),
-        4 => (simulated("PAYMENT_STATUS_COMPLETED"), Status::Confirmed),
-        _ => (simulated("PAYMENT_STATUS_FAILED"), Status::Cancelled),
+        4 => (payment_simulator("PAYMENT_STATUS_COMPLETED"), Status::Confirmed),
+        _ => (payment_simulator("PAYMENT_STATUS_FAILED"), Status::Cancelled),
     }
 }
 
-/// The other four shapes of contract section 2, by turns.
-fn shaped(turn: usize, event_type: &str, id: &str, detail: &Value) -> Value {
-    match turn % 4 {
+/// The event in one of the other four shapes of contract section 2. `number` selects the shape.
+fn shaped(number: usize, event_type: &str, id: &str, detail: &Value) -> Value {
+    match number % 4 {
         0 => json!({
             "version": "0", "id": id, "detail-type": event_type, "source": "reservation-api", "detail": detail,
         }),

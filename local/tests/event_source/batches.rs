@@ -1,4 +1,4 @@
-//! What a batch is: `BatchSize`, its window, 6 MB.
+//! The limits of a batch: `BatchSize`, the batch window and the payload limit of 6 MiB.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use crate::{LONG, invocations, mapping, moto, queue, until};
 
+/// The values of a numeric field, one for each invocation.
 fn numbers(invocations: &[Value], name: &str) -> Vec<u64> {
     invocations.iter().map(|invocation| invocation[name].as_u64().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_full_batch_above_ten_does_not_wait_for_its_window_and_is_deleted_ten_a_call() {
+async fn a_full_batch_does_not_wait_for_its_window_and_is_deleted_in_calls_of_ten() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     queue.send((0..25).map(|number| number.to_string())).await.unwrap();
 
-    let wide = Mapping { batch_size: 25, window: LONG, ..mapping(&queue, &[]) };
-    let running = wide.start().await.unwrap();
+    let mapping = Mapping { batch_size: 25, window: LONG, ..mapping(&queue, &[]) };
+    let running = mapping.start().await.unwrap();
     let stats = until(&running, |stats| stats.done == 25).await;
 
     assert_eq!(numbers(&invocations(&running), "count"), [25]);
@@ -28,14 +29,14 @@ async fn a_full_batch_above_ten_does_not_wait_for_its_window_and_is_deleted_ten_
 }
 
 #[tokio::test]
-async fn a_batch_that_is_not_full_goes_when_its_window_is_over() {
+async fn a_batch_that_is_not_full_is_sent_at_the_end_of_its_window() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     queue.send((0..25).map(|number| number.to_string())).await.unwrap();
 
     let window = Duration::from_secs(1);
-    let wide = Mapping { batch_size: 10_000, window, ..mapping(&queue, &[]) };
-    let running = wide.start().await.unwrap();
+    let mapping = Mapping { batch_size: 10_000, window, ..mapping(&queue, &[]) };
+    let running = mapping.start().await.unwrap();
     until(&running, |stats| stats.done == 25).await;
 
     let counts = numbers(&invocations(&running), "count");
@@ -43,7 +44,7 @@ async fn a_batch_that_is_not_full_goes_when_its_window_is_over() {
 }
 
 #[tokio::test]
-async fn without_a_window_a_batch_is_what_one_receive_gave() {
+async fn without_a_window_a_batch_contains_the_messages_of_one_receive() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     queue.send((0..25).map(|number| number.to_string())).await.unwrap();
@@ -55,15 +56,15 @@ async fn without_a_window_a_batch_is_what_one_receive_gave() {
 }
 
 #[tokio::test]
-async fn no_event_is_larger_than_six_megabytes() {
+async fn no_event_is_larger_than_six_mebibytes() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     for _ in 0..30 {
         queue.send(["x".repeat(250_000)]).await.unwrap();
     }
 
-    let wide = Mapping { batch_size: 30, window: LONG, ..mapping(&queue, &[]) };
-    let running = wide.start().await.unwrap();
+    let mapping = Mapping { batch_size: 30, window: LONG, ..mapping(&queue, &[]) };
+    let running = mapping.start().await.unwrap();
     until(&running, |stats| stats.done == 30).await;
 
     let invocations = invocations(&running);
@@ -73,12 +74,12 @@ async fn no_event_is_larger_than_six_megabytes() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_aws_would_not_create_is_refused() {
+async fn settings_that_aws_would_reject_are_rejected() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     let fifo = sqs.create("f", true, 100, LONG).await.unwrap();
     let second = Duration::from_secs(1);
-    for (wrong, why) in [
+    for (invalid, reason) in [
         (Mapping { batch_size: 0, ..mapping(&queue, &[]) }, "batch_size"),
         (Mapping { batch_size: 11, ..mapping(&queue, &[]) }, "window"),
         (Mapping { batch_size: 10_001, window: second, ..mapping(&queue, &[]) }, "batch_size"),
@@ -87,7 +88,7 @@ async fn a_mapping_that_aws_would_not_create_is_refused() {
         (Mapping { maximum_concurrency: 0, ..mapping(&queue, &[]) }, "maximum_concurrency"),
         (Mapping { function: "/no/such/function".into(), ..mapping(&queue, &[]) }, "no function"),
     ] {
-        let refused = wrong.start().await.unwrap_err().to_string();
-        assert!(refused.contains(why), "{refused}");
+        let error = invalid.start().await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
     }
 }

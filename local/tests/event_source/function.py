@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A function that prints what it is given and answers as its environment says:
+"""A Lambda function that prints each event. Environment variables define its behaviour:
 
-ANSWER    the body of its response, in which {first} is the first record's message id
-ERROR     set: that body goes to /error
-GATE      it answers when this file exists
-STUBBORN  set: it does not end on SIGTERM
+RESPONSE        the body of its response; {first} is replaced by the message id of the first record
+ERROR           if set, the body is posted to /error
+GATE            the path of a file; the function responds when this file exists
+IGNORE_SIGTERM  if set, the function does not end on SIGTERM
 """
 
 import http.client
@@ -15,16 +15,16 @@ import sys
 import time
 
 INVOCATION = "/2018-06-01/runtime/invocation"
-PRINTED = 100_000
+MAX_PRINTED = 100_000  # bytes; the records of a larger event are not printed
 
 
-def tell(**what):
-    print(json.dumps(what), flush=True)
+def log(**fields):
+    print(json.dumps(fields), flush=True)
 
 
 def end(*_):
-    tell(signal="SIGTERM")
-    if "STUBBORN" not in os.environ:
+    log(signal="SIGTERM")
+    if "IGNORE_SIGTERM" not in os.environ:
         sys.exit()
 
 
@@ -36,10 +36,10 @@ while True:
     invocation = api.getresponse()
     payload = invocation.read()
     records = json.loads(payload)["Records"]
-    tell(bytes=len(payload), count=len(records), records=records if len(payload) < PRINTED else None)
+    log(bytes=len(payload), count=len(records), records=records if len(payload) < MAX_PRINTED else None)
     while "GATE" in os.environ and not os.path.exists(os.environ["GATE"]):
         time.sleep(0.01)
-    answer = os.environ.get("ANSWER", "").replace("{first}", records[0]["messageId"])
+    response = os.environ.get("RESPONSE", "").replace("{first}", records[0]["messageId"])
     request_id = invocation.headers["lambda-runtime-aws-request-id"]
-    api.request("POST", f"{INVOCATION}/{request_id}/{kind}", answer)
+    api.request("POST", f"{INVOCATION}/{request_id}/{kind}", response)
     api.getresponse().read()

@@ -1,10 +1,11 @@
-//! The event, beside the samples of AWS's documentation ("Using Lambda with Amazon SQS").
+//! Tests of the records in an event, compared with the samples in the AWS documentation ("Using Lambda with
+//! Amazon SQS").
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
-use reservation_worker_local::event_source::{Queue, Running};
+use reservation_worker_local::event_source::{Queue, RunningMapping};
 use serde_json::{Value, json};
 
 use crate::{LONG, invocations, mapping, moto, queue, until};
@@ -12,27 +13,28 @@ use crate::{LONG, invocations, mapping, moto, queue, until};
 const BODY: &str = "Test message.";
 const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// The one record that the function is given.
+/// The only record that the function receives.
 async fn record(queue: &Queue) -> Value {
-    let running: Running = mapping(queue, &[]).start().await.unwrap();
+    let running: RunningMapping = mapping(queue, &[]).start().await.unwrap();
     until(&running, |stats| stats.done == 1).await;
     invocations(&running)[0]["records"][0].clone()
 }
 
-/// Takes out what is another each time, and sees that it is of its kind: text, or milliseconds in digits.
-fn settle(record: &mut Value) {
+/// Replaces the values that differ between runs with null, after checks that they have the right format: a
+/// text that is not empty, or a time in milliseconds.
+fn normalize(record: &mut Value) {
     let handle = record["receiptHandle"].take();
     assert!(handle.as_str().is_some_and(|handle| !handle.is_empty()), "{handle}");
     for name in ["SentTimestamp", "ApproximateFirstReceiveTimestamp"] {
         let time = record["attributes"][name].take();
-        let digits = |text: &str| text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit());
-        assert!(time.as_str().is_some_and(digits), "{name}: {time}");
+        let is_time = |text: &str| text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(time.as_str().is_some_and(is_time), "{name}: {time}");
     }
     let sender = record["attributes"]["SenderId"].take();
     assert!(sender.as_str().is_some_and(|sender| !sender.is_empty()), "{sender}");
 }
 
-/// What every record says, settled.
+/// The expected record, with null for the values that differ between runs.
 fn sample(queue: &Queue, message_id: Option<String>) -> Value {
     json!({
         "messageId": message_id,
@@ -53,7 +55,7 @@ fn sample(queue: &Queue, message_id: Option<String>) -> Value {
 }
 
 #[tokio::test]
-async fn a_record_has_every_attribute_that_aws_sends() {
+async fn a_record_has_all_attributes_that_aws_sends() {
     let sqs = moto().await;
     let queue = queue(&sqs, "my-queue").await;
     let text = MessageAttributeValue::builder().data_type("String").string_value("myValue").build().unwrap();
@@ -69,7 +71,7 @@ async fn a_record_has_every_attribute_that_aws_sends() {
 
     let mut record = record(&queue).await;
 
-    settle(&mut record);
+    normalize(&mut record);
     let mut sample = sample(&queue, sent.message_id);
     sample["attributes"]["AWSTraceHeader"] = json!(TRACE);
     sample["md5OfMessageAttributes"] = json!(sent.md5_of_message_attributes);
@@ -88,7 +90,7 @@ async fn a_record_has_every_attribute_that_aws_sends() {
 }
 
 #[tokio::test]
-async fn a_fifo_queues_record_has_group_deduplication_id_and_sequence_number_too() {
+async fn a_record_of_a_fifo_queue_also_has_group_deduplication_id_and_sequence_number() {
     let sqs = moto().await;
     let queue = sqs.create("fifo", true, 100, LONG).await.unwrap();
     let sent = sqs.client().send_message().queue_url(&queue.url).message_body(BODY);
@@ -96,7 +98,7 @@ async fn a_fifo_queues_record_has_group_deduplication_id_and_sequence_number_too
 
     let mut record = record(&queue).await;
 
-    settle(&mut record);
+    normalize(&mut record);
     let mut sample = sample(&queue, sent.message_id);
     sample["attributes"]["SequenceNumber"] = json!(sent.sequence_number);
     sample["attributes"]["MessageGroupId"] = json!("1");

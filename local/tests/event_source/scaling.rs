@@ -1,4 +1,4 @@
-//! Processes come with the queue and go without it.
+//! Tests of how processes are started and ended.
 
 use std::fs::File;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use serde_json::json;
 
 use crate::{mapping, moto, queue, until};
 
-/// As soon as the mapping looks.
-const AT_ONCE: Duration = Duration::ZERO;
+/// Idle processes end at the next check.
+const IMMEDIATELY: Duration = Duration::ZERO;
 
 #[tokio::test]
-async fn processes_grow_with_the_queue_up_to_the_limit_and_end_without_it() {
+async fn the_number_of_processes_grows_to_the_limit_and_idle_processes_end() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     let folder = tempfile::tempdir().unwrap();
     let gate = folder.path().join("gate");
-    let few = mapping(&queue, &[("GATE", gate.to_str().unwrap())]);
-    let running = Mapping { maximum_concurrency: 3, idle: AT_ONCE, ..few }.start().await.unwrap();
+    let mapping = mapping(&queue, &[("GATE", gate.to_str().unwrap())]);
+    let running = Mapping { maximum_concurrency: 3, idle: IMMEDIATELY, ..mapping }.start().await.unwrap();
     assert_eq!(running.stats(), Stats::default());
 
     queue.send(["one"]).await.unwrap();
@@ -37,12 +37,12 @@ async fn processes_grow_with_the_queue_up_to_the_limit_and_end_without_it() {
 }
 
 #[tokio::test]
-async fn a_process_is_told_to_end_and_killed_if_it_does_not() {
+async fn a_process_gets_sigterm_and_is_killed_if_it_does_not_end() {
     let sqs = moto().await;
-    for (stubborn, killed) in [(&[][..], 0), (&[("STUBBORN", "1")][..], 1)] {
+    for (variables, killed) in [(&[][..], 0), (&[("IGNORE_SIGTERM", "1")][..], 1)] {
         let queue = queue(&sqs, &format!("q{killed}")).await;
         queue.send(["one"]).await.unwrap();
-        let running = Mapping { idle: AT_ONCE, ..mapping(&queue, stubborn) }.start().await.unwrap();
+        let running = Mapping { idle: IMMEDIATELY, ..mapping(&queue, variables) }.start().await.unwrap();
 
         until(&running, |stats| stats.done == 1 && stats.processes == 0).await;
 
@@ -54,7 +54,7 @@ async fn a_process_is_told_to_end_and_killed_if_it_does_not() {
 }
 
 #[tokio::test]
-async fn a_function_that_does_not_answer_in_time_is_killed_and_nothing_is_deleted() {
+async fn a_function_that_reaches_its_time_out_is_killed_and_no_message_is_deleted() {
     let sqs = moto().await;
     let queue = queue(&sqs, "q").await;
     queue.send(["one", "two"]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Both services and clients of them.
+//! Both services, with clients for them.
 
 use std::time::Duration;
 
@@ -22,20 +22,20 @@ pub(crate) struct TestServices {
 }
 
 impl TestServices {
-    pub(crate) async fn open() -> Self {
+    pub(crate) async fn start() -> Self {
         let services = Services::start().await.unwrap();
         let grpc = Endpoint::from_shared(format!("http://{}", services.inventory_addr())).unwrap();
-        // The workspace's reqwest has no TLS provider of its own.
+        // The workspace's reqwest has no default TLS provider.
         _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
         Self { services, http, channel: grpc.connect_lazy() }
     }
 
-    /// Seats `A-1` and `A-2` of `concert`, held by `r1`.
+    /// The reservation `r1` holds the seats `A-1` and `A-2` of the event `concert`.
     pub(crate) async fn with_hold() -> Self {
-        let desk = Self::open().await;
-        desk.services.create_hold(hold("r1", &["A-1", "A-2"])).unwrap();
-        desk
+        let test = Self::start().await;
+        test.services.create_hold(hold("r1", &["A-1", "A-2"])).unwrap();
+        test
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -55,7 +55,7 @@ impl TestServices {
         self.http.patch(url).header("Idempotency-Key", key).json(&body)
     }
 
-    /// Status and error code, or empty, of a status update.
+    /// Sends a status update. Returns the HTTP status, and the error code or an empty string.
     pub(crate) async fn update(&self, id: &str, key: &str, body: Value) -> (u16, String) {
         let response = self.patch(id, key, body).send().await.unwrap();
         let status = response.status().as_u16();
@@ -135,14 +135,14 @@ pub(crate) fn confirmed() -> Value {
     json!({"status": "CONFIRMED", "payment_intent_id": "pi-1"})
 }
 
-/// Waits for what another task is about to do.
-pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    let patience = async {
-        while !holds() {
+/// Waits up to 5 s until the condition is true.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let polling = async {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), patience).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), polling).await.unwrap();
 }
 
 fn owned(seat_ids: &[&str]) -> Vec<String> {

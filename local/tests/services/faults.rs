@@ -10,192 +10,200 @@ use crate::client::{TestServices, commit, confirmed, expired, hold, release, unt
 
 const SEATS: [&str; 2] = ["A-1", "A-2"];
 
-fn update(effect: Effect) -> Fault {
+fn update_fault(effect: Effect) -> Fault {
     Fault::on(Operation::UpdateStatus, "r1", effect)
 }
 
-fn releasing(effect: Effect) -> Fault {
+fn release_fault(effect: Effect) -> Fault {
     Fault::on(Operation::ReleaseHold, "r1", effect)
 }
 
 #[tokio::test]
-async fn a_fault_strikes_what_it_was_asked_for_as_often_as_asked_in_the_order_asked() {
-    let desk = TestServices::with_hold().await;
-    desk.services.create_hold(hold("r2", &["B-1"])).unwrap();
-    desk.services.fault(update(Effect::http(503)).times(2));
-    desk.services.fault(Fault::any(Operation::UpdateStatus, Effect::http_code(429, "RATE_LIMITED")).times(2));
-    assert_eq!(desk.services.unused_faults(), 2);
+async fn faults_affect_matching_calls_the_given_number_of_times_in_the_order_in_which_they_were_added() {
+    let test = TestServices::with_hold().await;
+    test.services.create_hold(hold("r2", &["B-1"])).unwrap();
+    test.services.fault(update_fault(Effect::http(503)).times(2));
+    test.services.fault(Fault::any(Operation::UpdateStatus, Effect::http_code(429, "RATE_LIMITED")).times(2));
+    assert_eq!(test.services.unused_faults(), 2);
     let limited = (429, "RATE_LIMITED".to_owned());
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 503);
-    assert_eq!(desk.update("r2", "k2", expired()).await, limited);
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 503);
-    assert_eq!(desk.services.unused_faults(), 1);
-    assert_eq!(desk.update("r1", "k", expired()).await, limited);
-    assert_eq!(desk.services.unused_faults(), 0);
-    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold, "no work under a fault");
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
+    assert_eq!(test.update("r1", "k", expired()).await.0, 503);
+    assert_eq!(test.update("r2", "k2", expired()).await, limited);
+    assert_eq!(test.update("r1", "k", expired()).await.0, 503);
+    assert_eq!(test.services.unused_faults(), 1);
+    assert_eq!(test.update("r1", "k", expired()).await, limited);
+    assert_eq!(test.services.unused_faults(), 0);
+    assert_eq!(test.services.reservation("r1").unwrap().status, Status::Hold, "a fault prevents the update");
+    assert_eq!(test.update("r1", "k", expired()).await.0, 200);
 
-    desk.services.fault(releasing(Effect::grpc(14)));
+    test.services.fault(release_fault(Effect::grpc(14)));
     for _ in 0..3 {
-        assert_eq!(desk.release(release("r1", &SEATS)).await.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(test.release(release("r1", &SEATS)).await.unwrap_err().code(), Code::Unavailable);
     }
-    assert_eq!(desk.services.unused_faults(), 0, "it has no count to use up");
-    desk.services.clear_faults();
-    assert_eq!(desk.release(release("r1", &SEATS)).await.unwrap().status(), ReleaseStatus::Success);
-    let replies: Vec<_> = desk.services.calls_for("r1").into_iter().map(|call| call.reply).collect();
+    assert_eq!(test.services.unused_faults(), 0, "the fault has no limited number of times");
+    test.services.clear_faults();
+    assert_eq!(test.release(release("r1", &SEATS)).await.unwrap().status(), ReleaseStatus::Success);
+    let replies: Vec<_> = test.services.calls_for("r1").into_iter().map(|call| call.reply).collect();
     let expected =
         ["503", "503", "429 RATE_LIMITED", "200", "UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE", "SUCCESS"];
     assert_eq!(replies, expected);
 }
 
 #[tokio::test]
-async fn an_effect_strikes_only_the_service_that_speaks_its_protocol() {
-    let desk = TestServices::with_hold().await;
-    desk.services.fault(Fault {
+async fn an_effect_affects_only_the_service_that_uses_its_protocol() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(Fault {
         operation: None,
         reservation_id: None,
         times: None,
         effect: Effect::grpc(14),
     });
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
-    assert!(desk.release(release("r1", &SEATS)).await.is_err());
+    assert_eq!(test.update("r1", "k", expired()).await.0, 200);
+    assert!(test.release(release("r1", &SEATS)).await.is_err());
 }
 
 #[tokio::test]
-async fn http_replies_of_any_kind() {
-    let desk = TestServices::with_hold().await;
+async fn http_effects_replace_status_headers_and_body() {
+    let test = TestServices::with_hold().await;
     let busy = Effect::http_code(503, "BUSY").with_retry_after("7").with_location("/elsewhere");
-    desk.services.fault(update(busy).times(1));
-    let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
+    test.services.fault(update_fault(busy).times(1));
+    let reply = test.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!(reply.status(), 503);
     assert_eq!(reply.headers()["retry-after"], "7");
     assert_eq!(reply.headers()["location"], "/elsewhere");
 
     let page = Effect::HttpBody { status: 502, content_type: "text/html".into(), body: "<html>".into() };
-    desk.services.fault(update(page).times(1));
-    let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
+    test.services.fault(update_fault(page).times(1));
+    let reply = test.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!(
         (reply.status().as_u16(), &reply.headers()["content-type"]),
         (502, &"text/html".parse().unwrap())
     );
     assert_eq!(reply.text().await.unwrap(), "<html>");
-    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold);
+    assert_eq!(test.services.reservation("r1").unwrap().status, Status::Hold);
 
-    desk.services.fault(update(Effect::EmptyBody).times(1));
-    let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
+    test.services.fault(update_fault(Effect::EmptyBody).times(1));
+    let reply = test.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!((reply.status().as_u16(), reply.text().await.unwrap().as_str()), (200, ""));
-    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Expired, "the work was done");
+    assert_eq!(test.services.reservation("r1").unwrap().status, Status::Expired, "the update was performed");
 
-    let odd = Effect::Body { content_type: "text/plain".into(), body: "done".into() };
-    desk.services.fault(update(odd).times(2));
-    let reply = desk.patch("r1", "k", expired()).send().await.unwrap();
+    let unexpected = Effect::Body { content_type: "text/plain".into(), body: "done".into() };
+    test.services.fault(update_fault(unexpected).times(2));
+    let reply = test.patch("r1", "k", expired()).send().await.unwrap();
     assert_eq!((reply.status().as_u16(), reply.text().await.unwrap().as_str()), (200, "done"));
-    let refused = desk.update("r1", "k2", confirmed()).await;
-    assert_eq!(refused, (409, "RESERVATION_EXPIRED".to_owned()), "a refusal is not turned into a success");
+    let rejected = test.update("r1", "k2", confirmed()).await;
+    assert_eq!(rejected, (409, "RESERVATION_EXPIRED".to_owned()), "an error does not become a success");
 }
 
 #[tokio::test]
-async fn a_grpc_reply_can_be_ok_and_a_failure() {
-    let desk = TestServices::with_hold().await;
-    desk.services.fault(releasing(Effect::reply(4, Some(17))).times(1));
-    let reply = desk.release(release("r1", &SEATS)).await.unwrap();
+async fn a_grpc_effect_sets_status_and_error_in_an_ok_reply() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(release_fault(Effect::reply(4, Some(17))).times(1));
+    let reply = test.release(release("r1", &SEATS)).await.unwrap();
     assert_eq!((reply.status(), reply.error.unwrap().code), (ReleaseStatus::Failed, 17));
-    desk.services.fault(releasing(Effect::reply(0, None)).times(1));
-    let reply = desk.release(release("r1", &SEATS)).await.unwrap();
+    test.services.fault(release_fault(Effect::reply(0, None)).times(1));
+    let reply = test.release(release("r1", &SEATS)).await.unwrap();
     assert_eq!((reply.status, reply.error), (0, None));
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Hold));
-    let replies: Vec<_> = desk.services.calls().into_iter().map(|call| call.reply).collect();
+    assert_eq!(test.services.seat_state("r1"), Some(SeatState::Hold));
+    let replies: Vec<_> = test.services.calls().into_iter().map(|call| call.reply).collect();
     assert_eq!(replies, ["FAILED UNAVAILABLE", "UNSPECIFIED"]);
 }
 
 #[tokio::test]
-async fn a_reply_can_be_late() {
-    let desk = TestServices::with_hold().await;
-    for fault in [update(Effect::latency(50)), releasing(Effect::latency(50))] {
-        desk.services.fault(fault.times(1));
+async fn a_latency_effect_delays_the_reply() {
+    let test = TestServices::with_hold().await;
+    for fault in [update_fault(Effect::latency(50)), release_fault(Effect::latency(50))] {
+        test.services.fault(fault.times(1));
     }
     let start = Instant::now();
-    assert_eq!(desk.update("r1", "k", expired()).await.0, 200);
+    assert_eq!(test.update("r1", "k", expired()).await.0, 200);
     assert!(start.elapsed() >= Duration::from_millis(50));
-    desk.release(release("r1", &SEATS)).await.unwrap();
+    test.release(release("r1", &SEATS)).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
 #[tokio::test]
-async fn a_lost_reply_leaves_the_work_done() {
+async fn a_done_then_effect_performs_the_operation_and_loses_the_reply() {
     for lost in [Effect::http(503), Effect::Reset] {
-        let desk = TestServices::with_hold().await;
-        desk.services.fault(update(Effect::done_then(lost)).times(1));
-        let reply = desk.patch("r1", "k", expired()).send().await;
+        let test = TestServices::with_hold().await;
+        test.services.fault(update_fault(Effect::done_then(lost)).times(1));
+        let reply = test.patch("r1", "k", expired()).send().await;
         assert!(reply.is_err() || reply.unwrap().status() == 503);
-        assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Expired);
-        assert_eq!(desk.update("r1", "k", expired()).await.0, 200, "the key replays it");
+        assert_eq!(test.services.reservation("r1").unwrap().status, Status::Expired);
+        assert_eq!(
+            test.update("r1", "k", expired()).await.0,
+            200,
+            "the repeated request gets the earlier reply"
+        );
     }
     for lost in [Effect::grpc(14), Effect::Reset, Effect::reply(0, Some(17))] {
-        let desk = TestServices::with_hold().await;
+        let test = TestServices::with_hold().await;
         let fault = Fault::on(Operation::CommitReservation, "r1", Effect::done_then(lost)).times(1);
-        desk.services.fault(fault);
-        let reply = desk.commit(commit("r1", &SEATS)).await;
+        test.services.fault(fault);
+        let reply = test.commit(commit("r1", &SEATS)).await;
         assert!(reply.is_err() || reply.unwrap().error.is_some());
-        assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Sold));
-        assert!(desk.commit(commit("r1", &SEATS)).await.unwrap().error.is_none());
+        assert_eq!(test.services.seat_state("r1"), Some(SeatState::Sold));
+        assert!(test.commit(commit("r1", &SEATS)).await.unwrap().error.is_none());
     }
 }
 
 #[tokio::test]
-async fn a_hanging_call_has_no_reply() {
-    let desk = TestServices::with_hold().await;
-    desk.services.fault(update(Effect::Hang));
-    desk.services.fault(releasing(Effect::done_then(Effect::Hang)));
-    let hung = || desk.services.calls().iter().filter(|call| call.reply == "hang").count() == 2;
+async fn a_hang_effect_suppresses_the_reply() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(update_fault(Effect::Hang));
+    test.services.fault(release_fault(Effect::done_then(Effect::Hang)));
+    let both_hang = || test.services.calls().iter().filter(|call| call.reply == "hang").count() == 2;
     tokio::select! {
-        _ = desk.update("r1", "k", expired()) => panic!("a reply"),
-        _ = desk.release(release("r1", &SEATS)) => panic!("a reply"),
-        () = until(hung) => {}
+        _ = test.update("r1", "k", expired()) => panic!("a reply"),
+        _ = test.release(release("r1", &SEATS)) => panic!("a reply"),
+        () = until(both_hang) => {}
     }
-    assert_eq!(desk.services.reservation("r1").unwrap().status, Status::Hold);
-    assert_eq!(desk.services.seat_state("r1"), Some(SeatState::Available), "done, then hung");
+    assert_eq!(test.services.reservation("r1").unwrap().status, Status::Hold);
+    assert_eq!(
+        test.services.seat_state("r1"),
+        Some(SeatState::Available),
+        "the release was performed before the hang"
+    );
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_before_the_reply_is_seen() {
-    let desk = TestServices::with_hold().await;
-    desk.services.fault(update(Effect::latency(60_000)));
-    desk.services.fault(releasing(Effect::latency(60_000)));
+async fn a_call_whose_caller_disconnects_is_recorded_as_abandoned() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(update_fault(Effect::latency(60_000)));
+    test.services.fault(release_fault(Effect::latency(60_000)));
     tokio::select! {
-        _ = desk.update("r1", "k", expired()) => panic!("a reply"),
-        _ = desk.release(release("r1", &SEATS)) => panic!("a reply"),
-        () = until(|| desk.services.calls().len() == 2) => {}
+        _ = test.update("r1", "k", expired()) => panic!("a reply"),
+        _ = test.release(release("r1", &SEATS)) => panic!("a reply"),
+        () = until(|| test.services.calls().len() == 2) => {}
     }
-    until(|| desk.services.calls().iter().all(|call| call.reply == "abandoned")).await;
+    until(|| test.services.calls().iter().all(|call| call.reply == "abandoned")).await;
 }
 
 #[tokio::test]
-async fn the_peak_counts_what_is_in_flight_at_once_over_both_services() {
-    let desk = TestServices::with_hold().await;
+async fn the_peak_counts_concurrent_calls_over_both_services() {
+    let test = TestServices::with_hold().await;
     for _ in 0..3 {
-        desk.update("r1", "k", expired()).await;
+        test.update("r1", "k", expired()).await;
     }
-    assert_eq!(desk.services.peak_in_flight(), 1);
-    desk.services.fault(update(Effect::Hang));
-    desk.services.fault(releasing(Effect::Hang));
+    assert_eq!(test.services.peak_in_flight(), 1);
+    test.services.fault(update_fault(Effect::Hang));
+    test.services.fault(release_fault(Effect::Hang));
     tokio::select! {
-        _ = join_all((0..5).map(|_| desk.update("r1", "k", expired()))) => panic!("a reply"),
-        _ = join_all((0..4).map(|_| desk.release(release("r1", &SEATS)))) => panic!("a reply"),
-        () = until(|| desk.services.peak_in_flight() == 9) => {}
+        _ = join_all((0..5).map(|_| test.update("r1", "k", expired()))) => panic!("a reply"),
+        _ = join_all((0..4).map(|_| test.release(release("r1", &SEATS)))) => panic!("a reply"),
+        () = until(|| test.services.peak_in_flight() == 9) => {}
     }
 }
 
 #[test]
-fn a_fault_is_written_as_json() {
-    let written = json!({
+fn a_fault_has_a_json_representation() {
+    let json = json!({
         "operation": "update-status", "reservation_id": "r1", "times": 1, "effect": {"http": {"status": 503}},
     });
-    let fault: Fault = serde_json::from_value(written.clone()).unwrap();
-    assert_eq!(fault, update(Effect::http(503)).times(1));
-    assert_eq!(serde_json::to_value(fault).unwrap(), written);
-    let written = json!({"effect": {"done-then": {"effect": "hang"}}});
-    let fault: Fault = serde_json::from_value(written).unwrap();
+    let fault: Fault = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(fault, update_fault(Effect::http(503)).times(1));
+    assert_eq!(serde_json::to_value(fault).unwrap(), json);
+    let json = json!({"effect": {"done-then": {"effect": "hang"}}});
+    let fault: Fault = serde_json::from_value(json).unwrap();
     assert_eq!(fault.effect, Effect::done_then(Effect::Hang));
     assert!(serde_json::from_value::<Fault>(json!({"effect": "hang", "time": 1})).is_err());
 }

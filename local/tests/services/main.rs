@@ -1,11 +1,14 @@
-//! The two services over real connections: HTTP/1.1, gRPC, TLS.
+//! Tests of the two services over real connections: HTTP/1.1, gRPC and TLS.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of a test for something else")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in test functions, but not in their helper functions"
+)]
 
 mod client;
-mod desk;
+mod control;
 mod faults;
 mod inventory;
-mod net;
 mod reservation_api;
+mod server;

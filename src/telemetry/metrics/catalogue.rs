@@ -1,41 +1,56 @@
 //! Every metric: its name, what it measures, its dimensions (contract section 8).
 
-use crate::event::EventType;
-use crate::outcome::Label;
-use crate::reason::Reason;
-use crate::telemetry::call::{CallOutcome, Service};
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-/// A metric. The Go worker's names, so that its dashboards carry over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use crate::call::{CallOutcome, Service};
+use crate::event::EventType;
+use crate::outcome::OutcomeLabel;
+use crate::reason::Reason;
+
+/// A metric. A metric that the Go worker had keeps its name, so that existing dashboards can be used.
+///
+/// The documentation of the variants is part of `docs/telemetry.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
 pub enum Metric {
-    /// Records that ended.
+    /// Completed records.
+    #[strum(serialize = "worker_events_total")]
     Events,
-    /// How long a record was worked on.
+    /// How long a record was processed.
+    #[strum(serialize = "worker_latency_seconds")]
     Latency,
-    /// How long a workflow took.
+    /// How long a record was processed, by workflow.
+    #[strum(serialize = "worker_processing_duration_seconds")]
     Processing,
-    /// How long a try of a call took.
+    /// How long an attempt of a call to a service took.
+    #[strum(serialize = "worker_downstream_seconds")]
     Downstream,
-    /// Most records in flight at once, an invocation.
+    /// The largest number of records in progress at once, per invocation.
+    #[strum(serialize = "worker_active_count")]
     ActiveCount,
-    /// From sending to outcome: parked retries are invisible to SQS's own age metric.
+    /// The time from sending to the outcome. SQS's own age metric does not show records that wait for a back-off.
+    #[strum(serialize = "worker_event_age_seconds")]
     EventAge,
-    /// Records an invocation.
+    /// Records per invocation.
+    #[strum(serialize = "worker_batch_size")]
     BatchSize,
     /// Invocations that were the first of their process.
+    #[strum(serialize = "worker_cold_start")]
     ColdStart,
     /// Visibility time-outs that could not be changed.
+    #[strum(serialize = "worker_visibility_errors_total")]
     VisibilityErrors,
-    /// 1 in a minute in which the breaker opened or turned a call away; nothing in any other.
+    /// 1 in a minute in which the breaker of a service opened or refused a call; no value in any other minute.
+    #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
-    /// Returned records whose receives are used up: SQS moves them to the dead-letter queue.
+    /// Returned records whose receives are used up. SQS moves them to the dead-letter queue.
+    #[strum(serialize = "worker_dead_letters_total")]
     DeadLetters,
 }
 
-/// What a metric is told apart by. Its values are a closed set: an id is never one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A dimension of a metric. Its values are a closed set, so an id is never one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub enum Dimension {
-    /// `type`: the event's type.
+    /// `type`: the type of the event.
     Type,
     /// `outcome` of a record.
     Outcome,
@@ -43,62 +58,37 @@ pub enum Dimension {
     Handler,
     /// `service` that was called.
     Service,
-    /// `outcome` of a call.
+    /// `outcome` of an attempt of a call.
     CallOutcome,
     /// `reason` of a dead letter.
     Reason,
 }
 
-/// What is measured.
+/// How a metric is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// How often; the sum of all counts.
+    /// The sum of all counts.
     Count,
-    /// Whether at all; 1 if so.
+    /// 1 if anything was recorded.
     Flag,
-    /// Each value on its own, recorded as so many of a second, or as a plain number where there are none.
-    Values { a_second: Option<u32> },
+    /// Every value, recorded as a whole number. `per_second` is the number of its units in a second; `None` if the
+    /// value is not a time.
+    Values { per_second: Option<u32> },
 }
 
-pub(super) const MICROSECONDS: Kind = Kind::Values { a_second: Some(1_000_000) };
-pub(super) const MILLISECONDS: Kind = Kind::Values { a_second: Some(1_000) };
-pub(super) const NUMBERS: Kind = Kind::Values { a_second: None };
+const MICROSECONDS: Kind = Kind::Values { per_second: Some(1_000_000) };
+const MILLISECONDS: Kind = Kind::Values { per_second: Some(1_000) };
+const NUMBERS: Kind = Kind::Values { per_second: None };
 
 impl Metric {
-    /// All of them, in order.
-    pub const ALL: [Self; 11] = [
-        Self::Events,
-        Self::Latency,
-        Self::Processing,
-        Self::Downstream,
-        Self::ActiveCount,
-        Self::EventAge,
-        Self::BatchSize,
-        Self::ColdStart,
-        Self::VisibilityErrors,
-        Self::BreakerOpen,
-        Self::DeadLetters,
-    ];
-
-    /// As CloudWatch shows it.
+    /// The name in CloudWatch.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Events => "worker_events_total",
-            Self::Latency => "worker_latency_seconds",
-            Self::Processing => "worker_processing_duration_seconds",
-            Self::Downstream => "worker_downstream_seconds",
-            Self::ActiveCount => "worker_active_count",
-            Self::EventAge => "worker_event_age_seconds",
-            Self::BatchSize => "worker_batch_size",
-            Self::ColdStart => "worker_cold_start",
-            Self::VisibilityErrors => "worker_visibility_errors_total",
-            Self::BreakerOpen => "worker_breaker_open",
-            Self::DeadLetters => "worker_dead_letters_total",
-        }
+        self.into()
     }
 
-    /// The sets of dimensions under which it is sent. The first is the finest; the others are sums of it, for
-    /// an alarm takes ten metrics at most and cannot search for them.
+    /// The sets of dimensions under which it is sent. The first set is the finest. The other sets contain sums over
+    /// the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
+    /// metrics.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
         use Dimension::{CallOutcome, Handler, Outcome, Reason, Service, Type};
         match self {
@@ -112,7 +102,7 @@ impl Metric {
         }
     }
 
-    /// The finest set.
+    /// The finest set of dimensions.
     pub(super) fn dimensions(self) -> &'static [Dimension] {
         self.dimension_sets()[0]
     }
@@ -127,24 +117,23 @@ impl Metric {
         }
     }
 
-    /// Whether it is measured in seconds; else it is a count.
-    pub(super) fn is_in_seconds(self) -> bool {
-        matches!(self.kind(), Kind::Values { a_second: Some(_) })
+    /// Whether it is measured in seconds; otherwise it is a count.
+    pub fn is_in_seconds(self) -> bool {
+        matches!(self.kind(), Kind::Values { per_second: Some(_) })
     }
 }
 
-/// The workflow that an event asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handler {
+/// The value of the dimension `handler`: the workflow of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum WorkflowLabel {
     Expired,
     Approved,
     Failed,
 }
 
-impl Handler {
-    const ALL: [Self; 3] = [Self::Expired, Self::Approved, Self::Failed];
-
-    /// Nothing is asked for by a payment that is under way.
+impl WorkflowLabel {
+    /// The workflow of a type; `None` if the type needs no work.
     pub(super) fn of(event_type: EventType) -> Option<Self> {
         match event_type {
             EventType::ReservationExpired => Some(Self::Expired),
@@ -153,21 +142,13 @@ impl Handler {
             EventType::PaymentStatusUpdated => None,
         }
     }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Approved => "approved",
-            Self::Failed => "failed",
-        }
-    }
 }
 
-/// The place among types of an event whose type was not understood.
-pub(super) const UNKNOWN_TYPE: usize = EventType::ALL.len();
+/// The label index of the value `unknown`: the type of the event could not be read.
+pub(super) const UNKNOWN_TYPE: usize = EventType::VARIANTS.len();
 
 impl Dimension {
-    /// As CloudWatch shows it.
+    /// The name in CloudWatch.
     pub fn name(self) -> &'static str {
         match self {
             Self::Type => "type",
@@ -178,29 +159,33 @@ impl Dimension {
         }
     }
 
-    /// How many values it can have.
+    /// The number of values that it can have.
     pub(super) fn size(self) -> usize {
         match self {
-            Self::Type => EventType::ALL.len() + 1,
-            Self::Outcome => Label::ALL.len(),
-            Self::Handler => Handler::ALL.len(),
-            Self::Service => Service::ALL.len(),
-            Self::CallOutcome => CallOutcome::ALL.len(),
-            Self::Reason => Reason::ALL.len(),
+            Self::Type => UNKNOWN_TYPE + 1,
+            Self::Outcome => OutcomeLabel::VARIANTS.len(),
+            Self::Handler => WorkflowLabel::VARIANTS.len(),
+            Self::Service => Service::VARIANTS.len(),
+            Self::CallOutcome => CallOutcome::VARIANTS.len(),
+            Self::Reason => Reason::VARIANTS.len(),
         }
     }
 
     /// Every value that it can have, in order.
     pub fn values(self) -> Vec<&'static str> {
         match self {
-            Self::Type => EventType::ALL.into_iter().map(EventType::as_str).chain(["unknown"]).collect(),
-            Self::Outcome => Label::ALL.map(Label::as_str).into(),
-            Self::Handler => Handler::ALL.map(Handler::as_str).into(),
-            Self::Service => Service::ALL.map(Service::as_str).into(),
-            Self::CallOutcome => CallOutcome::ALL.map(CallOutcome::as_str).into(),
-            Self::Reason => Reason::ALL.map(Reason::as_str).into(),
+            Self::Type => names(EventType::VARIANTS).chain(["unknown"]).collect(),
+            Self::Outcome => names(OutcomeLabel::VARIANTS).collect(),
+            Self::Handler => names(WorkflowLabel::VARIANTS).collect(),
+            Self::Service => names(Service::VARIANTS).collect(),
+            Self::CallOutcome => names(CallOutcome::VARIANTS).collect(),
+            Self::Reason => names(Reason::VARIANTS).collect(),
         }
     }
+}
+
+fn names<T: Copy + Into<&'static str>>(values: &'static [T]) -> impl Iterator<Item = &'static str> {
+    values.iter().map(|value| (*value).into())
 }
 
 #[cfg(test)]
@@ -208,21 +193,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_label_stands_at_its_place() {
-        fn in_place<T: Copy>(all: &[T], place: impl Fn(T) -> usize, last: T) -> bool {
-            all.iter().enumerate().all(|(at, label)| place(*label) == at) && place(last) + 1 == all.len()
-        }
-        assert!(in_place(&Metric::ALL, |metric| metric as usize, Metric::DeadLetters));
-        assert!(in_place(&EventType::ALL, |label| label as usize, EventType::PaymentStatusUpdated));
-        assert!(in_place(&Label::ALL, |label| label as usize, Label::InvalidPayload));
-        assert!(in_place(&Handler::ALL, |label| label as usize, Handler::Failed));
-        assert!(in_place(&Service::ALL, |label| label as usize, Service::Inventory));
-        assert!(in_place(&CallOutcome::ALL, |label| label as usize, CallOutcome::Panicked));
-        assert!(in_place(&Reason::ALL, |label| label as usize, Reason::InvalidPayload));
-        for metric in Metric::ALL {
-            for dimension in metric.dimensions() {
-                assert_eq!(dimension.values().len(), dimension.size(), "{dimension:?}");
-            }
+    fn the_size_of_a_dimension_is_the_number_of_its_values() {
+        for dimension in Dimension::VARIANTS {
+            assert_eq!(dimension.values().len(), dimension.size(), "{dimension:?}");
         }
     }
 }

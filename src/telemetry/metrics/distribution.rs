@@ -1,13 +1,14 @@
-//! Values and how often each occurred, to three significant digits: percentiles stay within half a percent.
+//! Values and how often each occurred. Values have three significant digits, so that percentiles are exact to half a
+//! percent.
 
 use std::collections::BTreeMap;
 
-/// Up to 999 each value is its own bucket; from there each decade has 900.
+/// Each value up to 999 has a bucket of its own. Above that, each decade has 900 buckets.
 const DECADES: u32 = 7;
 const LAST: u16 = 999 + 900 * DECADES as u16;
 
-/// At most 7,300 distinct values, some 80 kB, however many are added: up to 9.99 × 10⁹, and what is beyond
-/// counts as that.
+/// A distribution of values up to 9.99 × 10⁹. A greater value is counted as this largest value. There are at most
+/// 7,300 distinct values (80 kB), however many are added.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Distribution(BTreeMap<u16, u32>);
 
@@ -29,7 +30,7 @@ impl Distribution {
         self.0.is_empty()
     }
 
-    /// Each value that occurred, in rising order, and how often.
+    /// Each value that occurred, in rising order, and how often it occurred.
     pub(super) fn values(&self) -> impl Iterator<Item = (u64, u32)> {
         self.0.iter().map(|(bucket, count)| (value(*bucket), *count))
     }
@@ -38,7 +39,7 @@ impl Distribution {
 fn bucket(value: u64) -> u16 {
     let decade = value.checked_ilog10().unwrap_or_default().saturating_sub(2);
     let unit = 10_u64.pow(decade);
-    // 1000 units, where it is rounded up to that, are the first bucket of the next decade.
+    // If this is rounded up to 1,000 units, it is the first bucket of the next decade.
     let digits = value.saturating_add(unit / 2) / unit;
     (u64::from(decade) * 900 + digits).min(LAST.into()) as u16
 }
@@ -53,20 +54,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_is_kept_to_three_digits() {
+    fn every_value_is_recorded_to_three_digits() {
         let edges = [0, 1, 9, 99, 100, 999, 1_000, 1_001, 1_004, 9_994, 9_995, 99_949, 99_950, 123_456];
         let random =
             std::iter::repeat_with(|| 10_u64.pow(fastrand::u32(0..9)) * fastrand::u64(100..1_000) / 99);
         for number in edges.into_iter().chain(random.take(10_000)).filter(|number| *number < 9_990_000_000) {
-            let kept = value(bucket(number));
-            assert!(kept.abs_diff(number) * 200 <= number, "{number} is kept as {kept}");
-            assert!(number >= 1_000 || kept == number, "{number} is kept as {kept}");
-            assert_eq!(value(bucket(kept)), kept);
+            let recorded = value(bucket(number));
+            assert!(recorded.abs_diff(number) * 200 <= number, "{number} is recorded as {recorded}");
+            assert!(number >= 1_000 || recorded == number, "{number} is recorded as {recorded}");
+            assert_eq!(value(bucket(recorded)), recorded);
         }
     }
 
     #[test]
-    fn what_is_too_great_counts_as_the_greatest_and_distinct_values_are_bounded() {
+    fn too_large_values_count_as_the_largest_and_the_number_of_distinct_values_is_bounded() {
         for number in [9_990_000_000, 99_900_000_000, u64::MAX] {
             assert_eq!(value(bucket(number)), 9_990_000_000);
         }

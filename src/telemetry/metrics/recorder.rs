@@ -1,19 +1,19 @@
-//! What is recorded and not sent yet, by the minute.
+//! What was recorded and not yet sent, one period per minute.
 
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::period::Period;
 
-/// While CloudWatch cannot be reached, so many minutes are kept apart; older ones are added up, so that
-/// memory is bounded and nothing is lost.
+/// The number of minutes that are stored separately while CloudWatch cannot be reached. Older minutes are merged, so
+/// that memory is bounded and nothing is lost.
 const MINUTES: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Recorder {
-    /// In order; the last is recorded in.
+    /// In order. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Holds what an alarm waits for.
+    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
     pub(super) is_urgent: bool,
 }
 
@@ -29,11 +29,11 @@ impl Recorder {
             current.began = now;
         } else if minute(current.began) != minute(now) {
             self.periods.push_back(Period::new(now));
-            self.bound();
+            self.merge_old_periods();
         }
     }
 
-    /// What is recorded in.
+    /// The period in which new values are recorded.
     pub(super) fn current(&mut self) -> &mut Period {
         if self.periods.back().is_none_or(|last| last.sent > 0) {
             self.periods.push_back(Period::new(SystemTime::now()));
@@ -42,7 +42,7 @@ impl Recorder {
         &mut self.periods[last]
     }
 
-    /// Everything, oldest first; it is recorded no more.
+    /// Takes everything, oldest first.
     pub(super) fn take(&mut self) -> VecDeque<Period> {
         self.is_urgent = false;
         let mut periods = std::mem::take(&mut self.periods);
@@ -50,7 +50,7 @@ impl Recorder {
         periods
     }
 
-    /// Takes back what could not be sent.
+    /// Stores again what could not be sent.
     pub(super) fn put_back(&mut self, mut unsent: VecDeque<Period>) {
         for newer in self.periods.drain(..).filter(|period| !period.is_empty) {
             match unsent.back_mut() {
@@ -61,12 +61,12 @@ impl Recorder {
             }
         }
         self.periods = unsent;
-        self.bound();
+        self.merge_old_periods();
     }
 
-    fn bound(&mut self) {
+    fn merge_old_periods(&mut self) {
         while self.periods.len() > MINUTES {
-            // Only the oldest can have been sent in part.
+            // Only the oldest period can have been sent in part.
             let oldest = usize::from(self.periods[0].sent > 0);
             if let Some(newer) = self.periods.remove(oldest + 1) {
                 self.periods[oldest].merge(&newer);

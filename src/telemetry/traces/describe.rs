@@ -1,41 +1,42 @@
-//! What spans say, in the words of the semantic conventions for FaaS, SQS, HTTP and gRPC. Never a body or a
-//! name of a person.
+//! Names and attributes of spans, by the semantic conventions for FaaS, SQS, HTTP and gRPC. They never contain a body
+//! or the name of a person.
 
 use std::fmt::Display;
 
-use lambda_runtime::Context as Invocation;
+use lambda_runtime::Context as LambdaContext;
 use opentelemetry::trace::{Span, Status, TraceContextExt};
 use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_aws::detector::LambdaResourceDetector;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::ResourceDetector;
 use opentelemetry_semantic_conventions::attribute as key;
+use sqs_batch::Record;
 use tonic::Code;
 use url::Url;
 
-use crate::outcome::Outcome;
-use crate::record::Record;
-use crate::telemetry::call::{self, CallOutcome, Service};
+use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::job::Job;
+use crate::outcome::{OutcomeLabel, Summary};
 
-/// What the conventions have no word for.
+/// Attributes that the conventions do not define.
 pub mod own {
-    /// [`crate::event::EventType`].
+    /// The label of the [`EventType`](crate::event::EventType).
     pub const EVENT_TYPE: &str = "reservation_worker.event_type";
-    /// Whose hold ended.
+    /// The reservation that the event is about.
     pub const RESERVATION_ID: &str = "reservation_worker.reservation_id";
     /// How often the record was received.
     pub const ATTEMPT: &str = "reservation_worker.attempt";
-    /// One of the contract's seven.
+    /// The label of the outcome of the record.
     pub const OUTCOME: &str = "reservation_worker.outcome";
 }
 
-/// Replaced in the conventions by `service.peer.name`, and what X-Ray's service map knows a callee by.
-pub(super) const PEER_SERVICE: &str = "peer.service";
-/// The event that the conventions put an error in.
-pub(super) const EXCEPTION: &str = "exception";
+/// The name of a called service in the service map of X-Ray. In the conventions, `service.peer.name` has replaced it.
+pub(crate) const PEER_SERVICE: &str = "peer.service";
+/// The name of the span event that describes an error.
+pub(crate) const EXCEPTION: &str = "exception";
 
-/// The function, as far as Lambda's environment tells; `OTEL_RESOURCE_ATTRIBUTES` adds to it.
-pub(super) fn resource() -> Resource {
+/// The function, as described by Lambda's environment and by `OTEL_RESOURCE_ATTRIBUTES`.
+pub(crate) fn resource() -> Resource {
     let lambda = LambdaResourceDetector.detect();
     let name = lambda.get(&Key::from_static_str(key::FAAS_NAME));
     Resource::builder()
@@ -44,19 +45,19 @@ pub(super) fn resource() -> Resource {
         .build()
 }
 
-pub(super) fn invocation(invocation: &Invocation, is_cold: bool) -> (String, Vec<KeyValue>) {
+pub(super) fn invocation(lambda: &LambdaContext, is_cold: bool) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = process(None);
     attributes.extend([
-        KeyValue::new(key::FAAS_INVOCATION_ID, invocation.request_id.clone()),
+        KeyValue::new(key::FAAS_INVOCATION_ID, lambda.request_id.clone()),
         KeyValue::new(key::FAAS_COLDSTART, is_cold),
-        KeyValue::new(key::AWS_LAMBDA_INVOKED_ARN, invocation.invoked_function_arn.clone()),
+        KeyValue::new(key::AWS_LAMBDA_INVOKED_ARN, lambda.invoked_function_arn.clone()),
     ]);
-    let account = invocation.invoked_function_arn.split(':').nth(4);
+    let account = lambda.invoked_function_arn.split(':').nth(4);
     attributes.extend(account.map(|account| KeyValue::new(key::CLOUD_ACCOUNT_ID, account.to_owned())));
     (name, attributes)
 }
 
-/// Says of the current span, the invocation's, which batch it works on.
+/// Adds the attributes of the batch to the current span, which is the span of the invocation.
 pub fn batch(records: &[Record]) {
     Context::map_current(|context| {
         let span = context.span();
@@ -72,13 +73,17 @@ pub fn batch(records: &[Record]) {
     });
 }
 
-pub(super) fn record(record: &Record, request_id: &str) -> (String, Vec<KeyValue>) {
+pub(super) fn record(record: &Record, job: Option<&Job>, request_id: &str) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = process(queue(record));
     attributes.extend([
         KeyValue::new(key::FAAS_INVOCATION_ID, request_id.to_owned()),
         KeyValue::new(key::MESSAGING_MESSAGE_ID, record.message_id.clone()),
         KeyValue::new(own::ATTEMPT, i64::from(record.receive_count)),
     ]);
+    let event_type = job.and_then(Job::event_type);
+    attributes.extend(event_type.map(|event_type| KeyValue::new(own::EVENT_TYPE, event_type.as_str())));
+    let hold = job.and_then(Job::hold);
+    attributes.extend(hold.map(|hold| KeyValue::new(own::RESERVATION_ID, hold.reservation_id.to_string())));
     (name, attributes)
 }
 
@@ -98,7 +103,7 @@ fn queue(record: &Record) -> Option<&str> {
     record.queue_arn.as_deref()?.rsplit(':').next()
 }
 
-/// A try of a call to the service at `server`; `method` is the service's own word.
+/// An attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
 pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = match service {
         Service::ReservationApi => (
@@ -124,10 +129,10 @@ pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (Str
     (name, attributes)
 }
 
-/// Ends a try's span; to find that the reservation has ended otherwise is no error.
+/// Ends the span of an attempt. A conflict is no error.
 pub(crate) fn end_call(
     span: &mut impl Span,
-    status: call::Status,
+    status: ReplyStatus,
     outcome: CallOutcome,
     reason: Option<&dyn Display>,
 ) {
@@ -135,17 +140,17 @@ pub(crate) fn end_call(
         return;
     }
     match status {
-        call::Status::None => {}
-        call::Status::Http(status) => {
+        ReplyStatus::None => {}
+        ReplyStatus::Http(status) => {
             span.set_attribute(KeyValue::new(key::HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
         }
-        call::Status::Grpc(_) => {
+        ReplyStatus::Grpc(_) => {
             span.set_attribute(KeyValue::new(key::RPC_RESPONSE_STATUS_CODE, status.to_string()));
         }
     }
     if !matches!(outcome, CallOutcome::Success | CallOutcome::Conflict) {
-        let says_so = !matches!(status, call::Status::None | call::Status::Grpc(Code::Ok));
-        let error_type = if says_so { status.to_string() } else { outcome.as_str().to_owned() };
+        let names_error = !matches!(status, ReplyStatus::None | ReplyStatus::Grpc(Code::Ok));
+        let error_type = if names_error { status.to_string() } else { outcome.as_str().to_owned() };
         let reason = reason.map(ToString::to_string).unwrap_or_default();
         let (error_type, exception, status) = error(error_type, reason);
         span.set_attribute(error_type);
@@ -155,7 +160,8 @@ pub(crate) fn end_call(
     span.end();
 }
 
-/// What an error says: the reason stands in an exception too, for X-Ray knows no other place for it.
+/// The attribute, the exception and the status of an error. The exception repeats the reason, because X-Ray shows the
+/// reason only there.
 fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status) {
     let exception = vec![
         KeyValue::new(key::EXCEPTION_TYPE, error_type.clone()),
@@ -164,21 +170,21 @@ fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status
     (KeyValue::new(key::ERROR_TYPE, error_type), exception, Status::error(reason))
 }
 
-/// Ends the current span, the invocation's; what it was refused for is of the type `error_type`.
-pub fn end_batch(refused: Option<(&str, &dyn Display)>) {
-    Context::map_current(|context| end(context, refused));
+/// Ends the current span, which is the span of the invocation. `error` is the type and the reason if the payload was
+/// rejected.
+pub fn end_batch(error: Option<(&str, &dyn Display)>) {
+    Context::map_current(|context| end(context, error));
 }
 
-/// Ends the span of an invocation whose payload did not even come to be read, or that panicked; of any other
-/// it has ended.
-pub(crate) fn end_unworked(invocation: &Context) {
-    end(invocation, Some(("_OTHER", &"it ended before its work did")));
+/// Ends the span of an invocation if it was not ended before: its payload was never read, or its code panicked.
+pub(crate) fn end_unprocessed(invocation: &Context) {
+    end(invocation, Some(("_OTHER", &"the invocation ended before its work did")));
 }
 
-fn end(span: &Context, failed: Option<(&str, &dyn Display)>) {
+fn end(span: &Context, failure: Option<(&str, &dyn Display)>) {
     let span = span.span();
     if span.is_recording() {
-        if let Some((error_type, reason)) = failed {
+        if let Some((error_type, reason)) = failure {
             let (error_type, exception, status) = error(error_type.to_owned(), reason.to_string());
             span.set_attribute(error_type);
             span.add_event(EXCEPTION, exception);
@@ -188,10 +194,10 @@ fn end(span: &Context, failed: Option<(&str, &dyn Display)>) {
     }
 }
 
-/// Ends a record's span; to be deferred is no error.
-pub fn end_record(span: &Context, outcome: &Outcome) {
-    span.span().set_attribute(KeyValue::new(own::OUTCOME, outcome.label().as_str()));
-    let code = outcome.code().filter(|_| !matches!(outcome, Outcome::Deferred(_)));
-    let reason = outcome.reason();
+/// Ends the span of a record. A deferral is no error.
+pub fn end_record(span: &Context, summary: Summary<'_>) {
+    let Summary { label, reason, code } = summary;
+    span.span().set_attribute(KeyValue::new(own::OUTCOME, label.as_str()));
+    let code = code.filter(|_| label != OutcomeLabel::Deferred);
     end(span, code.map(|code| (code.as_str(), &reason as &dyn Display)));
 }

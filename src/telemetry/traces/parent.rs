@@ -1,6 +1,6 @@
-//! Whose child a span is: the producer's span by one of three carriers, or Lambda's own (contract section 8).
+//! The parent of a span: the span of the producer, from one of three carriers, or Lambda's own (contract section 8).
 //!
-//! What is not written as it should be is passed over: telemetry never costs an event.
+//! A malformed carrier is ignored, because telemetry must not fail an event.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,9 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use opentelemetry_aws::trace::xray_propagator::span_context_from_str;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use sqs_batch::Record;
 
-use crate::record::Record;
-
-/// A span of another program, as far as its carrier tells.
+/// A span of another program, as far as its carrier describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
     trace_id: TraceId,
@@ -22,20 +21,20 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// The producer's: message attributes `traceparent` and `tracestate`, then system attribute
-    /// `AWSTraceHeader`, then a 32-digit `trace_id` in the body.
+    /// The span of the producer: from the message attributes `traceparent` and `tracestate`, otherwise from the
+    /// system attribute `AWSTraceHeader`, otherwise from a `trace_id` of 32 hex digits in the body.
     pub fn producer(record: &Record, in_body: Option<&str>) -> Option<Self> {
-        w3c(record.traceparent.as_deref(), record.tracestate.as_deref())
-            .or_else(|| Self::xray(record.xray_header.as_deref()))
+        w3c(record.text_attribute("traceparent"), record.text_attribute("tracestate"))
+            .or_else(|| Self::xray(record.xray_trace_header.as_deref()))
             .or_else(|| by_trace_id(TraceId::from_hex(in_body.filter(|id| is_hex(id, 32))?).ok()?))
     }
 
-    /// That of an X-Ray header, such as the invocation's own.
+    /// The span of an X-Ray header, such as that of the invocation.
     pub fn xray(header: Option<&str>) -> Option<Self> {
         let header = header?;
         let field = |name| header.split(';').find_map(|part| part.trim().strip_prefix(name));
         let (time, unique) = field("Root=1-")?.split_once('-')?;
-        // The library takes any number of digits.
+        // The library does not check the number of digits.
         let well_formed = is_hex(time, 8) && is_hex(unique, 24);
         let context = span_context_from_str(header).filter(|_| well_formed)?;
         Some(Self {
@@ -49,21 +48,21 @@ impl Parent {
         })
     }
 
-    /// With `sampled` if the other program has not decided.
+    /// The context of the span. `sampled` applies if the other program has not decided.
     ///
-    /// Where it names no span, one is made up of the trace's id: X-Ray takes no record's span without a
-    /// parent, and what has the same trace gets the same.
+    /// If the carrier names no span, its id is derived from the id of the trace: X-Ray does not accept the span of a
+    /// record without a parent, and all records of a trace get the same one.
     pub fn span_context(&self, sampled: bool) -> SpanContext {
-        let made_up = || {
+        let derived = || {
             let [.., a, b, c, d, e, f, g, h] = self.trace_id.to_bytes();
             SpanId::from(u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1))
         };
         let flags = TraceFlags::default().with_sampled(self.sampled.unwrap_or(sampled));
-        let span_id = self.span_id.unwrap_or_else(made_up);
+        let span_id = self.span_id.unwrap_or_else(derived);
         SpanContext::new(self.trace_id, span_id, flags, true, self.state.clone())
     }
 
-    /// As X-Ray writes the trace's id.
+    /// The id of the trace in the format of X-Ray.
     pub fn xray_trace_id(&self) -> String {
         let id = self.trace_id.to_string();
         format!("1-{}-{}", &id[..8], &id[8..])
@@ -73,7 +72,7 @@ impl Parent {
 fn w3c(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Parent> {
     let traceparent = traceparent?;
     let parts: Vec<_> = traceparent.split('-').collect();
-    // The library takes any number of digits.
+    // The library does not check the number of digits.
     let well_formed =
         parts.len() >= 4 && [2, 32, 16, 2].iter().zip(&parts).all(|(length, part)| is_hex(part, *length));
     let fields = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];

@@ -1,5 +1,5 @@
-//! An inventory that speaks HTTP/2 and means no good: streams reset, connections that go away in the middle of a
-//! call, replies that are none. What happens to one call, no other call feels.
+//! An HTTP/2 inventory that misbehaves: it resets streams, closes connections during calls, and sends
+//! replies that are not gRPC. A fault of one call does not affect the other calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,40 +15,41 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::codegen::Bytes;
 
-use crate::table::PATIENT;
+use crate::table::GENEROUS_LIMITS;
 use crate::test_app::{BatchRun, TestApp, approved, sqs};
 use crate::wire::Server;
 
-/// A `CommitReservationResponse` whose status is `SUCCESS`, in its frame.
+/// A `CommitReservationResponse` with the status `SUCCESS`, in a gRPC frame.
 const SOLD: &[u8] = &[0, 0, 0, 0, 2, 0x18, 1];
 
-/// What is done with a call.
+/// What the server does when it receives a call.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum Action {
+    /// Replies that the seats are sold.
     Sell,
-    /// RST_STREAM.
+    /// Sends RST_STREAM.
     Reset(Reason),
-    /// GOAWAY, and the connection is closed.
+    /// Sends GOAWAY and closes the connection.
     GoAway(Reason),
-    /// GOAWAY; what is under way is done, and then the connection is closed.
-    SellAndLeave,
-    /// This status, header and body, and then what says that all is well, if it is gRPC.
-    Say(u16, (&'static str, &'static str), &'static [u8]),
-    /// The same message again and again, with such pauses.
-    SellForEver(Duration),
+    /// Sends GOAWAY, completes the calls in flight with `Sell`, and then closes the connection.
+    SellAndGoAway,
+    /// Sends this HTTP status, header and body, and the trailer `grpc-status: 0` if the header says gRPC.
+    Reply(u16, (&'static str, &'static str), &'static [u8]),
+    /// Sends the bytes of `SOLD` again and again, with this pause after each byte.
+    SellEndlessly(Duration),
 }
 
-/// Does with each call what is said for its number.
-async fn inventory(act: impl Fn(usize) -> Act + Send + Sync + 'static) -> Server {
-    let shared = Arc::new((act, AtomicUsize::new(0)));
+/// Starts an inventory that performs `action(n)` for the n-th call, counted from 0 over all connections.
+async fn start_inventory(action: impl Fn(usize) -> Action + Send + Sync + 'static) -> Server {
+    let shared = Arc::new((action, AtomicUsize::new(0)));
     Server::start(move |stream| {
         let shared = shared.clone();
         async move {
             let Ok(mut connection) = h2::server::handshake(stream).await else { return };
             let mut replies = JoinSet::new();
             while let Some(Ok((request, reply))) = connection.accept().await {
-                let act = shared.0(shared.1.fetch_add(1, Ordering::SeqCst));
-                perform(act, &mut connection, request.into_body(), reply, &mut replies);
+                let action = shared.0(shared.1.fetch_add(1, Ordering::SeqCst));
+                perform(action, &mut connection, request.into_body(), reply, &mut replies);
             }
         }
     })
@@ -56,28 +57,30 @@ async fn inventory(act: impl Fn(usize) -> Act + Send + Sync + 'static) -> Server
 }
 
 fn perform(
-    act: Act,
+    action: Action,
     connection: &mut Connection<TcpStream, Bytes>,
     request: RecvStream,
     mut reply: SendResponse<Bytes>,
     replies: &mut JoinSet<Option<()>>,
 ) {
     let grpc = ("content-type", "application/grpc");
-    match act {
-        Act::Reset(reason) => reply.send_reset(reason),
-        Act::GoAway(reason) => connection.abrupt_shutdown(reason),
-        Act::Sell => _ = replies.spawn(say(request, reply, 200, grpc, SOLD)),
-        Act::Say(status, header, body) => _ = replies.spawn(say(request, reply, status, header, body)),
-        Act::SellAndLeave => {
-            connection.graceful_shutdown();
-            replies.spawn(say(request, reply, 200, grpc, SOLD));
+    match action {
+        Action::Reset(reason) => reply.send_reset(reason),
+        Action::GoAway(reason) => connection.abrupt_shutdown(reason),
+        Action::Sell => _ = replies.spawn(send_reply(request, reply, 200, grpc, SOLD)),
+        Action::Reply(status, header, body) => {
+            _ = replies.spawn(send_reply(request, reply, status, header, body))
         }
-        Act::SellForEver(pause) => _ = replies.spawn(repeat(request, reply, pause)),
+        Action::SellAndGoAway => {
+            connection.graceful_shutdown();
+            replies.spawn(send_reply(request, reply, 200, grpc, SOLD));
+        }
+        Action::SellEndlessly(pause) => _ = replies.spawn(reply_endlessly(request, reply, pause)),
     }
 }
 
-/// `None` when the caller has gone.
-async fn say(
+/// Reads the request to its end and sends a reply. Returns `None` if the client has disconnected.
+async fn send_reply(
     mut request: RecvStream,
     mut reply: SendResponse<Bytes>,
     status: u16,
@@ -92,11 +95,11 @@ async fn say(
     if !is_grpc {
         return Some(());
     }
-    let well = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
-    stream.send_trailers(HeaderMap::from_iter([well])).ok()
+    let ok = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    stream.send_trailers(HeaderMap::from_iter([ok])).ok()
 }
 
-async fn repeat(_: RecvStream, mut reply: SendResponse<Bytes>, pause: Duration) -> Option<()> {
+async fn reply_endlessly(_: RecvStream, mut reply: SendResponse<Bytes>, pause: Duration) -> Option<()> {
     let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
     let mut stream = reply.send_response(head, false).ok()?;
     for byte in SOLD.iter().cycle() {
@@ -110,29 +113,36 @@ async fn repeat(_: RecvStream, mut reply: SendResponse<Bytes>, pause: Duration) 
     None
 }
 
-/// A test app whose inventory is this one.
-async fn with(inventory: &Server, variables: &[(&str, &str)]) -> TestApp {
+/// A test app with this inventory, and with holds `r1` and `r2`.
+async fn app_with_inventory(inventory: &Server, variables: &[(&str, &str)]) -> TestApp {
     let services = Services::start().await.unwrap();
     let addr = inventory.addr();
-    let variables = [&PATIENT[..], &[("INVENTORY_GRPC_ADDR", &addr)], variables].concat();
+    let variables = [&GENEROUS_LIMITS[..], &[("INVENTORY_GRPC_ADDR", &addr)], variables].concat();
     let app = TestApp::of(services, &variables, RootCertStore::empty());
     ["r1", "r2"].iter().for_each(|id| app.hold(id));
     app
 }
 
+/// Runs a batch with an approved payment for each of the two holds.
 async fn pay(app: &TestApp) -> BatchRun {
-    let run = app.run(sqs([("m-1", approved("r1")), ("m-2", approved("r2"))]));
-    tokio::time::timeout(Duration::from_secs(120), run).await.unwrap()
+    let batch = app.run(sqs([("m-1", approved("r1")), ("m-2", approved("r2"))]));
+    tokio::time::timeout(Duration::from_secs(120), batch).await.unwrap()
 }
 
-/// Two payments, one after the other: each of the first one's tries meets this, and none of the second one's.
-async fn meets(act: Act, tries: usize, variables: &[(&str, &str)]) -> (BatchRun, usize) {
-    let server = inventory(move |number| if number < tries { act } else { Act::Sell }).await;
-    let app = with(&server, &[&[("WORKER_CONCURRENCY", "1")], variables].concat()).await;
-    let ran = pay(&app).await;
-    assert_eq!(ran.outcome("m-2"), "success", "{act:?}: {}", ran.reason("m-2"));
-    assert_eq!(ran.returned(), ["m-1"], "{act:?}");
-    (ran, server.accepted())
+/// Runs two payments, one after the other. The server performs `action` for the first `attempts` calls,
+/// which belong to the first payment, and `Sell` for all later calls. Returns the batch run and the number
+/// of connections.
+async fn first_payment_gets(
+    action: Action,
+    attempts: usize,
+    variables: &[(&str, &str)],
+) -> (BatchRun, usize) {
+    let server = start_inventory(move |number| if number < attempts { action } else { Action::Sell }).await;
+    let app = app_with_inventory(&server, &[&[("WORKER_CONCURRENCY", "1")], variables].concat()).await;
+    let run = pay(&app).await;
+    assert_eq!(run.outcome("m-2"), "success", "{action:?}: {}", run.reason("m-2"));
+    assert_eq!(run.returned(), ["m-1"], "{action:?}");
+    (run, server.accepted())
 }
 
 const REASONS: [Reason; 9] = [
@@ -148,28 +158,30 @@ const REASONS: [Reason; 9] = [
 ];
 
 #[tokio::test]
-async fn a_stream_that_is_reset_comes_again_and_the_connection_serves_the_next() {
+async fn a_record_whose_streams_are_reset_is_retried_and_the_connection_stays_in_use() {
     for reason in REASONS.into_iter().chain([Reason::from(0xdead)]) {
-        let (ran, connections) = meets(Act::Reset(reason), 3, &[]).await;
-        assert_eq!(ran.outcome("m-1"), "retried", "{reason:?}: {}", ran.reason("m-1"));
+        let (run, connections) = first_payment_gets(Action::Reset(reason), 3, &[]).await;
+        assert_eq!(run.outcome("m-1"), "retried", "{reason:?}: {}", run.reason("m-1"));
         assert_eq!(connections, 1, "{reason:?}");
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_goes_away_in_the_middle_of_two_calls_costs_neither_its_result() {
+async fn a_goaway_that_closes_the_connection_during_two_calls_fails_neither_record() {
     for reason in REASONS {
-        let server = inventory(move |number| if number == 0 { Act::GoAway(reason) } else { Act::Sell }).await;
-        let ran = pay(&with(&server, &[]).await).await;
-        assert_eq!(ran.returned(), [""; 0], "{reason:?}: {}", ran.text);
+        let server =
+            start_inventory(move |number| if number == 0 { Action::GoAway(reason) } else { Action::Sell })
+                .await;
+        let run = pay(&app_with_inventory(&server, &[]).await).await;
+        assert_eq!(run.returned(), [""; 0], "{reason:?}: {}", run.text);
         assert!(server.accepted() > 1, "{reason:?}");
     }
 }
 
 #[tokio::test]
-async fn connections_that_all_go_away_leave_the_record_on_the_queue_and_the_others_done() {
-    let server = inventory(|_| Act::GoAway(Reason::ENHANCE_YOUR_CALM)).await;
-    let app = with(&server, &[]).await;
+async fn a_goaway_on_every_connection_does_not_affect_records_without_calls() {
+    let server = start_inventory(|_| Action::GoAway(Reason::ENHANCE_YOUR_CALM)).await;
+    let app = app_with_inventory(&server, &[]).await;
     let pending = json!({
         "detail-type": "Payment Status Updated",
         "detail": {
@@ -178,53 +190,64 @@ async fn connections_that_all_go_away_leave_the_record_on_the_queue_and_the_othe
             "status": "PAYMENT_STATUS_PENDING",
         },
     });
-    let ran = app.run(sqs([("m-1", approved("r1")), ("m-2", json!("{")), ("m-3", pending)])).await;
-    assert_eq!(ran.outcome("m-1"), "retried", "{}", ran.reason("m-1"));
-    assert_eq!((ran.outcome("m-2"), ran.outcome("m-3")), ("invalid_payload", "ignored"));
+    let run = app.run(sqs([("m-1", approved("r1")), ("m-2", json!("{")), ("m-3", pending)])).await;
+    assert_eq!(run.outcome("m-1"), "retried", "{}", run.reason("m-1"));
+    assert_eq!((run.outcome("m-2"), run.outcome("m-3")), ("invalid_payload", "ignored"));
     assert_eq!(server.accepted(), 3);
 }
 
 #[tokio::test]
-async fn a_connection_that_goes_away_in_good_order_costs_no_try() {
-    let server = inventory(|_| Act::SellAndLeave).await;
-    let app = with(&server, &[("WORKER_CONCURRENCY", "1")]).await;
-    let ran = pay(&app).await;
-    assert_eq!(ran.returned(), [""; 0], "{}", ran.text);
+async fn a_graceful_goaway_causes_no_second_attempt() {
+    let server = start_inventory(|_| Action::SellAndGoAway).await;
+    let app = app_with_inventory(&server, &[("WORKER_CONCURRENCY", "1")]).await;
+    let run = pay(&app).await;
+    assert_eq!(run.returned(), [""; 0], "{}", run.text);
     assert_eq!(server.accepted(), 2);
-    let tries = ran.log.iter().filter(|line| line["method"] == "CommitReservation");
-    assert_eq!(tries.count(), 2);
+    let attempts = run.log.iter().filter(|line| line["method"] == "CommitReservation");
+    assert_eq!(attempts.count(), 2);
 }
 
 #[tokio::test]
-async fn a_reply_without_end_or_of_a_byte_now_and_then_is_not_waited_for() {
+async fn an_endless_or_slow_reply_is_ended_by_the_time_out() {
     for pause in [Duration::ZERO, Duration::from_millis(300)] {
-        let (ran, _) = meets(Act::SellForEver(pause), 3, &[("INVENTORY_TIMEOUT_MS", "1000")]).await;
-        let told = (ran.outcome("m-1"), ran.reason("m-1"));
-        assert_eq!(told, ("retried", "inventory: DeadlineExceeded"), "{pause:?}");
+        let (run, _) =
+            first_payment_gets(Action::SellEndlessly(pause), 3, &[("INVENTORY_TIMEOUT_MS", "1000")]).await;
+        let result = (run.outcome("m-1"), run.reason("m-1"));
+        assert_eq!(result, ("retried", "inventory: DeadlineExceeded"), "{pause:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_grpc_is_no_success() {
+async fn a_reply_that_is_not_valid_grpc_is_not_a_success() {
     let grpc = ("content-type", "application/grpc");
     let html = ("content-type", "text/html");
     let cases = [
-        (Act::Say(200, html, b"<html>OK</html>"), "retried", "Internal", 3),
-        (Act::Say(200, html, b""), "retried", "Unknown", 3),
-        (Act::Say(200, ("content-type", "application/json"), b"{}"), "retried", "Internal", 3),
-        (Act::Say(502, html, b"<html>Bad Gateway</html>"), "retried", "Internal", 3),
-        (Act::Say(503, html, b""), "retried", "Unavailable", 3),
-        (Act::Say(200, grpc, &[0, 0, 0, 0, 9, 0x18, 1]), "retried", "Internal", 3), // cut short
-        (Act::Say(200, grpc, &[0, 0, 0, 0, 2, 0xff, 0xff]), "retried", "Internal", 3), // no message
-        (Act::Say(200, grpc, &[1, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3), // compressed, not said how
-        (Act::Say(200, grpc, &[9, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3), // a flag of no meaning
-        // The client's own words for what it will not unpack and will not hold; no room is made for 4 GB.
-        (Act::Say(200, ("grpc-encoding", "gzip"), &[1, 0, 0, 0, 2, 0x18, 1]), "failed", "Unimplemented", 1),
-        (Act::Say(200, grpc, &[0, 0xff, 0xff, 0xff, 0xff, 0x18, 1]), "failed", "OutOfRange", 1),
+        (Action::Reply(200, html, b"<html>OK</html>"), "retried", "Internal", 3),
+        (Action::Reply(200, html, b""), "retried", "Unknown", 3),
+        (Action::Reply(200, ("content-type", "application/json"), b"{}"), "retried", "Internal", 3),
+        (Action::Reply(502, html, b"<html>Bad Gateway</html>"), "retried", "Internal", 3),
+        (Action::Reply(503, html, b""), "retried", "Unavailable", 3),
+        // A truncated message.
+        (Action::Reply(200, grpc, &[0, 0, 0, 0, 9, 0x18, 1]), "retried", "Internal", 3),
+        // Not a protobuf message.
+        (Action::Reply(200, grpc, &[0, 0, 0, 0, 2, 0xff, 0xff]), "retried", "Internal", 3),
+        // A compressed message without the header `grpc-encoding`.
+        (Action::Reply(200, grpc, &[1, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3),
+        // An unknown flag.
+        (Action::Reply(200, grpc, &[9, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3),
+        // The client itself reports the next two codes. It does not decompress, and it rejects a message of
+        // 4 GB without allocating memory for it.
+        (
+            Action::Reply(200, ("grpc-encoding", "gzip"), &[1, 0, 0, 0, 2, 0x18, 1]),
+            "failed",
+            "Unimplemented",
+            1,
+        ),
+        (Action::Reply(200, grpc, &[0, 0xff, 0xff, 0xff, 0xff, 0x18, 1]), "failed", "OutOfRange", 1),
     ];
-    for (act, outcome, code, tries) in cases {
-        let (ran, _) = meets(act, tries, &[]).await;
-        assert_eq!(ran.outcome("m-1"), outcome, "{act:?}: {}", ran.reason("m-1"));
-        assert!(ran.reason("m-1").contains(code), "{act:?}: {}", ran.reason("m-1"));
+    for (action, outcome, code, attempts) in cases {
+        let (run, _) = first_payment_gets(action, attempts, &[]).await;
+        assert_eq!(run.outcome("m-1"), outcome, "{action:?}: {}", run.reason("m-1"));
+        assert!(run.reason("m-1").contains(code), "{action:?}: {}", run.reason("m-1"));
     }
 }

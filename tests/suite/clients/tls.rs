@@ -1,4 +1,4 @@
-//! `https://` for both services, checked against the roots that the process is given.
+//! `https://` for both services. The worker verifies certificates against the given root certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
-use crate::table::{Kind, PATCH, PATIENT, operations};
+use crate::table::{GENEROUS_LIMITS, Kind, PATCH, operations};
 use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::Server;
 
-/// A certificate authority of the test's own.
+/// A certificate authority that a test creates.
 struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -36,7 +36,8 @@ impl Authority {
         roots
     }
 
-    /// Services with a certificate of this authority.
+    /// Services with a certificate of this authority for `name`. `change` is applied to the certificate
+    /// before it is signed.
     async fn services(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Services {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
@@ -53,44 +54,46 @@ impl Authority {
     }
 }
 
+/// Runs a batch with an approved payment for the hold `r1`.
 async fn pay(app: &TestApp) -> BatchRun {
     app.run(sqs([("m-1", Kind::Approved.event("r1"))])).await
 }
 
-/// The reasons, where the reservation API and where the inventory alone is one of those over TLS.
-async fn reasons(secure: Services, roots: &RootCertStore) -> [String; 2] {
-    let (base, addr) = (secure.reservation_api_base(), secure.inventory_addr());
+/// Runs a payment with only the reservation API from `tls_services`, and one with only the inventory from
+/// `tls_services`. Both records must be retried. Returns their reasons.
+async fn retry_reasons(tls_services: Services, roots: &RootCertStore) -> [String; 2] {
+    let (base, addr) = (tls_services.reservation_api_base(), tls_services.inventory_addr());
     let mut reasons = Vec::new();
     for (variable, address) in [("RESERVATION_API_BASE", base), ("INVENTORY_GRPC_ADDR", addr)] {
         assert!(address.starts_with("https://localhost:"), "{address}");
         let services = Services::start().await.unwrap();
-        let variables = [&PATIENT[..], &[(variable, address.as_str())]].concat();
+        let variables = [&GENEROUS_LIMITS[..], &[(variable, address.as_str())]].concat();
         let app = TestApp::of(services, &variables, roots.clone());
         app.hold("r1");
-        let ran = pay(&app).await;
-        assert_eq!(ran.outcome("m-1"), "retried", "{variable}");
-        assert_eq!(ran.returned(), ["m-1"]);
+        let run = pay(&app).await;
+        assert_eq!(run.outcome("m-1"), "retried", "{variable}");
+        assert_eq!(run.returned(), ["m-1"]);
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
-        reasons.push(ran.reason("m-1").to_owned());
+        reasons.push(run.reason("m-1").to_owned());
     }
-    assert_eq!(secure.calls(), [], "a request went to a service that was not trusted");
+    assert_eq!(tls_services.calls(), [], "an untrusted service gets no request");
     reasons.try_into().unwrap()
 }
 
-fn assert_names(reasons: [String; 2], words: &str) {
+fn assert_certificate_errors(reasons: [String; 2], words: &str) {
     for reason in reasons {
         assert!(reason.contains("certificate") && reason.contains(words), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn both_services_are_spoken_to_over_tls() {
+async fn both_services_are_called_over_tls() {
     let authority = Authority::new();
     let services = authority.services("localhost", |_| {}).await;
-    let app = TestApp::of(services, &PATIENT, authority.roots());
+    let app = TestApp::of(services, &GENEROUS_LIMITS, authority.roots());
     app.hold("r1");
     assert_eq!(pay(&app).await.outcome("m-1"), "success");
-    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.seat_call()]);
+    assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.inventory_call()]);
     assert_eq!(app.services.reservation("r1").unwrap().status, Status::Confirmed);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }
@@ -98,91 +101,93 @@ async fn both_services_are_spoken_to_over_tls() {
 #[tokio::test]
 async fn a_certificate_is_refused_when_no_root_is_trusted() {
     let services = Authority::new().services("localhost", |_| {}).await;
-    assert_names(reasons(services, &RootCertStore::empty()).await, "UnknownIssuer");
+    assert_certificate_errors(retry_reasons(services, &RootCertStore::empty()).await, "UnknownIssuer");
 }
 
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_refused() {
     let services = Authority::new().services("localhost", |_| {}).await;
-    // The authorities have one name: it is the signature that is wrong.
-    assert_names(reasons(services, &Authority::new().roots()).await, "BadSignature");
+    // Both authorities have the same name, so the error is about the signature.
+    assert_certificate_errors(retry_reasons(services, &Authority::new().roots()).await, "BadSignature");
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let authority = Authority::new();
     let services = authority.services("inventory.example", |_| {}).await;
-    assert_names(reasons(services, &authority.roots()).await, "name");
+    assert_certificate_errors(retry_reasons(services, &authority.roots()).await, "name");
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_refused() {
+async fn an_expired_certificate_is_refused() {
     let authority = Authority::new();
     let services =
         authority.services("localhost", |params| params.not_after = date_time_ymd(2020, 1, 1)).await;
-    assert_names(reasons(services, &authority.roots()).await, "expired");
+    assert_certificate_errors(retry_reasons(services, &authority.roots()).await, "expired");
 }
 
 #[tokio::test]
-async fn a_certificate_of_tomorrow_is_refused() {
+async fn a_certificate_that_is_not_yet_valid_is_refused() {
     let authority = Authority::new();
     let services =
         authority.services("localhost", |params| params.not_before = date_time_ymd(4000, 1, 1)).await;
-    assert_names(reasons(services, &authority.roots()).await, "not valid yet");
+    assert_certificate_errors(retry_reasons(services, &authority.roots()).await, "not valid yet");
 }
 
 #[tokio::test]
-async fn plain_text_where_tls_is_spoken_and_tls_where_it_is_not_come_again() {
+async fn plain_text_to_a_tls_port_and_tls_to_a_plain_text_port_are_retried() {
     let authority = Authority::new();
-    for secure in [true, false] {
-        let asked = match secure {
+    for uses_tls in [true, false] {
+        let target = match uses_tls {
             true => authority.services("localhost", |_| {}).await,
             false => Services::start().await.unwrap(),
         };
-        let swap = |address: String| match secure {
+        let with_other_scheme = |address: String| match uses_tls {
             true => address.replace("https://", "http://"),
             false => format!("https://{}", address.replace("http://", "")),
         };
-        let (base, addr) = (swap(asked.reservation_api_base()), swap(asked.inventory_addr()));
+        let (base, addr) =
+            (with_other_scheme(target.reservation_api_base()), with_other_scheme(target.inventory_addr()));
         for (variable, address) in [("RESERVATION_API_BASE", &base), ("INVENTORY_GRPC_ADDR", &addr)] {
             let services = Services::start().await.unwrap();
-            let variables = [&PATIENT[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
+            let variables =
+                [&GENEROUS_LIMITS[..], &[(variable, address), ("INVENTORY_TIMEOUT_MS", "1000")]].concat();
             let app = TestApp::of(services, &variables, authority.roots());
             app.hold("r1");
-            let ran = pay(&app).await;
-            assert_eq!(ran.outcome("m-1"), "retried", "{address}: {}", ran.reason("m-1"));
+            let run = pay(&app).await;
+            assert_eq!(run.outcome("m-1"), "retried", "{address}: {}", run.reason("m-1"));
         }
-        assert_eq!(asked.calls(), []);
+        assert_eq!(target.calls(), []);
     }
 }
 
 #[tokio::test]
-async fn a_handshake_that_hangs_is_given_up_and_the_next_one_is_made() {
+async fn a_tls_handshake_that_hangs_times_out_and_the_next_connection_is_used() {
     let authority = Authority::new();
     let services = authority.services("localhost", |_| {}).await;
     let inventory = services.inventory_addr().replace("https://localhost", "127.0.0.1");
     let accepted = AtomicUsize::new(0);
-    let behind = Server::start(move |mut stream| {
+    let proxy = Server::start(move |mut stream| {
         let hangs = accepted.fetch_add(1, Ordering::Relaxed) == 0;
         let inventory = inventory.clone();
         async move {
             if hangs {
                 std::future::pending::<()>().await;
             }
-            let mut through = TcpStream::connect(inventory).await.unwrap();
-            _ = copy_bidirectional(&mut stream, &mut through).await;
+            let mut outbound = TcpStream::connect(inventory).await.unwrap();
+            _ = copy_bidirectional(&mut stream, &mut outbound).await;
         }
     });
-    let behind = behind.await;
-    let address = behind.base().replace("http://127.0.0.1", "https://localhost");
+    let proxy = proxy.await;
+    let address = proxy.base().replace("http://127.0.0.1", "https://localhost");
     let app = TestApp::of(services, &[("INVENTORY_GRPC_ADDR", &address)], authority.roots());
     app.hold("r1");
 
-    let until = Instant::now() + Duration::from_secs(60);
+    let give_up_at = Instant::now() + Duration::from_secs(60);
     while pay(&app).await.outcome("m-1") != "success" {
-        assert!(Instant::now() < until, "{} connections", behind.accepted());
+        assert!(Instant::now() < give_up_at, "{} connections", proxy.accepted());
     }
 
-    assert_eq!(behind.accepted(), 2);
+    assert_eq!(proxy.accepted(), 2);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
 }

@@ -1,16 +1,16 @@
-//! Where the services are: which addresses are accepted, and that they are what is called.
+//! The addresses of the services: which forms are valid, and which URLs the worker calls.
 
-use reservation_worker::config::OtlpProtocol;
+use reservation_worker::telemetry::export::spans::OtlpProtocol;
 use reservation_worker_local::Services;
 use rustls::RootCertStore;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
-use super::{problem, read, read_only};
+use super::{problem, read, read_exactly};
 use crate::test_app::{TestApp, expired, sqs};
 
 #[test]
-fn the_inventory_is_addressed_as_host_and_port_or_as_a_url() {
+fn the_inventory_address_is_host_and_port_or_a_url() {
     let accepted = [
         ("inventory:50051", "http://inventory:50051/"),
         ("inventory.shop.svc.cluster.local:1", "http://inventory.shop.svc.cluster.local:1/"),
@@ -26,12 +26,12 @@ fn the_inventory_is_addressed_as_host_and_port_or_as_a_url() {
     ];
     for (address, url) in accepted {
         let config = read(&[("INVENTORY_GRPC_ADDR", address)]).unwrap();
-        assert_eq!(config.inventory.as_str(), url, "{address}");
+        assert_eq!(config.inventory.address.as_str(), url, "{address}");
     }
 }
 
 #[test]
-fn other_addresses_of_the_inventory_are_refused() {
+fn an_invalid_inventory_address_is_refused() {
     let refused = [
         "inventory",
         "inventory:",
@@ -66,13 +66,14 @@ fn other_addresses_of_the_inventory_are_refused() {
     }
 }
 
-/// A query may hold a token.
+/// The address as a problem shows it. An address with a query is hidden, because the query may contain a
+/// token.
 fn shown(address: &str) -> &str {
     if address.contains('?') { "(hidden)" } else { address.trim() }
 }
 
 #[test]
-fn the_reservation_api_is_addressed_by_a_url_with_or_without_a_path() {
+fn the_reservation_api_base_is_a_url_with_or_without_a_path() {
     for base in [
         "http://reservation-api",
         "http://reservation-api:8080",
@@ -84,13 +85,13 @@ fn the_reservation_api_is_addressed_by_a_url_with_or_without_a_path() {
         "https://api.example/a/b%20c",
     ] {
         let config = read(&[("RESERVATION_API_BASE", base)]).unwrap();
-        let url = config.reservation_api.as_str();
+        let url = config.reservation_api.base.as_str();
         assert!(url == base || url == format!("{base}/"), "{base} became {url}");
     }
 }
 
 #[test]
-fn other_urls_are_refused() {
+fn an_invalid_url_is_refused() {
     let refused = [
         "reservation-api",
         "reservation-api:8080",
@@ -116,7 +117,7 @@ fn other_urls_are_refused() {
 }
 
 #[test]
-fn a_collector_at_4317_is_asked_by_grpc_and_any_other_by_http() {
+fn the_otlp_protocol_is_grpc_for_port_4317_and_http_for_other_ports() {
     for (endpoint, protocol) in [
         ("http://collector:4317", OtlpProtocol::Grpc),
         ("http://collector:4318", OtlpProtocol::HttpProtobuf),
@@ -127,25 +128,25 @@ fn a_collector_at_4317_is_asked_by_grpc_and_any_other_by_http() {
 }
 
 #[test]
-fn both_addresses_may_be_wrong_at_once() {
-    let wrong = [("INVENTORY_GRPC_ADDR", "inventory"), ("RESERVATION_API_BASE", "api")];
-    assert_eq!(read_only(&wrong).unwrap_err().problems.len(), 2);
+fn two_invalid_addresses_are_two_problems() {
+    let invalid = [("INVENTORY_GRPC_ADDR", "inventory"), ("RESERVATION_API_BASE", "api")];
+    assert_eq!(read_exactly(&invalid).unwrap_err().problems.len(), 2);
 }
 
 #[tokio::test]
-async fn the_inventory_is_called_at_either_form_of_its_address() {
+async fn the_inventory_is_called_for_either_form_of_its_address() {
     for scheme in ["", "http://"] {
         let services = Services::start().await.unwrap();
         let address = format!("{scheme}{}", services.inventory_addr());
         let app = TestApp::of(services, &[("INVENTORY_GRPC_ADDR", &address)], RootCertStore::empty());
         app.hold("r1");
-        let ran = app.run(sqs([("m1", expired("r1"))])).await;
-        assert_eq!(ran.outcome("m1"), "success", "{address}");
+        let run = app.run(sqs([("m1", expired("r1"))])).await;
+        assert_eq!(run.outcome("m1"), "success", "{address}");
     }
 }
 
 #[tokio::test]
-async fn the_path_of_the_base_goes_before_the_path_of_the_reservation() {
+async fn the_path_of_the_base_url_precedes_the_path_of_the_reservation() {
     let expected = [
         ("", "/internal/reservations/r.1:a-b_c"),
         ("/", "/internal/reservations/r.1:a-b_c"),
@@ -161,16 +162,16 @@ async fn the_path_of_the_base_goes_before_the_path_of_the_reservation() {
         let app = TestApp::of(services, &[("RESERVATION_API_BASE", &base)], RootCertStore::empty());
 
         let event = sqs([("m1", expired("r.1:a-b_c"))]);
-        let (ran, request_line) = tokio::join!(app.run(event), refuse_one_request(listener));
+        let (run, request_line) = tokio::join!(app.run(event), reply_404_to_one_request(listener));
 
         assert_eq!(request_line, format!("PATCH {path} HTTP/1.1"));
-        assert_eq!(ran.outcome("m1"), "failed");
+        assert_eq!(run.outcome("m1"), "failed");
         assert_eq!(app.services.calls(), []);
     }
 }
 
-/// Answers one request with 404 and returns its first line.
-async fn refuse_one_request(listener: TcpListener) -> String {
+/// Replies to one request with 404 and returns the request line.
+async fn reply_404_to_one_request(listener: TcpListener) -> String {
     let (connection, _) = listener.accept().await.unwrap();
     let mut connection = BufStream::new(connection);
     let (mut head, mut length) = (Vec::new(), 0);
@@ -187,8 +188,8 @@ async fn refuse_one_request(listener: TcpListener) -> String {
         head.push(line);
     }
     connection.read_exact(&mut vec![0; length]).await.unwrap();
-    let refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    connection.write_all(refusal).await.unwrap();
+    let reply = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    connection.write_all(reply).await.unwrap();
     connection.flush().await.unwrap();
     head.swap_remove(0)
 }

@@ -1,6 +1,7 @@
 //! A configuration that is kept, in part, in Secrets Manager.
 
 use reservation_worker::config::{Config, LoadError};
+use reservation_worker::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 use serde_json::json;
 
 /// Reads the configuration with this secret, or for want of it.
@@ -30,11 +31,12 @@ async fn the_secret_goes_before_the_variables_and_leaves_the_rest_to_them() {
         "reservation_api_base": "",
     });
     let config = load(&[USE, INVENTORY, API], Ok(&secret.to_string())).await.unwrap();
-    assert_eq!(config.inventory.as_str(), "http://secret:2/");
-    assert_eq!(config.reservation_api.as_str(), "http://api/");
+    assert_eq!(config.inventory.address.as_str(), "http://secret:2/");
+    assert_eq!(config.reservation_api.base.as_str(), "http://api/");
     assert_eq!(config.sqs_queue_url.unwrap().as_str(), "https://sqs.example/1/q");
-    assert_eq!(config.otlp_endpoint.unwrap().as_str(), "http://collector:4317/");
-    assert_eq!(config.reservation_api_token.unwrap().expose(), "SECRET");
+    let endpoint = "http://collector:4317".parse().unwrap();
+    assert_eq!(config.spans, Some(SpanDestination::Otlp { endpoint, protocol: OtlpProtocol::Grpc }));
+    assert_eq!(config.reservation_api.token.unwrap().expose(), "SECRET");
 }
 
 #[tokio::test]
@@ -42,7 +44,7 @@ async fn no_secret_is_read_unless_it_is_asked_for() {
     for flag in ["", "false"] {
         let variables = [("USE_SECRET_MANAGER", flag), INVENTORY, API];
         let config = load(&variables, Err("must not be read")).await.unwrap();
-        assert_eq!(config.inventory.as_str(), "http://inventory:1/");
+        assert_eq!(config.inventory.address.as_str(), "http://inventory:1/");
     }
     let error = load(&[("USE_SECRET_MANAGER", "yes"), INVENTORY, API], Err("must not be read")).await;
     let told = "invalid configuration: USE_SECRET_MANAGER=yes: is neither true nor false";
@@ -82,7 +84,7 @@ async fn a_setting_of_the_secret_that_is_wrong_is_told_with_the_others_and_not_s
         "invalid configuration: \
          INVENTORY_GRPC_ADDR=(in the secret): is neither host:port nor a URL; \
          RESERVATION_API_BASE=(unset): is required; \
-         RESERVATION_API_TOKEN=(hidden): has a character that a bearer token cannot have; \
+         RESERVATION_API_TOKEN=(hidden): contains a character that is not allowed in a bearer token; \
          MAX_RETRIES=0: is not a whole number from 1 to 1000"
     );
 }

@@ -1,48 +1,48 @@
-//! Counts and times: their bounds, and what is none.
+//! Numeric variables: their bounds, and values that are not whole numbers.
 
 use reservation_worker::config::Config;
 
 use super::{problem, read};
 
-/// A variable that is a number: where it ends up, and the least and the greatest value.
+/// A numeric variable, a function that returns its setting, and its smallest and its largest value.
 type Number = (&'static str, fn(&Config) -> u128, u128, u128);
 
 const NUMBERS: [Number; 9] = [
-    ("WORKER_CONCURRENCY", |config| config.worker_concurrency as u128, 1, 1_000),
-    ("MAX_RETRIES", |config| config.max_retries.into(), 1, 1_000),
-    ("BACKOFF_BASE_MS", |config| config.backoff_base.as_millis(), 1, TWELVE_HOURS),
-    ("BACKOFF_MAX_MS", |config| config.backoff_max.as_millis(), 1, TWELVE_HOURS),
-    ("INVENTORY_TIMEOUT_MS", |config| config.inventory_timeout.as_millis(), 1, FIFTEEN_MINUTES),
-    ("RESERVATION_API_TIMEOUT_MS", |config| config.reservation_api_timeout.as_millis(), 1, FIFTEEN_MINUTES),
-    ("BREAKER_FAILURES", |config| config.breaker_failures.into(), 0, 1_000_000),
-    ("BREAKER_OPEN_MS", |config| config.breaker_open.as_millis(), 0, FIFTEEN_MINUTES),
-    ("DEADLINE_RESERVE_MS", |config| config.deadline_reserve.as_millis(), 0, FIFTEEN_MINUTES),
+    ("WORKER_CONCURRENCY", |config| config.batch.concurrency as u128, 1, 1_000),
+    ("MAX_RETRIES", |config| config.batch.max_receives.into(), 1, 1_000),
+    ("BACKOFF_BASE_MS", |config| config.backoff.base.as_millis(), 1, TWELVE_HOURS),
+    ("BACKOFF_MAX_MS", |config| config.backoff.max.as_millis(), 1, TWELVE_HOURS),
+    ("INVENTORY_TIMEOUT_MS", |config| config.inventory.timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("RESERVATION_API_TIMEOUT_MS", |config| config.reservation_api.timeout.as_millis(), 1, FIFTEEN_MINUTES),
+    ("BREAKER_FAILURES", |config| config.inventory.breaker.failures.into(), 0, 1_000_000),
+    ("BREAKER_OPEN_MS", |config| config.inventory.breaker.open_for.as_millis(), 0, FIFTEEN_MINUTES),
+    ("DEADLINE_RESERVE_MS", |config| config.batch.deadline_reserve.as_millis(), 0, FIFTEEN_MINUTES),
 ];
 
-/// SQS keeps no message invisible for longer.
+/// The longest visibility time-out of SQS, in milliseconds.
 const TWELVE_HOURS: u128 = 12 * 3_600_000;
-/// No invocation lasts longer.
+/// The longest duration of a Lambda invocation, in milliseconds.
 const FIFTEEN_MINUTES: u128 = 900_000;
 
 #[test]
-fn a_number_is_accepted_up_to_its_bounds_and_no_further() {
-    for (variable, get, least, greatest) in NUMBERS {
-        for accepted in [least, least + 1, greatest - 1, greatest] {
+fn a_number_is_accepted_only_within_its_bounds() {
+    for (variable, get, smallest, largest) in NUMBERS {
+        for accepted in [smallest, smallest + 1, largest - 1, largest] {
             let config = read(&[(variable, &*accepted.to_string())]).unwrap();
             assert_eq!(get(&config), accepted, "{variable}");
         }
-        let below = least.checked_sub(1).map_or("-1".to_owned(), |below| below.to_string());
-        for refused in [below, (greatest + 1).to_string()] {
+        let below = smallest.checked_sub(1).map_or("-1".to_owned(), |below| below.to_string());
+        for refused in [below, (largest + 1).to_string()] {
             let problem = problem(&[(variable, &*refused)]);
-            let says = format!("{variable}={refused}: is not a whole number from {least} to {greatest}");
-            assert_eq!(problem, says);
+            let message = format!("{variable}={refused}: is not a whole number from {smallest} to {largest}");
+            assert_eq!(problem, message);
         }
     }
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
-    let garbage = [
+fn a_value_that_is_not_a_whole_number_is_refused() {
+    let invalid = [
         "x",
         "-1",
         "1.5",
@@ -67,7 +67,7 @@ fn what_is_no_number_is_refused() {
         "$(nproc)",
     ];
     for (variable, ..) in NUMBERS {
-        for value in garbage {
+        for value in invalid {
             let problem = problem(&[(variable, value)]);
             assert!(problem.starts_with(&format!("{variable}={value}: is not a whole number")), "{problem}");
         }

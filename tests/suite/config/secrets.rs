@@ -1,32 +1,34 @@
-//! What must not be shown: the token, and URLs that hold credentials.
+//! Secrets that must not be shown: the token, and credentials in URLs.
 
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::worker::Worker;
 use reservation_worker_local::Operation;
 use rustls::RootCertStore;
 
-use super::{OTHERS, REQUIRED, problem, read, read_only};
+use super::{NON_DEFAULTS, REQUIRED, problem, read, read_exactly};
 use crate::test_app::{TestApp, approved, sqs};
 
 #[test]
 fn the_token_is_never_shown() {
     for token in ["SECRET", "SECRET.with-all_kinds~of+graphic/characters=="] {
         let config = read(&[("RESERVATION_API_TOKEN", token)]).unwrap();
-        assert_eq!(config.reservation_api_token.as_ref().unwrap().expose(), token);
+        assert_eq!(config.reservation_api.token.as_ref().unwrap().expose(), token);
         assert!(!format!("{config:?}").contains("SECRET"));
         assert!(!format!("{config:#?}").contains("SECRET"));
     }
 }
 
 #[tokio::test]
-async fn the_client_that_holds_the_token_does_not_show_it_either() {
+async fn the_debug_output_of_the_worker_does_not_show_the_token() {
     let config = read(&[("RESERVATION_API_TOKEN", "SECRET")]).unwrap();
-    let worker = Worker::new(&config, RootCertStore::empty(), Metrics::new(&config)).unwrap();
+    let worker =
+        Worker::new(&config.reservation_api, &config.inventory, RootCertStore::empty(), Metrics::default())
+            .unwrap();
     assert!(!format!("{worker:?}").contains("SECRET"), "{worker:?}");
 }
 
 #[test]
-fn a_token_that_no_header_can_carry_is_refused_and_not_shown() {
+fn a_token_that_is_invalid_in_a_header_is_refused_and_not_shown() {
     for token in
         ["SECRET SECRET", "SECRET\nSECRET", "SECRET\r\nx-a: b", "SECRET\0", "SECRET\u{7f}", "SECRÉT SECRET"]
     {
@@ -39,18 +41,19 @@ fn a_token_that_no_header_can_carry_is_refused_and_not_shown() {
 }
 
 #[test]
-fn a_good_token_is_not_shown_among_the_problems_of_others() {
-    let error = read_only(&[("RESERVATION_API_TOKEN", "SECRET"), ("MAX_RETRIES", "SECRET?")]).unwrap_err();
+fn a_valid_token_is_not_shown_in_the_problems_of_other_variables() {
+    let error = read_exactly(&[("RESERVATION_API_TOKEN", "SECRET"), ("MAX_RETRIES", "SECRET?")]).unwrap_err();
     assert_eq!(error.problems.len(), 1 + REQUIRED.len());
     assert_eq!(error.to_string().matches("SECRET").count(), 1, "{error}");
 }
 
 #[test]
 fn a_url_with_credentials_is_refused_and_not_shown() {
-    let urls = OTHERS.iter().filter(|(_, value)| value.starts_with("http")).map(|(name, _)| *name);
-    let urls: Vec<_> = urls.collect();
-    assert_eq!(urls.len(), 4, "{urls:?}");
-    for variable in urls {
+    let url_variables =
+        NON_DEFAULTS.iter().filter(|(_, value)| value.starts_with("http")).map(|(name, _)| *name);
+    let url_variables: Vec<_> = url_variables.collect();
+    assert_eq!(url_variables.len(), 4, "{url_variables:?}");
+    for variable in url_variables {
         for url in [
             "http://user:SECRET@host:80",
             "https://SECRET@host",
@@ -70,7 +73,7 @@ fn a_url_with_credentials_is_refused_and_not_shown() {
 }
 
 #[tokio::test]
-async fn the_token_goes_to_the_reservation_api_and_to_nobody_else() {
+async fn the_token_is_sent_to_the_reservation_api_only() {
     for (token, sent) in [("SECRET", Some("Bearer SECRET")), ("", None)] {
         let app = TestApp::with(&[("RESERVATION_API_TOKEN", token)]).await;
         app.hold("r1");

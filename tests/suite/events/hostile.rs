@@ -1,21 +1,21 @@
-//! As much as the queue lets through, and texts that would be something else where they go.
+//! Bodies and batches of the largest size, and texts that contain the syntax of headers, paths or JSON.
 
 use serde_json::{Value, json};
 
-use super::{body, told};
-use crate::table::patient;
+use super::{body, calls_made_for};
+use crate::table::app_with_generous_limits;
 use crate::test_app::{TestApp, approved, expired, failed, record, sqs};
 
-/// The longest message that SQS takes.
+/// The largest message that SQS accepts, in bytes.
 const MEBIBYTE: usize = 1 << 20;
 
 #[tokio::test]
-async fn bodies_of_a_mebibyte_are_read_or_refused_beside_a_good_one() {
+async fn bodies_of_one_mebibyte_are_processed_or_refused_and_do_not_affect_other_records() {
     let padded = |event: Value, padding: &str| {
         let event = event.to_string();
-        let room = MEBIBYTE - event.len() - r#""padding":"","#.len();
-        let padding = padding.repeat(room / padding.len() + 1);
-        event.replacen('{', &format!("{{\"padding\":\"{}\",", &padding[..room]), 1)
+        let padding_length = MEBIBYTE - event.len() - r#""padding":"","#.len();
+        let padding = padding.repeat(padding_length / padding.len() + 1);
+        event.replacen('{', &format!("{{\"padding\":\"{}\",", &padding[..padding_length]), 1)
     };
     let seats: Vec<_> = (0..10_001).map(|seat| format!("{seat:0>64}")).collect();
     let poison = [
@@ -36,19 +36,23 @@ async fn bodies_of_a_mebibyte_are_read_or_refused_beside_a_good_one() {
     let records = poison.iter().map(|(name, text)| (*name, Value::from(text.as_str())));
     let records = records.chain([("large", Value::from(large)), ("good", approved("good"))]);
 
-    let ran = app.run(sqs(records)).await;
+    let run = app.run(sqs(records)).await;
 
-    assert_eq!(ran.returned(), poison.each_ref().map(|(name, _)| *name));
-    assert!(poison.iter().all(|(name, _)| ran.outcome(name) == "invalid_payload"));
-    assert_eq!((ran.outcome("large"), ran.outcome("good")), ("success", "success"));
+    assert_eq!(run.returned(), poison.each_ref().map(|(name, _)| *name));
+    assert!(poison.iter().all(|(name, _)| run.outcome(name) == "invalid_payload"));
+    assert_eq!((run.outcome("large"), run.outcome("good")), ("success", "success"));
     assert_eq!(app.services.calls().len(), 4);
-    assert!(ran.text.len() < 1_000 * (poison.len() + 2), "the log repeats them: {} bytes", ran.text.len());
+    assert!(
+        run.text.len() < 1_000 * (poison.len() + 2),
+        "the log repeats the bodies: {} bytes",
+        run.text.len()
+    );
 }
 
-/// As many as Lambda puts into a batch.
+/// 10,000 records is the largest batch that Lambda sends.
 #[tokio::test]
-async fn ten_thousand_records_of_which_half_are_poison_are_each_settled() {
-    let app = patient(&[("LOG_LEVEL", "info")]).await;
+async fn each_of_ten_thousand_records_gets_its_outcome_if_half_of_them_are_invalid() {
+    let app = app_with_generous_limits(&[("LOG_LEVEL", "info")]).await;
     let holds: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
     holds.iter().for_each(|id| app.hold(id));
     let ids: Vec<_> = (0..10_000).map(|number| format!("m{number}")).collect();
@@ -57,22 +61,23 @@ async fn ten_thousand_records_of_which_half_are_poison_are_each_settled() {
         _ => record(id, expired(&holds[number % holds.len()])),
     });
 
-    let ran = app.run(json!({ "Records": records.collect::<Vec<_>>() })).await;
+    let run = app.run(json!({ "Records": records.collect::<Vec<_>>() })).await;
 
     let poison: Vec<_> = ids.iter().step_by(2).collect();
-    assert_eq!(ran.returned(), poison);
-    let told = ran.log.iter().filter(|line| !line["outcome"].is_null());
-    let mut told: Vec<_> = told.map(|line| line["message_id"].as_str().unwrap()).collect();
-    told.sort_unstable();
-    let mut each_once: Vec<_> = ids.iter().map(String::as_str).collect();
-    each_once.sort_unstable();
-    assert!(told == each_once, "{} lines", told.len());
-    // Half of the holds have records: each event comes a hundred times and is worked once.
+    assert_eq!(run.returned(), poison);
+    let summary_lines = run.log.iter().filter(|line| !line["outcome"].is_null());
+    let mut logged_ids: Vec<_> = summary_lines.map(|line| line["message_id"].as_str().unwrap()).collect();
+    logged_ids.sort_unstable();
+    let mut expected_ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    expected_ids.sort_unstable();
+    assert!(logged_ids == expected_ids, "{} summary lines", logged_ids.len());
+    // Only 50 of the 100 holds have records. Each event occurs 100 times and is processed once, with two
+    // calls.
     assert_eq!(app.services.calls().len(), 100);
 }
 
 #[tokio::test]
-async fn texts_made_for_headers_paths_and_json_arrive_as_they_are_and_nowhere_else() {
+async fn texts_with_header_path_and_json_syntax_are_passed_on_unchanged_and_change_no_other_field() {
     let texts = [
         "p\r\nX-Injected: 1\r\n\r\n",
         "p\",\"status\":\"EXPIRED",
@@ -90,8 +95,8 @@ async fn texts_made_for_headers_paths_and_json_arrive_as_they_are_and_nowhere_el
         let mut event = approved(&id);
         event["detail"]["payment_intent_id"] = json!(text);
         event["detail"]["user_id"] = json!(text);
-        let ran = app.run(sqs([("m1", event)])).await;
-        assert_eq!(ran.outcome("m1"), "success", "{text:?}: {}", ran.reason("m1"));
+        let run = app.run(sqs([("m1", event)])).await;
+        assert_eq!(run.outcome("m1"), "success", "{text:?}: {}", run.reason("m1"));
         let calls = app.services.take_calls();
         let [status, seats] = &calls[..] else { panic!("{calls:?}") };
         assert_eq!(status.body, json!({ "status": "CONFIRMED", "payment_intent_id": text }));
@@ -102,7 +107,7 @@ async fn texts_made_for_headers_paths_and_json_arrive_as_they_are_and_nowhere_el
 }
 
 #[tokio::test]
-async fn an_id_that_is_a_number_keeps_every_digit() {
+async fn a_numeric_id_keeps_every_digit() {
     let app = TestApp::new().await;
     let numbers = [
         "9007199254740993",
@@ -110,18 +115,18 @@ async fn an_id_that_is_a_number_keeps_every_digit() {
         "-9223372036854775808",
         "123456789012345678901234567890",
     ];
-    for (number, written) in numbers.into_iter().enumerate() {
+    for (number, digits) in numbers.into_iter().enumerate() {
         let (paid, unpaid) = (format!("paid{number}"), format!("unpaid{number}"));
         [&paid, &unpaid].iter().for_each(|id| app.hold(id));
-        let with = |event: Value, fact: &str| {
-            let (name, place) = (format!("\"{fact}\":"), event["detail"][fact].to_string());
+        let with_digits_as = |fact: &str, event: Value| {
+            let (name, value) = (format!("\"{fact}\":"), event["detail"][fact].to_string());
             let body = event.to_string();
-            assert!(body.contains(&format!("{name}{place}")), "{body}");
-            Value::from(body.replace(&format!("{name}{place}"), &format!("{name}{written}")))
+            assert!(body.contains(&format!("{name}{value}")), "{body}");
+            Value::from(body.replace(&format!("{name}{value}"), &format!("{name}{digits}")))
         };
-        let calls = told(&app, &with(approved(&paid), "user_id")).await;
-        assert_eq!(calls[1]["body"]["user_id"], written);
-        let calls = told(&app, &with(failed(&unpaid), "error_code")).await;
-        assert_eq!(calls[0]["body"]["error_code"], written);
+        let calls = calls_made_for(&app, &with_digits_as("user_id", approved(&paid))).await;
+        assert_eq!(calls[1]["body"]["user_id"], digits);
+        let calls = calls_made_for(&app, &with_digits_as("error_code", failed(&unpaid))).await;
+        assert_eq!(calls[0]["body"]["error_code"], digits);
     }
 }

@@ -1,14 +1,14 @@
-//! `reservation_id` and `event_id`: 1 to 128 of `A-Z a-z 0-9 . _ : -`, the first alphanumeric.
+//! `reservation_id` and `event_id`: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`. The first is alphanumeric.
 
 use reservation_worker_local::Hold;
 use serde_json::{Value, json};
 
-use super::{assert_refused, body, raw_body, told};
+use super::{assert_refused, body, calls_made_for, raw_body};
 use crate::test_app::TestApp;
 
 const TYPES: [&str; 3] = ["reservation.expired", "payment.approved", "payment.failed"];
 
-fn allowed() -> Vec<String> {
+fn valid_ids() -> Vec<String> {
     let mut ids = ["7", "Z", "z", "a.", "a_", "a:", "a-", "0..", "a.b_c:d-E9", "r1", "rsv_01JCN4T7Q2"]
         .map(str::to_owned)
         .to_vec();
@@ -18,45 +18,52 @@ fn allowed() -> Vec<String> {
     ids
 }
 
-/// Values that are no identifier.
-fn refused() -> Vec<Value> {
+/// Values that are not valid identifiers.
+fn invalid_ids() -> Vec<Value> {
     let mut values: Vec<_> = [
+        // The first character is not alphanumeric.
         ".",
         "..",
         "_SECRET",
         ":SECRET",
         "-SECRET",
-        ".SECRET", // the first character
+        ".SECRET",
+        // Path syntax.
         "../SECRET",
         "SECRET/../x",
         "a/SECRET",
         "/SECRET",
         "SECRET/",
-        "a\\SECRET", // paths
+        "a\\SECRET",
+        // URL syntax.
         "a?SECRET",
         "a#SECRET",
         "a%2FSECRET",
         "a%",
         "a;SECRET",
         "a&SECRET=1",
-        "a@SECRET", // URLs
+        "a@SECRET",
+        // White space.
         " SECRET",
         "SECRET ",
         "a SECRET",
         "a\tSECRET",
         "a\nSECRET",
         "a\r\nSECRET",
-        "SECRET\n", // spaces
+        "SECRET\n",
+        // Control characters.
         "a\0SECRET",
         "a\u{1b}[31mSECRET",
         "a\u{7f}SECRET",
-        "a\u{85}SECRET", // control characters
+        "a\u{85}SECRET",
+        // Characters outside ASCII.
         "räuberSECRET",
         "ａSECRET",
         "좌석SECRET",
         "a\u{202e}SECRET",
         "a\u{200b}SECRET",
-        "😀SECRET", // Unicode
+        "😀SECRET",
+        // Other punctuation.
         "a\"SECRET",
         "a'SECRET",
         "a<SECRET>",
@@ -75,19 +82,19 @@ fn refused() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_reservation_id_of_the_alphabet_is_passed_on_as_it_is() {
+async fn a_valid_reservation_id_is_passed_on_unchanged() {
     let app = TestApp::new().await;
-    for id in allowed() {
+    for id in valid_ids() {
         app.hold(&id);
         let event = body("reservation.expired", json!({ "reservation_id": id }));
-        assert_eq!(told(&app, &event).await, super::calls_of("reservation.expired", &id));
+        assert_eq!(calls_made_for(&app, &event).await, super::expected_calls("reservation.expired", &id));
     }
 }
 
 #[tokio::test]
-async fn an_event_id_of_the_alphabet_is_passed_on_as_it_is() {
+async fn a_valid_event_id_is_passed_on_unchanged() {
     let app = TestApp::new().await;
-    for (number, event_id) in allowed().into_iter().enumerate() {
+    for (number, event_id) in valid_ids().into_iter().enumerate() {
         let reservation_id = format!("r{number}");
         let hold = Hold {
             reservation_id: reservation_id.clone(),
@@ -98,35 +105,35 @@ async fn an_event_id_of_the_alphabet_is_passed_on_as_it_is() {
         };
         app.services.create_hold(hold).unwrap();
         let facts = json!({ "reservation_id": reservation_id, "event_id": event_id, "seat_ids": ["A-1"] });
-        let calls = told(&app, &body("reservation.expired", facts)).await;
+        let calls = calls_made_for(&app, &body("reservation.expired", facts)).await;
         assert_eq!(calls[1]["body"]["event_id"], event_id);
     }
 }
 
 #[tokio::test]
-async fn any_other_reservation_id_is_refused() {
-    let refused = refused();
+async fn an_invalid_reservation_id_is_refused() {
+    let invalid_ids = invalid_ids();
     let cases = TYPES.iter().flat_map(|event_type| {
-        let bodies = refused.iter().map(|id| body(event_type, json!({ "reservation_id": id })));
+        let bodies = invalid_ids.iter().map(|id| body(event_type, json!({ "reservation_id": id })));
         bodies.map(|body| ("detail.reservation_id", body))
     });
     assert_refused(cases).await;
 }
 
 #[tokio::test]
-async fn any_other_event_id_is_refused() {
-    let refused = refused();
+async fn an_invalid_event_id_is_refused() {
+    let invalid_ids = invalid_ids();
     let cases = TYPES.iter().flat_map(|event_type| {
-        let bodies = refused.iter().map(|id| body(event_type, json!({ "event_id": id })));
+        let bodies = invalid_ids.iter().map(|id| body(event_type, json!({ "event_id": id })));
         bodies.map(|body| ("detail.event_id", body))
     });
     assert_refused(cases).await;
 }
 
 #[tokio::test]
-async fn control_characters_are_refused_however_they_are_written() {
-    let written = [r#""a\u0000SECRET""#, r#""a\u000d\u000aSECRET""#, r#""a\/SECRET""#, r#""\u002e\u002e""#];
-    let cases = written.iter().flat_map(|json| {
+async fn invalid_characters_are_refused_if_they_are_escaped_in_json() {
+    let escaped = [r#""a\u0000SECRET""#, r#""a\u000d\u000aSECRET""#, r#""a\/SECRET""#, r#""\u002e\u002e""#];
+    let cases = escaped.iter().flat_map(|json| {
         let body = |field| raw_body("reservation.expired", field, json);
         [("detail.reservation_id", body("reservation_id")), ("detail.event_id", body("event_id"))]
     });
@@ -136,10 +143,10 @@ async fn control_characters_are_refused_however_they_are_written() {
 #[tokio::test]
 async fn a_missing_or_empty_reservation_id_is_refused() {
     let cases = TYPES.iter().flat_map(|event_type| {
-        let mut absent = body(event_type, json!({}));
-        absent["detail"].as_object_mut().unwrap().remove("reservation_id");
+        let mut without_id = body(event_type, json!({}));
+        without_id["detail"].as_object_mut().unwrap().remove("reservation_id");
         let bodies = [
-            absent,
+            without_id,
             body(event_type, json!({ "reservation_id": null })),
             body(event_type, json!({ "reservation_id": "" })),
         ];
@@ -149,11 +156,11 @@ async fn a_missing_or_empty_reservation_id_is_refused() {
 }
 
 #[tokio::test]
-async fn only_a_payment_event_may_lack_the_event_id() {
-    let mut absent = body("reservation.expired", json!({}));
-    absent["detail"].as_object_mut().unwrap().remove("event_id");
+async fn the_event_id_is_optional_in_payment_events_only() {
+    let mut without_id = body("reservation.expired", json!({}));
+    without_id["detail"].as_object_mut().unwrap().remove("event_id");
     assert_refused([
-        ("detail.event_id", absent),
+        ("detail.event_id", without_id),
         ("detail.event_id", body("reservation.expired", json!({ "event_id": null }))),
         ("detail.event_id", body("reservation.expired", json!({ "event_id": "" }))),
     ])
@@ -169,7 +176,7 @@ async fn only_a_payment_event_may_lack_the_event_id() {
             "payment_intent_id": "pay_1",
             "error_code": "CARD_DECLINED",
         });
-        let calls = told(&app, &body(event_type, facts)).await;
-        assert_eq!(calls, super::calls_of(event_type, event_type));
+        let calls = calls_made_for(&app, &body(event_type, facts)).await;
+        assert_eq!(calls, super::expected_calls(event_type, event_type));
     }
 }

@@ -1,12 +1,14 @@
-//! Payments: the simulator's shape with its statuses, and the payment's own facts.
+//! Payment events: the shape and the statuses of the payment simulator, and the facts of a payment.
 
 use serde_json::{Value, json};
 
-use super::{assert_refused, body, call, commit, release, run, seats_of, status_update, told, with};
+use super::{
+    assert_refused, body, calls_made_for, commit, release, run_event, seats_of, status_update, to_json, with,
+};
 use crate::test_app::TestApp;
 
-/// The payment simulator's event, field by field.
-fn simulator(reservation_id: &str, status: &str) -> Value {
+/// An event of the payment simulator with all its fields.
+fn simulator_event(reservation_id: &str, status: &str) -> Value {
     json!({
         "version": "0",
         "id": "2fb60d2d-37a3-4d2b-9a5f-5b8f5a2c1d00",
@@ -29,15 +31,15 @@ fn simulator(reservation_id: &str, status: &str) -> Value {
     })
 }
 
-/// The simulator's event with other facts.
-fn simulator_with(facts: Value) -> Value {
-    let mut body = simulator("r1", "PAYMENT_STATUS_COMPLETED");
+/// An event of the payment simulator. `facts` are added to its facts or replace them.
+fn simulator_event_with(facts: Value) -> Value {
+    let mut body = simulator_event("r1", "PAYMENT_STATUS_COMPLETED");
     body["detail"] = with(body["detail"].take(), facts);
     body
 }
 
 #[tokio::test]
-async fn a_completed_or_approved_payment_confirms() {
+async fn a_completed_or_approved_payment_confirms_the_reservation() {
     let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_COMPLETED", "PAYMENT_STATUS_APPROVED"] {
         app.hold(status);
@@ -45,12 +47,12 @@ async fn a_completed_or_approved_payment_confirms() {
             status_update(status, "CONFIRMED", json!({ "payment_intent_id": "pay_1" })),
             commit(status, &seats_of(status)),
         ];
-        assert_eq!(told(&app, &simulator(status, status)).await, expected, "{status}");
+        assert_eq!(calls_made_for(&app, &simulator_event(status, status)).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_failed_cancelled_or_expired_payment_cancels() {
+async fn a_failed_cancelled_or_expired_payment_cancels_the_reservation() {
     let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_FAILED", "PAYMENT_STATUS_CANCELLED", "PAYMENT_STATUS_EXPIRED"] {
         app.hold(status);
@@ -58,32 +60,33 @@ async fn a_failed_cancelled_or_expired_payment_cancels() {
             status_update(status, "CANCELLED", json!({ "reason": "payment_failed" })),
             release(status, "FAILED_PAYMENT", &seats_of(status), 2),
         ];
-        assert_eq!(told(&app, &simulator(status, status)).await, expected, "{status}");
+        assert_eq!(calls_made_for(&app, &simulator_event(status, status)).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_payment_under_way_or_refunded_is_acknowledged_and_changes_nothing() {
+async fn a_pending_processing_or_refunded_payment_is_acknowledged_without_a_call() {
     let app = TestApp::new().await;
     for status in ["PAYMENT_STATUS_PENDING", "PAYMENT_STATUS_PROCESSING", "PAYMENT_STATUS_REFUNDED"] {
         app.hold(status);
-        let ran = run(&app, &simulator(status, status)).await;
-        assert_eq!(ran.outcome("m1"), "ignored", "{status}");
-        assert_eq!(ran.returned(), [""; 0], "{status}");
+        let run = run_event(&app, &simulator_event(status, status)).await;
+        assert_eq!(run.outcome("m1"), "ignored", "{status}");
+        assert_eq!(run.returned(), [""; 0], "{status}");
     }
     assert_eq!(app.services.calls(), []);
 }
 
 #[tokio::test]
-async fn the_simulators_event_may_come_as_a_json_string() {
+async fn an_event_of_the_simulator_may_be_a_json_string() {
     let app = TestApp::new().await;
     app.hold("r1");
-    let body = Value::String(Value::String(simulator("r1", "PAYMENT_STATUS_FAILED").to_string()).to_string());
+    let body =
+        Value::String(Value::String(simulator_event("r1", "PAYMENT_STATUS_FAILED").to_string()).to_string());
     let expected = [
         status_update("r1", "CANCELLED", json!({ "reason": "payment_failed" })),
         release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
     ];
-    assert_eq!(told(&app, &body).await, expected);
+    assert_eq!(calls_made_for(&app, &body).await, expected);
 }
 
 #[tokio::test]
@@ -100,12 +103,14 @@ async fn an_unknown_payment_status_is_refused() {
         json!(["SECRET"]),
         Value::Null,
     ];
-    assert_refused(unknown.map(|status| ("detail.status", simulator_with(json!({ "status": status })))))
-        .await;
+    assert_refused(
+        unknown.map(|status| ("detail.status", simulator_event_with(json!({ "status": status })))),
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn the_simulators_own_type_is_checked_too() {
+async fn an_unknown_event_type_of_the_simulator_is_refused() {
     let unknown = [
         json!("payment.SECRET"),
         json!("payment.approved"),
@@ -114,46 +119,48 @@ async fn the_simulators_own_type_is_checked_too() {
         Value::Null,
     ];
     assert_refused(
-        unknown.map(|event_type| ("detail.event_type", simulator_with(json!({ "event_type": event_type })))),
+        unknown.map(|event_type| {
+            ("detail.event_type", simulator_event_with(json!({ "event_type": event_type })))
+        }),
     )
     .await;
 }
 
 #[tokio::test]
-async fn the_simulators_facts_obey_the_rules_of_facts() {
+async fn invalid_facts_of_the_simulator_are_refused() {
     assert_refused([
-        ("detail.reservation_id", simulator_with(json!({ "reservation_id": "a/SECRET" }))),
-        ("detail.reservation_id", simulator_with(json!({ "reservation_id": null }))),
+        ("detail.reservation_id", simulator_event_with(json!({ "reservation_id": "a/SECRET" }))),
+        ("detail.reservation_id", simulator_event_with(json!({ "reservation_id": null }))),
         (
             "detail.reservation_id",
-            simulator_with(json!({ "reservation_id": null, "status": "PAYMENT_STATUS_PENDING" })),
+            simulator_event_with(json!({ "reservation_id": null, "status": "PAYMENT_STATUS_PENDING" })),
         ),
-        ("detail.payment_id", simulator_with(json!({ "payment_id": 7 }))),
-        ("detail.event_id", simulator_with(json!({ "event_id": "SECRET SECRET" }))),
+        ("detail.payment_id", simulator_event_with(json!({ "payment_id": 7 }))),
+        ("detail.event_id", simulator_event_with(json!({ "event_id": "SECRET SECRET" }))),
     ])
     .await;
 }
 
 #[tokio::test]
-async fn a_payment_is_named_by_payment_intent_id_or_payment_id() {
-    let named = [
+async fn a_payment_is_identified_by_payment_intent_id_or_payment_id() {
+    let cases = [
         (json!({ "payment_intent_id": "pi/1 ü\"\\" }), "pi/1 ü\"\\"),
         (json!({ "payment_intent_id": null, "payment_id": "pay_2" }), "pay_2"),
         (json!({ "payment_intent_id": "pi_3", "payment_id": "pay_3" }), "pi_3"),
     ];
     let app = TestApp::new().await;
-    for (number, (facts, expected)) in named.into_iter().enumerate() {
+    for (number, (facts, expected)) in cases.into_iter().enumerate() {
         let id = format!("r{number}");
         app.hold(&id);
         let body = body("payment.approved", with(facts, json!({ "reservation_id": id })));
-        let calls = told(&app, &body).await;
+        let calls = calls_made_for(&app, &body).await;
         let payments = calls.iter().map(|call| &call["body"]["payment_intent_id"]);
         assert_eq!(payments.collect::<Vec<_>>(), [expected, expected], "{body}");
     }
 }
 
 #[tokio::test]
-async fn an_approval_without_a_payment_is_refused() {
+async fn a_payment_approved_event_without_a_valid_payment_id_is_refused() {
     let approval = |facts| body("payment.approved", with(json!({ "payment_intent_id": null }), facts));
     assert_refused([
         ("detail.payment_intent_id", approval(json!({}))),
@@ -166,7 +173,7 @@ async fn an_approval_without_a_payment_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failure_needs_neither_payment_nor_error_code() {
+async fn a_payment_failed_event_needs_neither_a_payment_id_nor_an_error_code() {
     let app = TestApp::new().await;
     app.hold("r1");
     let expected = [
@@ -174,26 +181,27 @@ async fn a_failure_needs_neither_payment_nor_error_code() {
         release("r1", "FAILED_PAYMENT", &seats_of("r1"), 2),
     ];
     let body = json!({ "type": "payment.failed", "reservation_id": "r1" });
-    assert_eq!(told(&app, &body).await, expected);
+    assert_eq!(calls_made_for(&app, &body).await, expected);
 }
 
 #[tokio::test]
-async fn a_customer_and_an_error_may_be_numbers() {
+async fn the_user_id_and_the_error_code_may_be_numbers() {
     let app = TestApp::new().await;
     app.hold("r1");
     let failed = json!({ "type": "payment.failed", "reservation_id": "r1", "error_code": 51 });
-    let calls = told(&app, &failed).await;
+    let calls = calls_made_for(&app, &failed).await;
     assert_eq!(calls[0]["body"]["error_code"], "51");
 
     app.hold("r2");
-    let approved = with(simulator("r2", "PAYMENT_STATUS_APPROVED")["detail"].take(), json!({ "user_id": 7 }));
-    run(&app, &json!({ "detail-type": "Payment Status Updated", "detail": approved })).await;
+    let approved =
+        with(simulator_event("r2", "PAYMENT_STATUS_APPROVED")["detail"].take(), json!({ "user_id": 7 }));
+    run_event(&app, &json!({ "detail-type": "Payment Status Updated", "detail": approved })).await;
     let calls = app.services.take_calls();
-    assert_eq!(call(calls.last().unwrap())["body"]["user_id"], "7");
+    assert_eq!(to_json(calls.last().unwrap())["body"]["user_id"], "7");
 }
 
 #[tokio::test]
-async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
+async fn facts_of_a_payment_event_take_precedence_over_facts_of_the_reservation() {
     let app = TestApp::new().await;
     app.hold("r1");
     let facts = json!({
@@ -203,14 +211,15 @@ async fn what_a_payment_event_knows_goes_before_what_the_reservation_knows() {
         "payment_intent_id": "pay_1",
         "user_id": "user_2",
     });
-    // The inventory refuses it, for these are not the hold's: what counts here is what it was told.
-    run(&app, &json!({ "detail-type": "payment.approved", "detail": facts })).await;
-    let told = call(app.services.take_calls().last().unwrap());
+    // The inventory refuses the call, because these seats are not in the hold. The test examines only the
+    // request.
+    run_event(&app, &json!({ "detail-type": "payment.approved", "detail": facts })).await;
+    let request = to_json(app.services.take_calls().last().unwrap());
     let expected = json!({
         "event_id": "evt_2",
         "seat_ids": ["B-1"],
         "quantity": 1,
         "user_id": "user_2",
     });
-    assert_eq!(with(told["body"].clone(), expected), told["body"]);
+    assert_eq!(with(request["body"].clone(), expected), request["body"]);
 }

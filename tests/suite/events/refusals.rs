@@ -1,9 +1,9 @@
-//! How a refusal names what is wrong, and types that nobody knows.
+//! The field that the reason of a refusal names, and unknown event types.
 
 use serde_json::{Value, json};
 
-use super::shapes::{SHAPES, all_facts, envelope, fewest_facts};
-use super::{assert_refused, body, run, with};
+use super::shapes::{SHAPES, all_facts, envelope, required_facts};
+use super::{assert_refused, body, run_event, with};
 use crate::test_app::TestApp;
 
 #[tokio::test]
@@ -11,25 +11,25 @@ async fn a_refusal_names_the_field_by_its_path_in_every_shape() {
     let mut cases = Vec::new();
     for shape in &SHAPES {
         let refused = [
-            (shape.ids, "reservation_id", json!("a/SECRET")),
-            (shape.ids, "reservation_id", Value::Null),
-            (shape.ids, "event_id", json!("a/SECRET")),
-            (shape.facts, "seat_ids", json!("SECRET")),
-            (shape.facts, "seat_ids", json!(["A-1", 7])),
-            (shape.facts, "qty", json!(0)),
-            (shape.facts, "quantity", json!("SECRET")),
-            (shape.facts, "payment_intent_id", json!(["SECRET"])),
-            (shape.facts, "payment_intent_id", Value::Null),
-            (shape.facts, "payment_id", json!(7)),
+            (shape.id_prefix, "reservation_id", json!("a/SECRET")),
+            (shape.id_prefix, "reservation_id", Value::Null),
+            (shape.id_prefix, "event_id", json!("a/SECRET")),
+            (shape.fact_prefix, "seat_ids", json!("SECRET")),
+            (shape.fact_prefix, "seat_ids", json!(["A-1", 7])),
+            (shape.fact_prefix, "qty", json!(0)),
+            (shape.fact_prefix, "quantity", json!("SECRET")),
+            (shape.fact_prefix, "payment_intent_id", json!(["SECRET"])),
+            (shape.fact_prefix, "payment_intent_id", Value::Null),
+            (shape.fact_prefix, "payment_id", json!(7)),
         ];
         for (prefix, field, value) in refused {
-            let place = if value == json!(["A-1", 7]) { "[1]" } else { "" };
-            let mut facts = fewest_facts("payment.approved", "r1");
+            let index = if value == json!(["A-1", 7]) { "[1]" } else { "" };
+            let mut facts = required_facts("payment.approved", "r1");
             if field == "payment_id" {
                 facts.as_object_mut().unwrap().remove("payment_intent_id");
             }
             let body = (shape.body)("payment.approved", with(facts, json!({ field: value })));
-            cases.push((format!("{prefix}{field}{place}"), body));
+            cases.push((format!("{prefix}{field}{index}"), body));
         }
     }
     assert_refused(cases).await;
@@ -61,9 +61,9 @@ async fn an_unknown_type_is_refused_in_every_shape() {
         });
         assert_refused(cases).await;
     }
-    // The simulator's name for its type is EventBridge's only.
-    let simulators = envelope("Payment Status Updated", all_facts("r1"));
-    assert_refused([("type", simulators)]).await;
+    // The type of the simulator's events is valid in the EventBridge shape only.
+    let simulator_type_in_envelope = envelope("Payment Status Updated", all_facts("r1"));
+    assert_refused([("type", simulator_type_in_envelope)]).await;
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_body_without_a_type_is_refused() {
 }
 
 #[tokio::test]
-async fn detail_and_payload_are_objects() {
+async fn a_detail_or_payload_that_is_not_an_object_is_refused() {
     let mut cases = vec![
         ("detail", json!({ "detail-type": "payment.failed", "reservation_id": "r1" })),
         ("detail", with(body("payment.failed", json!({})), json!({ "detail": null }))),
@@ -103,9 +103,9 @@ async fn detail_and_payload_are_objects() {
 }
 
 #[tokio::test]
-async fn a_refused_event_is_told_with_its_trace() {
+async fn the_summary_line_of_a_refused_event_has_its_trace_id() {
     let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
     let refused = with(body("reservation.expired", json!({ "qty": 0 })), json!({ "trace_id": trace_id }));
-    let ran = run(&TestApp::new().await, &refused).await;
-    assert_eq!((ran.outcome("m1"), &ran.line("m1")["trace_id"]), ("invalid_payload", &json!(trace_id)));
+    let run = run_event(&TestApp::new().await, &refused).await;
+    assert_eq!((run.outcome("m1"), &run.line("m1")["trace_id"]), ("invalid_payload", &json!(trace_id)));
 }

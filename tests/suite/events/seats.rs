@@ -1,8 +1,8 @@
-//! `seat_ids` and `qty` (`quantity`).
+//! The facts `seat_ids` and `qty` (`quantity`).
 
 use serde_json::{Value, json};
 
-use super::{assert_refused, body, hold, raw_body, release, run, status_update, told, with};
+use super::{assert_refused, body, calls_made_for, hold, raw_body, release, run_event, status_update, with};
 use crate::test_app::TestApp;
 
 fn expired(facts: Value) -> Value {
@@ -14,7 +14,7 @@ fn strings<const N: usize>(strings: [&str; N]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn seat_ids_are_passed_on_as_they_are() {
+async fn valid_seat_ids_are_passed_on_unchanged() {
     let lists = [
         strings(["A-1"]),
         strings(["B-2", "A-1", "A-10"]),
@@ -23,11 +23,12 @@ async fn seat_ids_are_passed_on_as_they_are() {
         strings([" ", "a/b?c", "\"'\\", "좌석 12", "\u{202e}21", "x\ny"]),
         (0..10_000).map(|number| number.to_string()).collect(),
     ];
-    let app = TestApp::with(&[("INVENTORY_TIMEOUT_MS", "60000")]).await; // 10,000 seats on a busy machine
+    let app = TestApp::with(&[("INVENTORY_TIMEOUT_MS", "60000")]).await; // for 10,000 seats on a busy machine
     for (number, seat_ids) in lists.into_iter().enumerate() {
         let id = format!("r{number}");
         hold(&app, &id, &seat_ids, None);
-        let calls = told(&app, &expired(json!({ "reservation_id": id, "seat_ids": seat_ids }))).await;
+        let calls =
+            calls_made_for(&app, &expired(json!({ "reservation_id": id, "seat_ids": seat_ids }))).await;
         let expected =
             [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &seat_ids, seat_ids.len())];
         assert_eq!(calls, expected);
@@ -35,7 +36,7 @@ async fn seat_ids_are_passed_on_as_they_are() {
 }
 
 #[tokio::test]
-async fn other_seat_ids_are_refused() {
+async fn invalid_seat_ids_are_refused() {
     let refused = [
         ("detail.seat_ids[0]", json!([""])),
         ("detail.seat_ids[1]", json!(["SECRET", ""])),
@@ -62,11 +63,11 @@ async fn other_seat_ids_are_refused() {
 }
 
 #[tokio::test]
-async fn the_reason_says_what_is_wrong_with_a_seat() {
+async fn the_reason_states_why_a_seat_id_is_invalid() {
     let app = TestApp::new().await;
     for (seat, reason) in [("", "is empty"), (&*"x".repeat(65), "is longer than 64 characters")] {
-        let ran = run(&app, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
-        assert!(ran.reason("m1").ends_with(reason), "{}", ran.reason("m1"));
+        let run = run_event(&app, &expired(json!({ "reservation_id": "r1", "seat_ids": [seat] }))).await;
+        assert!(run.reason("m1").ends_with(reason), "{}", run.reason("m1"));
     }
 }
 
@@ -85,7 +86,7 @@ async fn a_hold_without_seats_is_released_by_quantity() {
     for (number, (quantity, facts)) in quantities.into_iter().enumerate() {
         let id = format!("r{number}");
         hold(&app, &id, &[], Some(quantity));
-        let calls = told(&app, &expired(with(facts, json!({ "reservation_id": id })))).await;
+        let calls = calls_made_for(&app, &expired(with(facts, json!({ "reservation_id": id })))).await;
         let expected =
             [status_update(&id, "EXPIRED", json!({})), release(&id, "EXPIRED", &[], quantity as usize)];
         assert_eq!(calls, expected);
@@ -93,7 +94,7 @@ async fn a_hold_without_seats_is_released_by_quantity() {
 }
 
 #[tokio::test]
-async fn any_other_quantity_is_refused() {
+async fn an_invalid_quantity_is_refused() {
     let refused = [
         "0",
         "-1",
@@ -101,7 +102,7 @@ async fn any_other_quantity_is_refused() {
         "10001",
         "2147483647",
         "2147483648",
-        "4294967297", // 1 in 32 bits
+        "4294967297", // is 1 if only the lower 32 bits are read
         "-2147483649",
         "9223372036854775807",
         "9223372036854775808",
@@ -120,7 +121,7 @@ async fn any_other_quantity_is_refused() {
     let cases = refused.iter().flat_map(|json| {
         let qty = raw_body("reservation.expired", "qty", json);
         let quantity = raw_body("reservation.expired", "quantity", json);
-        // Seats beside it do not excuse it.
+        // An invalid quantity is refused even if the event has valid seats.
         let seats = r#""seat_ids":["A-1"],"qty""#;
         let beside_seats = qty.as_str().unwrap().replacen(r#""qty""#, seats, 1);
         [("detail.qty", qty), ("detail.quantity", quantity), ("detail.qty", Value::String(beside_seats))]
@@ -129,7 +130,7 @@ async fn any_other_quantity_is_refused() {
 }
 
 #[tokio::test]
-async fn where_the_quantity_disagrees_the_seats_win_with_a_warning() {
+async fn if_the_quantity_and_the_seats_disagree_the_seats_are_used_and_a_warning_is_logged() {
     let seat_ids = ["A-1", "A-2", "A-3"];
     let quantities = [
         (json!({}), false),
@@ -146,18 +147,18 @@ async fn where_the_quantity_disagrees_the_seats_win_with_a_warning() {
         hold(&app, &id, &seat_ids, None);
         let facts = with(facts, json!({ "reservation_id": id, "seat_ids": seat_ids }));
 
-        let ran = run(&app, &expired(facts)).await;
+        let run = run_event(&app, &expired(facts)).await;
 
-        assert_eq!(ran.outcome("m1"), "success");
+        assert_eq!(run.outcome("m1"), "success");
         let calls = app.services.take_calls();
-        assert_eq!(super::call(&calls[1]), release(&id, "EXPIRED", &seat_ids, 3));
-        let warnings: Vec<_> = ran.log.iter().filter(|line| line["level"] == "WARN").collect();
+        assert_eq!(super::to_json(&calls[1]), release(&id, "EXPIRED", &seat_ids, 3));
+        let warnings: Vec<_> = run.log.iter().filter(|line| line["level"] == "WARN").collect();
         assert_eq!(warnings.len(), usize::from(warned), "{warnings:#?}");
         for warning in warnings {
             assert_eq!(warning["message_id"], "m1");
             assert_eq!(warning["reservation_id"], id);
             assert!(warning["message"].as_str().unwrap().contains("quantity"), "{warning}");
-            assert_eq!(warning["outcome"], Value::Null, "the summary is another line");
+            assert_eq!(warning["outcome"], Value::Null, "the warning is not the summary line");
         }
     }
 }

@@ -1,20 +1,21 @@
-//! The five shapes: where type and facts stand in each.
+//! The event shapes: where each shape has the type and the facts. `payments` tests the shape of the payment
+//! simulator.
 
 use serde_json::{Value, json};
 
-use super::{assert_refused, calls_of, told, with};
+use super::{assert_refused, calls_made_for, expected_calls, with};
 use crate::test_app::TestApp;
 
-/// A shape that names the worker's own types.
+/// An event shape with the worker's own event types.
 pub(super) struct Shape {
     pub(super) name: &'static str,
-    /// Path of the type.
+    /// The path of the type.
     pub(super) type_path: &'static str,
-    /// What stands before the ids in their path.
-    pub(super) ids: &'static str,
-    /// What stands before the other facts in theirs.
-    pub(super) facts: &'static str,
-    /// Puts a type and its facts in place, with every other field of the shape.
+    /// The prefix of the paths of `reservation_id` and `event_id`.
+    pub(super) id_prefix: &'static str,
+    /// The prefix of the paths of the other facts.
+    pub(super) fact_prefix: &'static str,
+    /// Returns a body with this type, these facts, and every other field of the shape.
     pub(super) body: fn(&str, Value) -> Value,
 }
 
@@ -22,13 +23,19 @@ pub(super) const SHAPES: [Shape; 4] = [
     Shape {
         name: "eventbridge",
         type_path: "detail-type",
-        ids: "detail.",
-        facts: "detail.",
+        id_prefix: "detail.",
+        fact_prefix: "detail.",
         body: eventbridge,
     },
-    Shape { name: "envelope", type_path: "type", ids: "detail.", facts: "detail.", body: envelope },
-    Shape { name: "flat", type_path: "type", ids: "", facts: "payload.", body: flat },
-    Shape { name: "bare", type_path: "type", ids: "", facts: "", body: bare },
+    Shape {
+        name: "envelope",
+        type_path: "type",
+        id_prefix: "detail.",
+        fact_prefix: "detail.",
+        body: envelope,
+    },
+    Shape { name: "flat", type_path: "type", id_prefix: "", fact_prefix: "payload.", body: flat },
+    Shape { name: "bare", type_path: "type", id_prefix: "", fact_prefix: "", body: bare },
 ];
 
 const TYPES: [&str; 4] =
@@ -81,7 +88,7 @@ fn bare(event_type: &str, facts: Value) -> Value {
     with(facts, json!({ "type": event_type }))
 }
 
-/// All facts that the contract knows, of a hold made by [`TestApp::hold`].
+/// All facts in the contract, for a hold made by [`TestApp::hold`].
 pub(super) fn all_facts(reservation_id: &str) -> Value {
     json!({
         "reservation_id": reservation_id,
@@ -98,8 +105,8 @@ pub(super) fn all_facts(reservation_id: &str) -> Value {
     })
 }
 
-/// The facts that a type cannot do without, and the error code that [`calls_of`] a failure has.
-pub(super) fn fewest_facts(event_type: &str, reservation_id: &str) -> Value {
+/// The facts that an event type requires. A failed payment also has the error code in [`expected_calls`].
+pub(super) fn required_facts(event_type: &str, reservation_id: &str) -> Value {
     let more = match event_type {
         "payment.approved" => json!({ "payment_intent_id": "pay_1" }),
         "payment.failed" => json!({ "error_code": "CARD_DECLINED" }),
@@ -109,20 +116,20 @@ pub(super) fn fewest_facts(event_type: &str, reservation_id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_type_is_understood_in_every_shape() {
+async fn every_event_type_is_processed_in_every_shape() {
     let app = TestApp::new().await;
     for shape in &SHAPES {
         for event_type in TYPES {
             let id = format!("{}.{event_type}", shape.name);
             app.hold(&id);
             let body = (shape.body)(event_type, all_facts(&id));
-            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{id}");
+            assert_eq!(calls_made_for(&app, &body).await, expected_calls(event_type, &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_may_be_a_json_string_that_holds_the_object() {
+async fn a_body_may_be_a_json_string_that_contains_the_object() {
     let app = TestApp::new().await;
     for shape in &SHAPES {
         for (number, space) in ["", " \r\n\t"].into_iter().enumerate() {
@@ -131,36 +138,37 @@ async fn a_body_may_be_a_json_string_that_holds_the_object() {
             let object = (shape.body)("payment.approved", all_facts(&id)).to_string();
             let quoted = Value::String(format!("{space}{object}{space}")).to_string();
             let body = Value::String(format!("{space}{quoted}{space}"));
-            assert_eq!(told(&app, &body).await, calls_of("payment.approved", &id), "{id}");
+            assert_eq!(calls_made_for(&app, &body).await, expected_calls("payment.approved", &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_fewest_fields_of_a_shape_suffice() {
+async fn the_required_fields_of_a_shape_are_sufficient() {
     let app = TestApp::new().await;
     for shape in &SHAPES {
         for event_type in TYPES {
             let id = format!("{}.{event_type}", shape.name);
             app.hold(&id);
-            let mut body = (shape.body)(event_type, fewest_facts(event_type, &id));
+            let mut body = (shape.body)(event_type, required_facts(event_type, &id));
             for unneeded in
                 ["id", "version", "source", "account", "time", "ts", "region", "resources", "trace_id"]
             {
                 body.as_object_mut().unwrap().remove(unneeded);
             }
-            // Event and seats come with the reply to the status update, so that nothing is read.
-            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{body}");
+            // The reply to the status update has the ticketed event and the seats, so the reservation is
+            // not read.
+            assert_eq!(calls_made_for(&app, &body).await, expected_calls(event_type, &id), "{body}");
         }
     }
 }
 
 #[tokio::test]
-async fn unknown_fields_are_ignored_wherever_they_stand() {
+async fn unknown_fields_are_ignored_at_the_top_level_and_among_the_facts() {
     let unknown = json!({
         "": 0,
         "detailType": 1,
-        "event_type": ["of", "no", "shape", "but", "the", "simulator's"],
+        "event_type": ["only", "the", "simulator", "has", "this", "field"],
         "status": 200,
         "metadata": { "reservation_id": "../other", "seat_ids": 1 },
         "seatIds": [1, 2, 3],
@@ -174,25 +182,25 @@ async fn unknown_fields_are_ignored_wherever_they_stand() {
             app.hold(&id);
             let facts = with(unknown.clone(), all_facts(&id));
             let body = with(unknown.clone(), (shape.body)(event_type, facts));
-            assert_eq!(told(&app, &body).await, calls_of(event_type, &id), "{id}");
+            assert_eq!(calls_made_for(&app, &body).await, expected_calls(event_type, &id), "{id}");
         }
     }
 }
 
 #[tokio::test]
-async fn facts_outside_their_place_are_unknown_fields() {
+async fn facts_in_the_wrong_object_are_ignored() {
     let app = TestApp::new().await;
     for shape in &SHAPES[..2] {
         app.hold(shape.name);
-        let stray = json!({ "reservation_id": "other", "event_id": 7, "seat_ids": ["x"], "qty": "many" });
-        let body = with((shape.body)("reservation.expired", all_facts(shape.name)), stray.clone());
-        let body = with(body, json!({ "payload": stray }));
-        assert_eq!(told(&app, &body).await, calls_of("reservation.expired", shape.name));
+        let misplaced = json!({ "reservation_id": "other", "event_id": 7, "seat_ids": ["x"], "qty": "many" });
+        let body = with((shape.body)("reservation.expired", all_facts(shape.name)), misplaced.clone());
+        let body = with(body, json!({ "payload": misplaced }));
+        assert_eq!(calls_made_for(&app, &body).await, expected_calls("reservation.expired", shape.name));
     }
 }
 
 #[tokio::test]
-async fn null_is_absent() {
+async fn a_null_field_is_treated_as_absent() {
     let nulls = json!({
         "event_id": null,
         "seat_ids": null,
@@ -210,30 +218,34 @@ async fn null_is_absent() {
     let app = TestApp::new().await;
     for shape in &SHAPES {
         app.hold(shape.name);
-        let facts = with(nulls.clone(), fewest_facts("payment.approved", shape.name));
+        let facts = with(nulls.clone(), required_facts("payment.approved", shape.name));
         let mut body = with((shape.body)("payment.approved", facts), envelope_nulls.clone());
-        for of_other_shapes in ["detail-type", "type", "detail", "payload"] {
+        for field in ["detail-type", "type", "detail", "payload"] {
             let members = body.as_object_mut().unwrap();
-            members.entry(of_other_shapes).or_insert(Value::Null);
+            members.entry(field).or_insert(Value::Null);
         }
-        assert_eq!(told(&app, &body).await, calls_of("payment.approved", shape.name), "{body}");
+        assert_eq!(
+            calls_made_for(&app, &body).await,
+            expected_calls("payment.approved", shape.name),
+            "{body}"
+        );
     }
 }
 
 #[tokio::test]
-async fn the_ticketed_event_is_never_the_envelopes_id() {
+async fn the_id_of_the_envelope_is_never_used_as_the_event_id() {
     let app = TestApp::new().await;
     for shape in &SHAPES {
         app.hold(shape.name);
-        let facts = fewest_facts("payment.approved", shape.name);
+        let facts = required_facts("payment.approved", shape.name);
         let body = with((shape.body)("payment.approved", facts), json!({ "id": "evt_of_the_envelope" }));
-        assert_eq!(told(&app, &body).await[1]["body"]["event_id"], "evt_1", "{body}");
+        assert_eq!(calls_made_for(&app, &body).await[1]["body"]["event_id"], "evt_1", "{body}");
     }
     let without_event = SHAPES.iter().map(|shape| {
         let mut facts = all_facts("r1");
         facts.as_object_mut().unwrap().remove("event_id");
         let body = with((shape.body)("reservation.expired", facts), json!({ "id": "evt_1" }));
-        (format!("{}event_id", shape.ids), body)
+        (format!("{}event_id", shape.id_prefix), body)
     });
     assert_refused(without_event).await;
 }

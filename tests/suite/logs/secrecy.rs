@@ -1,9 +1,9 @@
-//! What the log never holds: a body, a token, a card, a user's name, a line that somebody else wrote.
+//! What the log never contains: bodies, tokens, card data, the names of users, and lines forged by outside input.
 
 use std::io;
 use std::time::Duration;
 
-use reservation_worker::fault::cause;
+use reservation_worker::http_client::connection_failure;
 use reservation_worker::telemetry::logs;
 use reservation_worker_local::trace_receivers::Collector;
 use reservation_worker_local::{Effect, Fault, Hold, Operation};
@@ -36,7 +36,7 @@ fn html(status: u16) -> Effect {
 }
 
 fn error_body(status: u16, code: &str) -> Effect {
-    let body = json!({ "error": { "code": code, "message": "SECRET text", "trace_id": "SECRET of it all" } });
+    let body = json!({ "error": { "code": code, "message": "SECRET text", "trace_id": "SECRET trace id" } });
     Effect::HttpBody { status, content_type: "application/json".to_owned(), body: body.to_string() }
 }
 
@@ -51,8 +51,8 @@ fn redirect() -> Effect {
 }
 
 #[tokio::test]
-async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
-    let endings: [(&str, Option<(Operation, Effect)>); 12] = [
+async fn no_log_line_and_no_span_contains_a_token_a_body_or_a_name() {
+    let cases: [(&str, Option<(Operation, Effect)>); 12] = [
         ("success", None),
         ("failed", Some((Operation::UpdateStatus, error_body(422, "NOT_SO")))),
         ("failed", Some((Operation::UpdateStatus, error_body(400, "SECRET\r\n{\"level\":\"ERROR\"}")))),
@@ -72,10 +72,11 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
         let token = ("RESERVATION_API_TOKEN", "SECRET-TOKEN");
         let app =
             TestApp::with(&[token, ("LOG_LEVEL", level), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
-        // Also what the connections' own tasks log, which stand outside of any record.
-        let elsewhere = Log::default();
-        let _guard = tracing::subscriber::set_default(logs::subscriber(Level::DEBUG, elsewhere.clone()));
-        for (number, (outcome, fault)) in endings.iter().enumerate() {
+        // Also captures what the tasks of the connections log. These tasks run outside of any record.
+        let outside_records = Log::default();
+        let _guard =
+            tracing::subscriber::set_default(logs::subscriber(Level::DEBUG, outside_records.clone()));
+        for (number, (outcome, fault)) in cases.iter().enumerate() {
             let id = format!("r{number}");
             let hold = Hold {
                 reservation_id: id.clone(),
@@ -92,44 +93,47 @@ async fn no_line_shows_a_token_a_body_or_a_name_whatever_happens() {
                 app.services.fault(Fault::on(Operation::ReadReservation, &id, html(200)));
             }
             let body = json!({ "detail-type": "payment.approved", "detail": secret_facts(&id) });
-            let ran = app.run(sqs([("m1", body)])).await;
+            let run = app.run(sqs([("m1", body)])).await;
 
-            assert_eq!(ran.outcome("m1"), *outcome, "{fault:?}: {}", ran.reason("m1"));
-            for hidden in ["SECRET", "4242 4242", "asked for by a fault", "Bearer", "<html>"] {
-                assert!(!ran.text.contains(hidden), "{hidden} of {fault:?} shows in {}", ran.text);
+            assert_eq!(run.outcome("m1"), *outcome, "{fault:?}: {}", run.reason("m1"));
+            for hidden in ["SECRET", "4242 4242", Effect::MESSAGE, "Bearer", "<html>"] {
+                assert!(!run.text.contains(hidden), "{hidden} appears with {fault:?} in {}", run.text);
             }
         }
         let calls = app.services.calls();
-        assert!(calls.iter().any(|call| call.headers.contains_key("authorization")), "the token was sent");
-        assert!(!elsewhere.text().contains("SECRET"), "{}", elsewhere.text());
+        assert!(
+            calls.iter().any(|call| call.headers.contains_key("authorization")),
+            "no call carried the token"
+        );
+        assert!(!outside_records.text().contains("SECRET"), "{}", outside_records.text());
         app.flush(Duration::from_secs(60)).await;
         let spans = collector.spans();
-        assert!(spans.len() > 3 * endings.len(), "{spans:#?}");
-        for hidden in ["SECRET", "asked for by a fault", "Bearer", "<html>"] {
-            assert!(!format!("{spans:?}").contains(hidden), "{hidden} shows in {spans:#?}");
+        assert!(spans.len() > 3 * cases.len(), "{spans:#?}");
+        for hidden in ["SECRET", Effect::MESSAGE, "Bearer", "<html>"] {
+            assert!(!format!("{spans:?}").contains(hidden), "{hidden} appears in {spans:#?}");
         }
     }
 }
 
 #[test]
-fn what_the_other_side_wrote_is_nowhere_in_the_cause_of_a_broken_connection() {
-    let written = io::Error::new(io::ErrorKind::InvalidData, "SECRET");
-    assert_eq!(cause(&written).unwrap(), "invalid data");
-    assert_eq!(cause(&io::Error::other(written)).unwrap(), "invalid data");
+fn the_cause_of_a_broken_connection_contains_no_text_from_the_peer() {
+    let from_peer = io::Error::new(io::ErrorKind::InvalidData, "SECRET");
+    assert_eq!(connection_failure(&from_peer).unwrap(), "invalid data");
+    assert_eq!(connection_failure(&io::Error::other(from_peer)).unwrap(), "invalid data");
 }
 
 #[tokio::test]
-async fn debug_lines_show_each_call_and_whose_it_is() {
+async fn debug_lines_show_each_call_and_its_record() {
     let app = TestApp::with(&[("LOG_LEVEL", "debug")]).await;
     app.hold("r1");
     app.hold("r2");
     app.services.fault(Fault::on(Operation::UpdateStatus, "r2", Effect::http(503)).times(2));
-    let ran = app.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
+    let run = app.run(sqs([("m1", approved("r1")), ("m2", expired("r2"))])).await;
 
     for (message_id, reservation_id) in [("m1", "r1"), ("m2", "r2")] {
         let calls = app.services.calls_for(reservation_id).len();
         let lines =
-            ran.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
+            run.log.iter().filter(|line| line["level"] == "DEBUG" && line["message_id"] == message_id);
         let lines: Vec<_> = lines.collect();
         assert_eq!(lines.len(), calls, "{lines:#?}");
         for line in lines {
@@ -137,13 +141,13 @@ async fn debug_lines_show_each_call_and_whose_it_is() {
             assert_eq!(line["reservation_id"], reservation_id);
         }
     }
-    let calls = ran.log.iter().filter(|line| line["message"] == "service called");
-    let said = |line: &Value| {
+    let calls = run.log.iter().filter(|line| line["message"] == "service called");
+    let summary = |line: &Value| {
         ["service", "method", "status", "result"]
             .map(|field| line[field].as_str().unwrap().to_owned())
             .join(" ")
     };
-    let mut calls: Vec<_> = calls.map(said).collect();
+    let mut calls: Vec<_> = calls.map(summary).collect();
     calls.sort_unstable();
     assert_eq!(
         calls,
@@ -159,7 +163,7 @@ async fn debug_lines_show_each_call_and_whose_it_is() {
 }
 
 #[tokio::test]
-async fn nothing_that_comes_from_outside_can_forge_a_line() {
+async fn outside_input_cannot_forge_a_log_line() {
     let forged = [
         "a\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}",
         "a\n",
@@ -173,7 +177,7 @@ async fn nothing_that_comes_from_outside_can_forge_a_line() {
     ];
     let app = TestApp::new().await;
     for text in forged {
-        // Where the text is as it is, and where it is in a part that is understood.
+        // The text as the whole body, and the text as the value of a field that is read.
         let bodies = [
             Value::String(text.to_owned()),
             json!({ "type": text }),
@@ -192,15 +196,15 @@ async fn nothing_that_comes_from_outside_can_forge_a_line() {
         context.request_id = text.to_owned();
         context.xray_trace_id = Some(text.to_owned());
 
-        let ran = app.run_in(json!({ "Records": records }), context).await.unwrap();
+        let run = app.run_in(json!({ "Records": records }), context).await.unwrap();
 
-        assert_eq!(ran.text.matches('\n').count(), 4, "{}", ran.text);
-        assert_eq!(ran.log.len(), 4, "{}", ran.text);
-        assert!(!ran.text.contains(['\r', '\0', '\u{1b}']), "{:?}", ran.text);
+        assert_eq!(run.text.matches('\n').count(), 4, "{}", run.text);
+        assert_eq!(run.log.len(), 4, "{}", run.text);
+        assert!(!run.text.contains(['\r', '\0', '\u{1b}']), "{:?}", run.text);
         for (number, outcome) in
             ["invalid_payload", "invalid_payload", "invalid_payload", "failed"].iter().enumerate()
         {
-            let line = ran.line(&format!("{number}{text}"));
+            let line = run.line(&format!("{number}{text}"));
             assert_eq!(line["outcome"], *outcome);
             assert_eq!(line["request_id"], text);
         }

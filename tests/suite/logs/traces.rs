@@ -1,4 +1,5 @@
-//! `trace_id`: the producer's trace, by the first carrier that holds one, else the invocation's.
+//! `trace_id` is the id of the producer's trace, taken from the first carrier that contains one. Without such a
+//! carrier it is the id of the invocation's trace.
 
 use std::time::Duration;
 
@@ -6,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::test_app::{BatchRun, TestApp, context, expired, record, sqs};
 
-const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const XRAY: &str = "5759e988bd862e3fe1be46a994272793";
-const BODY: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
-const INVOCATION: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
+const W3C_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const XRAY_TRACE_ID: &str = "5759e988bd862e3fe1be46a994272793";
+const BODY_TRACE_ID: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
+const INVOCATION_TRACE_ID: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-const INVOCATIONS: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
+const INVOCATION_HEADER: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent=bdf943552fd52cd3;Sampled=1";
 
-/// Where a record's trace may come from; `Null` is nowhere.
+/// The possible carriers of a record's trace id. `Null` means that the carrier is absent.
 #[derive(Clone, Debug, Default)]
 struct Carriers {
     traceparent: Value,
@@ -29,8 +30,8 @@ impl Carriers {
         Self {
             traceparent: json!(TRACEPARENT),
             trace_header: json!(TRACE_HEADER),
-            in_body: json!(BODY),
-            invocation: json!(INVOCATIONS),
+            in_body: json!(BODY_TRACE_ID),
+            invocation: json!(INVOCATION_HEADER),
         }
     }
 
@@ -48,17 +49,17 @@ impl Carriers {
         app.run_in(json!({ "Records": [record] }), context).await.unwrap()
     }
 
-    /// The trace id in the summary line of an event that is worked.
+    /// The trace id in the summary line of an event that is processed.
     async fn trace_id(&self, app: &TestApp) -> Value {
         let body = json!({
             "type": "payment.failed",
             "detail": { "reservation_id": "r1" },
             "trace_id": self.in_body,
         });
-        let ran = self.run(app, body).await;
-        assert_eq!(ran.outcome("m1"), "success", "a trace never costs an event: {self:?}");
-        assert_eq!(ran.log.len(), 1, "nor a line: {}", ran.text);
-        ran.line("m1")["trace_id"].clone()
+        let run = self.run(app, body).await;
+        assert_eq!(run.outcome("m1"), "success", "no trace id may fail an event: {self:?}");
+        assert_eq!(run.log.len(), 1, "no trace id may cause another line: {}", run.text);
+        run.line("m1")["trace_id"].clone()
     }
 }
 
@@ -69,22 +70,22 @@ async fn app() -> TestApp {
 }
 
 #[tokio::test]
-async fn the_first_carrier_that_holds_a_trace_counts() {
+async fn the_first_carrier_with_a_trace_id_is_used() {
     let mut carriers = Carriers::all();
     let app = app().await;
-    assert_eq!(carriers.trace_id(&app).await, W3C);
+    assert_eq!(carriers.trace_id(&app).await, W3C_TRACE_ID);
     carriers.traceparent = Value::Null;
-    assert_eq!(carriers.trace_id(&app).await, XRAY);
+    assert_eq!(carriers.trace_id(&app).await, XRAY_TRACE_ID);
     carriers.trace_header = Value::Null;
-    assert_eq!(carriers.trace_id(&app).await, BODY);
+    assert_eq!(carriers.trace_id(&app).await, BODY_TRACE_ID);
     carriers.in_body = Value::Null;
-    assert_eq!(carriers.trace_id(&app).await, INVOCATION);
+    assert_eq!(carriers.trace_id(&app).await, INVOCATION_TRACE_ID);
     carriers.invocation = Value::Null;
     assert_eq!(carriers.trace_id(&app).await, Value::Null);
 }
 
 #[tokio::test]
-async fn each_carrier_is_read_in_every_form_that_is_allowed() {
+async fn each_carrier_is_read_in_every_valid_form() {
     let carriers = Carriers::default();
     let app = app().await;
     for traceparent in [
@@ -93,7 +94,7 @@ async fn each_carrier_is_read_in_every_form_that_is_allowed() {
         "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-of-a-later-version",
     ] {
         let carriers = Carriers { traceparent: json!(traceparent), ..carriers.clone() };
-        assert_eq!(carriers.trace_id(&app).await, W3C, "{traceparent}");
+        assert_eq!(carriers.trace_id(&app).await, W3C_TRACE_ID, "{traceparent}");
     }
     for trace_header in [
         TRACE_HEADER,
@@ -103,43 +104,43 @@ async fn each_carrier_is_read_in_every_form_that_is_allowed() {
         "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:a87bd80c:0|68fd508a:5",
     ] {
         let of_record = Carriers { trace_header: json!(trace_header), ..carriers.clone() };
-        assert_eq!(of_record.trace_id(&app).await, XRAY, "{trace_header}");
+        assert_eq!(of_record.trace_id(&app).await, XRAY_TRACE_ID, "{trace_header}");
         let of_invocation = Carriers { invocation: json!(trace_header), ..carriers.clone() };
-        assert_eq!(of_invocation.trace_id(&app).await, XRAY, "{trace_header}");
+        assert_eq!(of_invocation.trace_id(&app).await, XRAY_TRACE_ID, "{trace_header}");
     }
 }
 
-/// Each of these must be passed over for the next carrier.
-async fn assert_passed_over(traceparents: &[&str], trace_headers: &[&str], in_bodies: &[Value]) {
-    let nothing = Carriers::default;
+/// Checks that each of these values is ignored and the next carrier is used.
+async fn assert_ignored(traceparents: &[&str], trace_headers: &[&str], in_bodies: &[Value]) {
+    let no_carriers = Carriers::default;
     let mut cases = Vec::new();
     for traceparent in traceparents {
         let traceparent = json!(traceparent);
-        cases.push((Carriers { traceparent, ..Carriers::all() }, json!(XRAY)));
+        cases.push((Carriers { traceparent, ..Carriers::all() }, json!(XRAY_TRACE_ID)));
     }
     for header in trace_headers {
         let (traceparent, trace_header) = (Value::Null, json!(header));
-        cases.push((Carriers { traceparent, trace_header, ..Carriers::all() }, json!(BODY)));
+        cases.push((Carriers { traceparent, trace_header, ..Carriers::all() }, json!(BODY_TRACE_ID)));
         let invocation = json!(header);
-        cases.push((Carriers { invocation, ..nothing() }, Value::Null));
+        cases.push((Carriers { invocation, ..no_carriers() }, Value::Null));
     }
     for in_body in in_bodies {
-        let (in_body, invocation) = (in_body.clone(), json!(INVOCATIONS));
-        cases.push((Carriers { in_body, invocation, ..nothing() }, json!(INVOCATION)));
+        let (in_body, invocation) = (in_body.clone(), json!(INVOCATION_HEADER));
+        cases.push((Carriers { in_body, invocation, ..no_carriers() }, json!(INVOCATION_TRACE_ID)));
     }
     let app = app().await;
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for (carriers, expected) in cases {
         let found = carriers.trace_id(&app).await;
         if found != expected {
-            wrong.push(format!("{found} of {carriers:?}"));
+            failures.push(format!("{found} from {carriers:?}"));
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(failures.is_empty(), "{failures:#?}");
 }
 
 #[tokio::test]
-async fn garbage_in_a_carrier_is_passed_over() {
+async fn an_invalid_value_in_a_carrier_is_ignored() {
     let traceparents = [
         "",
         " ",
@@ -187,15 +188,15 @@ async fn garbage_in_a_carrier_is_passed_over() {
         json!("9\r\n\"eb9a790c7cb0c3a3c48f5434819b"),
         json!(7),
         json!(true),
-        json!([BODY]),
-        json!({ "id": BODY }),
+        json!([BODY_TRACE_ID]),
+        json!({ "id": BODY_TRACE_ID }),
     ];
-    assert_passed_over(&traceparents, &trace_headers, &in_bodies).await;
+    assert_ignored(&traceparents, &trace_headers, &in_bodies).await;
 }
 
-/// The parsers in use read a short number, or one with a sign, as an id that nobody sent.
+/// The parsers in use accept such a value and return an id that was not sent.
 #[tokio::test]
-async fn an_id_with_too_few_or_too_many_digits_is_garbage_too() {
+async fn an_id_with_a_sign_or_the_wrong_number_of_digits_is_ignored() {
     let traceparents = [
         "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
         "00-4bf92f3577b34da6a3ce929d0e0e47361-00f067aa0ba902b7-01",
@@ -209,41 +210,41 @@ async fn an_id_with_too_few_or_too_many_digits_is_garbage_too() {
         "Root=1-+759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
     ];
     let in_bodies = [json!("+30eb9a790c7cb0c3a3c48f5434819ba")];
-    assert_passed_over(&traceparents, &trace_headers, &in_bodies).await;
+    assert_ignored(&traceparents, &trace_headers, &in_bodies).await;
 }
 
 #[tokio::test]
-async fn a_trace_id_that_cannot_be_read_costs_no_event() {
+async fn an_unreadable_trace_id_does_not_fail_the_event() {
     let app = app().await;
     let unreadable = [
-        ("too large a number", "1e400".to_owned()),
+        ("a number that is too large", "1e400".to_owned()),
         ("half of a surrogate pair", r#""\ud800""#.to_owned()),
-        ("200 levels", format!("{}{}", "[".repeat(200), "]".repeat(200))),
+        ("200 levels of nesting", format!("{}{}", "[".repeat(200), "]".repeat(200))),
     ];
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for (name, json) in unreadable {
         let body = expired("r1").to_string();
         let body = body.replacen('{', &format!("{{\"trace_id\":{json},"), 1);
-        let ran = app.run(sqs([("m1", Value::String(body))])).await;
-        if ran.outcome("m1") != "success" {
-            wrong.push(format!("{name}: {}", ran.reason("m1")));
+        let run = app.run(sqs([("m1", Value::String(body))])).await;
+        if run.outcome("m1") != "success" {
+            failures.push(format!("{name}: {}", run.reason("m1")));
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Of an event in this body, and of the same body as a JSON string.
+/// Checks the trace id of an event with this body, and of the same body encoded as a JSON string.
 async fn assert_trace_of_body(body: Value) {
     let app = app().await;
     let as_string = Value::String(Value::String(body.to_string()).to_string());
     for body in [body, as_string] {
-        let ran = Carriers::default().run(&app, body.clone()).await;
-        assert_eq!(ran.line("m1")["trace_id"], BODY, "{body}");
+        let run = Carriers::default().run(&app, body.clone()).await;
+        assert_eq!(run.line("m1")["trace_id"], BODY_TRACE_ID, "{body}");
     }
 }
 
 #[tokio::test]
-async fn the_trace_id_stands_beside_the_type() {
+async fn the_trace_id_is_read_from_the_object_that_contains_the_type() {
     for facts in [
         json!({ "detail": { "reservation_id": "r1" } }),
         json!({ "reservation_id": "r1", "payload": {} }),
@@ -251,35 +252,35 @@ async fn the_trace_id_stands_beside_the_type() {
     ] {
         let mut body = facts;
         body["type"] = json!("payment.failed");
-        body["trace_id"] = json!(BODY);
+        body["trace_id"] = json!(BODY_TRACE_ID);
         assert_trace_of_body(body).await;
     }
 }
 
-/// The rule's envelope has no place for it.
+/// The envelope of EventBridge has no field for a trace id.
 #[tokio::test]
-async fn the_trace_id_of_an_eventbridge_event_stands_in_its_detail() {
-    let detail = json!({ "reservation_id": "r1", "trace_id": BODY });
+async fn the_trace_id_of_an_eventbridge_event_is_read_from_its_detail() {
+    let detail = json!({ "reservation_id": "r1", "trace_id": BODY_TRACE_ID });
     assert_trace_of_body(json!({ "detail-type": "payment.failed", "detail": detail })).await;
 }
 
 #[tokio::test]
-async fn a_record_that_is_not_understood_keeps_its_trace() {
+async fn an_invalid_record_keeps_its_trace_id() {
     let mut carriers = Carriers::all();
     let app = TestApp::new().await;
     for body in [json!("no JSON"), json!({ "type": "SECRET" }), json!({ "type": "payment.failed" })] {
         carriers.traceparent = json!(TRACEPARENT);
-        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], W3C, "{body}");
+        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], W3C_TRACE_ID, "{body}");
         carriers.traceparent = Value::Null;
-        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], XRAY, "{body}");
+        assert_eq!(carriers.run(&app, body.clone()).await.line("m1")["trace_id"], XRAY_TRACE_ID, "{body}");
     }
-    let carriers = Carriers { invocation: json!(INVOCATIONS), ..Carriers::default() };
-    let ran = carriers.run(&app, json!("no JSON")).await;
-    assert_eq!(ran.line("m1")["trace_id"], INVOCATION);
+    let carriers = Carriers { invocation: json!(INVOCATION_HEADER), ..Carriers::default() };
+    let run = carriers.run(&app, json!("no JSON")).await;
+    assert_eq!(run.line("m1")["trace_id"], INVOCATION_TRACE_ID);
 }
 
 #[tokio::test]
-async fn each_record_of_a_batch_has_its_own_trace() {
+async fn each_record_of_a_batch_has_its_own_trace_id() {
     let app = TestApp::new().await;
     let ids: Vec<_> = (1..=5).map(|number| format!("{number:032x}")).collect();
     let records: Vec<_> = ids
@@ -287,8 +288,8 @@ async fn each_record_of_a_batch_has_its_own_trace() {
         .map(|id| record(id, json!({ "type": "payment.failed", "reservation_id": id, "trace_id": id })))
         .collect();
     ids.iter().for_each(|id| app.hold(id));
-    let ran = app.run(json!({ "Records": records })).await;
+    let run = app.run(json!({ "Records": records })).await;
     for id in &ids {
-        assert_eq!(ran.line(id)["trace_id"], *id);
+        assert_eq!(run.line(id)["trace_id"], *id);
     }
 }

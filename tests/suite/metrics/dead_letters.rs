@@ -1,4 +1,4 @@
-//! Why a message is in the dead-letter queue: on its line, and in a metric.
+//! The reason why a message is in the dead-letter queue, on its log line and in a metric.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,24 +6,25 @@ use std::time::Duration;
 use reservation_worker::reason::Reason;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use super::{labels, receive_count, sent};
 use crate::table::{COMMIT, PATCH, RELEASE, reply};
 use crate::test_app::{TestApp, approved, expired, failed, fifo, sqs};
 
-/// A record: its id, its event, its reservation's status, and what it meets.
+/// A record: message id, event, status of the reservation, and injected fault.
 type Case = (&'static str, Value, Status, Option<(Operation, Effect)>);
 
-/// For each reason a record that is returned for it, whose id is the reason's code.
-fn one_of_each() -> Vec<Case> {
+/// One record for each reason. The record is returned for this reason, and its id is the code of the reason.
+fn one_record_per_reason() -> Vec<Case> {
     let hold = Status::Hold;
     let without_facts = json!({ "type": "payment.failed", "reservation_id": "facts_missing" });
-    let nothing = || reply(200, json!({}));
+    let empty_object = || reply(200, json!({}));
     vec![
         ("paid_but_expired", approved("paid_but_expired"), Status::Expired, None),
         ("paid_but_cancelled", approved("paid_but_cancelled"), Status::Cancelled, None),
         ("failed_payment_of_confirmed", failed("failed_payment_of_confirmed"), Status::Confirmed, None),
-        ("facts_missing", without_facts, hold, Some((Operation::ReadReservation, nothing()))),
+        ("facts_missing", without_facts, hold, Some((Operation::ReadReservation, empty_object()))),
         (
             "reservation_api_rejected",
             expired("reservation_api_rejected"),
@@ -59,7 +60,7 @@ async fn app() -> TestApp {
         ("RESERVATION_API_TIMEOUT_MS", "60000"),
     ])
     .await;
-    for (id, _, status, fault) in one_of_each() {
+    for (id, _, status, fault) in one_record_per_reason() {
         app.hold(id);
         app.services.set_reservation_status(id, status);
         if let Some((operation, effect)) = fault {
@@ -71,42 +72,45 @@ async fn app() -> TestApp {
 }
 
 #[tokio::test]
-async fn each_reason_is_a_code_on_the_line_and_a_dimension_of_the_metric_with_what_to_do() {
+async fn each_reason_has_a_code_and_advice_on_the_line_and_is_a_dimension_of_the_metric() {
     let app = app().await;
-    let mut event = sqs(one_of_each().into_iter().map(|(id, body, ..)| (id, body)));
+    let mut event = sqs(one_record_per_reason().into_iter().map(|(id, body, ..)| (id, body)));
     receive_count(&mut event, 5);
 
-    let ran = app.run(event).await;
+    let run = app.run(event).await;
     let sent = sent(&app).await;
 
-    let mut advised = BTreeSet::new();
+    let mut advice = BTreeSet::new();
     let mut counted = sent.sums("worker_dead_letters_total", &["type", "reason"]);
-    for (id, ..) in one_of_each() {
-        let line = ran.line(id);
+    for (id, ..) in one_record_per_reason() {
+        let line = run.line(id);
         assert_eq!(line["reason_code"], id, "{line}");
         assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("record is a dead letter")));
-        let code = Reason::ALL.into_iter().find(|reason| reason.as_str() == id).unwrap();
+        let code = Reason::VARIANTS.iter().find(|reason| reason.as_str() == id).unwrap();
         assert_eq!(line["advice"], code.advice());
-        advised.insert(code.advice());
+        advice.insert(code.advice());
         let event_type = line["event_type"].as_str().unwrap();
         assert_eq!(counted.remove(&labels([event_type, id])), Some(1.0), "{id}");
     }
     assert_eq!(counted.len(), 0, "{counted:?}");
-    assert!(advised.len() >= one_of_each().len() - 1, "advice that says something: {advised:?}");
+    assert!(
+        advice.len() >= one_record_per_reason().len() - 1,
+        "reasons share too much of their advice: {advice:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_conflict_when_the_reservation_is_read_is_one_too() {
+async fn a_conflict_while_reading_the_reservation_is_a_reservation_conflict() {
     let app = TestApp::new().await;
     app.hold("r1");
     app.services.fault(Fault::any(PATCH, reply(200, json!({}))));
     app.services.fault(Fault::any(Operation::ReadReservation, Effect::http(409)));
-    let ran = app.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
-    assert_eq!(ran.line("m1")["reason_code"], "reservation_conflict");
+    let run = app.run(sqs([("m1", json!({ "type": "payment.failed", "reservation_id": "r1" }))])).await;
+    assert_eq!(run.line("m1")["reason_code"], "reservation_conflict");
 }
 
 #[tokio::test]
-async fn reasons_that_are_nobodys_fault_are_told_too() {
+async fn lack_of_time_and_a_blocked_group_are_reported_as_reasons() {
     let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
     app.hold("hangs");
     app.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
@@ -114,16 +118,16 @@ async fn reasons_that_are_nobodys_fault_are_told_too() {
     let mut late = sqs([("hangs", expired("hangs")), ("waits", approved("waits"))]);
     receive_count(&mut group, 5);
     receive_count(&mut late, 5);
-    // On its last receive it would block nothing.
+    // A record on its last receive would not block its group.
     group["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!("1");
     for (event, codes) in [
         (group, [("poison", "invalid_payload"), ("blocked", "group_blocked")]),
         (late, [("hangs", "no_time"), ("waits", "no_time")]),
     ] {
-        let ran = app.run_within(event, Duration::from_millis(500)).await;
+        let run = app.run_within(event, Duration::from_millis(500)).await;
         for (id, code) in codes {
-            assert_eq!(ran.line(id)["reason_code"], code);
-            assert!(ran.line(id)["advice"].is_string());
+            assert_eq!(run.line(id)["reason_code"], code);
+            assert!(run.line(id)["advice"].is_string());
         }
     }
     let sums = sent(&app).await.sums("worker_dead_letters_total", &["type", "reason"]);
@@ -132,11 +136,11 @@ async fn reasons_that_are_nobodys_fault_are_told_too() {
         (["reservation.expired", "group_blocked"], 1.0),
         (["reservation.expired", "no_time"], 1.0),
     ];
-    assert_eq!(sums, expected.map(|(of, count)| (labels(of), count)).into());
+    assert_eq!(sums, expected.map(|(values, count)| (labels(values), count)).into());
 }
 
 #[tokio::test]
-async fn a_breaker_that_turns_a_record_away_is_its_services_unavailability() {
+async fn a_record_rejected_by_an_open_breaker_has_the_code_for_an_unavailable_service() {
     for (operation, effect, code) in [
         (Operation::UpdateStatus, Effect::http(503), "reservation_api_unavailable"),
         (Operation::CommitReservation, Effect::grpc(14), "inventory_unavailable"),
@@ -145,24 +149,27 @@ async fn a_breaker_that_turns_a_record_away_is_its_services_unavailability() {
         app.services.fault(Fault::any(operation, effect));
         for id in ["r1", "r2"] {
             app.hold(id);
-            let ran = app.run(sqs([(id, approved(id))])).await;
-            assert_eq!(ran.line(id)["reason_code"], code);
+            let run = app.run(sqs([(id, approved(id))])).await;
+            assert_eq!(run.line(id)["reason_code"], code);
         }
     }
 }
 
 #[tokio::test]
-async fn only_the_delivery_after_which_sqs_moves_the_message_is_counted() {
+async fn only_the_delivery_after_which_sqs_moves_the_message_to_the_dlq_is_counted() {
     let app = TestApp::with(&[("MAX_RETRIES", "3"), ("BREAKER_FAILURES", "0")]).await;
-    ["good", "busy"].into_iter().for_each(|id| app.hold(id));
-    app.services.fault(Fault::on(Operation::UpdateStatus, "busy", Effect::http(503)));
-    // The fourth comes only where the queue allows more than the worker knows of.
+    ["good", "unavailable"].into_iter().for_each(|id| app.hold(id));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "unavailable", Effect::http(503)));
+    // A fourth receive occurs only if the queue's `maxReceiveCount` is above `MAX_RETRIES`.
     for (receives, is_last, counted) in [(1, false, 0.0), (2, false, 0.0), (3, true, 1.0), (4, true, 0.0)] {
-        let mut event =
-            sqs([("good", expired("good")), ("busy", expired("busy")), ("bad", json!("no JSON"))]);
+        let mut event = sqs([
+            ("good", expired("good")),
+            ("unavailable", expired("unavailable")),
+            ("bad", json!("no JSON")),
+        ]);
         receive_count(&mut event, receives);
 
-        let ran = app.run(event).await;
+        let run = app.run(event).await;
 
         let sent = sent(&app).await;
         let count = |event_type, reason| {
@@ -174,10 +181,14 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_is_counted() {
             "receive {receives}"
         );
         assert_eq!(count("unknown", "invalid_payload"), counted, "receive {receives}");
-        let busy = ran.line("busy");
-        assert_eq!(busy["level"], if is_last { "ERROR" } else { "WARN" });
-        assert_eq!(busy["advice"].is_string(), is_last, "what comes again needs nobody: {busy}");
-        assert!(ran.line("bad")["advice"].is_string());
-        assert!(ran.line("good").get("reason_code").is_none());
+        let unavailable = run.line("unavailable");
+        assert_eq!(unavailable["level"], if is_last { "ERROR" } else { "WARN" });
+        assert_eq!(
+            unavailable["advice"].is_string(),
+            is_last,
+            "a record that is redelivered has no advice: {unavailable}"
+        );
+        assert!(run.line("bad")["advice"].is_string());
+        assert!(run.line("good").get("reason_code").is_none());
     }
 }

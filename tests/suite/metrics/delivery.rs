@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use reservation_worker::event::EventType;
-use reservation_worker::telemetry::metrics::ClockReading;
-use reservation_worker_local::cloudwatch::Answer;
+use reservation_worker_local::cloudwatch::CloudWatchBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation};
 use serde_json::{Value, json};
+use sqs_batch::ClockReading;
+use strum::VariantArray;
 
 use super::values::record;
 use super::{Sent, receive_count, sent};
@@ -74,12 +75,12 @@ async fn metrics_that_an_alarm_needs_are_sent_within_a_second() {
 #[tokio::test]
 async fn metrics_that_cloudwatch_refuses_are_retried_at_growing_intervals_and_logged_once() {
     for (answer, reason) in [
-        (Answer::Fails(400, "ThrottlingException"), "ThrottlingException"),
-        (Answer::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
-        (Answer::Fails(403, "AccessDenied"), "AccessDenied"),
+        (CloudWatchBehaviour::Fails(400, "ThrottlingException"), "ThrottlingException"),
+        (CloudWatchBehaviour::Fails(500, "InternalServiceFault"), "InternalServiceFault"),
+        (CloudWatchBehaviour::Fails(403, "AccessDenied"), "AccessDenied"),
     ] {
         let app = TestApp::new().await;
-        app.services.cloudwatch().answer(answer);
+        app.services.cloudwatch().set_behaviour(answer);
         let start = ClockReading::now();
         let mut log = String::new();
         let steps = [
@@ -104,7 +105,7 @@ async fn metrics_that_cloudwatch_refuses_are_retried_at_growing_intervals_and_lo
         assert_eq!(logged.len(), 1, "{log}");
         assert_eq!((&logged[0]["level"], &logged[0]["reason"]), (&json!("WARN"), &json!(reason)));
 
-        app.services.cloudwatch().answer(Answer::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 250)).await;
         let sent = Sent::of(app.services.cloudwatch().take());
         assert_eq!(sent.sum("worker_events_total", &[("outcome", "success")]), 11.0, "{reason}");
@@ -114,13 +115,15 @@ async fn metrics_that_cloudwatch_refuses_are_retried_at_growing_intervals_and_lo
 #[tokio::test]
 async fn metrics_that_cloudwatch_can_never_accept_are_dropped_and_later_metrics_are_sent() {
     let app = TestApp::new().await;
-    app.services.cloudwatch().answer(Answer::Fails(400, "InvalidParameterValueException"));
+    app.services
+        .cloudwatch()
+        .set_behaviour(CloudWatchBehaviour::Fails(400, "InvalidParameterValueException"));
     invoke(&app).await;
     let start = ClockReading::now();
     let log = app.after_response(start).await;
     let logged = lines(&log);
     assert_eq!((logged.len(), &logged[0]["level"]), (1, &json!("ERROR")), "{log}");
-    app.services.cloudwatch().answer(Answer::Normal);
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     invoke(&app).await;
     app.after_response(later(start, 10)).await;
     let sent = Sent::of(app.services.cloudwatch().take());
@@ -129,14 +132,15 @@ async fn metrics_that_cloudwatch_can_never_accept_are_dropped_and_later_metrics_
 
 #[tokio::test]
 async fn metrics_of_a_call_without_a_reply_are_sent_again() {
-    for (answer, times) in [(Answer::Hang, 1.0), (Answer::HangWhenTaken, 2.0)] {
+    for (answer, times) in [(CloudWatchBehaviour::Hang, 1.0), (CloudWatchBehaviour::HangAfterAccepting, 2.0)]
+    {
         let app = TestApp::new().await;
         app.metrics().batch_begun(3);
-        app.services.cloudwatch().answer(answer);
+        app.services.cloudwatch().set_behaviour(answer);
         let (log, ()) = tokio::join!(app.after_response(ClockReading::now()), call_times_out(&app));
         let logged = lines(&log);
-        assert_eq!((logged.len(), &logged[0]["reason"]), (1, &json!("no answer in time")), "{log}");
-        app.services.cloudwatch().answer(Answer::Normal);
+        assert_eq!((logged.len(), &logged[0]["reason"]), (1, &json!("no reply in time")), "{log}");
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         assert_eq!(sent(&app).await.count("worker_batch_size", &[]), times);
     }
 }
@@ -157,12 +161,12 @@ async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwh
     app.metrics().batch_begun(records);
     for number in 0..records {
         let share = (number / 4) as f64 / (records / 4) as f64;
-        let event_type = EventType::ALL[number % EventType::ALL.len()];
+        let event_type = EventType::VARIANTS[number % EventType::VARIANTS.len()];
         let took = Duration::from_secs_f64(10_f64.powf(share * 6.0 - 3.0));
-        app.metrics().record_ended(record(event_type, took));
+        app.metrics().record_finished(record(event_type, took));
     }
-    app.services.cloudwatch().answer(Answer::Throttled(1));
-    let end = || app.metrics().record_ended(record(EventType::ALL[0], Duration::ZERO));
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Throttled(1));
+    let end = || app.metrics().record_finished(record(EventType::VARIANTS[0], Duration::ZERO));
     let meanwhile = async { (0..meanwhile).for_each(|_| end()) };
     let (log, ()) = tokio::join!(app.after_response(start), meanwhile);
     assert!(log.contains("ThrottlingException"), "{log}");
@@ -176,7 +180,7 @@ async fn metrics_of_a_successful_call_are_not_sent_again() {
         let (app, all, start) = (TestApp::new().await, 60_000, ClockReading::now());
         sent_in_part(&app, all, start, meanwhile).await;
         app.metrics().batch_begun(1);
-        app.services.cloudwatch().answer(Answer::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 10)).await;
 
         let sent = Sent::of(app.services.cloudwatch().take());
@@ -196,10 +200,10 @@ async fn the_rest_of_a_partly_sent_minute_is_sent_unchanged_after_an_outage() {
         let now = later(start, 60 * minute);
         app.metrics().invocation_begun(false, now.time);
         app.metrics().batch_begun(minute as usize);
-        app.services.cloudwatch().answer(Answer::Fails(500, "InternalServiceFault"));
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Fails(500, "InternalServiceFault"));
         app.after_response(now).await;
     }
-    app.services.cloudwatch().answer(Answer::Normal);
+    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
     app.after_response(later(start, 660)).await;
 
     let sent = Sent::of(app.services.cloudwatch().take());
@@ -239,14 +243,14 @@ async fn metrics_recorded_during_a_hanging_call_are_sent_later_with_their_own_mi
         let (app, start) = (TestApp::new().await, ClockReading::now());
         app.metrics().invocation_begun(false, start.time);
         app.metrics().batch_begun(1);
-        app.services.cloudwatch().answer(Answer::Hang);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
         let meanwhile = async {
             app.metrics().invocation_begun(false, later(start, 60 * minutes).time);
             app.metrics().batch_begun(2);
             call_times_out(&app).await;
         };
         tokio::join!(app.after_response(start), meanwhile);
-        app.services.cloudwatch().answer(Answer::Normal);
+        app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
         app.after_response(later(start, 60)).await;
         assert_eq!(batches(&Sent::of(app.services.cloudwatch().take()), start.time), kept);
     }

@@ -1,16 +1,16 @@
-//! `METRICS_SINK=emf`: lines within the limits of the embedded metric format's specification.
+//! `METRICS_SINK=emf`: the lines comply with the specification of the embedded metric format.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reservation_worker::telemetry::metrics::ClockReading;
 use serde_json::{Value, json};
+use sqs_batch::ClockReading;
 
 use crate::logs::assert_rfc_3339;
 use crate::test_app::{TestApp, expired, sqs};
 
-/// Bytes of a log event that every reader of the log takes whole.
-const LARGEST: usize = 256 * 1_024;
+/// The size in bytes up to which every consumer of the log accepts a log event undivided.
+const MAX_LINE_BYTES: usize = 256 * 1_024;
 
 async fn lines_of(app: &TestApp, records: usize) -> Vec<Value> {
     let before = app.emf().lines().len();
@@ -19,11 +19,11 @@ async fn lines_of(app: &TestApp, records: usize) -> Vec<Value> {
     app.run(sqs(ids.iter().map(|id| (id.as_str(), expired(id))))).await;
     assert_eq!(app.after_response(ClockReading::now()).await, "");
     let text = app.emf().text();
-    assert!(text.lines().all(|line| line.len() < LARGEST));
+    assert!(text.lines().all(|line| line.len() < MAX_LINE_BYTES));
     app.emf().lines().split_off(before)
 }
 
-/// The specification's rules for a line, and Lambda's.
+/// Checks a line against the rules of the specification and of Lambda.
 fn check(line: &Value) {
     assert!(["level", "message"].iter().all(|name| line[name].is_string()), "{line}");
     assert_rfc_3339(line["timestamp"].as_str().unwrap());
@@ -63,7 +63,7 @@ fn values<'a>(lines: &'a [Value], name: &str, dimensions: &[(&str, &str)]) -> Ve
 }
 
 #[tokio::test]
-async fn each_invocation_writes_one_line_for_each_set_of_dimensions() {
+async fn each_invocation_writes_one_line_per_combination_of_dimension_values() {
     let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
     for _ in 0..2 {
         let lines = lines_of(&app, 3).await;
@@ -89,18 +89,18 @@ async fn each_invocation_writes_one_line_for_each_set_of_dimensions() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_into_one_line_goes_into_more() {
+async fn values_that_do_not_fit_into_one_line_are_split_across_several_lines() {
     let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
     let lines = lines_of(&app, 250).await;
     lines.iter().for_each(check);
     assert_eq!(values(&lines, "worker_latency_seconds", &[]).len(), 250);
     assert_eq!(values(&lines, "worker_latency_seconds", &[("type", "reservation.expired")]).len(), 250);
-    assert_eq!(values(&lines, "worker_batch_size", &[]), [&json!(250.0)], "once");
+    assert_eq!(values(&lines, "worker_batch_size", &[]), [&json!(250.0)], "the value is written once");
 }
 
 #[tokio::test]
-async fn the_level_is_one_that_lambdas_filter_lets_through_whatever_we_log_ourselves() {
-    for (ours, lambdas, level) in [
+async fn the_level_of_a_line_passes_lambdas_filter_whatever_log_level_is_set() {
+    for (log_level, lambda_log_level, expected) in [
         ("", "", "INFO"),
         ("debug", "TRACE", "INFO"),
         ("error", "", "INFO"),
@@ -110,17 +110,18 @@ async fn the_level_is_one_that_lambdas_filter_lets_through_whatever_we_log_ourse
         ("", "ERROR", "ERROR"),
         ("", "FATAL", "FATAL"),
     ] {
-        let variables = [("METRICS_SINK", "emf"), ("LOG_LEVEL", ours), ("AWS_LAMBDA_LOG_LEVEL", lambdas)];
+        let variables =
+            [("METRICS_SINK", "emf"), ("LOG_LEVEL", log_level), ("AWS_LAMBDA_LOG_LEVEL", lambda_log_level)];
         let app = TestApp::with(&variables).await;
         for line in lines_of(&app, 1).await {
             check(&line);
-            assert_eq!(line["level"], level);
+            assert_eq!(line["level"], expected);
         }
     }
 }
 
 #[tokio::test]
-async fn the_time_is_that_of_the_invocation() {
+async fn the_timestamp_is_the_time_of_the_invocation() {
     let app = TestApp::with(&[("METRICS_SINK", "emf")]).await;
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     let lines = lines_of(&app, 1).await;

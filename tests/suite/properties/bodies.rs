@@ -1,4 +1,4 @@
-//! Bodies: whatever comes, it is an event or an error that names a field.
+//! Bodies: any body is parsed to an event, or to an error that names a field.
 
 use proptest::prelude::*;
 use reservation_worker::event::{self, Event, Hold};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::json;
 use crate::fuzz::event::shapes;
 
-/// The marker stands where a value can stand, and must not come back in an error.
+/// A marker that replaces the values of a body. No error may contain it.
 const PRIVATE: &str = "ZZ-private-ZZ";
 
 fn id() -> impl Strategy<Value = Id> {
@@ -17,7 +17,11 @@ fn id() -> impl Strategy<Value = Id> {
 
 fn seats() -> impl Strategy<Value = Option<Seats>> {
     let named = prop::collection::vec("[^\\x00]{1,64}", 1..6).prop_map(|ids| Seats::new(ids, None));
-    prop_oneof![Just(None), (1..=10_000_i32).prop_map(|most| Seats::new(Vec::new(), Some(most))), named]
+    prop_oneof![
+        Just(None),
+        (1..=10_000_i32).prop_map(|quantity| Seats::new(Vec::new(), Some(quantity))),
+        named
+    ]
 }
 
 pub fn event() -> impl Strategy<Value = Event> {
@@ -42,7 +46,7 @@ pub fn event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn an_event_survives_writing_and_reading(event in event()) {
+    fn an_event_is_unchanged_after_serialisation_and_parsing(event in event()) {
         for body in shapes(&event) {
             let parsed = event::parse(Some(&body)).map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(&parsed.event, &event);
@@ -51,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(body in any::<String>()) {
+    fn any_text_is_parsed_or_refused_with_a_field_and_a_reason(body in any::<String>()) {
         if let Err(error) = event::parse(Some(&body)) {
             let error = error.to_string();
             prop_assert!(error.contains(": "), "no field and reason: {error}");
@@ -59,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_read_or_refused_by_a_field(body in json()) {
+    fn any_json_is_parsed_or_refused_with_a_field_and_a_reason(body in json()) {
         if let Err(error) = event::parse(Some(&body.to_string())) {
             let error = error.to_string();
             let (path, reason) = error.split_once(": ").unwrap_or_default();
@@ -68,16 +72,16 @@ proptest! {
     }
 
     #[test]
-    fn no_error_repeats_the_body(event in event(), wrong in wrong_value()) {
+    fn no_error_contains_text_of_the_body(event in event(), wrong in wrong_value()) {
         for shape in shapes(&event) {
             let shape: Value = serde_json::from_str(&shape).unwrap();
-            for place in places(&shape) {
+            for pointer in pointers(&shape) {
                 let mut body = shape.clone();
-                *body.pointer_mut(&place).unwrap() = wrong.clone();
+                *body.pointer_mut(&pointer).unwrap() = wrong.clone();
                 let body = body.to_string();
                 for body in [Value::from(body.as_str()).to_string(), body] {
                     if let Err(error) = event::parse(Some(&body)) {
-                        prop_assert!(!error.to_string().contains(PRIVATE), "{place}: {error}");
+                        prop_assert!(!error.to_string().contains(PRIVATE), "{pointer}: {error}");
                     }
                 }
             }
@@ -85,23 +89,26 @@ proptest! {
     }
 }
 
-/// JSON pointers to all that an object holds; none is into a text.
-fn places(value: &Value) -> Vec<String> {
+/// JSON pointers to all members and items inside this value, at any depth. The content of strings is not parsed.
+fn pointers(value: &Value) -> Vec<String> {
     let members: Vec<_> = match value {
         Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),
         Value::Array(items) => {
-            items.iter().enumerate().map(|(place, item)| (place.to_string(), item)).collect()
+            items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()
         }
         _ => Vec::new(),
     };
     let below = members.into_iter().flat_map(|(name, member)| {
         let name = format!("/{name}");
-        [vec![String::new()], places(member)].concat().into_iter().map(move |place| format!("{name}{place}"))
+        [vec![String::new()], pointers(member)]
+            .concat()
+            .into_iter()
+            .map(move |pointer| format!("{name}{pointer}"))
     });
     below.collect()
 }
 
-/// Of every JSON type that can hold a text.
+/// The marker in every JSON type that can contain text.
 fn wrong_value() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(PRIVATE),

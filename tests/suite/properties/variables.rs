@@ -1,11 +1,11 @@
-//! Variables: any text is a value or a problem that names its variable.
+//! Variables: any text is accepted or reported as a problem of its variable.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use reservation_worker::config::Config;
 
-use crate::config::{OTHERS, REQUIRED};
+use crate::config::{NON_DEFAULTS, REQUIRED};
 
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -19,33 +19,33 @@ fn value() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_a_value_or_a_problem_of_its_variable(
-        values in prop::collection::vec(value(), OTHERS.len()),
+    fn any_text_is_accepted_or_reported_as_a_problem_of_its_variable(
+        values in prop::collection::vec(value(), NON_DEFAULTS.len()),
     ) {
-        let set: BTreeMap<_, _> = OTHERS.iter().map(|(name, _)| *name).zip(&values).collect();
+        let set: BTreeMap<_, _> = NON_DEFAULTS.iter().map(|(name, _)| *name).zip(&values).collect();
         let read = Config::from_lookup(|name| set.get(name).map(|value| (*value).clone()));
-        // Each variable beside good values of the required ones: what is wrong with it alone.
+        // The error for one variable if all others are unset, except for valid values of the required variables.
         let alone = |name: &str, value: &str| {
-            let lookup = |asked: &str| {
-                let required = REQUIRED.iter().find(|(name, _)| *name == asked).map(|(_, value)| *value);
-                (asked == name).then_some(value).or(required).map(str::to_owned)
+            let lookup = |requested: &str| {
+                let required = REQUIRED.iter().find(|(name, _)| *name == requested).map(|(_, value)| *value);
+                (requested == name).then_some(value).or(required).map(str::to_owned)
             };
             Config::from_lookup(lookup).err()
         };
-        let mut wrong: Vec<&str> = Vec::new();
+        let mut invalid: Vec<&str> = Vec::new();
         for (name, value) in &set {
             if let Some(error) = alone(name, value) {
                 prop_assert_eq!(error.problems.len(), 1, "{}", error);
                 prop_assert_eq!(error.problems[0].variable, *name);
-                wrong.push(name);
+                invalid.push(name);
             }
         }
-        let mut told: Vec<_> =
+        let mut reported: Vec<_> =
             read.err().iter().flat_map(|error| error.problems.iter().map(|problem| problem.variable)).collect();
-        told.sort_unstable();
-        // Lambda's level counts only where the operator's is not set.
-        told.dedup();
-        wrong.retain(|name| *name != "AWS_LAMBDA_LOG_LEVEL" || told.contains(name));
-        prop_assert_eq!(told, wrong);
+        reported.sort_unstable();
+        // `AWS_LAMBDA_LOG_LEVEL` is read only if `LOG_LEVEL` is not set.
+        reported.dedup();
+        invalid.retain(|name| *name != "AWS_LAMBDA_LOG_LEVEL" || reported.contains(name));
+        prop_assert_eq!(reported, invalid);
     }
 }

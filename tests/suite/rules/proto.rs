@@ -1,5 +1,5 @@
-//! Names and numbers of the contract with the inventory service (section 3), compared with what `proto/`
-//! compiles to.
+//! Names and numbers of the inventory service's protocol (contract section 3), compared with the compiled files of
+//! `proto/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
-/// Messages with their fields, in the order of their numbers from 1 on: type and name.
+/// Messages with the type and name of each field, in the order of the field numbers, which start at 1.
 const MESSAGES: [(&str, &[&str]); 10] = [
     (
         "reservation.v1.ReleaseHoldRequest",
@@ -89,7 +89,7 @@ const MESSAGES: [(&str, &[&str]); 10] = [
     ("common.v1.Money", &["int64 amount", "string currency"]),
 ];
 
-/// Enums with the prefix of their values and the values, in the order of their numbers from 0 on.
+/// Enums with the prefix of the value names and the values, in the order of their numbers, which start at 0.
 const ENUMS: [(&str, &str, &[&str]); 4] = [
     ("common.v1.SeatStatus", "SEAT_STATUS_", &["UNSPECIFIED", "AVAILABLE", "RESERVED", "SOLD", "BLOCKED"]),
     (
@@ -135,14 +135,14 @@ const ENUMS: [(&str, &str, &[&str]); 4] = [
 
 const METHODS: [&str; 3] = ["CheckAvailability", "CommitReservation", "ReleaseHold"];
 
-/// Our own files, without Google's.
+/// The files of the project, without those of Google.
 fn files() -> Vec<FileDescriptorProto> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let set = protox::compile(["reservation/v1/inventory.proto"], [proto]).unwrap();
     set.file.into_iter().filter(|file| !file.package().starts_with("google.")).collect()
 }
 
-/// What `of` finds in each file, under its full name.
+/// The items that `of` returns for each file, by their full names.
 fn named<T: Clone>(of: fn(&FileDescriptorProto) -> &[T], name: fn(&T) -> &str) -> BTreeMap<String, T> {
     let files = files();
     let all = files.iter().flat_map(|file| {
@@ -153,7 +153,7 @@ fn named<T: Clone>(of: fn(&FileDescriptorProto) -> &[T], name: fn(&T) -> &str) -
 }
 
 fn type_of(field: &FieldDescriptorProto) -> String {
-    let plain = match field.r#type() {
+    let base = match field.r#type() {
         Type::String => "string",
         Type::Int32 => "int32",
         Type::Int64 => "int64",
@@ -162,13 +162,13 @@ fn type_of(field: &FieldDescriptorProto) -> String {
         other => other.as_str_name(),
     };
     match field.label() {
-        Label::Repeated => format!("repeated {plain}"),
-        _ => plain.to_owned(),
+        Label::Repeated => format!("repeated {base}"),
+        _ => base.to_owned(),
     }
 }
 
 #[test]
-fn the_files_are_the_two_packages_of_the_contract_in_proto3() {
+fn the_files_define_the_two_packages_of_the_contract_in_proto3() {
     let files = files();
     let packages: BTreeSet<_> = files.iter().map(|file| file.package()).collect();
     assert_eq!(packages, ["common.v1", "reservation.v1"].into());
@@ -176,7 +176,7 @@ fn the_files_are_the_two_packages_of_the_contract_in_proto3() {
 }
 
 #[test]
-fn every_message_has_the_contracts_fields_under_the_contracts_numbers() {
+fn every_message_has_the_fields_and_field_numbers_of_the_contract() {
     let mut messages = named(|file| &file.message_type, DescriptorProto::name);
     for (name, fields) in MESSAGES {
         let message = messages.remove(name).unwrap_or_else(|| panic!("no message {name}"));
@@ -192,7 +192,7 @@ fn every_message_has_the_contracts_fields_under_the_contracts_numbers() {
 }
 
 #[test]
-fn every_enum_has_the_contracts_values_under_the_contracts_numbers() {
+fn every_enum_has_the_values_and_numbers_of_the_contract() {
     let mut enums = named(|file| &file.enum_type, EnumDescriptorProto::name);
     for (name, prefix, values) in ENUMS {
         let found = enums.remove(name).unwrap_or_else(|| panic!("no enum {name}"));
@@ -204,7 +204,7 @@ fn every_enum_has_the_contracts_values_under_the_contracts_numbers() {
 }
 
 #[test]
-fn the_service_has_the_contracts_methods() {
+fn the_service_has_the_methods_of_the_contract() {
     let files = files();
     let services: Vec<_> = files.iter().flat_map(|file| &file.service).collect();
     let [service] = services[..] else { panic!("{services:?}") };

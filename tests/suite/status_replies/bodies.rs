@@ -1,28 +1,28 @@
-//! What of an error's body is told, and what never is.
+//! Which parts of an error body are logged, and which are never logged.
 
 use serde_json::json;
 
 use super::each_kind;
-use crate::table::{GET, Kind, PATCH, Row, check, never_logged, patient, reply};
+use crate::table::{GET, Kind, PATCH, Row, app_with_generous_limits, assert_never_logged, check_rows, reply};
 
 #[tokio::test]
-async fn the_code_and_the_trace_id_of_a_refusal_are_told_in_either_spelling() {
+async fn the_code_and_the_trace_id_of_an_error_are_logged_in_either_spelling() {
     let rows = ["trace_id", "traceId"].into_iter().flat_map(|name| {
         each_kind(move |kind| {
             let error =
                 json!({"error": {"code": "INVALID_ARGUMENT", "message": "m", name: "0af7651916cd43dd"}});
             Row::new(kind, name)
                 .fault(PATCH, reply(400, error))
-                .gives("failed", [PATCH])
-                .because("400 INVALID_ARGUMENT")
-                .because("0af7651916cd43dd")
+                .expects("failed", [PATCH])
+                .reason_contains("400 INVALID_ARGUMENT")
+                .reason_contains("0af7651916cd43dd")
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_error_leaves_the_status_to_decide() {
+async fn if_the_body_is_not_an_error_the_http_status_decides_the_outcome() {
     let bodies = [
         "",
         " ",
@@ -41,20 +41,20 @@ async fn a_body_that_is_no_error_leaves_the_status_to_decide() {
         r#"{"error": {"code": "RESERVATION_EXP"#,
     ];
     let rows = bodies.into_iter().flat_map(|body| {
-        [(404, "failed", 1), (503, "retried", 3)].map(|(status, outcome, tries)| {
+        [(404, "failed", 1), (503, "retried", 3)].map(|(status, outcome, attempts)| {
             Row::new(Kind::Expired, format!("{status} {body}"))
                 .fault(PATCH, reply(status, body))
-                .gives(outcome, vec![PATCH; tries])
-                .because(status)
+                .expects(outcome, vec![PATCH; attempts])
+                .reason_contains(status)
         })
     });
-    check(&patient(&[]).await, rows).await;
+    check_rows(&app_with_generous_limits(&[]).await, rows).await;
 }
 
 #[tokio::test]
-async fn free_text_of_a_reply_never_reaches_the_log() {
+async fn free_text_in_an_error_is_never_logged() {
     let long = "X".repeat(65);
-    let odd = [
+    let texts = [
         "Jane Roe",
         "Jane\nRoe",
         "<b>Jane</b>",
@@ -64,54 +64,54 @@ async fn free_text_of_a_reply_never_reaches_the_log() {
         "Jane=4111111111111111;",
         &long,
     ];
-    let rows = odd.into_iter().flat_map(|text| {
+    let rows = texts.into_iter().flat_map(|text| {
         [409, 404, 503, 302, 412].map(|status| {
             let error =
                 json!({"error": {"code": text, "message": "Jane", "trace_id": text, "details": "Jane"}});
             let (outcome, calls) = match status {
-                // On hold after all.
+                // The worker reads the reservation, which is still on hold.
                 409 => ("retried", [PATCH, GET].repeat(3)),
                 404 => ("failed", vec![PATCH]),
                 _ => ("retried", vec![PATCH; 3]),
             };
             Row::new(Kind::Approved, format!("{status} {text:?}"))
                 .fault(PATCH, reply(status, error))
-                .gives(outcome, calls)
+                .expects(outcome, calls)
         })
     });
-    let ran = check(&patient(&[]).await, rows).await;
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
     for secret in ["Jan", "4111111111111111", &long] {
-        never_logged(&ran, secret);
+        assert_never_logged(&run, secret);
     }
 }
 
 #[tokio::test]
-async fn a_message_never_reaches_the_log_beside_a_code_that_does() {
+async fn the_message_of_an_error_is_never_logged_even_if_its_code_is() {
     let statuses = [(400, "failed", 1), (503, "retried", 3), (403, "retried", 3)];
-    let rows = statuses.into_iter().flat_map(|(status, outcome, tries)| {
+    let rows = statuses.into_iter().flat_map(|(status, outcome, attempts)| {
         each_kind(move |kind| {
             let error = json!({"error": {"code": "SOME_CODE", "message": "JaneRoe", "trace_id": "t-1"}});
             Row::new(kind, status)
                 .fault(PATCH, reply(status, error))
-                .gives(outcome, vec![PATCH; tries])
-                .because("SOME_CODE")
+                .expects(outcome, vec![PATCH; attempts])
+                .reason_contains("SOME_CODE")
         })
     });
-    let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "JaneRoe");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "JaneRoe");
 }
 
 #[tokio::test]
-async fn what_is_not_json_never_reaches_the_log() {
+async fn a_body_that_is_not_json_is_never_logged() {
     let rows = [200, 400, 500].map(|status| {
         let (outcome, calls) = match status {
-            200 => ("success", vec![PATCH, Kind::Expired.seat_call()]),
+            200 => ("success", vec![PATCH, Kind::Expired.inventory_call()]),
             400 => ("failed", vec![PATCH]),
             _ => ("retried", vec![PATCH; 3]),
         };
         let html = "<html>JaneRoe at /srv/app.rb:17</html>";
-        Row::new(Kind::Expired, status).fault(PATCH, reply(status, html)).gives(outcome, calls)
+        Row::new(Kind::Expired, status).fault(PATCH, reply(status, html)).expects(outcome, calls)
     });
-    let ran = check(&patient(&[]).await, rows).await;
-    never_logged(&ran, "JaneRoe");
+    let run = check_rows(&app_with_generous_limits(&[]).await, rows).await;
+    assert_never_logged(&run, "JaneRoe");
 }

@@ -1,23 +1,23 @@
-//! Connections to a collector that did not outlive the time in which the environment was frozen.
+//! Connections to a collector that are lost while the execution environment is frozen.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reservation_worker::telemetry::metrics::ClockReading;
 use reservation_worker_local::trace_receivers::Collector;
+use sqs_batch::ClockReading;
 use tokio::io::{AsyncReadExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, watch};
 
-use super::{INVOCATIONS, LONG, run};
+use super::{INVOCATION_HEADER, LONG, run};
 use crate::test_app::{TestApp, expired, record};
 
-/// How a connection ends whose other side is there no more.
+/// How the client notices that a connection is lost.
 #[derive(Debug, Clone, Copy)]
-enum End {
-    /// The other side has closed it.
+enum Loss {
+    /// The peer has closed the connection.
     Closed,
-    /// Whoever is in between answers what comes on it with a reset, as a NAT gateway does.
+    /// A device between client and peer answers data on the connection with a reset, as a NAT gateway does.
     Reset,
 }
 
@@ -27,19 +27,19 @@ async fn listen() -> (TcpListener, String) {
     (listener, endpoint)
 }
 
-/// Passes on to a collector, and ends all connections when told to.
-fn pass_on(listener: TcpListener, collector: &Collector, end: End) -> watch::Sender<()> {
-    let ((frozen, seen), target) = (watch::channel(()), collector.endpoint());
+/// Forwards connections to a collector, and ends all of them at a signal from the returned sender.
+fn forward(listener: TcpListener, collector: &Collector, loss: Loss) -> watch::Sender<()> {
+    let ((end_connections, end_signal), target) = (watch::channel(()), collector.endpoint());
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let mut server = TcpStream::connect(target.trim_start_matches("http://")).await.unwrap();
-            let mut seen = seen.clone();
-            seen.mark_unchanged();
+            let mut end_signal = end_signal.clone();
+            end_signal.mark_unchanged();
             tokio::spawn(async move {
                 tokio::select! {
                     _ = copy_bidirectional(&mut client, &mut server) => {}
-                    _ = seen.changed() => if let End::Reset = end {
-                        // A request, and not what HTTP/2 has to say of a connection.
+                    _ = end_signal.changed() => if let Loss::Reset = loss {
+                        // Waits for a request. Frames of HTTP/2 that concern only the connection are shorter.
                         while matches!(client.read(&mut [0; 1_024]).await, Ok(1..64)) {}
                         client.set_zero_linger().unwrap();
                     }
@@ -47,16 +47,16 @@ fn pass_on(listener: TcpListener, collector: &Collector, end: End) -> watch::Sen
             });
         }
     });
-    frozen
+    end_connections
 }
 
 #[tokio::test]
-async fn a_connection_that_has_gone_costs_no_span() {
+async fn a_lost_connection_loses_no_span() {
     for protocol in ["grpc", "http/protobuf"] {
-        for end in [End::Closed, End::Reset] {
+        for loss in [Loss::Closed, Loss::Reset] {
             let collector = Collector::start().await.unwrap();
             let (listener, endpoint) = listen().await;
-            let frozen = pass_on(listener, &collector, end);
+            let end_connections = forward(listener, &collector, loss);
             let variables = [
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
@@ -65,18 +65,18 @@ async fn a_connection_that_has_gone_costs_no_span() {
             for number in 1..=3 {
                 let id = format!("m{number}");
                 app.hold(&id);
-                run(&app, vec![record(&id, expired(&id))], INVOCATIONS).await;
+                run(&app, vec![record(&id, expired(&id))], INVOCATION_HEADER).await;
                 app.flush(LONG).await;
-                assert_eq!(collector.spans().len(), 4 * number, "{end:?} by {protocol}");
-                frozen.send_replace(());
+                assert_eq!(collector.spans().len(), 4 * number, "{loss:?} over {protocol}");
+                end_connections.send_replace(());
             }
         }
     }
 }
 
-/// Messages share the time in which they must be sent.
+/// All messages of a flush share one time limit.
 #[tokio::test]
-async fn messages_go_side_by_side() {
+async fn messages_are_sent_concurrently() {
     let collector = Collector::start().await.unwrap();
     let (listener, endpoint) = listen().await;
     let (target, all_eight) = (collector.endpoint(), Arc::new(Barrier::new(8)));
@@ -85,13 +85,13 @@ async fn messages_go_side_by_side() {
             let server = TcpStream::connect(target.trim_start_matches("http://")).await.unwrap();
             let all_eight = all_eight.clone();
             tokio::spawn(async move {
-                let ((mut asks, mut hears), (mut answers, mut asked)) =
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                     (client.into_split(), server.into_split());
-                let answer = async {
+                let replies = async {
                     all_eight.wait().await;
-                    copy(&mut answers, &mut hears).await
+                    copy(&mut from_server, &mut to_client).await
                 };
-                let _ = tokio::join!(copy(&mut asks, &mut asked), answer);
+                let _ = tokio::join!(copy(&mut from_client, &mut to_server), replies);
             });
         }
     });
@@ -102,44 +102,48 @@ async fn messages_go_side_by_side() {
     let app = TestApp::with(&variables).await;
     let ids: Vec<_> = (0..1_365).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| app.hold(id));
-    run(&app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATIONS).await;
+    run(&app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATION_HEADER).await;
     app.flush(LONG).await;
     assert_eq!(collector.spans().len(), 4_096);
 }
 
 #[tokio::test]
-async fn without_time_nothing_is_lost() {
+async fn spans_that_are_not_sent_in_time_are_sent_by_the_next_flush() {
     for protocol in ["grpc", "http/protobuf"] {
-        let traced = super::Traced::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
+        let traced = super::TracedApp::start(&[("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]).await;
         traced.app.hold("m1");
         for (within, sent) in [(LONG, 4), (Duration::ZERO, 4), (LONG, 12)] {
-            run(&traced.app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+            run(&traced.app, vec![record("m1", expired("m1"))], INVOCATION_HEADER).await;
             traced.app.flush(within).await;
-            assert_eq!(traced.collector.spans().len(), sent, "by {protocol}");
+            assert_eq!(traced.collector.spans().len(), sent, "over {protocol}");
         }
     }
 }
 
-/// A frozen environment's monotonic clock may stand still.
+/// The monotonic clock can stop while the environment is frozen.
 #[tokio::test]
-async fn a_collector_that_did_not_answer_is_asked_again_after_30_s_by_either_clock() {
+async fn a_collector_that_did_not_answer_is_called_again_after_30_s_by_either_clock() {
     let (listener, endpoint) = listen().await;
     let app = TestApp::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
     app.hold("m1");
     let (start, short) = (ClockReading::now(), Duration::from_millis(50));
     let flush = async |now: ClockReading, within| {
-        run(&app, vec![record("m1", expired("m1"))], INVOCATIONS).await;
+        run(&app, vec![record("m1", expired("m1"))], INVOCATION_HEADER).await;
         app.flush_at(now, within).await;
     };
     flush(start, short).await;
     let collector = Collector::start().await.unwrap();
-    let _frozen = pass_on(listener, &collector, End::Closed);
+    let _end_connections = forward(listener, &collector, Loss::Closed);
     let after = |monotonic, wall| ClockReading {
         instant: start.instant + Duration::from_secs(monotonic),
         time: start.time + Duration::from_secs(wall),
     };
     for (monotonic, wall, sent) in [(29, 29, 0), (0, 30, 4), (30, 0, 8)] {
         flush(after(monotonic, wall), LONG).await;
-        assert_eq!(collector.spans().len(), sent, "{monotonic} s, {wall} s");
+        assert_eq!(
+            collector.spans().len(),
+            sent,
+            "{monotonic} s by the monotonic clock, {wall} s by the wall clock"
+        );
     }
 }

@@ -1,14 +1,14 @@
-//! Events that contradict each other: the first to move the status wins, the loser leaves the seats alone.
+//! Contradictory events: the first event to change the status wins, and the loser does not change the seats.
 
 use reservation_worker_local::{Effect, Fault, SeatState, Service};
 
 use super::deliver;
-use crate::table::{GET, Kind, PATCH, assert_agreement, operations, patient};
+use crate::table::{GET, Kind, PATCH, app_with_generous_limits, assert_seats_match_status, operations};
 use crate::test_app::sqs;
 
 const REFUND: &str = "refund due";
 
-/// Winner, loser, and what the loser is told.
+/// Winner, loser, and the outcome of the loser with a part of its reason.
 const PAIRS: [(Kind, Kind, &str, &str); 6] = [
     (Kind::Expired, Kind::Approved, "failed", REFUND),
     (Kind::Approved, Kind::Expired, "superseded", "CONFIRMED"),
@@ -19,45 +19,45 @@ const PAIRS: [(Kind, Kind, &str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn the_first_event_wins_and_the_second_leaves_the_seats_alone() {
-    for (winner, loser, outcome, words) in PAIRS {
-        let app = patient(&[]).await;
+async fn the_first_event_wins_and_the_second_does_not_change_the_seats() {
+    for (winner, loser, outcome, reason_part) in PAIRS {
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
         for message_id in ["m-2", "m-3"] {
-            let (told, reason) = deliver(&app, message_id, loser.event("r1")).await;
-            assert_eq!(told, outcome, "{winner:?} before {loser:?}");
-            assert!(reason.contains(words), "{reason}");
+            let (loser_outcome, reason) = deliver(&app, message_id, loser.event("r1")).await;
+            assert_eq!(loser_outcome, outcome, "{winner:?} before {loser:?}");
+            assert!(reason.contains(reason_part), "{reason}");
         }
-        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, PATCH]);
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.inventory_call(), PATCH, PATCH]);
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
     }
 }
 
 #[tokio::test]
-async fn a_loser_between_the_winners_two_steps_leaves_the_seats_to_the_winner() {
+async fn a_loser_between_the_two_steps_of_the_winner_does_not_change_the_seats() {
     for (winner, loser, outcome, _) in PAIRS {
         for lost in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-            let app = patient(&[]).await;
+            let app = app_with_generous_limits(&[]).await;
             app.hold("r1");
-            app.services.fault(Fault::on(winner.seat_call(), "r1", lost.clone()).times(3));
+            app.services.fault(Fault::on(winner.inventory_call(), "r1", lost.clone()).times(3));
             assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "retried");
             let between = app.services.seat_state("r1");
             assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
-            assert_eq!(app.services.seat_state("r1"), between, "the loser moved the seats");
+            assert_eq!(app.services.seat_state("r1"), between, "the loser changed the seats");
             assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
             assert_eq!(deliver(&app, "m-4", loser.event("r1")).await.0, outcome);
-            assert_agreement(&app, "r1");
-            assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+            assert_seats_match_status(&app, "r1");
+            assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
         }
     }
 }
 
 #[tokio::test]
-async fn a_winner_that_never_heard_of_its_victory_keeps_it() {
+async fn a_winner_whose_replies_were_lost_still_wins() {
     for (winner, loser, outcome, _) in PAIRS {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         let lost = Effect::done_then(Effect::http(503));
         app.services.fault(Fault::on(PATCH, "r1", lost).times(3));
@@ -65,29 +65,29 @@ async fn a_winner_that_never_heard_of_its_victory_keeps_it() {
         assert_eq!(deliver(&app, "m-2", loser.event("r1")).await.0, outcome);
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
         assert_eq!(deliver(&app, "m-3", winner.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(winner.seats()));
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(winner.final_seat_state()));
     }
 }
 
 #[tokio::test]
-async fn a_loser_that_must_read_the_reservation_is_told_the_same() {
-    for (winner, loser, outcome, words) in PAIRS {
-        let app = patient(&[]).await;
+async fn a_loser_that_must_read_the_reservation_has_the_same_outcome() {
+    for (winner, loser, outcome, reason_part) in PAIRS {
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", winner.event("r1")).await.0, "success");
         app.services.fault(Fault::on(PATCH, "r1", Effect::http(409)));
-        let (told, reason) = deliver(&app, "m-2", loser.event("r1")).await;
-        assert_eq!(told, outcome);
-        assert!(reason.contains(words), "{reason}");
-        assert_eq!(operations(&app, "r1"), [PATCH, winner.seat_call(), PATCH, GET]);
-        assert_agreement(&app, "r1");
+        let (loser_outcome, reason) = deliver(&app, "m-2", loser.event("r1")).await;
+        assert_eq!(loser_outcome, outcome);
+        assert!(reason.contains(reason_part), "{reason}");
+        assert_eq!(operations(&app, "r1"), [PATCH, winner.inventory_call(), PATCH, GET]);
+        assert_seats_match_status(&app, "r1");
     }
 }
 
 #[tokio::test]
 async fn in_one_batch_the_order_of_the_records_decides() {
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     let pairs = PAIRS.map(|pair| (format!("{:?}-{:?}", pair.0, pair.1), pair));
     pairs.iter().for_each(|(id, _)| app.hold(id));
     let messages: Vec<_> = pairs
@@ -96,49 +96,49 @@ async fn in_one_batch_the_order_of_the_records_decides() {
             [(format!("{id}-1"), winner.event(id)), (format!("{id}-2"), loser.event(id))]
         })
         .collect();
-    let ran = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
-    for (id, (winner, _, outcome, words)) in &pairs {
-        assert_eq!(ran.outcome(&format!("{id}-1")), "success");
-        assert_eq!(ran.outcome(&format!("{id}-2")), *outcome, "{id}");
-        assert!(ran.reason(&format!("{id}-2")).contains(words));
-        assert_eq!(operations(&app, id), [PATCH, winner.seat_call(), PATCH]);
-        assert_agreement(&app, id);
+    let run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    for (id, (winner, _, outcome, reason_part)) in &pairs {
+        assert_eq!(run.outcome(&format!("{id}-1")), "success");
+        assert_eq!(run.outcome(&format!("{id}-2")), *outcome, "{id}");
+        assert!(run.reason(&format!("{id}-2")).contains(reason_part));
+        assert_eq!(operations(&app, id), [PATCH, winner.inventory_call(), PATCH]);
+        assert_seats_match_status(&app, id);
     }
 }
 
 #[tokio::test]
-async fn in_two_batches_at_once_exactly_one_event_wins_each_reservation() {
-    for (one, other) in
+async fn in_two_concurrent_batches_exactly_one_event_wins_each_reservation() {
+    for (first, second) in
         [(Kind::Expired, Kind::Approved), (Kind::Approved, Kind::Failed), (Kind::Failed, Kind::Expired)]
     {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
         for (number, id) in (0..).zip(&ids) {
             app.hold(id);
-            // So that now the one is the first to arrive and now the other, with either reply late.
-            let pause = Effect::latency(number % 4 * 100);
-            let pause = if number % 8 < 4 { pause } else { Effect::done_then(pause) };
-            app.services.fault(Fault::on(PATCH, id, pause).times(1));
+            // Delays of various lengths, before or after the update, so that each event is sometimes the first.
+            let delay = Effect::latency(number % 4 * 100);
+            let delay = if number % 8 < 4 { delay } else { Effect::done_then(delay) };
+            app.services.fault(Fault::on(PATCH, id, delay).times(1));
         }
         let batch = |kind: Kind| sqs(ids.iter().map(|id| (id.as_str(), kind.event(id))).collect::<Vec<_>>());
-        let (ran_one, ran_other) = tokio::join!(app.run(batch(one)), app.run(batch(other)));
+        let (first_run, second_run) = tokio::join!(app.run(batch(first)), app.run(batch(second)));
         let mut winners = [0, 0];
         for id in &ids {
-            let (winner, loser_ran) = match (ran_one.outcome(id), ran_other.outcome(id)) {
-                ("success", _) => (one, &ran_other),
-                (_, "success") => (other, &ran_one),
-                neither => panic!("{id}: {neither:?}"),
+            let (winner, loser_run) = match (first_run.outcome(id), second_run.outcome(id)) {
+                ("success", _) => (first, &second_run),
+                (_, "success") => (second, &first_run),
+                outcomes => panic!("{id} has no winner: {outcomes:?}"),
             };
-            winners[usize::from(winner == other)] += 1;
-            let loser = if winner == one { other } else { one };
+            winners[usize::from(winner == second)] += 1;
+            let loser = if winner == first { second } else { first };
             let pair = PAIRS.iter().find(|pair| (pair.0, pair.1) == (winner, loser)).unwrap();
-            assert_eq!(loser_ran.outcome(id), pair.2, "{winner:?} before {loser:?}");
-            assert_eq!(app.services.seat_state(id), Some(winner.seats()));
-            assert_agreement(&app, id);
+            assert_eq!(loser_run.outcome(id), pair.2, "{winner:?} before {loser:?}");
+            assert_eq!(app.services.seat_state(id), Some(winner.final_seat_state()));
+            assert_seats_match_status(&app, id);
             let calls = app.services.calls_for(id);
             let seats = calls.iter().filter(|call| call.operation.service() == Service::Inventory);
             assert_eq!(seats.count(), 1, "the loser called the inventory");
         }
-        assert!(winners.iter().all(|won| *won > 0), "{winners:?}: this was no race");
+        assert!(winners.iter().all(|won| *won > 0), "{winners:?}: one event won every time");
     }
 }

@@ -1,5 +1,5 @@
 //! Nothing is rolled back: a step that fails, or whose reply is lost, leaves the event on the queue, and the
-//! next delivery resumes.
+//! next delivery resumes it.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Sta
 use rustls::RootCertStore;
 
 use super::deliver;
-use crate::table::{Kind, PATCH, assert_agreement, operations, patient, seat_requests};
+use crate::table::{
+    Kind, PATCH, app_with_generous_limits, assert_seats_match_status, inventory_requests, operations,
+};
 use crate::test_app::{TestApp, sqs};
 
-/// The ways to lose a reply, each with the variables under which it is quickly lost and disturbs no other.
+/// The ways to lose a reply, each with variables under which the loss is quick and affects no other call.
 fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]); 3] {
     let unavailable = match service {
         Service::ReservationApi => Effect::http(503),
@@ -23,23 +25,24 @@ fn losses(service: Service) -> [(Effect, &'static [(&'static str, &'static str)]
     [(unavailable, &[]), (Effect::Hang, variable), (Effect::Reset, &[("WORKER_CONCURRENCY", "1")])]
 }
 
-/// Delivers each event about its own hold under a message id of this delivery, and expects the outcome.
+/// Delivers one event of each kind, each for its own hold, and checks the outcome. The message ids are new in each
+/// delivery.
 async fn deliver_all(app: &TestApp, delivery: &str, outcome: &str) {
     let messages = Kind::ALL.map(|kind| (format!("{delivery}-{kind:?}"), kind.event(&format!("{kind:?}"))));
-    let ran = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
+    let run = app.run(sqs(messages.iter().map(|(id, event)| (id.as_str(), event.clone())))).await;
     for (message_id, _) in &messages {
-        assert_eq!(ran.outcome(message_id), outcome, "{}", ran.reason(message_id));
+        assert_eq!(run.outcome(message_id), outcome, "{}", run.reason(message_id));
     }
-    assert_eq!(ran.returned().is_empty(), outcome == "success");
+    assert_eq!(run.returned().is_empty(), outcome == "success");
 }
 
-/// Loses the reply to a step, done or not, of each event `times` times.
-fn lose(app: &TestApp, step: Service, effect: &Effect, times: u32) {
+/// Applies this effect to the next `times` calls of a step of each event.
+fn lose_replies(app: &TestApp, step: Service, effect: &Effect, times: u32) {
     for kind in Kind::ALL {
         let id = format!("{kind:?}");
         let operation = match step {
             Service::ReservationApi => PATCH,
-            Service::Inventory => kind.seat_call(),
+            Service::Inventory => kind.inventory_call(),
         };
         app.services.fault(Fault::on(operation, &id, effect.clone()).times(times));
     }
@@ -48,32 +51,32 @@ fn lose(app: &TestApp, step: Service, effect: &Effect, times: u32) {
 fn assert_done(app: &TestApp, calls: impl Fn(Kind) -> Vec<Operation>) {
     for kind in Kind::ALL {
         let id = format!("{kind:?}");
-        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target());
-        assert_eq!(app.services.seat_state(&id), Some(kind.seats()));
+        assert_eq!(app.services.reservation(&id).unwrap().status, kind.target_status());
+        assert_eq!(app.services.seat_state(&id), Some(kind.final_seat_state()));
         assert_eq!(operations(app, &id), calls(kind));
-        let requests = seat_requests(app, &id);
+        let requests = inventory_requests(app, &id);
         assert!(requests.iter().all(|request| *request == requests[0]), "{requests:#?}");
     }
     assert_eq!(app.services.unused_faults(), 0);
 }
 
-async fn desk_with_holds(variables: &[(&str, &str)]) -> TestApp {
-    let app = patient(variables).await;
+async fn app_with_holds(variables: &[(&str, &str)]) -> TestApp {
+    let app = app_with_generous_limits(variables).await;
     Kind::ALL.iter().for_each(|kind| app.hold(&format!("{kind:?}")));
     app
 }
 
 #[tokio::test]
-async fn one_lost_reply_is_made_up_for_within_the_invocation() {
+async fn a_call_is_retried_within_the_invocation_after_one_lost_reply() {
     for step in [Service::ReservationApi, Service::Inventory] {
         for (effect, variables) in losses(step) {
             for effect in [effect.clone(), Effect::done_then(effect)] {
-                let app = desk_with_holds(variables).await;
-                lose(&app, step, &effect, 1);
+                let app = app_with_holds(variables).await;
+                lose_replies(&app, step, &effect, 1);
                 deliver_all(&app, "first", "success").await;
                 assert_done(&app, |kind| match step {
-                    Service::ReservationApi => vec![PATCH, PATCH, kind.seat_call()],
-                    Service::Inventory => vec![PATCH, kind.seat_call(), kind.seat_call()],
+                    Service::ReservationApi => vec![PATCH, PATCH, kind.inventory_call()],
+                    Service::Inventory => vec![PATCH, kind.inventory_call(), kind.inventory_call()],
                 });
             }
         }
@@ -81,18 +84,18 @@ async fn one_lost_reply_is_made_up_for_within_the_invocation() {
 }
 
 #[tokio::test]
-async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() {
+async fn a_step_whose_replies_are_all_lost_is_completed_by_the_next_delivery() {
     for step in [Service::ReservationApi, Service::Inventory] {
         for (effect, variables) in losses(step) {
             for effect in [effect.clone(), Effect::done_then(effect)] {
-                let app = desk_with_holds(variables).await;
-                lose(&app, step, &effect, 3);
+                let app = app_with_holds(variables).await;
+                lose_replies(&app, step, &effect, 3);
                 deliver_all(&app, "first", "retried").await;
                 deliver_all(&app, "second", "success").await;
                 assert_done(&app, |kind| match step {
-                    Service::ReservationApi => [vec![PATCH; 4], vec![kind.seat_call()]].concat(),
+                    Service::ReservationApi => [vec![PATCH; 4], vec![kind.inventory_call()]].concat(),
                     Service::Inventory => {
-                        let seats = kind.seat_call();
+                        let seats = kind.inventory_call();
                         [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
                     }
                 });
@@ -102,54 +105,55 @@ async fn a_step_whose_every_reply_is_lost_is_made_up_for_by_the_next_delivery() 
 }
 
 #[tokio::test]
-async fn a_redelivery_that_finds_the_status_reached_does_the_seats() {
-    // As above, but the API has forgotten the idempotency key and answers what it finds.
+async fn a_redelivery_that_finds_the_target_status_completes_the_inventory_step() {
+    // As in the test above, but the API no longer knows the idempotency key and replies with the current status.
     for effect in [Effect::grpc(14), Effect::done_then(Effect::grpc(14))] {
-        let app = desk_with_holds(&[]).await;
-        lose(&app, Service::Inventory, &effect, 3);
+        let app = app_with_holds(&[]).await;
+        lose_replies(&app, Service::Inventory, &effect, 3);
         deliver_all(&app, "first", "retried").await;
         for kind in Kind::ALL {
-            app.services.fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already()).times(1));
+            app.services
+                .fault(Fault::on(PATCH, &format!("{kind:?}"), kind.already_in_target_status()).times(1));
         }
         deliver_all(&app, "second", "success").await;
         assert_done(&app, |kind| {
-            let seats = kind.seat_call();
+            let seats = kind.inventory_call();
             [vec![PATCH], vec![seats; 3], vec![PATCH, seats]].concat()
         });
     }
 }
 
 #[tokio::test]
-async fn a_status_that_somebody_else_settled_is_followed_by_the_seats() {
-    let app = desk_with_holds(&[]).await;
+async fn a_target_status_set_by_another_client_is_followed_by_the_inventory_step() {
+    let app = app_with_holds(&[]).await;
     for kind in Kind::ALL {
-        app.services.set_reservation_status(&format!("{kind:?}"), kind.target());
+        app.services.set_reservation_status(&format!("{kind:?}"), kind.target_status());
     }
     deliver_all(&app, "first", "success").await;
-    assert_done(&app, |kind| vec![PATCH, kind.seat_call()]);
+    assert_done(&app, |kind| vec![PATCH, kind.inventory_call()]);
 }
 
 #[tokio::test]
-async fn a_seat_step_that_is_done_already_is_done() {
-    // Released or sold under another request's key: the replies are the seats' own.
+async fn an_inventory_step_that_is_already_done_is_a_success() {
+    // The seats were released or sold with another idempotency key, so the reply describes the state of the seats.
     for kind in [Kind::Expired, Kind::Failed] {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "success");
-        app.services.fault(Fault::on(kind.seat_call(), "r1", Effect::reply(2, None)).times(1));
+        app.services.fault(Fault::on(kind.inventory_call(), "r1", Effect::reply(2, None)).times(1));
         assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
+        assert_seats_match_status(&app, "r1");
     }
-    let app = patient(&[]).await;
+    let app = app_with_generous_limits(&[]).await;
     app.hold("r1");
     assert_eq!(deliver(&app, "m-1", Kind::Approved.event("r1")).await.0, "success");
-    app.services.fault(Fault::on(Kind::Approved.seat_call(), "r1", Effect::grpc(6)).times(1));
+    app.services.fault(Fault::on(Kind::Approved.inventory_call(), "r1", Effect::grpc(6)).times(1));
     assert_eq!(deliver(&app, "m-2", Kind::Approved.event("r1")).await.0, "success");
-    assert_agreement(&app, "r1");
+    assert_seats_match_status(&app, "r1");
 }
 
 #[tokio::test]
-async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one() {
+async fn an_event_abandoned_between_the_steps_is_completed_by_another_process() {
     let abandoned = [
         (Service::ReservationApi, Effect::Hang),
         (Service::ReservationApi, Effect::done_then(Effect::Hang)),
@@ -157,30 +161,30 @@ async fn a_function_that_dies_between_the_steps_is_made_up_for_by_the_next_one()
         (Service::Inventory, Effect::done_then(Effect::Hang)),
     ];
     for (step, effect) in abandoned {
-        let app = desk_with_holds(&[("DEADLINE_RESERVE_MS", "500")]).await;
-        lose(&app, step, &effect, 1);
+        let app = app_with_holds(&[("DEADLINE_RESERVE_MS", "500")]).await;
+        lose_replies(&app, step, &effect, 1);
         let events = Kind::ALL.map(|kind| (format!("{kind:?}"), kind.event(&format!("{kind:?}"))));
         let events = sqs(events.iter().map(|(id, event)| (id.as_str(), event.clone())));
-        let ran = app.run_within(events, Duration::from_millis(1_000)).await;
+        let run = app.run_within(events, Duration::from_millis(1_000)).await;
         for kind in Kind::ALL {
-            assert_eq!(ran.outcome(&format!("{kind:?}")), "deferred");
+            assert_eq!(run.outcome(&format!("{kind:?}")), "deferred");
         }
-        assert_eq!(ran.returned().len(), 3);
+        assert_eq!(run.returned().len(), 3);
 
-        let another = TestApp::of(app.services, &crate::table::PATIENT, RootCertStore::empty());
+        let another = TestApp::of(app.services, &crate::table::GENEROUS_LIMITS, RootCertStore::empty());
         another.services.clear_faults();
         deliver_all(&another, "second", "success").await;
         for kind in Kind::ALL {
-            assert_agreement(&another, &format!("{kind:?}"));
-            assert_eq!(another.services.seat_state(&format!("{kind:?}")), Some(kind.seats()));
+            assert_seats_match_status(&another, &format!("{kind:?}"));
+            assert_eq!(another.services.seat_state(&format!("{kind:?}")), Some(kind.final_seat_state()));
         }
     }
 }
 
 #[tokio::test]
-async fn services_that_come_back_are_used_again_until_all_is_done() {
+async fn services_that_recover_are_used_again_until_the_event_is_complete() {
     for kind in Kind::ALL {
-        let app = patient(&[]).await;
+        let app = app_with_generous_limits(&[]).await;
         app.hold("r1");
         app.services.stop(Service::ReservationApi).await;
         assert_eq!(deliver(&app, "m-1", kind.event("r1")).await.0, "retried");
@@ -189,7 +193,7 @@ async fn services_that_come_back_are_used_again_until_all_is_done() {
         app.services.stop(Service::Inventory).await;
         app.services.restart(Service::ReservationApi).await.unwrap();
         assert_eq!(deliver(&app, "m-2", kind.event("r1")).await.0, "retried");
-        assert_eq!(app.services.reservation("r1").unwrap().status, kind.target());
+        assert_eq!(app.services.reservation("r1").unwrap().status, kind.target_status());
         assert_eq!(app.services.seat_state("r1"), Some(SeatState::Hold));
 
         app.services.stop(Service::ReservationApi).await;
@@ -199,7 +203,7 @@ async fn services_that_come_back_are_used_again_until_all_is_done() {
 
         app.services.restart(Service::ReservationApi).await.unwrap();
         assert_eq!(deliver(&app, "m-4", kind.event("r1")).await.0, "success");
-        assert_agreement(&app, "r1");
-        assert_eq!(app.services.seat_state("r1"), Some(kind.seats()));
+        assert_seats_match_status(&app, "r1");
+        assert_eq!(app.services.seat_state("r1"), Some(kind.final_seat_state()));
     }
 }

@@ -1,5 +1,5 @@
-//! The limit: a function that makes the same two calls for each record and does nothing else. No checks,
-//! no retries, no log, no answer to anything that goes wrong.
+//! The lower limit for the cost of the worker: a function that makes the same two calls for each record and
+//! does nothing else. It has no checks, retries, telemetry or error handling.
 
 #![forbid(unsafe_code)]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use reservation_worker::inventory::proto::reservation::v1::ReleaseHoldRequest;
-use reservation_worker::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use reservation_worker::services::inventory::proto::reservation::v1::ReleaseHoldRequest;
+use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use serde::Deserialize;
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};

@@ -1,5 +1,6 @@
-//! A function whose handler panics on a record with the body `panic`. `tests/process/invocations.rs` runs it to
-//! show that a panic returns its record and no other. It also shows that a batch accepts any handler.
+//! A function whose handler panics if the body of a record is `panic`. The tests that start processes use it
+//! to check that a panic returns its record and no other. It also shows how to use the batch engine with
+//! another handler.
 
 #![forbid(unsafe_code)]
 
@@ -8,44 +9,24 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
-use reservation_worker::batch::{Batch, Handler, Job};
 use reservation_worker::config::Config;
+use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
-use reservation_worker::record::Record;
-use reservation_worker::retry::Deadline;
-use reservation_worker::telemetry::after_response::AfterResponse;
+use reservation_worker::telemetry::batch::BatchTelemetry;
+use reservation_worker::telemetry::export::after_response::AfterResponse;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::telemetry::metrics::Metrics;
-use reservation_worker::visibility::Visibility;
-use tracing::{Span, error_span};
+use sqs_batch::{BatchProcessor, Deadline, Handler, Record};
 
 struct Panicking;
 
-struct Body(String);
-
 impl Handler for Panicking {
-    type Job = Body;
+    type Job = Job;
+    type Outcome = Outcome;
 
-    fn read(&self, record: &Record) -> Body {
-        Body(record.body.clone().unwrap_or_default())
-    }
-
-    async fn work(&self, body: &Body, _: Deadline) -> Outcome {
-        assert_ne!(body.0, "panic");
+    async fn handle(&self, record: &Record, _: &Job, _: Deadline) -> Outcome {
+        assert_ne!(record.body.as_deref(), Some("panic"));
         Outcome::Success
-    }
-}
-
-impl Job for Body {
-    type Identity = String;
-
-    fn lane(&self) -> Option<(&str, &String)> {
-        None
-    }
-
-    fn span(&self, record: &Record) -> Span {
-        error_span!("record", message_id = record.message_id)
     }
 }
 
@@ -53,9 +34,9 @@ impl Job for Body {
 async fn main() -> Result<(), Error> {
     let config = Config::load().await?;
     logs::init(config.log_level);
-    let metrics = Metrics::new(&config);
-    let batch = Batch::new(&config, Panicking, Visibility::new(&config, metrics.clone()), metrics);
-    let handler = service_fn(async |event| batch.handle(event).await.map_err(Diagnostic::from));
+    let processor = BatchProcessor::new(Panicking, config.batch)
+        .with_observer(BatchTelemetry::new(config.metrics.metrics()));
+    let handler = service_fn(async |event| processor.handle(event).await.map_err(Diagnostic::from));
     let invocations = Arc::new(Invocations::default());
     Runtime::new(handler).layer(AfterResponse { invocations, work: |_| ready(()).boxed() }).run().await
 }

@@ -1,0 +1,210 @@
+//! Processes an SQS event and returns the batch response.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::SqsBatchResponse;
+use lambda_runtime::LambdaEvent;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::event::{self, NotSqs};
+use crate::handler::{Handler, Job};
+use crate::observer::{BatchBegun, BatchFinished, Observer, RecordFinished};
+use crate::outcome::{Completion, Outcome};
+use crate::record::Record;
+use crate::schedule::{self, Limits, WorkItem};
+#[cfg(feature = "visibility")]
+use crate::visibility::Visibility;
+
+/// A shorter reserve is not enough to write the log lines and the response of a large batch.
+const LEAST_RESERVE: Duration = Duration::from_millis(100);
+
+/// The limits of a [`BatchProcessor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The largest number of records in progress at once, over all batches of the process; at least 1. Default: 20.
+    pub concurrency: usize,
+    /// The receives after which the queue moves a message to its dead-letter queue (`maxReceiveCount`). Default: 5.
+    pub max_receives: u32,
+    /// The part of the invocation's time that is reserved for the response; at least 100 ms. Default: 1 s.
+    pub deadline_reserve: Duration,
+    /// The time that the work on one record needs. If less time is left, no record is started. At most half of the
+    /// time of the batch is required, so that a short function time-out does not prevent all work. Default: 1 s.
+    pub time_per_record: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self { concurrency: 20, max_receives: 5, deadline_reserve: second, time_per_record: second }
+    }
+}
+
+/// Processes batches with a [`Handler`].
+#[derive(Debug)]
+pub struct BatchProcessor<H, O = ()> {
+    handler: H,
+    observer: O,
+    #[cfg(feature = "visibility")]
+    visibility: Option<Visibility>,
+    permits: Semaphore,
+    settings: Settings,
+}
+
+impl<H: Handler> BatchProcessor<H> {
+    /// Processes batches within the limits of `settings`, without an observer.
+    pub fn new(handler: H, settings: Settings) -> Self {
+        Self {
+            handler,
+            observer: (),
+            #[cfg(feature = "visibility")]
+            visibility: None,
+            permits: Semaphore::new(settings.concurrency),
+            settings,
+        }
+    }
+}
+
+impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
+    /// Replaces the observer.
+    pub fn with_observer<P: Observer<H>>(self, observer: P) -> BatchProcessor<H, P> {
+        BatchProcessor {
+            handler: self.handler,
+            observer,
+            #[cfg(feature = "visibility")]
+            visibility: self.visibility,
+            permits: self.permits,
+            settings: self.settings,
+        }
+    }
+
+    /// Changes the visibility time-outs of the records that are returned.
+    #[cfg(feature = "visibility")]
+    pub fn with_visibility(self, visibility: Visibility) -> Self {
+        Self { visibility: Some(visibility), ..self }
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// Processes a batch. The response lists each message that is to be delivered again, once and in the order of the
+    /// batch.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSqs`], before any work is done, when the event is not a list of SQS records with ids.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<SqsBatchResponse, NotSqs> {
+        let LambdaEvent { payload, context, .. } = event;
+        let invocation_end = Deadline::at(context.deadline());
+        let records = event::records(&payload).inspect_err(|error| self.observer.event_rejected(error))?;
+        let reserve = self.settings.deadline_reserve.max(LEAST_RESERVE);
+        let deadline = invocation_end.earlier(reserve);
+        self.observer.batch_begun(BatchBegun { records: &records, time: deadline.left(), reserve });
+        let (completions, peak_in_progress) = self.process(&records, deadline).await;
+        #[cfg(feature = "visibility")]
+        let visibility_failures = match &self.visibility {
+            // Half of the reserve is for these calls. The other half is for posting the response.
+            Some(visibility) => {
+                let deadline = invocation_end.earlier(reserve / 2);
+                visibility.apply_backoff(&records, &completions, self.settings.max_receives, deadline).await
+            }
+            None => Vec::new(),
+        };
+        self.observer.batch_finished(BatchFinished {
+            records: &records,
+            peak_in_progress,
+            #[cfg(feature = "visibility")]
+            visibility_failures: &visibility_failures,
+        });
+        Ok(response(&records, &completions))
+    }
+
+    async fn process(&self, records: &[Record], deadline: Deadline) -> (Vec<Completion<H::Outcome>>, usize) {
+        let jobs: Vec<_> = records.iter().map(|record| unless_panicked(|| read::<H::Job>(record))).collect();
+        let items = self.items(records, &jobs);
+        let limits = Limits {
+            permits: &self.permits,
+            deadline,
+            least_time: self.settings.time_per_record.min(deadline.left() / 2),
+        };
+        // The scope of each record, and when its work began.
+        let begun: Vec<OnceLock<(Option<O::Scope>, Instant)>> =
+            records.iter().map(|_| OnceLock::new()).collect();
+        let begin = |index: usize| {
+            begun[index].get_or_init(|| {
+                let begin = || self.observer.record_begun(&records[index], jobs[index].as_ref());
+                (unless_panicked(begin), Instant::now())
+            })
+        };
+        let (begin, jobs) = (&begin, &jobs);
+        let work = |index: usize| async move {
+            let (Some(job), (Some(scope), _)) = (&jobs[index], begin(index)) else {
+                return Completion::Panicked;
+            };
+            let work = self.handler.handle(&records[index], job, deadline);
+            Completion::Handled(self.observer.in_scope(scope, work).await)
+        };
+        let completed = |index: usize, completion: Completion<H::Outcome>| {
+            let duration = begun[index].get().map(|(_, began)| began.elapsed());
+            let (scope, _) = begin(index);
+            let finished = RecordFinished {
+                record: &records[index],
+                job: jobs[index].as_ref(),
+                completion: &completion,
+                duration,
+                max_receives: self.settings.max_receives,
+            };
+            match unless_panicked(|| self.observer.record_finished(finished, scope.as_ref())) {
+                Some(()) => completion,
+                None => Completion::Panicked,
+            }
+        };
+        schedule::run(&items, limits, work, completed).await
+    }
+
+    fn items<'a>(&self, records: &'a [Record], jobs: &'a [Option<H::Job>]) -> Vec<WorkItem<'a>> {
+        let mut last = HashMap::new();
+        let items = records.iter().zip(jobs).enumerate().map(|(index, (record, job))| {
+            let key = job.as_ref().and_then(H::Job::key);
+            let identity = job.as_ref().and_then(H::Job::identity);
+            WorkItem {
+                key,
+                group: record.fifo_group.as_deref(),
+                is_last_receive: record.is_last_receive(self.settings.max_receives),
+                same_as: key.zip(identity).and_then(|work| last.insert(work, index)),
+            }
+        });
+        items.collect()
+    }
+}
+
+/// Reads a job. Its key and identity are computed here, so that a panic in them counts as a panic while reading.
+fn read<J: Job>(record: &Record) -> J {
+    let job = J::read(record);
+    let _ = (job.key(), job.identity());
+    job
+}
+
+/// The result of code that runs for one record; `None` if the code panicked, which returns that record only.
+fn unless_panicked<T>(code: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(code)).ok()
+}
+
+fn response<O: Outcome>(records: &[Record], completions: &[Completion<O>]) -> SqsBatchResponse {
+    let mut listed = HashSet::new();
+    let returned = records.iter().zip(completions).filter(|(_, completion)| !completion.is_acknowledged());
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(
+        returned
+            .map(|(record, _)| record.message_id.as_str())
+            .filter(|message_id| listed.insert(*message_id)),
+    );
+    response
+}

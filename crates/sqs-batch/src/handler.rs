@@ -1,0 +1,52 @@
+//! What a user of the crate implements: the work on one record.
+
+use std::hash::Hash;
+
+use crate::deadline::Deadline;
+use crate::outcome::Outcome;
+use crate::record::Record;
+
+/// Processes records, one per call. Calls run concurrently.
+pub trait Handler {
+    /// What is read from a record before any record of its batch is handled; `()` if nothing needs to be read.
+    type Job: Job;
+
+    /// The result of one call.
+    type Outcome: Outcome;
+
+    /// Processes a record.
+    ///
+    /// When the deadline is reached, the future is dropped at its current `await`, and the record is returned. A
+    /// panic returns this record and no other.
+    fn handle(
+        &self,
+        record: &Record,
+        job: &Self::Job,
+        deadline: Deadline,
+    ) -> impl Future<Output = Self::Outcome>;
+}
+
+/// What is read from a record, and how it decides the order of the batch.
+///
+/// All records of a batch are read before the first one is handled. A panic while one is read returns that record and
+/// no other.
+pub trait Job {
+    /// Reads a record.
+    fn read(record: &Record) -> Self;
+
+    /// Records with equal keys are handled one after the other, in the order of the batch. `None`, the default, means
+    /// that the record waits for no other.
+    fn key(&self) -> Option<&str> {
+        None
+    }
+
+    /// Records with equal keys and equal identities describe the same work: it is done once, and all of them share
+    /// its outcome. `None`, the default, means that no other record describes the same work.
+    fn identity(&self) -> Option<impl Eq + Hash> {
+        None::<()>
+    }
+}
+
+impl Job for () {
+    fn read(_: &Record) -> Self {}
+}

@@ -1,0 +1,69 @@
+//! Runs the work of a batch in its order and within its limits.
+//!
+//! Items with the same key run one after the other, in the order of the batch. So do items of the same group. After
+//! an item that will be delivered again, the rest of its group does not run. All other items run concurrently, as far
+//! as there are permits. No work continues after the deadline, and a panic ends one item only.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::Semaphore;
+
+use crate::deadline::Deadline;
+use crate::outcome::{Completion, Outcome};
+
+mod dependencies;
+
+use dependencies::Dependencies;
+pub(crate) use dependencies::WorkItem;
+
+/// The limits of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    /// One permit per item in progress, over all batches of the process.
+    pub(crate) permits: &'a Semaphore,
+    /// When all items must be completed.
+    pub(crate) deadline: Deadline,
+    /// If less time than this is left, no item is started.
+    pub(crate) least_time: Duration,
+}
+
+/// Runs the work of a batch: `work(index)` processes one item. Returns the completions in the order of the batch, and
+/// the largest number of items that were in progress at once.
+///
+/// `completed(index, completion)` is called once for each item. It may replace the completion.
+pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
+    items: &[WorkItem<'_>],
+    limits: Limits<'_>,
+    work: impl Fn(usize) -> W,
+    completed: impl FnMut(usize, Completion<O>) -> Completion<O>,
+) -> (Vec<Completion<O>>, usize) {
+    let mut dependencies = Dependencies::new(items, completed);
+    let (mut in_progress, mut peak) = (FuturesUnordered::new(), 0);
+    let mut deadline_reached = std::pin::pin!(limits.deadline.reached());
+    loop {
+        let left = limits.deadline.left();
+        dependencies.complete_without_work(left.is_zero() || left < limits.least_time);
+        if in_progress.is_empty() && dependencies.has_nothing_ready() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = &mut deadline_reached => break,
+            Some((index, completion)) = in_progress.next() => dependencies.complete(index, completion),
+            Ok(permit) = limits.permits.acquire(), if !dependencies.has_nothing_ready() => {
+                let Some(index) = dependencies.start_next() else { continue };
+                let work = AssertUnwindSafe(work(index)).catch_unwind();
+                in_progress.push(async move {
+                    let _permit = permit;
+                    (index, work.await.unwrap_or(Completion::Panicked))
+                });
+                peak = peak.max(in_progress.len());
+            }
+        }
+    }
+    drop(in_progress);
+    (dependencies.into_completions(), peak)
+}

@@ -1,0 +1,78 @@
+//! The response is ready before the invocation ends.
+
+use std::time::Duration;
+
+use sqs_batch::{BatchProcessor, Completion, Settings};
+use tokio::time::Instant;
+
+use crate::script::{Script, Scripted, event, process, settings, standard};
+
+#[tokio::test(start_paused = true)]
+async fn records_in_progress_at_the_reserve_are_abandoned_and_waiting_records_do_not_start() {
+    let script = Script::default();
+    let begin = Instant::now();
+    let settings =
+        Settings { concurrency: 4, deadline_reserve: Duration::from_secs(1), ..Settings::default() };
+    let records =
+        standard([("m1", "- hang"), ("m2", "- 100"), ("m3", "key hang"), ("m4", "key ok"), ("m5", "- ok")]);
+
+    let batch = process(&script, settings, 10, records).await;
+
+    assert_eq!(batch.returned, ["m1", "m3", "m4"]);
+    assert_eq!(batch.completion("m1"), Completion::Abandoned);
+    assert_eq!(batch.completion("m4"), Completion::NotStarted);
+    let elapsed = begin.elapsed().as_millis();
+    assert!((8_900..=9_000).contains(&elapsed), "{elapsed} ms of 10 s less the reserve of 1 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_record_starts_with_less_time_than_a_record_needs() {
+    let script = Script::default();
+    let settings = Settings {
+        deadline_reserve: Duration::from_secs(1),
+        time_per_record: Duration::from_millis(3_250),
+        ..Settings::default()
+    };
+    let ids = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
+
+    let batch = process(&script, settings, 20, standard(ids.map(|id| (id, "key 3000")))).await;
+
+    assert_eq!(*script.started.borrow(), ids[..6], "at 0, 3, 6, 9, 12 and 15 s, not at 18 s of 19 s");
+    assert_eq!(batch.returned, ["m6", "m7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_the_time_of_a_batch_is_always_enough_to_start_a_record() {
+    let script = Script::default();
+    let settings = Settings { time_per_record: Duration::from_secs(60), ..settings() };
+    let batch = process(&script, settings, 4, standard([("m1", "- 500")])).await;
+    assert_eq!(batch.returned, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_as_long_as_the_invocation_starts_nothing() {
+    let script = Script::default();
+    let settings = Settings { deadline_reserve: Duration::from_secs(30), ..settings() };
+    let batch = process(&script, settings, 30, standard([("m1", "- ok")])).await;
+    assert_eq!(batch.completion("m1"), Completion::NotStarted);
+    assert!(script.started.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_in_the_past_means_that_there_is_none() {
+    let script = Script::default();
+    let processor = BatchProcessor::new(&script, settings());
+    let mut event = event(&serde_json::json!({ "Records": standard([("m1", "- 3600000")]) }), 0);
+    event.context.deadline = 0;
+
+    let response = processor.handle(event).await.unwrap();
+
+    assert!(response.batch_item_failures.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_record_keeps_its_outcome_when_another_one_is_abandoned() {
+    let script = Script::default();
+    let batch = process(&script, settings(), 10, standard([("m1", "- hang"), ("m2", "- fail")])).await;
+    assert_eq!(batch.completion("m2"), Completion::Handled(Scripted::Failed));
+}

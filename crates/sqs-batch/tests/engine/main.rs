@@ -1,0 +1,12 @@
+//! The engine with a scripted handler, on paused time: no network, no AWS SDK.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod script;
+
+mod deadline;
+mod groups;
+mod limits;
+mod order;
+mod panics;
+mod response;

@@ -1,0 +1,77 @@
+//! The command `local`: runs the pipeline until Ctrl-C, so that a person can send events.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reservation_worker_local::Hold;
+use tokio::time::sleep;
+
+use crate::options::{Failure, Options};
+use crate::pipeline::Pipeline;
+
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// Moto recognises from the signature that a request is for SQS.
+const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
+const RESERVATION: &str = "rsv_example";
+
+/// Runs until the future is dropped.
+pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
+    let pipeline = Pipeline::start(options).await?;
+    pipeline.services.create_hold(Hold {
+        reservation_id: RESERVATION.to_owned(),
+        event_id: "evt_example".to_owned(),
+        seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
+        ..Hold::default()
+    })?;
+    println!("{}", instructions(&pipeline));
+    let mut printed = String::new();
+    loop {
+        let line = pipeline.status_line().await.unwrap_or_else(|failure| failure.to_string());
+        if stdout().is_terminal() {
+            print!("\r\x1b[K{line}");
+            stdout().flush()?;
+        } else if line != printed {
+            println!("{line}");
+        }
+        printed = line;
+        sleep(STATUS_INTERVAL).await;
+    }
+}
+
+fn instructions(pipeline: &Pipeline) -> String {
+    let endpoint = pipeline.sqs.endpoint();
+    let (url, dlq_url) = (&pipeline.queue.url, &pipeline.queue.dlq_url);
+    let base = pipeline.services.reservation_api_base();
+    let inventory = pipeline.services.inventory_addr();
+    let body = format!(
+        r#"{{"type":"reservation.expired","detail":{{"reservation_id":"{RESERVATION}","event_id":"evt_example","seat_ids":["A-12","A-13"]}}}}"#
+    );
+    format!(
+        "\
+SQS endpoint       {endpoint}
+queue              {url}
+dead-letter queue  {dlq_url}
+reservation API    {base}
+inventory service  {inventory}
+
+The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the AWS CLI. For AWS itself,
+use your own keys and omit the first line.
+
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2
+  aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
+
+or with curl, except for AWS itself:
+
+  curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
+
+Read the reservation and the dead-letter queue (a message with the body `nonsense` goes there):
+
+  curl {base}/internal/reservations/{RESERVATION}
+  aws sqs receive-message --endpoint-url {endpoint} --queue-url {dlq_url} --visibility-timeout 0
+  curl {SIGNED} {dlq_url} -d Action=ReceiveMessage -d VisibilityTimeout=0
+
+Press Ctrl-C to stop everything.
+"
+    )
+}

@@ -1,0 +1,68 @@
+//! The complete pipeline on this machine: an SQS queue, the event source mapping, the function, and the
+//! services.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reservation_worker_local::Services;
+use reservation_worker_local::cargo::build_worker;
+use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs, Stats};
+
+use crate::options::{Failure, Options};
+
+/// The default of `MAX_RETRIES` in the template (contract section 7).
+const MAX_RETRIES: u32 = 5;
+/// The queue's default visibility time-out.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Pipeline {
+    pub(crate) sqs: Sqs,
+    pub(crate) queue: Queue,
+    pub(crate) services: Services,
+    pub(crate) mapping: RunningMapping,
+}
+
+impl Pipeline {
+    /// Builds the function and starts everything. Dropping the pipeline stops everything.
+    pub(crate) async fn start(options: Options) -> Result<Self, Failure> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        eprintln!(
+            "building the function with the release profile (the first build takes several minutes) ..."
+        );
+        let function = build_worker(&root, &target)?;
+        let (sqs, name) = match options.endpoint {
+            // The endpoint may have other queues, also from an earlier run.
+            Some(endpoint) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+                (Sqs::at(&endpoint).await?, format!("reservation-worker-{now}"))
+            }
+            None => (Sqs::start_moto(&root.join(".tools")).await?, "reservation-worker".to_owned()),
+        };
+        let queue = sqs.create(&name, false, MAX_RETRIES, VISIBILITY_TIMEOUT).await?;
+        let services = Services::start().await?;
+        options.faults.into_iter().for_each(|fault| services.fault(fault));
+        let mut environment = services.environment();
+        // The function changes visibility time-outs in the real queue, and not in the server of `Services`.
+        environment.remove("AWS_ENDPOINT_URL");
+        environment.insert("SQS_QUEUE_URL".to_owned(), queue.url.clone());
+        let mapping = Mapping::new(&queue, function, environment).start().await?;
+        Ok(Self { sqs, queue, services, mapping })
+    }
+
+    /// The current state of the queue and the mapping, in one line.
+    pub(crate) async fn status_line(&self) -> Result<String, Failure> {
+        let (visible, not_visible) = self.queue.depth().await?;
+        let dead = self.queue.dead_count().await?;
+        let stats = self.mapping.stats();
+        // The messages that are not visible are those in flight and those that wait for their visibility
+        // time-out.
+        let waiting = not_visible.saturating_sub(stats.in_flight);
+        let Stats { in_flight, processes, done, returned, .. } = stats;
+        Ok(format!(
+            "visible {visible}  in flight {in_flight}  waiting {waiting}  processes {processes}  done {done}  \
+             returned {returned}  dead letters {dead}"
+        ))
+    }
+}

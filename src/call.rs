@@ -1,0 +1,123 @@
+//! A call to a service: which service, how the call ended, and what a failure means for the record.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
+use tonic::Code;
+
+use crate::reason::Reason;
+
+/// A service that the worker calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Service {
+    /// The reservation API (REST). It owns the status of a reservation.
+    ReservationApi,
+    /// The inventory service (gRPC). It owns the seats.
+    Inventory,
+}
+
+/// How one attempt of a call ended, as far as the attempt itself shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum CallOutcome {
+    /// The service did what was requested, now or earlier.
+    Success,
+    /// The reservation API refused the change because of the current status of the reservation.
+    Conflict,
+    /// The same call may succeed later.
+    Transient,
+    /// A retry cannot help.
+    Rejected,
+    /// The call was dropped because the time of the invocation had run out.
+    Abandoned,
+    /// The call did not finish because the worker panicked.
+    Panicked,
+}
+
+/// The status of a reply as its protocol defines it. It contains no text of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyStatus {
+    /// There was no reply.
+    None,
+    /// The status of an HTTP reply.
+    Http(u16),
+    /// The status of a gRPC reply, or the one that the client uses for a missing reply.
+    Grpc(Code),
+}
+
+/// What a failed call means for its record (contract section 3, tables of replies).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The same call may succeed later.
+    Transient {
+        /// The shortest time to wait before the next call, if the service requested one.
+        retry_after: Option<Duration>,
+    },
+    /// A retry cannot help: a person must look at the record.
+    Rejected,
+    /// The service was not called because its breaker is open.
+    NotCalled(BreakerOpen),
+}
+
+/// The breaker of a service is open, so the service was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not called because its breaker is open")]
+pub struct BreakerOpen {
+    /// The service.
+    pub service: Service,
+    /// The time until the breaker permits a probe.
+    pub left: Duration,
+}
+
+/// An error that has a class and a reason code.
+pub trait Classify {
+    /// What the error means for the record.
+    fn class(&self) -> ErrorClass;
+
+    /// The reason code of a record that is returned because of this error.
+    fn reason(&self) -> Reason;
+}
+
+impl Service {
+    /// The name in logs, metrics and spans.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl CallOutcome {
+    /// The outcome of an attempt that failed with `error`.
+    pub fn of(error: &impl Classify) -> Self {
+        match error.class() {
+            ErrorClass::Rejected => Self::Rejected,
+            ErrorClass::Transient { .. } | ErrorClass::NotCalled(_) => Self::Transient,
+        }
+    }
+
+    /// The name in logs, metrics and spans.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl ErrorClass {
+    /// A transient failure of a service that did not request a time to wait.
+    pub const TRANSIENT: Self = Self::Transient { retry_after: None };
+}
+
+impl Display for ReplyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Http(status) => status.fmt(f),
+            Self::Grpc(Code::Ok) => f.write_str("OK"),
+            // The debug form is `DeadlineExceeded`; gRPC writes DEADLINE_EXCEEDED.
+            Self::Grpc(code) => format!("{code:?}").char_indices().try_for_each(|(at, letter)| {
+                let separator = if at > 0 && letter.is_ascii_uppercase() { "_" } else { "" };
+                write!(f, "{separator}{}", letter.to_ascii_uppercase())
+            }),
+        }
+    }
+}

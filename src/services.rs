@@ -1,0 +1,6 @@
+//! The clients of the two services, and what they have in common: retries within an invocation and a breaker each.
+
+pub mod breaker;
+pub mod inventory;
+pub mod reservation_api;
+pub mod retry;

@@ -1,0 +1,241 @@
+//! The client of the inventory service (gRPC), which owns the seats (contract section 3).
+
+use std::error::Error as _;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::RootCertStore;
+use sqs_batch::{ClockReading, Deadline};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Extensions, Request, Response, Status};
+use url::Url;
+
+use super::breaker::{Breaker, BreakerSettings};
+use super::retry::retry;
+use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::reservation::{Id, Seats};
+use crate::telemetry::call::CallInProgress;
+use crate::telemetry::metrics::Metrics;
+
+pub mod proto;
+mod reply;
+
+use reply::ReplyBody;
+pub use reply::{Error, classify};
+
+use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
+
+type Client = InventoryServiceClient<Channel>;
+
+/// A connection that was silent for this long may be dead. It is checked when a call uses it.
+const SILENCE: Duration = Duration::from_secs(10);
+/// It is longer than a call may take by default, so that a slow first handshake can finish and later calls can use
+/// its connection.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The shortest limit for sent data that stays unacknowledged. A shorter one would end a connection that lost one
+/// packet, which TCP sends again.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// How the inventory is called.
+#[derive(Debug, Clone)]
+pub struct InventorySettings {
+    /// Its address: `http://host:port` (plain text) or `https://…` (TLS).
+    pub address: Url,
+    /// The time-out of each attempt of a call.
+    pub timeout: Duration,
+    /// Its breaker.
+    pub breaker: BreakerSettings,
+}
+
+/// The client. It has one channel for the life of the process. The channel connects before or with the first call,
+/// and again when the connection is lost.
+#[derive(Debug)]
+pub struct Inventory {
+    endpoint: Endpoint,
+    connector: HttpConnector,
+    client: OnceLock<Client>,
+    /// The channel that was connected before the first call, and when that began.
+    connected_early: Mutex<Option<(ClockReading, Client)>>,
+    breaker: Breaker,
+    metrics: Metrics,
+    timeout: Duration,
+    address: Url,
+}
+
+/// The seats of a reservation, as the inventory identifies them.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    /// The reservation that holds them.
+    pub reservation_id: &'a Id,
+    /// The ticketed event of the seats.
+    pub event_id: &'a Id,
+    /// The seat ids, or only the number of seats.
+    pub seats: &'a Seats,
+}
+
+/// Why seats are released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseReason {
+    /// `EXPIRED`: the hold ended without a payment.
+    Expired,
+    /// `FAILED_PAYMENT`: the payment failed.
+    FailedPayment,
+}
+
+impl Inventory {
+    /// Makes the client. It must be called within a Tokio runtime. `https://` servers are checked against `roots`.
+    ///
+    /// # Errors
+    ///
+    /// When the address or the TLS configuration cannot be used.
+    pub fn new(
+        settings: &InventorySettings,
+        roots: RootCertStore,
+        metrics: Metrics,
+    ) -> Result<Self, tonic::transport::Error> {
+        let timeout = settings.timeout;
+        let mut endpoint = Endpoint::from_shared(settings.address.to_string())?
+            // A connection that was silent is pinged when a call uses it, so that a peer that disappeared while the
+            // function was frozen costs only one attempt. A connection without a call is not pinged, because servers
+            // reply to such pings with GOAWAY.
+            .http2_keep_alive_interval(SILENCE)
+            .keep_alive_timeout(timeout);
+        if settings.address.scheme() == "https" {
+            let tls = ClientTlsConfig::new().trust_anchors(roots.roots).timeout(TLS_HANDSHAKE_TIMEOUT);
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(SILENCE));
+        connector.set_connect_timeout(Some(timeout));
+        // For a peer that disappears between two calls.
+        connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
+        Ok(Self {
+            endpoint,
+            connector,
+            client: OnceLock::new(),
+            connected_early: Mutex::default(),
+            breaker: Breaker::new(Service::Inventory, settings.breaker, metrics.clone()),
+            metrics,
+            timeout,
+            address: settings.address.clone(),
+        })
+    }
+
+    /// Connects before the first call; `now` is the time at which this begins. The first call makes a new connection
+    /// if this one is not ready, has failed, or was silent for so long that it may be dead: an environment may be
+    /// frozen before its first event.
+    pub async fn connect(&self, now: ClockReading) {
+        let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
+        if let (Ok(channel), None) = (connected, self.client.get()) {
+            *self.connected_early() = Some((now, Client::new(channel)));
+        }
+    }
+
+    fn client(&self) -> Client {
+        let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
+        let first = || {
+            let early = self
+                .connected_early()
+                .take()
+                .filter(|(since, _)| ClockReading::now().since(*since) < SILENCE);
+            early.map_or_else(lazy, |(_, client)| client)
+        };
+        self.client.get_or_init(first).clone()
+    }
+
+    fn connected_early(&self) -> MutexGuard<'_, Option<(ClockReading, Client)>> {
+        self.connected_early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Releases the seats of a hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]. Its class says whether a retry can help.
+    pub async fn release_hold(
+        &self,
+        held: &Held<'_>,
+        reason: ReleaseReason,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let message = || ReleaseHoldRequest {
+            reservation_id: held.reservation_id.to_string(),
+            event_id: held.event_id.to_string(),
+            seat_ids: held.seats.ids().to_vec(),
+            quantity: held.seats.quantity(),
+            reason: match reason {
+                ReleaseReason::Expired => "EXPIRED",
+                ReleaseReason::FailedPayment => "FAILED_PAYMENT",
+            }
+            .to_owned(),
+            idempotency_key: format!("{}:RELEASE", held.reservation_id),
+        };
+        let call = async |mut client: Client, request| client.release_hold(request).await;
+        retry(deadline, async || self.attempt("ReleaseHold", message(), call).await).await
+    }
+
+    /// Sells the seats of a hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]. Its class says whether a retry can help.
+    pub async fn commit_reservation(
+        &self,
+        held: &Held<'_>,
+        payment_intent_id: &str,
+        user_id: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let message = || CommitReservationRequest {
+            reservation_id: held.reservation_id.to_string(),
+            event_id: held.event_id.to_string(),
+            seat_ids: held.seats.ids().to_vec(),
+            quantity: held.seats.quantity(),
+            payment_intent_id: payment_intent_id.to_owned(),
+            user_id: user_id.unwrap_or_default().to_owned(),
+            idempotency_key: format!("{}:COMMIT", held.reservation_id),
+        };
+        let call = async |mut client: Client, request| client.commit_reservation(request).await;
+        retry(deadline, async || self.attempt("CommitReservation", message(), call).await).await
+    }
+
+    /// Makes one attempt. This function has a time-out of its own, which it checks first, because the time-out of the
+    /// channel would end the call with `CANCELLED`.
+    async fn attempt<M, R: ReplyBody>(
+        &self,
+        method: &'static str,
+        message: M,
+        call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<(), Error> {
+        let permit = self.breaker.admit().await?;
+        let in_progress = CallInProgress::begin(&self.metrics, Service::Inventory, method, &self.address);
+        let metadata = MetadataMap::from_headers(in_progress.headers());
+        let mut request = Request::from_parts(metadata, Extensions::new(), message);
+        request.set_timeout(self.timeout);
+        let reply = tokio::select! {
+            biased;
+            () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
+            reply = call(self.client(), request) => reply.map(Response::into_inner),
+        };
+        let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        let unavailable = reply.as_ref().is_err_and(found_unavailable);
+        let done = classify(reply);
+        let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
+        let reason = done.as_ref().err().map(|error| error as &dyn Display);
+        in_progress.end(ReplyStatus::Grpc(code), outcome, reason);
+        permit.complete(unavailable);
+        done
+    }
+}
+
+/// Whether the call found the service unavailable. A status with a source was made by the client because the
+/// connection broke.
+fn found_unavailable(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || status.source().is_some()
+}

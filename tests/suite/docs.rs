@@ -1,0 +1,97 @@
+//! The tables of the documents that are generated from definitions in the code. `make docs` writes them.
+
+use std::fs;
+use std::path::Path;
+
+use reservation_worker::config::variables::{self, DefaultValue};
+use reservation_worker::event::EventType;
+use reservation_worker::outcome::OutcomeLabel;
+use reservation_worker::reason::Reason;
+use reservation_worker::telemetry::metrics::Metric;
+use strum::{EnumMessage, VariantArray};
+
+/// Set by `make docs`: the tables are written instead of compared.
+const WRITE: &str = "WRITE_DOCS";
+
+/// Each generated table: the file, the name in its markers, the heading and the rows.
+fn tables() -> [(&'static str, &'static str, &'static str, Vec<String>); 5] {
+    [
+        ("configuration.md", "variables", "variable | default | meaning", variables()),
+        ("telemetry.md", "outcomes", "outcome | record is | meaning", outcomes()),
+        ("telemetry.md", "reasons", "reason code | meaning | advice", reasons()),
+        ("telemetry.md", "metrics", "metric | unit | dimensions | meaning", metrics()),
+        ("architecture.md", "event types", "event type | meaning", event_types()),
+    ]
+}
+
+fn variables() -> Vec<String> {
+    let rows = variables::ALL.iter().map(|variable| {
+        let default = match variable.default {
+            DefaultValue::Required => "required".to_owned(),
+            DefaultValue::Value(value) => format!("`{value}`"),
+            DefaultValue::Absent(instead) => instead.to_owned(),
+        };
+        format!("`{}` | {default} | {}", variable.name, variable.meaning)
+    });
+    rows.collect()
+}
+
+fn outcomes() -> Vec<String> {
+    let rows = OutcomeLabel::VARIANTS.iter().map(|label| {
+        let fate = if label.is_acknowledged() { "acknowledged" } else { "returned" };
+        format!("`{}` | {fate} | {}", label.as_str(), meaning(label))
+    });
+    rows.collect()
+}
+
+fn reasons() -> Vec<String> {
+    let rows = Reason::VARIANTS
+        .iter()
+        .map(|reason| format!("`{}` | {} | {}", reason.as_str(), meaning(reason), reason.advice()));
+    rows.collect()
+}
+
+fn metrics() -> Vec<String> {
+    let rows = Metric::VARIANTS.iter().map(|metric| {
+        let unit = if metric.is_in_seconds() { "seconds" } else { "count" };
+        let sets = metric.dimension_sets().iter().map(|set| {
+            let names: Vec<_> = set.iter().map(|dimension| format!("`{}`", dimension.name())).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        });
+        let sets: Vec<_> = sets.collect();
+        format!("`{}` | {unit} | {} | {}", metric.name(), sets.join("; "), meaning(metric))
+    });
+    rows.collect()
+}
+
+fn event_types() -> Vec<String> {
+    let rows = EventType::VARIANTS
+        .iter()
+        .map(|event_type| format!("`{}` | {}", event_type.as_str(), meaning(event_type)));
+    rows.collect()
+}
+
+/// The documentation of a variant, on one line.
+fn meaning(variant: &impl EnumMessage) -> String {
+    let documentation = variant.get_documentation().expect("every variant is documented");
+    documentation.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_generated_tables_of_the_documents_are_up_to_date() {
+    for (file, name, heading, rows) in tables() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let (begin, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end generated -->");
+        let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{file} has no {begin}"));
+        let (written, after) = rest.split_once(end).unwrap_or_else(|| panic!("{file}: no {end}"));
+        let rule = "|---".repeat(heading.matches('|').count() + 1);
+        let rows: String = rows.iter().map(|row| format!("| {row} |\n")).collect();
+        let table = format!("| {heading} |\n{rule}|\n{rows}");
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(&path, format!("{before}{begin}{table}{end}{after}")).unwrap();
+        } else {
+            assert_eq!(written, table, "the table of {name} in docs/{file} is stale: run `make docs`");
+        }
+    }
+}
