@@ -34,15 +34,15 @@ pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
 }
 
 /// The binary of the function: from the folder that the variable `FUNCTION_BINARIES` names, if it is set; else
-/// built with the profile `release`.
+/// built with this profile.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub fn build_worker(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+pub fn function(workspace: &Path, target: &Path, profile: &str) -> io::Result<PathBuf> {
     let folder = match given_binaries(workspace) {
         Some(folder) => folder,
-        None => build(workspace, target, "release", &["reservation-worker"])?,
+        None => build(workspace, target, profile, &["reservation-worker"])?,
     };
     Ok(folder.join("reservation-worker"))
 }
