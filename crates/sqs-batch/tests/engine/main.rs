@@ -4,6 +4,7 @@
 
 mod script;
 
+mod backoff;
 mod deadline;
 mod groups;
 mod limits;
