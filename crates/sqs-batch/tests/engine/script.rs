@@ -144,9 +144,8 @@ pub fn settings() -> Settings {
 /// Processes a batch that Lambda ends after `seconds`.
 pub async fn process(script: &Script, settings: Settings, seconds: u64, records: Value) -> Processed {
     let seen = Seen::default();
-    let processor = BatchProcessor::new(script, settings).with_observer(&seen);
-    let response = processor.handle(event(&json!({ "Records": records }), seconds)).await.unwrap();
-    drop(processor);
+    let event = event(&json!({ "Records": records }), seconds);
+    let response = BatchProcessor::new(script, settings).with_observer(&seen).handle(event).await.unwrap();
     let returned = response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
     Processed { returned, seen }
 }
