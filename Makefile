@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -169,6 +169,10 @@ deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod
 
 deploy-built: $(DEPLOY_TOOLS) ## deploy the function that make build has built
 	sam deploy --config-env $(ENV) --parameter-overrides $$(python3 .ci/parameters.py $(ENV) $(SAM_BUILD))
+
+docs: ## write the tables in docs/ that are generated from the code
+	$(require_cargo)
+	WRITE_DOCS=1 cargo test --locked --test suite docs::
 
 fmt: ## format the code
 	$(require_cargo)
