@@ -59,7 +59,7 @@ pub fn reuse_connections(retry: RetryConfig) -> RetryConfig {
 ///
 /// When the TLS or the HTTP client cannot be set up.
 pub fn http() -> Result<SharedHttpClient, BoxError> {
-    let client = http_client::builder(http_client::web_roots())?
+    let client = http_client::builder(http_client::tls(http_client::web_roots())?)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(UNACKNOWLEDGED)
         .build()?;

@@ -8,22 +8,27 @@ use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// A client that checks servers against `roots` and presents no certificate of its own.
+/// TLS that checks servers against `roots` and presents no certificate of its own. Clones share the sessions that can be
+/// resumed.
 ///
 /// # Errors
 ///
 /// When the TLS provider does not support the protocol versions.
-pub fn builder(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
-    let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
+pub fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Client::builder()
+        .with_no_client_auth())
+}
+
+/// A client that uses `tls` for `https://`.
+pub fn builder(tls: ClientConfig) -> ClientBuilder {
+    Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .retry(retry::never()) // the callers count their attempts
         .no_proxy() // the contract lists every variable that is read, and proxies are not among them
-        .tcp_nodelay(true))
+        .tcp_nodelay(true)
 }
 
 /// The certificate authorities of the web, which are compiled in.

@@ -35,10 +35,17 @@ impl Worker {
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 
+    /// Reads the time from `clock` to measure silences of connections. The default is [`ClockReading::now`].
+    pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
+        let Workflow { reservation_api, inventory } = self.workflow;
+        let (reservation_api, inventory) = (reservation_api.with_clock(clock), inventory.with_clock(clock));
+        Self { workflow: Workflow { reservation_api, inventory } }
+    }
+
     /// Connects to the inventory before the first call. The client of the reservation API cannot connect without a
     /// call.
-    pub async fn connect(&self, now: ClockReading) {
-        self.workflow.inventory.connect(now).await;
+    pub async fn connect(&self) {
+        self.workflow.inventory.connect().await;
     }
 }
 

@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tracing::Level;
 use url::Url;
 
@@ -86,6 +89,18 @@ pub(super) fn bearer_token(value: &str) -> Parsed<String> {
     } else {
         Err("contains a character that is not allowed in a bearer token".to_owned())
     }
+}
+
+/// The certificate authorities in the PEM file at `path`. A problem repeats nothing of the file.
+pub(super) fn certificate_authorities(path: &str) -> Parsed<RootCertStore> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut authorities = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let certificate = certificate.map_err(|_| "is not a valid PEM file")?;
+        let added = authorities.add(certificate);
+        added.map_err(|_| format!("certificate {number} of the file is not an X.509 certificate"))?;
+    }
+    if authorities.is_empty() { Err("contains no certificate".to_owned()) } else { Ok(authorities) }
 }
 
 pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {

@@ -47,6 +47,8 @@ variables! {
         "Base URL of the reservation API: `http://…` or `https://…`; a path prefix is allowed";
     RESERVATION_API_TOKEN, Absent("none"),
         "Bearer token for the reservation API; never logged";
+    TLS_CA_FILE, Absent("none"),
+        "PEM file with certificate authorities that are trusted for both services, besides the web roots";
     WORKER_CONCURRENCY, Value("20"),
         "Largest number of records that are processed at once, 1 to 1000";
     MAX_RETRIES, Value("5"),

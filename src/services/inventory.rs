@@ -1,8 +1,8 @@
 //! The client of the inventory service (gRPC), which owns the seats (contract section 3).
 
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,6 +15,7 @@ use url::Url;
 
 use super::breaker::{Breaker, BreakerSettings};
 use super::retry::retry;
+use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::reservation::{Id, Seats};
 use crate::telemetry::call::CallInProgress;
@@ -31,8 +32,6 @@ use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
 
-/// A connection that was silent for this long may be dead. It is checked when a call uses it.
-const SILENCE: Duration = Duration::from_secs(10);
 /// It is longer than a call may take by default, so that a slow first handshake can finish and later calls can use
 /// its connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -51,15 +50,14 @@ pub struct InventorySettings {
     pub breaker: BreakerSettings,
 }
 
-/// The client. It has one channel for the life of the process. The channel connects before or with the first call,
-/// and again when the connection is lost.
+/// The client. It has one channel, which connects before or with the first call, and again when the connection is
+/// lost. After a silence it gets a new channel.
 #[derive(Debug)]
 pub struct Inventory {
     endpoint: Endpoint,
     connector: HttpConnector,
-    client: OnceLock<Client>,
-    /// The channel that was connected before the first call, and when that began.
-    connected_early: Mutex<Option<(ClockReading, Client)>>,
+    connections: Connections<Client>,
+    clock: fn() -> ClockReading,
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
@@ -99,9 +97,8 @@ impl Inventory {
     ) -> Result<Self, tonic::transport::Error> {
         let timeout = settings.timeout;
         let mut endpoint = Endpoint::from_shared(settings.address.to_string())?
-            // A connection that was silent is pinged when a call uses it, so that a peer that disappeared while the
-            // function was frozen costs only one attempt. A connection without a call is not pinged, because servers
-            // reply to such pings with GOAWAY.
+            // Ends a connection that receives nothing although calls use it. A connection without a call is not pinged,
+            // because servers reply to such pings with GOAWAY.
             .http2_keep_alive_interval(SILENCE)
             .keep_alive_timeout(timeout);
         if settings.address.scheme() == "https" {
@@ -118,8 +115,8 @@ impl Inventory {
         Ok(Self {
             endpoint,
             connector,
-            client: OnceLock::new(),
-            connected_early: Mutex::default(),
+            connections: Connections::default(),
+            clock: ClockReading::now,
             breaker: Breaker::new(Service::Inventory, settings.breaker, metrics.clone()),
             metrics,
             timeout,
@@ -127,30 +124,26 @@ impl Inventory {
         })
     }
 
-    /// Connects before the first call; `now` is the time at which this begins. The first call makes a new connection
-    /// if this one is not ready, has failed, or was silent for so long that it may be dead: an environment may be
-    /// frozen before its first event.
-    pub async fn connect(&self, now: ClockReading) {
-        let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
-        if let (Ok(channel), None) = (connected, self.client.get()) {
-            *self.connected_early() = Some((now, Client::new(channel)));
+    /// Reads the time from `clock`.
+    pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Connects before the first call. The first call makes a new connection if this one is not ready, has failed, or
+    /// was silent for so long that it may be dead: an environment may be frozen before its first event.
+    pub async fn connect(&self) {
+        let began = (self.clock)();
+        if let Ok(channel) = self.endpoint.connect_with_connector(self.connector.clone()).await {
+            self.connections.offer(began, Client::new(channel));
         }
     }
 
     fn client(&self) -> Client {
-        let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
-        let first = || {
-            let early = self
-                .connected_early()
-                .take()
-                .filter(|(since, _)| ClockReading::now().since(*since) < SILENCE);
-            early.map_or_else(lazy, |(_, client)| client)
-        };
-        self.client.get_or_init(first).clone()
-    }
-
-    fn connected_early(&self) -> MutexGuard<'_, Option<(ClockReading, Client)>> {
-        self.connected_early.lock().unwrap_or_else(PoisonError::into_inner)
+        let Ok(client) = self.connections.for_call((self.clock)(), || {
+            let channel = self.endpoint.connect_with_connector_lazy(self.connector.clone());
+            Ok::<_, Infallible>(Client::new(channel))
+        });
+        client
     }
 
     /// Releases the seats of a hold.
@@ -223,6 +216,7 @@ impl Inventory {
             () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
             reply = call(self.client(), request) => reply.map(Response::into_inner),
         };
+        self.connections.call_ended((self.clock)());
         let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
         let unavailable = reply.as_ref().is_err_and(found_unavailable);
         let done = classify(reply);

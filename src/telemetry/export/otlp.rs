@@ -42,7 +42,8 @@ pub(super) fn http(
     endpoint: &Url,
     roots: RootCertStore,
 ) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
-    let client = http_client::builder(roots)?.tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
+    let tls = http_client::tls(roots)?;
+    let client = http_client::builder(tls).tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
     let base = endpoint.as_str().trim_end_matches('/');
     let exporter = SpanExporter::builder()
         .with_http()
