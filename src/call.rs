@@ -28,6 +28,10 @@ pub enum CallOutcome {
     Conflict,
     /// The same call may succeed later.
     Transient,
+    /// There was no service, or none that works.
+    Unavailable,
+    /// The deployment is wrong: the address, or the credentials of the worker.
+    Misconfigured,
     /// A retry cannot help.
     Rejected,
     /// The call was dropped because the time of the invocation had run out.
@@ -55,6 +59,13 @@ pub enum ErrorClass {
         /// The shortest time to wait before the next call, if the service requested one.
         retry_after: Option<Duration>,
     },
+    /// There is no service, or none that works: no connection, no reply in time, 502 to 504.
+    Unavailable {
+        /// The shortest time to wait before the next call, if the service requested one.
+        retry_after: Option<Duration>,
+    },
+    /// The deployment is wrong and not the record: the address, or the credentials of the worker.
+    Misconfigured,
     /// A retry cannot help: a person must look at the record.
     Rejected,
     /// The service was not called because its breaker is open.
@@ -67,12 +78,15 @@ pub enum ErrorClass {
 pub struct BreakerOpen {
     /// The service.
     pub service: Service,
-    /// The time until the breaker permits a probe.
-    pub left: Duration,
+    /// The reason code of the failures that opened it.
+    pub reason: Reason,
 }
 
 /// An error that has a class and a reason code.
 pub trait Classify {
+    /// The service that was called.
+    fn service(&self) -> Service;
+
     /// What the error means for the record.
     fn class(&self) -> ErrorClass;
 
@@ -91,8 +105,10 @@ impl CallOutcome {
     /// The outcome of an attempt that failed with `error`.
     pub fn of(error: &impl Classify) -> Self {
         match error.class() {
+            ErrorClass::Transient { .. } => Self::Transient,
+            ErrorClass::Unavailable { .. } | ErrorClass::NotCalled(_) => Self::Unavailable,
+            ErrorClass::Misconfigured => Self::Misconfigured,
             ErrorClass::Rejected => Self::Rejected,
-            ErrorClass::Transient { .. } | ErrorClass::NotCalled(_) => Self::Transient,
         }
     }
 
@@ -105,6 +121,14 @@ impl CallOutcome {
 impl ErrorClass {
     /// A transient failure of a service that did not request a time to wait.
     pub const TRANSIENT: Self = Self::Transient { retry_after: None };
+    /// A service that is not available and did not request a time to wait.
+    pub const UNAVAILABLE: Self = Self::Unavailable { retry_after: None };
+
+    /// Whether the service itself, or the way to it, is at fault, so that other calls will fail too: the breaker counts
+    /// these failures, and a record waits for the end of the outage.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Misconfigured | Self::NotCalled(_))
+    }
 }
 
 impl Display for ReplyStatus {

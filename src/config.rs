@@ -14,6 +14,7 @@ use url::{Host, Url};
 use crate::services::breaker::BreakerSettings;
 use crate::services::inventory::InventorySettings;
 use crate::services::reservation_api::{BearerToken, ReservationApiSettings, TokenSource};
+use crate::services::retry::Retry;
 use crate::telemetry::export::metrics::MetricsSettings;
 use crate::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 
@@ -139,6 +140,10 @@ impl Config {
         let max_receives = read.value(&variables::MAX_RETRIES, parse::number(1..=1000));
         let backoff_base = read.value(&variables::BACKOFF_BASE_MS, parse::visibility_timeout);
         let backoff_max = read.value(&variables::BACKOFF_MAX_MS, parse::visibility_timeout);
+        if backoff_base.zip(backoff_max).is_some_and(|(base, max)| base > max) {
+            read.refuse(&variables::BACKOFF_BASE_MS, "is greater than BACKOFF_MAX_MS");
+        }
+        let outage_backoff = read.value(&variables::OUTAGE_BACKOFF_MS, parse::outage_backoff);
         let inventory_timeout = read.value(&variables::INVENTORY_TIMEOUT_MS, parse::call_timeout);
         let reservation_api_timeout = read.value(&variables::RESERVATION_API_TIMEOUT_MS, parse::call_timeout);
         let breaker_failures = read.value(&variables::BREAKER_FAILURES, parse::number(0..=1_000_000));
@@ -153,6 +158,7 @@ impl Config {
         let log_level = read.optional(&variables::LOG_LEVEL, parse::log_level);
         let lambda_filter = read.optional(&variables::AWS_LAMBDA_LOG_LEVEL, parse::lambda_log_filter);
         let breaker = BreakerSettings { failures: breaker_failures?, open_for: breaker_open? };
+        let retry = Retry::default();
         let (backoff_base, backoff_max) = (backoff_base?, backoff_max?);
         let (inventory_timeout, reservation_api_timeout) = (inventory_timeout?, reservation_api_timeout?);
         let (concurrency, reservation_api) = (concurrency?, reservation_api?);
@@ -165,7 +171,7 @@ impl Config {
                 // One attempt of each of the two calls.
                 time_per_record: reservation_api_timeout + inventory_timeout,
             },
-            backoff: Backoff { base: backoff_base, max: backoff_max },
+            backoff: Backoff { base: backoff_base, max: backoff_max, outage: outage_backoff? },
             sqs_queue_url,
             reservation_api: ReservationApiSettings {
                 base: reservation_api,
@@ -175,8 +181,9 @@ impl Config {
                 connections: concurrency,
                 longest_retry_after: backoff_max,
                 breaker,
+                retry: retry.clone(),
             },
-            inventory: InventorySettings { address: inventory?, timeout: inventory_timeout, breaker },
+            inventory: InventorySettings { address: inventory?, timeout: inventory_timeout, breaker, retry },
             authorities: authorities.unwrap_or_else(RootCertStore::empty),
             metrics: MetricsSettings {
                 sink: sink?,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use futures_util::FutureExt;
+use futures_util::future::join;
 use lambda_runtime::{Diagnostic, Error, Runtime, service_fn};
 use reservation_worker::config::{self, Config, LoadError};
 use reservation_worker::telemetry::batch::BatchTelemetry;
-use reservation_worker::telemetry::export::after_response::AfterResponse;
+use reservation_worker::telemetry::export::after_response::{AfterResponse, PostedResponse};
 use reservation_worker::telemetry::export::flusher::TelemetryFlusher;
 use reservation_worker::telemetry::export::metrics::MetricsExporter;
 use reservation_worker::telemetry::export::spans::SpanSender;
@@ -19,7 +20,7 @@ use reservation_worker::telemetry::export::{init_error, shutdown};
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::worker::Worker;
+use reservation_worker::worker::{Worker, recall};
 use reservation_worker::{aws, http_client};
 use sqs_batch::BatchProcessor;
 use sqs_batch::visibility::Visibility;
@@ -51,9 +52,13 @@ async fn main() -> ExitCode {
         let flusher = flusher.clone();
         shutdown::prepare(&runtime_api, async move { flusher.shutdown().await }).await;
     }
-    let work = move |response| {
-        let flusher = flusher.clone();
-        async move { flusher.after_response(response).await }.boxed()
+    let work = {
+        let processor = processor.clone();
+        move |response: PostedResponse| {
+            let (processor, flusher) = (processor.clone(), flusher.clone());
+            async move { join(recall(&processor, response.time_left), flusher.after_response(response)).await.1 }
+                .boxed()
+        }
     };
     let after_response = AfterResponse { invocations: Arc::new(invocations), work };
     let runtime = Runtime::new(handler).layer(after_response).run();
@@ -72,7 +77,7 @@ async fn main() -> ExitCode {
 
 /// The parts of the function.
 struct Function {
-    processor: BatchProcessor<Worker, BatchTelemetry>,
+    processor: Arc<BatchProcessor<Worker, BatchTelemetry>>,
     invocations: Invocations,
     flusher: TelemetryFlusher,
 }
@@ -90,6 +95,7 @@ impl Function {
         let processor = BatchProcessor::new(worker, config.batch)
             .with_observer(BatchTelemetry::new(metrics.clone()))
             .with_visibility(visibility.with_queue_url(config.sqs_queue_url.map(String::from)));
+        let processor = Arc::new(processor);
         let invocations = Invocations::new(metrics.clone(), traces.clone());
         let metrics = MetricsExporter::new(config.metrics, metrics, OnceCell::new(), std::io::stdout());
         let spans = SpanSender::new(config.spans, traces, roots);

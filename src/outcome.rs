@@ -18,7 +18,7 @@ pub enum Outcome {
     Superseded(String),
     /// The event needs no work, for this reason.
     Ignored(&'static str),
-    /// A transient failure: the record is delivered again after a back-off.
+    /// A failure that may pass: the record is delivered again after a back-off.
     Retried {
         /// The reason code.
         code: Reason,
@@ -26,6 +26,8 @@ pub enum Outcome {
         reason: String,
         /// The shortest time until the next delivery, if a service requested one.
         retry_after: Option<Duration>,
+        /// The service that is down, if that is the failure: the record waits for the end of the outage.
+        outage: Option<Service>,
     },
     /// A service that the record needs was not called because its breaker is open.
     Deferred(BreakerOpen),
@@ -44,8 +46,13 @@ impl Outcome {
     /// The outcome of a record whose call to a service failed.
     pub fn of_error(error: impl Classify + ToString) -> Self {
         let (code, reason) = (error.reason(), error.to_string());
+        let outage = Some(error.service());
         match error.class() {
-            ErrorClass::Transient { retry_after } => Self::Retried { code, reason, retry_after },
+            ErrorClass::Transient { retry_after } => {
+                Self::Retried { code, reason, retry_after, outage: None }
+            }
+            ErrorClass::Unavailable { retry_after } => Self::Retried { code, reason, retry_after, outage },
+            ErrorClass::Misconfigured => Self::Retried { code, reason, retry_after: None, outage },
             ErrorClass::Rejected => Self::Failed { code, reason },
             ErrorClass::NotCalled(open) => Self::Deferred(open),
         }
@@ -60,11 +67,17 @@ impl sqs_batch::Outcome for Outcome {
     fn redelivery(&self) -> Redelivery {
         match self {
             Self::Failed { .. } | Self::InvalidPayload(_) => Redelivery::Immediate,
-            Self::Retried { retry_after: Some(wait), .. } => Redelivery::AfterBackoff { at_least: *wait },
-            Self::Deferred(open) => Redelivery::AfterBackoff { at_least: open.left },
-            Self::Success | Self::Superseded(_) | Self::Ignored(_) | Self::Retried { .. } => {
-                Redelivery::BACKOFF
+            Self::Retried { retry_after, outage, .. } => {
+                let at_least = retry_after.unwrap_or_default();
+                match outage {
+                    Some(service) => Redelivery::AfterOutage { cause: service.as_str(), at_least },
+                    None => Redelivery::AfterBackoff { at_least },
+                }
             }
+            Self::Deferred(BreakerOpen { service, .. }) => {
+                Redelivery::AfterOutage { cause: service.as_str(), at_least: Duration::ZERO }
+            }
+            Self::Success | Self::Superseded(_) | Self::Ignored(_) => Redelivery::BACKOFF,
         }
     }
 }
@@ -143,12 +156,11 @@ impl<'a> Summary<'a> {
             Outcome::Ignored(reason) => (OutcomeLabel::Ignored, *reason, None),
             Outcome::Retried { code, reason, .. } => (OutcomeLabel::Retried, reason.as_str(), Some(*code)),
             Outcome::Deferred(open) => {
-                let code = match open.service {
-                    Service::ReservationApi => Reason::ReservationApiUnavailable,
-                    Service::Inventory => Reason::InventoryUnavailable,
+                let reason = match open.service {
+                    Service::ReservationApi => "the breaker of the reservation API is open",
+                    Service::Inventory => "the breaker of the inventory is open",
                 };
-                let reason = "a service was unavailable and its breaker is open";
-                (OutcomeLabel::Deferred, reason, Some(code))
+                (OutcomeLabel::Deferred, reason, Some(open.reason))
             }
             Outcome::Failed { code, reason } => (OutcomeLabel::Failed, reason.as_str(), Some(*code)),
             Outcome::InvalidPayload(reason) => {

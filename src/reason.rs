@@ -22,17 +22,24 @@ pub enum Reason {
     CommitRejected,
     /// The inventory refused to release the seats.
     ReleaseRejected,
-    /// A call to the reservation API failed but may succeed later, or the API was not called because its breaker was
-    /// open.
+    /// There was no connection to the reservation API, no reply in time, or a reply 502, 503 or 504.
     ReservationApiUnavailable,
-    /// A call to the inventory failed but may succeed later, or the inventory was not called because its breaker was
-    /// open.
+    /// There was no connection to the inventory, no reply in time, or a reply that it is unavailable.
     InventoryUnavailable,
+    /// The reservation API replied with a transient error, such as 429 or 500.
+    ReservationApiError,
+    /// The inventory replied with a transient error.
+    InventoryError,
     /// The reservation API refused the worker's credentials (401 or 403).
     ReservationApiDenied,
     /// The inventory refused the worker's credentials.
     InventoryDenied,
-    /// For the reservation API, the payment is not approved yet (412).
+    /// `RESERVATION_API_BASE` does not lead to the reservation API: a redirect, or a 404 or 405 that is not an error of the
+    /// API.
+    ReservationApiWrongAddress,
+    /// `INVENTORY_GRPC_ADDR` leads to a server that does not have the inventory service, such as an older deployment.
+    InventoryWrongAddress,
+    /// The reservation API has not seen the payment yet (402 or 412).
     PaymentNotSeen,
     /// The status cannot be changed, although the reservation has not ended.
     ReservationConflict,
@@ -79,10 +86,18 @@ impl Reason {
                 "The reservation has ended but its seats are still held. Release them in the inventory. Then delete the \
                  message."
             }
-            Self::ReservationApiUnavailable => {
-                "Redrive the message when the reservation API is available again."
+            Self::ReservationApiUnavailable | Self::ReservationApiError => {
+                "Redrive the message when the reservation API works again."
             }
-            Self::InventoryUnavailable => "Redrive the message when the inventory is available again.",
+            Self::InventoryUnavailable | Self::InventoryError => {
+                "Redrive the message when the inventory works again."
+            }
+            Self::ReservationApiWrongAddress => {
+                "Correct RESERVATION_API_BASE, or the deployment that it leads to. Then redrive the message."
+            }
+            Self::InventoryWrongAddress => {
+                "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message."
+            }
             Self::ReservationApiDenied => {
                 "Correct RESERVATION_API_TOKEN or the access rules of the reservation API. Then redrive the message."
             }

@@ -1,16 +1,22 @@
 //! The handler of the deployed function: a record in, an outcome out.
 
+use std::time::Duration;
+
 use rustls::RootCertStore;
-use sqs_batch::{ClockReading, Deadline, Handler, Record};
+use sqs_batch::{BatchProcessor, ClockReading, Deadline, Handler, Observer, Record};
 
 use crate::job::Job;
 use crate::outcome::Outcome;
+use crate::services::breaker::Breaker;
 use crate::services::inventory::{Inventory, InventorySettings};
 use crate::services::reservation_api::{ReservationApi, ReservationApiSettings};
 use crate::telemetry::metrics::Metrics;
 use crate::workflow::Workflow;
 
-/// Runs the workflow of each record.
+/// How long recalling records may take after a response. The next invocation may wait meanwhile.
+const RECALL_TIME: Duration = Duration::from_secs(2);
+
+/// The handler of the deployed function.
 #[derive(Debug)]
 pub struct Worker {
     workflow: Workflow,
@@ -49,6 +55,24 @@ impl Worker {
     }
 }
 
+/// Recalls the records that wait for a service that has recovered. It must be called after each response. It takes at most
+/// 2 s and never more than `time_left`; the rest is recalled after the next response.
+pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
+    for breaker in processor.handler().breakers().into_iter().filter(|breaker| breaker.has_recovered()) {
+        let service = breaker.service().as_str();
+        match processor.recall(service, time_left.min(RECALL_TIME)).await {
+            0 => breaker.forget_recovery(),
+            records => tracing::info!(service, records, "records recalled after an outage"),
+        }
+    }
+}
+
+impl Worker {
+    fn breakers(&self) -> [&Breaker; 2] {
+        [self.workflow.reservation_api.breaker(), self.workflow.inventory.breaker()]
+    }
+}
+
 impl Handler for Worker {
     type Job = Job;
     type Outcome = Outcome;
@@ -63,5 +87,10 @@ impl Handler for Worker {
             }
             Err(error) => Outcome::InvalidPayload(error.to_string()),
         }
+    }
+
+    /// A record that ran out of time while a breaker was open was kept from its work by the outage.
+    fn out_of_time(&self) -> Option<Outcome> {
+        self.breakers().into_iter().find_map(Breaker::open).map(Outcome::Deferred)
     }
 }

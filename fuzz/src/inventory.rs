@@ -75,12 +75,15 @@ fn check_error(error: &Error, rejected: Reason) {
     match error.class() {
         ErrorClass::Rejected => assert_eq!(error.reason(), rejected),
         ErrorClass::Transient { retry_after } => {
-            assert_eq!(retry_after, None);
-            assert!(
-                matches!(error.reason(), Reason::InventoryUnavailable | Reason::InventoryDenied),
-                "{error}"
-            );
+            assert_eq!((retry_after, error.reason()), (None, Reason::InventoryError), "{error}");
         }
+        ErrorClass::Unavailable { retry_after } => {
+            assert_eq!((retry_after, error.reason()), (None, Reason::InventoryUnavailable), "{error}");
+        }
+        ErrorClass::Misconfigured => assert!(
+            matches!(error.reason(), Reason::InventoryWrongAddress | Reason::InventoryDenied),
+            "{error}"
+        ),
         ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
     let text = error.to_string();

@@ -78,10 +78,12 @@ fn expected_failures(records: &[SqsMessage]) -> Vec<&str> {
         let attribute = |name| record.attributes.get(name).map(String::as_str);
         let is_fifo = record.event_source_arn.as_deref().is_some_and(|arn| arn.ends_with(".fifo"));
         let group = is_fifo.then(|| attribute("MessageGroupId").unwrap_or_default());
-        if must_be_returned(record.body.as_deref()) || group.is_some_and(|group| blocked.contains(group)) {
+        let result = expected_result(record.body.as_deref());
+        let is_blocked = group.is_some_and(|group| blocked.contains(group));
+        if is_blocked || result != Expected::Accepted {
             let receives = attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok());
             let is_redelivered = receives.unwrap_or(1) < MAX_RETRIES;
-            blocked.extend(group.filter(|_| is_redelivered));
+            blocked.extend(group.filter(|_| is_redelivered && result == Expected::Retried));
             returned.push(id(record));
         }
     }
@@ -100,14 +102,26 @@ fn check_log(log: &str, mut ids: Vec<&str>) {
     assert_eq!(logged, ids);
 }
 
-/// Whether the record must be returned: its body is invalid, or the substitute for the services rejects it.
-fn must_be_returned(body: Option<&str>) -> bool {
-    event::parse(body).map_or(true, |parsed| !is_accepted(parsed.event.hold().reservation_id.as_str()))
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Accepted,
+    Retried,
+    Rejected,
 }
 
-/// A substitute for the services: accepts reservation ids of even length.
-fn is_accepted(reservation_id: &str) -> bool {
-    reservation_id.len().is_multiple_of(2)
+/// The result of a record that is handled. An invalid body is rejected.
+fn expected_result(body: Option<&str>) -> Expected {
+    event::parse(body)
+        .map_or(Expected::Rejected, |parsed| result_of(parsed.event.hold().reservation_id.as_str()))
+}
+
+/// A substitute for the services, which decides by the length of the reservation id.
+fn result_of(reservation_id: &str) -> Expected {
+    match reservation_id.len() % 4 {
+        0 | 2 => Expected::Accepted,
+        1 => Expected::Retried,
+        _ => Expected::Rejected,
+    }
 }
 
 /// The handler of the function, without calls to the services.
@@ -121,8 +135,14 @@ impl Handler for Offline {
         match job.key() {
             // An invalid body leads to no call, so the worker itself can handle it.
             None => self.0.handle(record, job, deadline).await,
-            Some(reservation_id) if is_accepted(reservation_id) => Outcome::Success,
-            Some(_) => Outcome::Failed { code: Reason::CommitRejected, reason: "odd".to_owned() },
+            Some(reservation_id) => {
+                let (code, reason) = (Reason::CommitRejected, "scripted".to_owned());
+                match result_of(reservation_id) {
+                    Expected::Accepted => Outcome::Success,
+                    Expected::Retried => Outcome::Retried { code, reason, retry_after: None, outage: None },
+                    Expected::Rejected => Outcome::Failed { code, reason },
+                }
+            }
         }
     }
 }

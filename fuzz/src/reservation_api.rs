@@ -33,20 +33,22 @@ pub fn check(input: &[u8]) {
     }
     let (ended, read) = FIXTURE.with(|fixture| fixture.call(status, body));
     check_read(&read, body);
-    let code = serde_json::from_slice(body).ok().and_then(|body: Value| code(&body));
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let (code, is_api_error) = (code(&json), json["error"]["code"].is_string());
     match (status, code) {
         (200..300, _) => assert!(matches!(ended, Ok(Answer::Done(_))), "{ended:?}"),
-        (401 | 403 | 408 | 412 | 425 | 429, _) => {
-            assert_eq!(error_class(&ended), Some("transient"), "{ended:?}")
+        (401 | 402 | 403 | 408 | 412 | 425 | 429, _) => {
+            assert_eq!(error_class(&ended), Some("retried"), "{ended:?}")
         }
+        (404 | 405, None) if !is_api_error => assert_eq!(error_class(&ended), Some("retried"), "{ended:?}"),
         (400..500, Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
         // The client reads the reservation, and its status decides.
         (409, None) => match read.map(|reservation| reservation.ending) {
             Ok(Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
-            _ => assert_eq!(error_class(&ended), Some("transient"), "{ended:?}"),
+            _ => assert_eq!(error_class(&ended), Some("retried"), "{ended:?}"),
         },
         (400..500, None) => assert_eq!(error_class(&ended), Some("rejected"), "{ended:?}"),
-        _ => assert_eq!(error_class(&ended), Some("transient"), "{ended:?}"),
+        _ => assert_eq!(error_class(&ended), Some("retried"), "{ended:?}"),
     }
 }
 
@@ -95,12 +97,13 @@ fn error_class(result: &Result<Answer, Error>) -> Option<&'static str> {
     let is_rejected = error.reason() == Reason::ReservationApiRejected;
     match error.class() {
         ErrorClass::Rejected => assert!(is_rejected, "{error:?}"),
-        ErrorClass::Transient { retry_after } => {
+        ErrorClass::Transient { retry_after } | ErrorClass::Unavailable { retry_after } => {
             assert!(!is_rejected && retry_after.is_none_or(|wait| wait <= MAX_BACKOFF), "{error:?}");
         }
+        ErrorClass::Misconfigured => assert!(!is_rejected, "{error:?}"),
         ErrorClass::NotCalled(_) => panic!("the service was called"),
     }
-    Some(if is_rejected { "rejected" } else { "transient" })
+    Some(if is_rejected { "rejected" } else { "retried" })
 }
 
 thread_local! {

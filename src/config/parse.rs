@@ -50,6 +50,18 @@ pub(super) fn visibility_timeout(value: &str) -> Parsed<Duration> {
     millis(VISIBILITY_MS)(value)
 }
 
+pub(super) fn outage_backoff(value: &str) -> Parsed<Vec<Duration>> {
+    let list = value.split(',').map(|entry| visibility_timeout(entry.trim())).collect::<Result<Vec<_>, _>>();
+    let list = list.map_err(|reason| format!("has an entry that {reason}"))?;
+    if list.len() > 20 {
+        Err("has more than 20 entries".to_owned())
+    } else if !list.is_sorted() {
+        Err("has an entry that is smaller than the one before".to_owned())
+    } else {
+        Ok(list)
+    }
+}
+
 pub(super) fn call_timeout(value: &str) -> Parsed<Duration> {
     millis(CALL_MS)(value)
 }

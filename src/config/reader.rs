@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         parse(&self.text(variable)?).map_err(|reason| self.problems.push(hidden(reason))).ok()
     }
 
+    /// Reports a value that cannot be used together with another one.
+    pub(super) fn refuse(&mut self, variable: &Variable, reason: &str) {
+        self.add_problem(variable, reason.to_owned());
+    }
+
     fn parsed<T>(&mut self, variable: &Variable, parsed: Parsed<T>) -> Option<T> {
         parsed.map_err(|reason| self.add_problem(variable, reason)).ok()
     }

@@ -57,6 +57,9 @@ variables! {
         "Visibility time-out after the first receive in ms, 1 to 43200000; it doubles with each receive";
     BACKOFF_MAX_MS, Value("900000"),
         "Longest back-off, and longest `Retry-After` that is honoured, in ms, 1 to 43200000";
+    OUTAGE_BACKOFF_MS, Value("1000,30000,600000"),
+        "Visibility time-outs in ms during an outage of a service, separated by commas: the n-th one after the n-th receive, \
+         and the last one repeats. 1 to 20 numbers, none smaller than the one before";
     INVENTORY_TIMEOUT_MS, Value("250"),
         "Time-out of each attempt of a call to the inventory in ms, 1 to 900000";
     RESERVATION_API_TIMEOUT_MS, Value("3000"),

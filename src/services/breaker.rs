@@ -1,21 +1,28 @@
 //! A breaker per service: a service that is down is not called, except for one probe at a time (contract section 6).
 //!
-//! With partial batch responses Lambda keeps polling at full speed while a service is down, so the worker must stop
-//! calling by itself.
+//! With partial batch responses Lambda keeps polling at full speed while a service is down. Records that are returned at
+//! once would use up their receives within a minute. So records wait for an open breaker inside the invocation, which slows
+//! the consumption down to one batch per process and invocation time-out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sqs_batch::{ClockReading, Deadline};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::sleep;
 
-use crate::call::{BreakerOpen, Service};
+use crate::call::{BreakerOpen, Classify, Service};
+use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
+
+/// How long a call waits for an open breaker if the invocation has no deadline.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// When a breaker opens and for how long. A zero in either field turns it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// The breaker opens after this number of calls in a row that found the service unavailable.
+    /// The number of calls in a row that must find the service unavailable or misconfigured.
     pub failures: u32,
     /// How long the breaker stays open before it permits a probe.
     pub open_for: Duration,
@@ -30,113 +37,162 @@ pub struct Breaker {
     state: Mutex<State>,
     /// Notified when a probe has ended, whatever its result.
     probe_ended: Notify,
+    /// Whether it has closed after an outage, and records may still wait for that.
+    has_recovered: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed { failures: u32 },
-    Open { until: Instant },
-    Probing,
+    Open { since: ClockReading, open_for: Duration, reason: Reason },
+    Probing { reason: Reason },
 }
 
 impl Breaker {
     /// A closed breaker.
     pub fn new(service: Service, settings: BreakerSettings, metrics: Metrics) -> Self {
         let state = Mutex::new(State::Closed { failures: 0 });
-        Self { service, settings, metrics, state, probe_ended: Notify::new() }
+        let (probe_ended, has_recovered) = (Notify::new(), AtomicBool::new(false));
+        Self { service, settings, metrics, state, probe_ended, has_recovered }
     }
 
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
-    /// While a probe is in progress, this waits for its result. If the service has recovered, the other records must
-    /// not be returned, because that would use up one of their receives.
+    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe.
     ///
     /// # Errors
     ///
-    /// [`BreakerOpen`]: the call must not be made.
-    pub async fn admit(&self) -> Result<Permit<'_>, BreakerOpen> {
+    /// [`BreakerOpen`] when the deadline is reached, or after 30 s without a deadline. The call must not be made.
+    pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, BreakerOpen> {
+        let mut give_up = deadline;
         loop {
             let probe_ended = self.probe_ended.notified();
-            if let Some(admitted) = self.try_admit() {
-                return admitted;
+            let (open, wait) = match self.try_admit() {
+                Ok(permit) => return Ok(permit),
+                Err(open) => open,
+            };
+            if give_up == Deadline::NONE {
+                give_up = Deadline::within(LONGEST_WAIT);
             }
-            probe_ended.await;
+            tokio::select! {
+                biased;
+                () = give_up.reached() => return Err(open),
+                () = probe_ended => {}
+                () = sleep(wait) => {}
+            }
         }
     }
 
-    /// Returns `None` while a probe is in progress.
-    fn try_admit(&self) -> Option<Result<Permit<'_>, BreakerOpen>> {
+    /// Why it is open, if it is.
+    pub fn open(&self) -> Option<BreakerOpen> {
+        match *self.state() {
+            State::Closed { .. } => None,
+            State::Open { reason, .. } | State::Probing { reason } => Some(self.because(reason)),
+        }
+    }
+
+    /// The service.
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// Whether it has closed after an outage, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
+    pub fn has_recovered(&self) -> bool {
+        self.has_recovered.load(Ordering::Relaxed)
+    }
+
+    /// Nothing waits for the recovery any more.
+    pub fn forget_recovery(&self) {
+        self.has_recovered.store(false, Ordering::Relaxed);
+    }
+
+    /// A permit, or how long to wait for one if no probe ends earlier.
+    fn try_admit(&self) -> Result<Permit<'_>, (BreakerOpen, Duration)> {
         let mut state = self.state();
-        let is_probe = match *state {
-            State::Closed { .. } => false,
-            State::Open { until } => {
-                let left = until.saturating_duration_since(Instant::now());
-                if !left.is_zero() {
-                    self.metrics.breaker_open(self.service);
-                    return Some(Err(BreakerOpen { service: self.service, left }));
+        let (reason, wait) = match *state {
+            State::Closed { .. } => return Ok(Permit { breaker: self, probe: None }),
+            State::Open { since, open_for, reason } => {
+                let wait = open_for.saturating_sub(ClockReading::now().since(since));
+                if wait.is_zero() {
+                    *state = State::Probing { reason };
+                    return Ok(Permit { breaker: self, probe: Some(reason) });
                 }
-                *state = State::Probing;
-                true
+                (reason, wait)
             }
-            State::Probing => return None,
+            State::Probing { reason } => (reason, Duration::MAX),
         };
-        Some(Ok(Permit { breaker: self, is_probe }))
+        self.metrics.breaker_open(self.service);
+        Err((self.because(reason), wait))
+    }
+
+    fn because(&self, reason: Reason) -> BreakerOpen {
+        BreakerOpen { service: self.service, reason }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn open(&self, state: &mut State) {
-        *state = State::Open { until: Instant::now() + self.settings.open_for };
-        self.metrics.breaker_open(self.service);
-        let open_ms = self.settings.open_for.as_millis() as u64;
-        tracing::warn!(service = self.service.as_str(), open_ms, "breaker open");
-    }
 }
 
-/// The permission for one call. If the permit of a probe is dropped before it is completed, the next call is the
-/// probe.
+/// The reason code of an error that a breaker counts.
+pub fn outage(error: &impl Classify) -> Option<Reason> {
+    error.class().is_outage().then(|| error.reason())
+}
+
+/// The permission for one call. If a probe is dropped before its completion, the next call probes at once.
 #[derive(Debug)]
 #[must_use = "the breaker counts completed calls"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    is_probe: bool,
+    /// Set for a probe: why the breaker is open.
+    probe: Option<Reason>,
 }
 
 impl Permit<'_> {
-    /// Reports whether the call found the service unavailable. A service that rejects a call is available.
-    pub fn complete(mut self, unavailable: bool) {
-        let BreakerSettings { failures: limit, open_for } = self.breaker.settings;
+    /// Reports the result of the call: the reason code if it found the service unavailable or misconfigured. A service that
+    /// rejects a call works.
+    pub fn complete(mut self, failure: Option<Reason>) {
+        let Breaker { service, settings, metrics, probe_ended, has_recovered, .. } = self.breaker;
+        let BreakerSettings { failures: limit, open_for } = *settings;
         if limit == 0 || open_for.is_zero() {
             return;
         }
         let mut state = self.breaker.state();
-        match *state {
-            State::Closed { failures } if unavailable && failures + 1 < limit => {
-                *state = State::Closed { failures: failures + 1 };
+        // The probe ends here, so dropping the permit must not hand it on.
+        let is_probe = self.probe.take().is_some();
+        let open = |reason| {
+            metrics.breaker_open(*service);
+            has_recovered.store(false, Ordering::Relaxed);
+            State::Open { since: ClockReading::now(), open_for, reason }
+        };
+        match (*state, failure) {
+            (State::Closed { failures }, Some(reason)) if failures + 1 >= limit => {
+                *state = open(reason);
+                let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
+                tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker open");
             }
-            State::Closed { .. } if unavailable => self.breaker.open(&mut state),
-            State::Closed { .. } => *state = State::Closed { failures: 0 },
-            State::Probing if self.is_probe && unavailable => self.breaker.open(&mut state),
-            State::Probing if self.is_probe => {
+            (State::Closed { failures }, Some(_)) => *state = State::Closed { failures: failures + 1 },
+            (State::Closed { .. }, None) => *state = State::Closed { failures: 0 },
+            (State::Probing { .. }, Some(reason)) if is_probe => *state = open(reason),
+            (State::Probing { .. }, None) if is_probe => {
                 *state = State::Closed { failures: 0 };
-                tracing::info!(service = self.breaker.service.as_str(), "breaker closed");
+                has_recovered.store(true, Ordering::Relaxed);
+                tracing::info!(service = service.as_str(), "breaker closed");
             }
             // The call began before the breaker opened, so its result is old.
-            State::Open { .. } | State::Probing => {}
+            (State::Open { .. } | State::Probing { .. }, _) => {}
         }
-        // The probe is complete, so dropping the permit must not make the next call a probe.
-        if std::mem::take(&mut self.is_probe) {
-            self.breaker.probe_ended.notify_waiters();
+        if is_probe {
+            probe_ended.notify_waiters();
         }
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.is_probe {
-            *self.breaker.state() = State::Open { until: Instant::now() };
+        if let Some(reason) = self.probe {
+            let (since, open_for) = (ClockReading::now(), Duration::ZERO);
+            *self.breaker.state() = State::Open { since, open_for, reason };
             self.breaker.probe_ended.notify_waiters();
         }
     }

@@ -1,7 +1,6 @@
 //! The client of the inventory service (gRPC), which owns the seats (contract section 3).
 
 use std::convert::Infallible;
-use std::error::Error as _;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerSettings};
-use super::retry::retry;
+use super::breaker::{Breaker, BreakerSettings, outage};
+use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::reservation::{Id, Seats};
@@ -48,6 +47,8 @@ pub struct InventorySettings {
     pub timeout: Duration,
     /// Its breaker.
     pub breaker: BreakerSettings,
+    /// Its retries.
+    pub retry: Retry,
 }
 
 /// The client. It has one channel, which connects before or with the first call, and again when the connection is
@@ -59,6 +60,7 @@ pub struct Inventory {
     connections: Connections<Client>,
     clock: fn() -> ClockReading,
     breaker: Breaker,
+    retry: Retry,
     metrics: Metrics,
     timeout: Duration,
     address: Url,
@@ -118,6 +120,7 @@ impl Inventory {
             connections: Connections::default(),
             clock: ClockReading::now,
             breaker: Breaker::new(Service::Inventory, settings.breaker, metrics.clone()),
+            retry: settings.retry.clone(),
             metrics,
             timeout,
             address: settings.address.clone(),
@@ -146,6 +149,11 @@ impl Inventory {
         client
     }
 
+    /// Its breaker.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// Releases the seats of a hold.
     ///
     /// # Errors
@@ -170,7 +178,8 @@ impl Inventory {
             idempotency_key: format!("{}:RELEASE", held.reservation_id),
         };
         let call = async |mut client: Client, request| client.release_hold(request).await;
-        retry(deadline, async || self.attempt("ReleaseHold", message(), call).await).await
+        let attempt = async || self.attempt("ReleaseHold", message(), call, deadline).await;
+        self.retry.run(deadline, attempt).await
     }
 
     /// Sells the seats of a hold.
@@ -195,7 +204,8 @@ impl Inventory {
             idempotency_key: format!("{}:COMMIT", held.reservation_id),
         };
         let call = async |mut client: Client, request| client.commit_reservation(request).await;
-        retry(deadline, async || self.attempt("CommitReservation", message(), call).await).await
+        let attempt = async || self.attempt("CommitReservation", message(), call, deadline).await;
+        self.retry.run(deadline, attempt).await
     }
 
     /// Makes one attempt. This function has a time-out of its own, which it checks first, because the time-out of the
@@ -205,8 +215,9 @@ impl Inventory {
         method: &'static str,
         message: M,
         call: impl AsyncFnOnce(Client, Request<M>) -> Result<Response<R>, Status>,
+        deadline: Deadline,
     ) -> Result<(), Error> {
-        let permit = self.breaker.admit().await?;
+        let permit = self.breaker.admit(deadline).await?;
         let in_progress = CallInProgress::begin(&self.metrics, Service::Inventory, method, &self.address);
         let metadata = MetadataMap::from_headers(in_progress.headers());
         let mut request = Request::from_parts(metadata, Extensions::new(), message);
@@ -218,18 +229,11 @@ impl Inventory {
         };
         self.connections.call_ended((self.clock)());
         let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        let unavailable = reply.as_ref().is_err_and(found_unavailable);
         let done = classify(reply);
         let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
         let reason = done.as_ref().err().map(|error| error as &dyn Display);
         in_progress.end(ReplyStatus::Grpc(code), outcome, reason);
-        permit.complete(unavailable);
+        permit.complete(done.as_ref().err().and_then(outage));
         done
     }
-}
-
-/// Whether the call found the service unavailable. A status with a source was made by the client because the
-/// connection broke.
-fn found_unavailable(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || status.source().is_some()
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerSettings};
-use super::retry::retry;
+use super::breaker::{Breaker, BreakerSettings, outage};
+use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::http_client;
@@ -47,6 +47,8 @@ pub struct ReservationApiSettings {
     pub longest_retry_after: Duration,
     /// Its breaker.
     pub breaker: BreakerSettings,
+    /// Its retries.
+    pub retry: Retry,
 }
 
 /// The client. It has one connection pool and connects when it is first needed. After a silence it gets a new pool.
@@ -58,6 +60,7 @@ pub struct ReservationApi {
     clock: fn() -> ClockReading,
     base: Url,
     breaker: Breaker,
+    retry: Retry,
     metrics: Metrics,
     longest_retry_after: Duration,
 }
@@ -147,6 +150,7 @@ impl ReservationApi {
             clock: ClockReading::now,
             base: settings.base.clone(),
             breaker: Breaker::new(Service::ReservationApi, settings.breaker, metrics.clone()),
+            retry: settings.retry.clone(),
             metrics,
             longest_retry_after: settings.longest_retry_after,
         })
@@ -163,7 +167,7 @@ impl ReservationApi {
     ///
     /// [`Error`]. Its class says whether a retry can help.
     pub async fn end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<Answer, Error> {
-        retry(deadline, async || self.try_end(transition).await).await
+        self.retry.run(deadline, async || self.try_end(transition, deadline).await).await
     }
 
     /// Reads a reservation.
@@ -172,33 +176,33 @@ impl ReservationApi {
     ///
     /// [`Error`]. Its class says whether a retry can help.
     pub async fn read(&self, reservation_id: &Id, deadline: Deadline) -> Result<Reservation, Error> {
-        retry(deadline, async || self.try_read(reservation_id).await).await
+        self.retry.run(deadline, async || self.try_read(reservation_id, deadline).await).await
     }
 
-    async fn try_end(&self, transition: &Transition<'_>) -> Result<Answer, Error> {
+    async fn try_end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<Answer, Error> {
         let Transition { reservation_id, to, payment_intent_id, reason, error_code } = *transition;
         let update = StatusUpdate { status: to.as_str(), payment_intent_id, reason, error_code };
-        let reply = self.send(reservation_id, Some(&update)).await?;
+        let reply = self.send(reservation_id, Some(&update), deadline).await?;
         if reply.status.is_success() {
             return Ok(Answer::Done(reply));
         }
         match reply.ending() {
             Some(ending) => Ok(Answer::AlreadyEnded(ending)),
-            None if reply.status == StatusCode::CONFLICT => self.after_conflict(reservation_id).await,
+            None if reply.is_conflict() => self.after_conflict(reservation_id, deadline).await,
             None => Err(reply.to_error()),
         }
     }
 
     /// Reads the reservation after a conflict whose reply does not say how the reservation has ended.
-    async fn after_conflict(&self, reservation_id: &Id) -> Result<Answer, Error> {
-        match self.try_read(reservation_id).await?.ending {
+    async fn after_conflict(&self, reservation_id: &Id, deadline: Deadline) -> Result<Answer, Error> {
+        match self.try_read(reservation_id, deadline).await?.ending {
             Some(ending) => Ok(Answer::AlreadyEnded(ending)),
             None => Err(Error::NotEnded),
         }
     }
 
-    async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
-        let reply = self.send(reservation_id, None).await?;
+    async fn try_read(&self, reservation_id: &Id, deadline: Deadline) -> Result<Reservation, Error> {
+        let reply = self.send(reservation_id, None, deadline).await?;
         if reply.status.is_success() {
             reply.reservation(reservation_id).ok_or(Error::Unreadable)
         } else {
@@ -206,9 +210,19 @@ impl ReservationApi {
         }
     }
 
+    /// Its breaker.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// Updates the status, or reads the reservation if there is no update. Returns the reply, whatever its status.
-    async fn send(&self, reservation_id: &Id, update: Option<&StatusUpdate<'_>>) -> Result<Reply, Error> {
-        let permit = self.breaker.admit().await?;
+    async fn send(
+        &self,
+        reservation_id: &Id,
+        update: Option<&StatusUpdate<'_>>,
+        deadline: Deadline,
+    ) -> Result<Reply, Error> {
+        let permit = self.breaker.admit(deadline).await?;
         let token = self.authorization.current();
         let mut reply = self.exchange(reservation_id, update, token.as_ref()).await;
         if reply.as_ref().is_ok_and(|reply| reply.status == StatusCode::UNAUTHORIZED)
@@ -216,7 +230,11 @@ impl ReservationApi {
         {
             reply = self.exchange(reservation_id, update, Some(&newer)).await;
         }
-        permit.complete(reply.as_ref().map_or(true, |reply| matches!(reply.status.as_u16(), 502..=504)));
+        permit.complete(match &reply {
+            Ok(reply) if reply.status.is_success() => None,
+            Ok(reply) => outage(&reply.to_error()),
+            Err(error) => outage(error),
+        });
         reply
     }
 

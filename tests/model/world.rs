@@ -119,7 +119,7 @@ impl Step {
 /// The outcome after a time-out, or after a conflict with a reservation that is still in `HOLD`.
 fn transient_failure() -> Outcome {
     let (code, reason) = (Reason::ReservationApiUnavailable, String::new());
-    Outcome::Retried { code, reason, retry_after: None }
+    Outcome::Retried { code, reason, retry_after: None, outage: None }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -22,7 +22,7 @@ pub const REQUIRED: [(&str, &str); 2] =
 const AUTHORITY: &str = "tests/suite/config/authority.pem";
 
 /// Every variable that the function itself reads, with a valid value that differs from its default.
-pub const NON_DEFAULTS: [(&str, &str); 21] = [
+pub const NON_DEFAULTS: [(&str, &str); 22] = [
     ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
     ("RESERVATION_API_BASE", "https://api.example/v1"),
     ("RESERVATION_API_TOKEN", "token"),
@@ -31,6 +31,7 @@ pub const NON_DEFAULTS: [(&str, &str); 21] = [
     ("MAX_RETRIES", "6"),
     ("BACKOFF_BASE_MS", "1001"),
     ("BACKOFF_MAX_MS", "900001"),
+    ("OUTAGE_BACKOFF_MS", "2000,40000"),
     ("INVENTORY_TIMEOUT_MS", "251"),
     ("RESERVATION_API_TIMEOUT_MS", "3001"),
     ("BREAKER_FAILURES", "0"),
@@ -75,6 +76,7 @@ fn variables_that_are_not_set_have_their_defaults() {
     assert_eq!(config.batch.max_receives, 5);
     assert_eq!(config.backoff.base, Duration::from_millis(1_000));
     assert_eq!(config.backoff.max, Duration::from_millis(900_000));
+    assert_eq!(config.backoff.outage, [1, 30, 600].map(Duration::from_secs));
     assert_eq!(config.inventory.timeout, Duration::from_millis(250));
     assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_000));
     assert_eq!(config.inventory.breaker.failures, 20);
@@ -103,6 +105,7 @@ fn every_variable_is_read() {
     assert_eq!(config.batch.max_receives, 6);
     assert_eq!(config.backoff.base, Duration::from_millis(1_001));
     assert_eq!(config.backoff.max, Duration::from_millis(900_001));
+    assert_eq!(config.backoff.outage, [2, 40].map(Duration::from_secs));
     assert_eq!(config.inventory.timeout, Duration::from_millis(251));
     assert_eq!(config.reservation_api.timeout, Duration::from_millis(3_001));
     assert_eq!(config.inventory.breaker.failures, 0);
@@ -198,6 +201,32 @@ fn a_missing_required_variable_does_not_hide_other_problems() {
     .unwrap_err();
     let reported: Vec<_> = error.problems.iter().map(|problem| problem.variable).collect();
     assert_eq!(reported, ["INVENTORY_GRPC_ADDR", "WORKER_CONCURRENCY", "METRICS_SINK"]);
+}
+
+#[test]
+fn the_outage_back_off_is_a_list_of_1_to_20_numbers_that_do_not_decrease() {
+    for (value, milliseconds) in [("1", vec![1]), ("5,5, 7", vec![5, 5, 7]), ("43200000", vec![43_200_000])] {
+        let expected: Vec<_> = milliseconds.into_iter().map(Duration::from_millis).collect();
+        assert_eq!(read(&[("OUTAGE_BACKOFF_MS", value)]).unwrap().backoff.outage, expected);
+    }
+    let number = "has an entry that is not a whole number from 1 to 43200000";
+    let many = ["1"; 21].join(",");
+    for (value, reason) in [
+        ("0,1", number),
+        ("1,,2", number),
+        ("1,x", number),
+        ("43200001", number),
+        ("2,1", "has an entry that is smaller than the one before"),
+        (&many, "has more than 20 entries"),
+    ] {
+        assert_eq!(problem(&[("OUTAGE_BACKOFF_MS", value)]), format!("OUTAGE_BACKOFF_MS={value}: {reason}"));
+    }
+}
+
+#[test]
+fn a_back_off_base_above_the_maximum_is_refused() {
+    let problem = problem(&[("BACKOFF_BASE_MS", "2"), ("BACKOFF_MAX_MS", "1")]);
+    assert_eq!(problem, "BACKOFF_BASE_MS=2: is greater than BACKOFF_MAX_MS");
 }
 
 #[test]

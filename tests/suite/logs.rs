@@ -54,7 +54,7 @@ async fn app(variables: &[(&str, &str)]) -> TestApp {
     }
     app.services.set_reservation_status("superseded", Status::Confirmed);
     app.services.set_reservation_status("rejected", Status::Expired);
-    app.services.fault(Fault::on(Operation::UpdateStatus, "retried", Effect::http(503)));
+    app.services.fault(Fault::on(Operation::UpdateStatus, "retried", Effect::http(500)));
     app
 }
 
@@ -72,7 +72,7 @@ fn event_with_one_record_per_outcome() -> Value {
         record["messageAttributes"]["traceparent"] =
             json!({ "stringValue": traceparent, "dataType": "String" });
         if record["messageId"] == "blocked" {
-            record["attributes"]["MessageGroupId"] = json!("rejected");
+            record["attributes"]["MessageGroupId"] = json!("retried");
         }
     }
     event
@@ -148,7 +148,7 @@ async fn the_reason_describes_what_happened() {
         ("done", "the status and the seats agree"),
         ("superseded", "the reservation is CONFIRMED"),
         ("ignored", "a payment status that needs no work"),
-        ("retried", "reservation API: 503"),
+        ("retried", "reservation API: 500"),
         ("rejected", "paid but expired: refund due"),
         ("incomplete", "detail.reservation_id: is missing"),
         ("not-json", "body: is not a JSON object"),
@@ -225,12 +225,12 @@ async fn each_duplicate_in_a_batch_has_its_own_line() {
 async fn every_deferred_record_has_a_line() {
     let app = TestApp::new().await;
     let ids: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
-    let bodies =
-        ids.iter().map(|id| (id.as_str(), "group", if id == "m0" { json!("") } else { expired(id) }));
-    let run = app.run(fifo(bodies)).await;
+    app.hold("m0");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "m0", Effect::http(500)));
+    let run = app.run(fifo(ids.iter().map(|id| (id.as_str(), "group", expired(id))))).await;
 
     assert_eq!(run.log.len(), ids.len(), "{}", run.text);
-    assert_eq!(run.outcome("m0"), "invalid_payload");
+    assert_eq!(run.outcome("m0"), "retried");
     for id in &ids[1..] {
         assert_eq!(run.outcome(id), "deferred");
         assert_eq!(run.line(id)["reservation_id"], *id);

@@ -187,7 +187,7 @@ async fn each_attempt_of_a_call_is_timed_by_service_and_outcome() {
     let attempts = |service, outcome| {
         sent.count("worker_downstream_seconds", &[("service", service), ("outcome", outcome)])
     };
-    assert_eq!(attempts("reservation-api", "transient"), 2.0);
+    assert_eq!(attempts("reservation-api", "unavailable"), 2.0);
     assert_eq!(attempts("reservation-api", "success"), 1.0);
     assert_eq!(attempts("reservation-api", "conflict"), 1.0);
     assert_eq!(attempts("reservation-api", "rejected"), 1.0);
@@ -258,11 +258,10 @@ async fn an_invocation_reports_its_batch_size_peak_concurrency_and_cold_start() 
 #[tokio::test]
 async fn records_that_were_not_processed_have_no_latency() {
     let app = TestApp::new().await;
-    let event = crate::test_app::fifo([
-        ("a", "g", json!("no JSON")),
-        ("b", "g", expired("b")),
-        ("c", "g", expired("c")),
-    ]);
+    app.hold("a");
+    app.services.fault(Fault::on(Operation::UpdateStatus, "a", Effect::http(500)));
+    let event =
+        crate::test_app::fifo([("a", "g", expired("a")), ("b", "g", expired("b")), ("c", "g", expired("c"))]);
     app.run(event).await;
     let sent = sent(&app).await;
     assert_eq!(sent.sum("worker_events_total", &[("outcome", "deferred")]), 2.0);
@@ -274,7 +273,7 @@ async fn worker_breaker_open_is_1_while_calls_are_rejected_and_absent_while_the_
     let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
     let pay = async |id: &str| {
         app.hold(id);
-        app.run(sqs([(id, approved(id))])).await;
+        app.run_within(sqs([(id, approved(id))]), Duration::from_millis(1_500)).await;
         sent(&app).await.values("worker_breaker_open", &[("service", "inventory")])
     };
     assert_eq!(pay("r0").await, []);

@@ -12,24 +12,26 @@ mod attempts;
 enum Class {
     Done,
     Transient,
+    Unavailable,
+    Misconfigured,
     Reject,
 }
-use Class::{Done, Reject, Transient};
+use Class::{Done, Misconfigured, Reject, Transient, Unavailable};
 
 impl Class {
     fn outcome(self) -> &'static str {
         match self {
             Done => "success",
-            Transient => "retried",
+            Transient | Unavailable | Misconfigured => "retried",
             Reject => "failed",
         }
     }
 
-    /// The number of attempts. Only a transient reply leads to further attempts.
+    /// The number of attempts. Only a transient or unavailable reply leads to further attempts.
     fn attempts(self) -> usize {
         match self {
-            Done | Reject => 1,
-            Transient => 3,
+            Done | Reject | Misconfigured => 1,
+            Transient | Unavailable => 3,
         }
     }
 }
@@ -53,26 +55,26 @@ const GRPC: [(Code, Class); 16] = [
     (Code::Cancelled, Transient),
     (Code::Unknown, Transient),
     (Code::InvalidArgument, Reject),
-    (Code::DeadlineExceeded, Transient),
+    (Code::DeadlineExceeded, Unavailable),
     (Code::NotFound, Reject),
     (Code::AlreadyExists, Done),
-    (Code::PermissionDenied, Transient),
+    (Code::PermissionDenied, Misconfigured),
     (Code::ResourceExhausted, Transient),
     (Code::FailedPrecondition, Reject),
     (Code::Aborted, Transient),
     (Code::OutOfRange, Reject),
-    (Code::Unimplemented, Reject),
+    (Code::Unimplemented, Misconfigured),
     (Code::Internal, Transient),
-    (Code::Unavailable, Transient),
+    (Code::Unavailable, Unavailable),
     (Code::DataLoss, Reject),
-    (Code::Unauthenticated, Transient),
+    (Code::Unauthenticated, Misconfigured),
 ];
 
 /// For each error code in a reply without a status: number, name, class for a release, class for a commit.
 const ERRORS: [(i32, &str, Class, Class); 23] = [
-    (1, "UNAUTHENTICATED", Transient, Transient),
-    (2, "FORBIDDEN", Transient, Transient),
-    (3, "UNAUTHORIZED", Transient, Transient),
+    (1, "UNAUTHENTICATED", Misconfigured, Misconfigured),
+    (2, "FORBIDDEN", Misconfigured, Misconfigured),
+    (3, "UNAUTHORIZED", Misconfigured, Misconfigured),
     (4, "INVALID_ARGUMENT", Reject, Reject),
     (5, "NOT_FOUND", Done, Reject),
     (6, "ALREADY_EXISTS", Done, Done),
@@ -86,7 +88,7 @@ const ERRORS: [(i32, &str, Class, Class); 23] = [
     (14, "INVENTORY_CONFLICT", Reject, Reject),
     (15, "INSUFFICIENT_INVENTORY", Reject, Reject),
     (16, "INTERNAL", Transient, Transient),
-    (17, "UNAVAILABLE", Transient, Transient),
+    (17, "UNAVAILABLE", Unavailable, Unavailable),
     (18, "TIMEOUT", Transient, Transient),
     (19, "UPSTREAM_TIMEOUT", Transient, Transient),
     (20, "UPSTREAM_ERROR", Transient, Transient),
@@ -189,8 +191,8 @@ async fn a_failed_commit_is_rejected_with_every_error_code() {
 async fn an_unknown_status_is_transient_unless_the_error_code_is_rejected() {
     let rows = ERRORS.into_iter().flat_map(|(code, _, release, commit)| {
         let done_is_transient = |class| match class {
-            Reject => Reject,
-            _ => Transient,
+            Done => Transient,
+            worse => worse,
         };
         rows(&Effect::reply(9, Some(code)), done_is_transient(release), done_is_transient(commit))
     });

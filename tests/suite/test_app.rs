@@ -13,6 +13,7 @@ use reservation_worker::aws;
 use reservation_worker::config::Config;
 use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
+use reservation_worker::services::retry::Retry;
 use reservation_worker::telemetry::batch::BatchTelemetry;
 use reservation_worker::telemetry::export::metrics::MetricsExporter;
 use reservation_worker::telemetry::export::spans::SpanSender;
@@ -20,7 +21,7 @@ use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker::telemetry::traces::Traces;
-use reservation_worker::worker::Worker;
+use reservation_worker::worker::{self, Worker};
 use reservation_worker_local::{Hold, Services};
 use rustls::RootCertStore;
 use serde_json::{Value, json};
@@ -62,7 +63,10 @@ impl TestApp {
         Self::of_config(services, config, roots)
     }
 
-    pub fn of_config(services: Services, config: Config, roots: RootCertStore) -> Self {
+    pub fn of_config(services: Services, mut config: Config, roots: RootCertStore) -> Self {
+        // Most tests are not about the retry budget, and a batch of theirs may need more than it.
+        let retry = Retry::with_minimum(1_000);
+        (config.reservation_api.retry, config.inventory.retry) = (retry.clone(), retry);
         let (metrics, emf) = (config.metrics.metrics(), Log::default());
         let service_roots = config.service_roots(roots.clone());
         let worker =
@@ -140,6 +144,11 @@ impl TestApp {
         self.exporter.shutdown().await;
     }
 
+    /// Recalls the records that wait for a service that has recovered, as `main` does after a response.
+    pub async fn recall(&self) {
+        worker::recall(&self.processor, Duration::MAX).await;
+    }
+
     /// The recorder of the function's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -194,7 +203,7 @@ pub fn processor<H: WorkerHandler>(
     sqs_endpoint: &str,
 ) -> BatchProcessor<H, BatchTelemetry> {
     let client = sqs_client(sqs_endpoint);
-    let visibility = Visibility::new(config.backoff, move |_| std::future::ready(client.clone()))
+    let visibility = Visibility::new(config.backoff.clone(), move |_| std::future::ready(client.clone()))
         .with_queue_url(config.sqs_queue_url.as_ref().map(ToString::to_string));
     BatchProcessor::new(handler, config.batch)
         .with_observer(BatchTelemetry::new(metrics))

@@ -107,8 +107,9 @@ async fn a_failed_status_update_does_not_change_the_seats() {
         (Effect::http(503), "retried", 3),
         (Effect::done_then(Effect::http(503)), "retried", 3),
         (Effect::Reset, "retried", 3),
-        (Effect::http(403), "retried", 3),
-        (Effect::http(404), "failed", 1),
+        (Effect::http(403), "retried", 1),
+        (Effect::http(404), "retried", 1),
+        (Effect::http(422), "failed", 1),
     ];
     let rows = faults.into_iter().flat_map(|(effect, outcome, attempts)| {
         Kind::ALL.map(|kind| {

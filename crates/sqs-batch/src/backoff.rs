@@ -8,46 +8,71 @@ use crate::outcome::Redelivery;
 /// minutes of that time.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
-/// Exponential back-off by the receive count of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The visibility time-outs of returned records by their receive count.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     /// The visibility time-out after the first receive. It doubles with each receive.
     pub base: Duration,
     /// The longest time-out before the jitter is added.
     pub max: Duration,
+    /// The visibility time-outs of records that are returned because of an outage
+    /// ([`Redelivery::AfterOutage`](crate::Redelivery::AfterOutage)): the n-th entry after the n-th receive. The last
+    /// entry repeats. If the list is empty, the usual back-off applies.
+    pub outage: Vec<Duration>,
 }
 
-/// 1 s, doubling up to 15 minutes.
+/// 1 s, doubling up to 15 minutes; during an outage 1 s, 30 s, then 10 minutes each time.
 impl Default for Backoff {
     fn default() -> Self {
-        Self { base: Duration::from_secs(1), max: Duration::from_secs(900) }
+        let outage = [1, 30, 600].map(Duration::from_secs).into();
+        Self { base: Duration::from_secs(1), max: Duration::from_secs(900), outage }
     }
+}
+
+/// The random numbers of one time-out. Both are from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Jitter {
+    /// Lengthens the time-out: 0 adds nothing, 1 adds 20 %.
+    pub stretch: f64,
+    /// A fraction of a second that is greater than this number is rounded up, any other one down. With a uniformly
+    /// distributed number, the mean time-out is thus the time with its fraction.
+    pub rounding: f64,
 }
 
 impl Backoff {
     /// The visibility time-out of a returned record in whole seconds.
     ///
-    /// It is zero for a record that the queue moves to its dead-letter queue next: one that no retry can help, or one
-    /// that was received `max_receives` times. The dead-letter queue then gets it without delay. `jitter`, from 0 to
-    /// 1, adds up to 20 %. A wait that a service requested (`at_least`) applies even if it is longer than
-    /// [`max`](Self::max). The result is at most 11 h 45 min.
+    /// It is zero for a record that the queue moves to its dead-letter queue next: one that no retry can help, or one that
+    /// was received `max_receives` times. The dead-letter queue then gets it without delay. A wait that a service
+    /// requested (`at_least`) applies even if it is longer than [`max`](Self::max). The time-out is never shorter than
+    /// that wait. The result is at most 11 h 45 min.
     pub fn visibility_timeout(
         &self,
         receive_count: u32,
         max_receives: u32,
         redelivery: Redelivery,
-        jitter: f64,
+        jitter: Jitter,
     ) -> i32 {
-        let at_least = match redelivery {
+        if receive_count >= max_receives {
+            return 0;
+        }
+        let (backoff, at_least) = match redelivery {
             Redelivery::Immediate => return 0,
-            Redelivery::AfterBackoff { .. } if receive_count >= max_receives => return 0,
-            Redelivery::AfterBackoff { at_least } => at_least,
+            Redelivery::AfterBackoff { at_least } => (self.usual(receive_count), at_least),
+            Redelivery::AfterOutage { at_least, .. } => (self.outage(receive_count), at_least),
         };
-        let seconds = self.after(receive_count).max(at_least).as_secs_f64().ceil();
-        (seconds * (1.0 + jitter / 5.0)).round().min(LONGEST.as_secs_f64()) as i32
+        let seconds = backoff.max(at_least).as_secs_f64() * (1.0 + jitter.stretch / 5.0);
+        let rounded = seconds.floor() + f64::from(u8::from(seconds.fract() > jitter.rounding));
+        rounded.max(at_least.as_secs_f64().ceil()).min(LONGEST.as_secs_f64()) as i32
     }
 
-    fn after(&self, receive_count: u32) -> Duration {
+    fn usual(&self, receive_count: u32) -> Duration {
         self.base.saturating_mul(2_u32.saturating_pow(receive_count.saturating_sub(1))).min(self.max)
+    }
+
+    fn outage(&self, receive_count: u32) -> Duration {
+        let entry = usize::try_from(receive_count.saturating_sub(1)).unwrap_or(usize::MAX);
+        let entry = self.outage.get(entry).or(self.outage.last()).copied();
+        entry.unwrap_or_else(|| self.usual(receive_count))
     }
 }

@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+#[cfg(feature = "visibility")]
+use crate::clock::ClockReading;
 use crate::deadline::Deadline;
 use crate::event::{self, NotSqs};
 use crate::handler::{Handler, Job};
@@ -94,6 +96,23 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
         &self.handler
     }
 
+    /// Makes records visible again that this process returned with [`Redelivery::AfterOutage`] and this `cause`, and
+    /// that still wait. Returns the number of records for which the queue accepted the request.
+    ///
+    /// Call this after a response, when what was down has recovered. It takes at most `time`. If that is not enough, the
+    /// next call continues with the remaining records. The process remembers at most 10,000 records and forgets the oldest
+    /// ones first. The records become visible at random times within 1 s per 10 records and at most 30 s, so that they do
+    /// not overload what has recovered.
+    ///
+    /// [`Redelivery::AfterOutage`]: crate::Redelivery::AfterOutage
+    #[cfg(feature = "visibility")]
+    pub async fn recall(&self, cause: &str, time: Duration) -> usize {
+        match &self.visibility {
+            Some(visibility) => visibility.recall(cause, time, ClockReading::now()).await,
+            None => 0,
+        }
+    }
+
     /// Processes a batch. The response lists each message that is to be delivered again, once and in the order of the
     /// batch.
     ///
@@ -149,9 +168,18 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
                 return Completion::Panicked;
             };
             let work = self.handler.handle(&records[index], job, deadline);
-            Completion::Handled(self.observer.in_scope(scope, work).await)
+            Completion::Handled(evaluated(self.observer.in_scope(scope, work).await))
         };
         let completed = |index: usize, completion: Completion<H::Outcome>| {
+            let completion = match completion {
+                Completion::NotStarted | Completion::Abandoned => {
+                    let outcome = unless_panicked(|| self.handler.out_of_time().map(evaluated)).flatten();
+                    // The work is not done, so the record must not be acknowledged.
+                    let outcome = outcome.filter(|outcome| !outcome.is_acknowledged());
+                    outcome.map_or(completion, Completion::Handled)
+                }
+                other => other,
+            };
             let duration = begun[index].get().map(|(_, began)| began.elapsed());
             let (scope, _) = begin(index);
             let finished = RecordFinished {
@@ -190,6 +218,14 @@ fn read<J: Job>(record: &Record) -> J {
     let job = J::read(record);
     let _ = (job.key(), job.identity());
     job
+}
+
+/// Calls the functions of an outcome once, so that a panic in them counts as a panic while handling the record.
+fn evaluated<O: Outcome>(outcome: O) -> O {
+    if !outcome.is_acknowledged() {
+        let _ = outcome.redelivery();
+    }
+    outcome
 }
 
 /// The result of code that runs for one record; `None` if the code panicked, which returns that record only.

@@ -24,6 +24,20 @@ pub trait Handler {
         job: &Self::Job,
         deadline: Deadline,
     ) -> impl Future<Output = Self::Outcome>;
+
+    /// The outcome of a record that could not be started or finished because no time was left, if the handler knows the
+    /// reason: for example, the time passed while other records waited for a service that is down.
+    ///
+    /// The record then counts as [`Completion::Handled`] with this outcome. With `None`, the default, it is
+    /// [`Completion::NotStarted`] or [`Completion::Abandoned`]. An acknowledged outcome counts as `None`,
+    /// because the work on the record is not done.
+    ///
+    /// [`Completion::Handled`]: crate::Completion::Handled
+    /// [`Completion::NotStarted`]: crate::Completion::NotStarted
+    /// [`Completion::Abandoned`]: crate::Completion::Abandoned
+    fn out_of_time(&self) -> Option<Self::Outcome> {
+        None
+    }
 }
 
 /// What is read from a record, and how it decides the order of the batch.

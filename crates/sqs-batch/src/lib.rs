@@ -60,7 +60,7 @@ mod backoff;
 #[cfg(feature = "visibility")]
 pub mod visibility;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Jitter};
 pub use batch::{BatchProcessor, Settings};
 pub use clock::ClockReading;
 pub use deadline::Deadline;

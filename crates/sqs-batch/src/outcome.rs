@@ -30,11 +30,25 @@ pub enum Redelivery {
         /// The shortest time to wait, for example because a service requested it.
         at_least: Duration,
     },
+    /// After the outage back-off of its receive count. This is for a record whose work depends on something that is
+    /// down: an earlier delivery would use up a receive and could not succeed.
+    AfterOutage {
+        /// What is down. The records that wait for it can be recalled when it has recovered
+        /// (`BatchProcessor::recall`, feature `visibility`).
+        cause: &'static str,
+        /// The shortest time to wait, for example because a service requested it.
+        at_least: Duration,
+    },
 }
 
 impl Redelivery {
     /// After the back-off, without a shortest time.
     pub const BACKOFF: Self = Self::AfterBackoff { at_least: Duration::ZERO };
+}
+
+/// Whether a returned record goes to the dead-letter queue next, so that its FIFO message group does not wait for it.
+pub(crate) fn leaves_group(is_last_receive: bool, redelivery: Redelivery) -> bool {
+    is_last_receive || redelivery == Redelivery::Immediate
 }
 
 /// How a record was completed: with an outcome of the handler, or by a decision of the engine.

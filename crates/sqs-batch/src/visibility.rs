@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -17,13 +18,16 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Jitter};
+use crate::clock::ClockReading;
 use crate::deadline::Deadline;
-use crate::outcome::{Completion, Outcome};
+use crate::outcome::{Completion, Outcome, Redelivery, leaves_group};
 use crate::record::Record;
 
+mod parked;
 mod queue;
 
+use parked::{Parked, ParkedRecords};
 use queue::Queue;
 
 /// `ChangeMessageVisibilityBatch` takes at most this many entries.
@@ -32,6 +36,9 @@ const ENTRIES_PER_CALL: usize = 10;
 const CONCURRENT_CALLS: usize = 10;
 /// The longest wait for the replies of the queue.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Recalled records return over a time that grows with their number: 10 per second and process.
+const RECALLED_PER_SECOND: f64 = 10.0;
+const LONGEST_SPREAD: Duration = Duration::from_secs(30);
 
 type Connect = Box<dyn Fn(Option<Region>) -> BoxFuture<'static, Client> + Send + Sync>;
 
@@ -41,6 +48,7 @@ pub struct Visibility {
     queue_url: Option<String>,
     connect: Connect,
     client: OnceCell<Client>,
+    parked: ParkedRecords,
 }
 
 /// A part of a batch whose visibility time-outs could not be changed.
@@ -77,7 +85,7 @@ impl Visibility {
         F: Future<Output = Client> + Send + 'static,
     {
         let connect: Connect = Box::new(move |region| Box::pin(connect(region)));
-        Self { backoff, queue_url: None, connect, client: OnceCell::new() }
+        Self { backoff, queue_url: None, connect, client: OnceCell::new(), parked: ParkedRecords::default() }
     }
 
     /// Uses this URL for the queue. `None`, the default, derives the URL from the ARN of the records.
@@ -94,61 +102,151 @@ impl Visibility {
         max_receives: u32,
         deadline: Deadline,
     ) -> Vec<Failure> {
-        let entries = self.entries(records, completions, max_receives);
-        let Some(first) = records.first().filter(|_| !entries.is_empty()) else { return Vec::new() };
-        let messages = entries.len();
+        let returned = self.returned(records, completions, max_receives);
+        let Some(first) = records.first().filter(|_| !returned.is_empty()) else { return Vec::new() };
+        let messages = returned.len();
         let Some(queue) = Queue::of(self.queue_url.as_deref(), first.queue_arn.as_deref()) else {
             return vec![Failure { messages, reason: FailureReason::UnknownQueue }];
         };
+        let queue = Arc::new(queue);
+        self.parked.add(returned.iter().filter_map(|record| record.parked(&queue)));
+        let entries = returned.iter().enumerate();
+        let entries = entries.filter_map(|(id, record)| entry(id, record.receipt_handle, record.seconds));
         let time = deadline.left().min(LONGEST_WAIT);
-        let changed = tokio::time::timeout(time, self.change(&queue, entries)).await;
+        let changed = tokio::time::timeout(time, self.change(&queue, entries.collect())).await;
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
 
-    /// A record without a receipt handle was not received from a queue and has no visibility time-out. In a FIFO
-    /// queue the whole returned part of a group gets the time-out of its first record.
-    fn entries<O: Outcome>(
+    /// Makes records visible again that were returned because of `cause` and still wait. Returns the number of records for
+    /// which the queue accepted the request. The records of calls that are not answered in time are remembered for the
+    /// next recall. A receipt handle that is no longer valid does no harm.
+    pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> usize {
+        let deadline = Deadline::within(time);
+        let waiting = self.parked.take(cause, now);
+        let number = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        let spread = LONGEST_SPREAD.as_secs_f64().min(f64::from(number) / RECALLED_PER_SECOND);
+        let mut groups = HashMap::new();
+        let recalled = waiting.into_iter().filter_map(|record| {
+            let own = || (fastrand::f64() * spread).round() as i32;
+            let seconds = match &record.group {
+                Some(group) => *groups.entry(group.clone()).or_insert_with(own),
+                None => own(),
+            };
+            // A record that returns earlier by itself is left alone.
+            let waits_longer = record.left(now) > Duration::from_secs(seconds.unsigned_abs().into());
+            waits_longer.then_some((record, seconds))
+        });
+        let mut recalled: Vec<_> = recalled.collect();
+        // A call names one queue, and the function may consume several.
+        recalled.sort_by(|(one, _), (other, _)| one.queue.url.cmp(&other.queue.url));
+        let calls: Vec<_> = recalled
+            .chunk_by(|(one, _), (other, _)| one.queue == other.queue)
+            .flat_map(|of_queue| of_queue.chunks(ENTRIES_PER_CALL))
+            .map(|chunk| self.recall_chunk(chunk, deadline))
+            .collect();
+        let replies: Vec<_> = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).collect().await;
+        let unanswered = replies.iter().filter_map(|reply| reply.err()).flatten();
+        self.parked.add(unanswered.map(|(record, _)| record.clone()));
+        replies.into_iter().flatten().sum()
+    }
+
+    /// The number of accepted requests, or the whole chunk if the queue did not reply in time.
+    async fn recall_chunk<'a>(
         &self,
-        records: &[Record],
+        chunk: &'a [(Parked, i32)],
+        deadline: Deadline,
+    ) -> Result<usize, &'a [(Parked, i32)]> {
+        let [(first, _), ..] = chunk else { return Ok(0) };
+        if deadline.left().is_zero() {
+            return Err(chunk);
+        }
+        let entries = chunk.iter().enumerate();
+        let entries =
+            entries.filter_map(|(id, (record, seconds))| entry(id, &record.receipt_handle, *seconds));
+        let failures = tokio::time::timeout(deadline.left(), self.change(&first.queue, entries.collect()));
+        let failed: usize = failures.await.map_err(|_| chunk)?.iter().map(|failure| failure.messages).sum();
+        Ok(chunk.len().saturating_sub(failed))
+    }
+
+    /// The returned records and their time-outs. A record without a receipt handle was not received from a queue and has no
+    /// visibility time-out. In a FIFO queue the returned part of a group gets the time-out of its first record.
+    fn returned<'a, O: Outcome>(
+        &self,
+        records: &'a [Record],
         completions: &[Completion<O>],
         max_receives: u32,
-    ) -> Vec<Entry> {
+    ) -> Vec<Returned<'a>> {
         let mut groups = HashMap::new();
         let returned =
             records.iter().zip(completions).filter(|(_, completion)| !completion.is_acknowledged());
-        let entries = returned.enumerate().filter_map(|(number, (record, completion))| {
+        let returned = returned.filter_map(|(record, completion)| {
+            let receipt_handle = record.receipt_handle.as_deref()?;
+            let redelivery = completion.redelivery();
             let own = || {
-                let (receives, redelivery) = (record.receive_count, completion.redelivery());
-                self.backoff.visibility_timeout(receives, max_receives, redelivery, fastrand::f64())
+                let jitter = Jitter { stretch: fastrand::f64(), rounding: fastrand::f64() };
+                let receives = record.receive_count;
+                (self.backoff.visibility_timeout(receives, max_receives, redelivery, jitter), redelivery)
             };
-            let seconds = match record.fifo_group.as_deref() {
+            let leaves_group = leaves_group(record.is_last_receive(max_receives), redelivery);
+            let group = record.fifo_group.as_deref().filter(|_| !leaves_group);
+            let (seconds, redelivery) = match group {
                 Some(group) => *groups.entry(group).or_insert_with(own),
                 None => own(),
             };
-            let entry =
-                Entry::builder().id(number.to_string()).receipt_handle(record.receipt_handle.as_deref()?);
-            entry.visibility_timeout(seconds).build().ok()
+            Some(Returned { receipt_handle, group, seconds, redelivery })
         });
-        entries.collect()
+        returned.collect()
     }
 
     async fn change(&self, queue: &Queue, entries: Vec<Entry>) -> Vec<Failure> {
         let client = self.client.get_or_init(|| (self.connect)(queue.region.clone())).await;
-        let calls = entries.chunks(ENTRIES_PER_CALL).map(|chunk| {
-            let call = client.change_message_visibility_batch().queue_url(&queue.url);
-            let call = call.set_entries(Some(chunk.to_vec())).send();
-            async move {
-                match call.await {
-                    Ok(reply) => reply.failed.first().map(|first| Failure {
-                        messages: reply.failed.len(),
-                        reason: FailureReason::Refused(first.code.clone()),
-                    }),
-                    Err(error) => Some(Failure { messages: chunk.len(), reason: Box::new(error).into() }),
-                }
-            }
-        });
+        let calls: Vec<_> = entries
+            .chunks(ENTRIES_PER_CALL)
+            .map(|chunk| change_chunk(client, &queue.url, chunk.to_vec()))
+            .collect();
         stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).filter_map(std::future::ready).collect().await
     }
+}
+
+async fn change_chunk(client: &Client, queue_url: &str, entries: Vec<Entry>) -> Option<Failure> {
+    let messages = entries.len();
+    let call = client.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries));
+    match call.send().await {
+        Ok(reply) => {
+            let reason = FailureReason::Refused(reply.failed.first()?.code.clone());
+            Some(Failure { messages: reply.failed.len(), reason })
+        }
+        Err(error) => Some(Failure { messages, reason: Box::new(error).into() }),
+    }
+}
+
+/// A record that is returned, with its visibility time-out.
+struct Returned<'a> {
+    receipt_handle: &'a str,
+    group: Option<&'a str>,
+    seconds: i32,
+    redelivery: Redelivery,
+}
+
+impl Returned<'_> {
+    /// What is remembered of a record that waits for the end of an outage.
+    fn parked(&self, queue: &Arc<Queue>) -> Option<Parked> {
+        let Redelivery::AfterOutage { cause, .. } = self.redelivery else { return None };
+        let wait = Duration::from_secs(self.seconds.unsigned_abs().into());
+        (!wait.is_zero()).then(|| Parked {
+            queue: queue.clone(),
+            receipt_handle: self.receipt_handle.to_owned(),
+            group: self.group.map(str::to_owned),
+            cause,
+            returned: ClockReading::now(),
+            wait,
+        })
+    }
+}
+
+fn entry(id: usize, receipt_handle: &str, seconds: i32) -> Option<Entry> {
+    let entry = Entry::builder().id(id.to_string()).receipt_handle(receipt_handle);
+    entry.visibility_timeout(seconds).build().ok()
 }
 
 impl fmt::Debug for Visibility {

@@ -10,7 +10,7 @@ use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use crate::call::{BreakerOpen, Classify, ErrorClass};
+use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
 
@@ -33,6 +33,10 @@ pub enum Error {
 }
 
 impl Classify for Error {
+    fn service(&self) -> Service {
+        Service::Inventory
+    }
+
     fn class(&self) -> ErrorClass {
         match self {
             Self::NotCalled(open) => ErrorClass::NotCalled(*open),
@@ -42,7 +46,7 @@ impl Classify for Error {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::NotCalled(_) => Reason::InventoryUnavailable,
+            Self::NotCalled(open) => open.reason,
             Self::Rpc { reason, .. } => *reason,
         }
     }
@@ -54,8 +58,11 @@ impl Classify for Error {
 pub enum Severity {
     Done,
     Transient,
-    /// The inventory refuses the worker's credentials. The record is retried, because the deployment is wrong and not
-    /// the record.
+    /// There is no inventory, or none that works.
+    Unavailable,
+    /// The server does not have the inventory service.
+    WrongAddress,
+    /// The inventory refuses the worker's credentials.
     Denied,
     Rejected,
 }
@@ -136,7 +143,7 @@ fn unknown(number: i32) -> (Cow<'static, str>, Option<Severity>) {
 /// [`Error::Rpc`]. Its class says whether a retry can help.
 pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
     let (names, severity) = match reply {
-        Err(status) => ([describe(&status).into(), Cow::default()], of_grpc_code(status.code())),
+        Err(status) => ([describe(&status).into(), Cow::default()], of_status(&status)),
         Ok(reply) => {
             let code = reply.error().map(|error| error.code).filter(|code| *code != 0);
             let (code_name, by_code) = match code.map(ErrorCode::try_from) {
@@ -153,8 +160,10 @@ pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
     };
     let (class, reason) = match severity {
         Severity::Done => return Ok(()),
-        Severity::Transient => (ErrorClass::TRANSIENT, Reason::InventoryUnavailable),
-        Severity::Denied => (ErrorClass::TRANSIENT, Reason::InventoryDenied),
+        Severity::Transient => (ErrorClass::TRANSIENT, Reason::InventoryError),
+        Severity::Unavailable => (ErrorClass::UNAVAILABLE, Reason::InventoryUnavailable),
+        Severity::WrongAddress => (ErrorClass::Misconfigured, Reason::InventoryWrongAddress),
+        Severity::Denied => (ErrorClass::Misconfigured, Reason::InventoryDenied),
         Severity::Rejected => (ErrorClass::Rejected, R::REJECTED),
     };
     Err(Error::Rpc { status: names.join(" ").trim_end().to_owned(), class, reason })
@@ -168,22 +177,21 @@ fn describe(status: &Status) -> String {
     }
 }
 
-fn of_grpc_code(code: Code) -> Severity {
-    match code {
+/// A status with a source was made by the client because the connection broke.
+fn of_status(status: &Status) -> Severity {
+    match status.code() {
         Code::Ok | Code::AlreadyExists => Severity::Done,
-        Code::Cancelled
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::ResourceExhausted
-        | Code::Aborted
-        | Code::Internal
-        | Code::Unavailable => Severity::Transient,
+        Code::Unavailable | Code::DeadlineExceeded => Severity::Unavailable,
+        _ if status.source().is_some() => Severity::Unavailable,
+        Code::Cancelled | Code::Unknown | Code::ResourceExhausted | Code::Aborted | Code::Internal => {
+            Severity::Transient
+        }
+        Code::Unimplemented => Severity::WrongAddress,
         Code::PermissionDenied | Code::Unauthenticated => Severity::Denied,
         Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
         | Code::OutOfRange
-        | Code::Unimplemented
         | Code::DataLoss => Severity::Rejected,
     }
 }
@@ -192,12 +200,12 @@ fn of_error_code(code: ErrorCode) -> Severity {
     match code {
         ErrorCode::Unspecified | ErrorCode::AlreadyExists => Severity::Done,
         ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::Unauthorized => Severity::Denied,
+        ErrorCode::Unavailable => Severity::Unavailable,
         ErrorCode::RateLimited
         | ErrorCode::QuotaExceeded
         | ErrorCode::IdempotencyConflict
         | ErrorCode::PaymentNotApproved
         | ErrorCode::Internal
-        | ErrorCode::Unavailable
         | ErrorCode::Timeout
         | ErrorCode::UpstreamTimeout
         | ErrorCode::UpstreamError

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::call::{BreakerOpen, Classify, ErrorClass};
+use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
 
@@ -43,13 +43,37 @@ pub struct Refusal {
     pub trace_id: Option<String>,
     /// The requested wait before the next call.
     pub retry_after: Option<Duration>,
+    /// Whether the body is an error in the format of the API, so that it was the API that replied.
+    pub is_from_api: bool,
 }
 
 impl Refusal {
-    /// Whether a status is transient (contract section 3, table of other replies): 3xx, 401, 403, 408, 412, 425, 429
-    /// and 5xx. Any other 4xx is not. For a 409, the status of the reservation decides.
-    pub(super) fn is_transient(status: StatusCode) -> bool {
-        !status.is_client_error() || matches!(status.as_u16(), 401 | 403 | 408 | 412 | 425 | 429)
+    /// What the reply means by the contract's table of other replies. A 409 is decided by the reservation itself.
+    pub(super) fn class(&self) -> ErrorClass {
+        let retry_after = self.retry_after;
+        match self.status.as_u16() {
+            502..=504 => ErrorClass::Unavailable { retry_after },
+            401 | 403 | 300..=399 => ErrorClass::Misconfigured,
+            404 | 405 if !self.is_from_api => ErrorClass::Misconfigured,
+            402 | 408 | 409 | 412 | 425 | 429 | 500..=599 => ErrorClass::Transient { retry_after },
+            400..=499 => ErrorClass::Rejected,
+            // Neither a success nor an error that HTTP defines.
+            _ => ErrorClass::Transient { retry_after },
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match (self.status.as_u16(), self.class()) {
+            (401 | 403, _) => Reason::ReservationApiDenied,
+            (409, _) => Reason::ReservationConflict,
+            (402 | 412, _) => Reason::PaymentNotSeen,
+            (_, ErrorClass::Misconfigured) => Reason::ReservationApiWrongAddress,
+            (_, ErrorClass::Unavailable { .. } | ErrorClass::NotCalled(_)) => {
+                Reason::ReservationApiUnavailable
+            }
+            (_, ErrorClass::Transient { .. }) => Reason::ReservationApiError,
+            (_, ErrorClass::Rejected) => Reason::ReservationApiRejected,
+        }
     }
 }
 
@@ -62,34 +86,26 @@ impl fmt::Display for Refusal {
 }
 
 impl Classify for Error {
+    fn service(&self) -> Service {
+        Service::ReservationApi
+    }
+
     fn class(&self) -> ErrorClass {
         match self {
-            Self::TimedOut | Self::Unreachable(_) | Self::NotEnded | Self::Unreadable => {
-                ErrorClass::TRANSIENT
-            }
-            Self::Refused(refusal)
-                if Refusal::is_transient(refusal.status) || refusal.status == StatusCode::CONFLICT =>
-            {
-                ErrorClass::Transient { retry_after: refusal.retry_after }
-            }
-            Self::Refused(_) => ErrorClass::Rejected,
+            Self::TimedOut | Self::Unreachable(_) => ErrorClass::UNAVAILABLE,
+            Self::NotEnded | Self::Unreadable => ErrorClass::TRANSIENT,
+            Self::Refused(refusal) => refusal.class(),
             Self::NotCalled(open) => ErrorClass::NotCalled(*open),
         }
     }
 
     fn reason(&self) -> Reason {
         match self {
+            Self::TimedOut | Self::Unreachable(_) => Reason::ReservationApiUnavailable,
             Self::NotEnded => Reason::ReservationConflict,
-            Self::Refused(refusal) => match refusal.status.as_u16() {
-                401 | 403 => Reason::ReservationApiDenied,
-                409 => Reason::ReservationConflict,
-                412 => Reason::PaymentNotSeen,
-                _ if Refusal::is_transient(refusal.status) => Reason::ReservationApiUnavailable,
-                _ => Reason::ReservationApiRejected,
-            },
-            Self::TimedOut | Self::Unreachable(_) | Self::Unreadable | Self::NotCalled(_) => {
-                Reason::ReservationApiUnavailable
-            }
+            Self::Unreadable => Reason::ReservationApiError,
+            Self::Refused(refusal) => refusal.reason(),
+            Self::NotCalled(open) => open.reason,
         }
     }
 }

@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::error::{Error, Refusal};
-use crate::call::CallOutcome;
+use crate::call::{CallOutcome, ErrorClass};
 use crate::reservation::{Ending, Id, Seats};
 
 /// A body longer than this, in bytes, is treated as absent. No reply of the API is that long.
@@ -88,7 +88,9 @@ impl Reply {
 
     /// How the reservation had ended, if the reply refuses the update for that reason.
     pub(super) fn ending(&self) -> Option<Ending> {
-        if !self.status.is_client_error() || Refusal::is_transient(self.status) {
+        if !self.status.is_client_error()
+            || self.refusal().class() != ErrorClass::Rejected && !self.is_conflict()
+        {
             return None;
         }
         match self.body_error()["code"].as_str()? {
@@ -99,29 +101,36 @@ impl Reply {
         }
     }
 
+    pub(super) fn is_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     /// The outcome of the attempt, as far as the reply alone shows.
     pub(super) fn outcome(&self) -> CallOutcome {
         if self.status.is_success() {
             CallOutcome::Success
-        } else if self.status == StatusCode::CONFLICT || self.ending().is_some() {
+        } else if self.is_conflict() || self.ending().is_some() {
             CallOutcome::Conflict
-        } else if Refusal::is_transient(self.status) {
-            CallOutcome::Transient
         } else {
-            CallOutcome::Rejected
+            CallOutcome::of(&self.to_error())
         }
     }
 
     /// The error of a reply that refuses the request.
     pub(super) fn to_error(&self) -> Error {
+        Error::Refused(self.refusal())
+    }
+
+    fn refusal(&self) -> Refusal {
         let error = self.body_error();
         let word = |text: &Value| text.as_str().filter(|text| is_word(text)).map(str::to_owned);
-        Error::Refused(Refusal {
+        Refusal {
             status: self.status,
             code: word(&error["code"]),
             trace_id: word(&error["trace_id"]).or_else(|| word(&error["traceId"])),
             retry_after: self.retry_after,
-        })
+            is_from_api: error["code"].is_string(),
+        }
     }
 
     /// The `error` of the body; `null` if there is none.

@@ -236,7 +236,7 @@ async fn a_reply_with_a_truncated_body_counts_as_a_reply_without_a_body() {
 
     let server = Server::replying(truncated("404 Not Found", r#"{"error": {"#)).await;
     let run = pay(&with_api(&server, &[]).await).await;
-    assert_eq!((run.outcome("m-1"), run.reason("m-1")), ("failed", "reservation API: 404"));
+    assert_eq!((run.outcome("m-1"), run.reason("m-1")), ("retried", "reservation API: 404"));
 }
 
 #[tokio::test]

@@ -239,7 +239,7 @@ async fn a_reply_that_is_not_valid_grpc_is_not_a_success() {
         // 4 GB without allocating memory for it.
         (
             Action::Reply(200, ("grpc-encoding", "gzip"), &[1, 0, 0, 0, 2, 0x18, 1]),
-            "failed",
+            "retried",
             "Unimplemented",
             1,
         ),

@@ -165,7 +165,7 @@ async fn the_path_of_the_base_url_precedes_the_path_of_the_reservation() {
         let (run, request_line) = tokio::join!(app.run(event), reply_404_to_one_request(listener));
 
         assert_eq!(request_line, format!("PATCH {path} HTTP/1.1"));
-        assert_eq!(run.outcome("m1"), "failed");
+        assert_eq!(run.outcome("m1"), "retried");
         assert_eq!(app.services.calls(), []);
     }
 }

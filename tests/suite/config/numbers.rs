@@ -28,7 +28,14 @@ const FIFTEEN_MINUTES: u128 = 900_000;
 fn a_number_is_accepted_only_within_its_bounds() {
     for (variable, get, smallest, largest) in NUMBERS {
         for accepted in [smallest, smallest + 1, largest - 1, largest] {
-            let config = read(&[(variable, &*accepted.to_string())]).unwrap();
+            // BACKOFF_BASE_MS may not exceed BACKOFF_MAX_MS.
+            let base = if variable == "BACKOFF_BASE_MS" { accepted } else { 1 };
+            let max = if variable == "BACKOFF_MAX_MS" { accepted } else { TWELVE_HOURS };
+            let (base, max) = (base.to_string(), max.to_string());
+            let mut variables = vec![("BACKOFF_BASE_MS", &*base), ("BACKOFF_MAX_MS", &*max)];
+            let accepted_text = accepted.to_string();
+            variables.push((variable, &accepted_text));
+            let config = read(&variables).unwrap();
             assert_eq!(get(&config), accepted, "{variable}");
         }
         let below = smallest.checked_sub(1).map_or("-1".to_owned(), |below| below.to_string());

@@ -56,7 +56,7 @@ async fn no_log_line_and_no_span_contains_a_token_a_body_or_a_name() {
         ("success", None),
         ("failed", Some((Operation::UpdateStatus, error_body(422, "NOT_SO")))),
         ("failed", Some((Operation::UpdateStatus, error_body(400, "SECRET\r\n{\"level\":\"ERROR\"}")))),
-        ("failed", Some((Operation::UpdateStatus, html(404)))),
+        ("retried", Some((Operation::UpdateStatus, html(404)))),
         ("retried", Some((Operation::UpdateStatus, html(500)))),
         ("retried", Some((Operation::UpdateStatus, html(409)))),
         ("success", Some((Operation::UpdateStatus, html(200)))),
@@ -156,8 +156,8 @@ async fn debug_lines_show_each_call_and_its_record() {
             "inventory ReleaseHold OK success",
             "reservation-api PATCH 200 success",
             "reservation-api PATCH 200 success",
-            "reservation-api PATCH 503 transient",
-            "reservation-api PATCH 503 transient",
+            "reservation-api PATCH 503 unavailable",
+            "reservation-api PATCH 503 unavailable",
         ]
     );
 }

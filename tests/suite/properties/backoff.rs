@@ -28,20 +28,35 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     let wait = (0..50_000_000_u64).prop_map(Duration::from_millis);
-    let outcome = (0..4_u8, wait).prop_map(|(kind, wait)| {
+    let outcome = (0..5_u8, wait).prop_map(|(kind, wait)| {
         let (code, reason) = (Reason::InventoryUnavailable, || "scripted".to_owned());
         match kind {
-            0 => (Outcome::Retried { code, reason: reason(), retry_after: None }, Duration::ZERO),
-            1 => (Outcome::Retried { code, reason: reason(), retry_after: Some(wait) }, wait),
-            2 => (Outcome::Deferred(BreakerOpen { service: Service::Inventory, left: wait }), wait),
+            0 => {
+                (Outcome::Retried { code, reason: reason(), retry_after: None, outage: None }, Duration::ZERO)
+            }
+            1 => (Outcome::Retried { code, reason: reason(), retry_after: Some(wait), outage: None }, wait),
+            2 => {
+                let outage = Some(Service::Inventory);
+                (Outcome::Retried { code, reason: reason(), retry_after: Some(wait), outage }, wait)
+            }
+            3 => {
+                let open = BreakerOpen { service: Service::Inventory, reason: code };
+                (Outcome::Deferred(open), Duration::ZERO)
+            }
             _ => (Outcome::Failed { code, reason: reason() }, Duration::ZERO),
         }
     });
-    let receives = prop_oneof![1..8_u32, any::<u32>()];
+    let receives = prop_oneof![1..8_u32, 1..=u32::MAX];
     let record = (receives, outcome).prop_map(|(receives, (outcome, minimum))| (receives, outcome, minimum));
     let milliseconds = || prop_oneof![1..5_000_u64, 1..=43_200_000_u64];
-    (milliseconds(), milliseconds(), 1..=1_000_u32, prop::collection::vec(record, 1..25))
-        .prop_map(|(base_ms, max_ms, max_retries, records)| Case { base_ms, max_ms, max_retries, records })
+    (milliseconds(), milliseconds(), 1..=1_000_u32, prop::collection::vec(record, 1..25)).prop_map(
+        |(one, other, max_retries, records)| Case {
+            base_ms: one.min(other),
+            max_ms: one.max(other),
+            max_retries,
+            records,
+        },
+    )
 }
 
 /// Returns for each record the outcome at the index that is its body.
@@ -91,9 +106,14 @@ proptest! {
             }
             // The formula of contract section 6 in floating-point numbers.
             let doubled = case.base_ms as f64 * 2_f64.powi(i32::try_from(*receives - 1).unwrap_or(i32::MAX));
-            let backoff = (doubled.min(case.max_ms as f64) / 1_000.0).max(minimum.as_secs_f64()).ceil();
-            prop_assert!(seconds >= backoff.min(LONGEST_SECONDS), "{seconds} s is less than the back-off of {backoff} s");
-            prop_assert!(seconds <= (backoff * 1.2).round().min(LONGEST_SECONDS), "{seconds} s is more than the back-off of {backoff} s and 20 %");
+            let usual = doubled.min(case.max_ms as f64) / 1_000.0;
+            let waits_for_service =
+                matches!(outcome, Outcome::Deferred(_) | Outcome::Retried { outage: Some(_), .. });
+            let outage = [1.0, 30.0, 600.0][(*receives as usize - 1).min(2)];
+            let backoff = if waits_for_service { outage } else { usual }.max(minimum.as_secs_f64());
+            let shortest = backoff.floor().max(minimum.as_secs_f64().ceil()).min(LONGEST_SECONDS);
+            let longest = (backoff * 1.2).ceil().max(shortest).min(LONGEST_SECONDS);
+            prop_assert!((shortest..=longest).contains(&seconds), "{seconds} s for a back-off of {backoff} s");
         }
         prop_assert_eq!(seen, case.records.len());
     }

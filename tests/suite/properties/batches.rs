@@ -34,10 +34,16 @@ impl Handler for Scripted {
             "0" => Outcome::Success,
             "1" => Outcome::Superseded("scripted".to_owned()),
             "2" => Outcome::Ignored("scripted"),
-            "3" => {
-                Outcome::Retried { code: Reason::Panicked, reason: "scripted".to_owned(), retry_after: None }
-            }
-            "4" => Outcome::Deferred(BreakerOpen { service: Service::Inventory, left: Duration::ZERO }),
+            "3" => Outcome::Retried {
+                code: Reason::Panicked,
+                reason: "scripted".to_owned(),
+                retry_after: None,
+                outage: None,
+            },
+            "4" => Outcome::Deferred(BreakerOpen {
+                service: Service::Inventory,
+                reason: Reason::InventoryUnavailable,
+            }),
             "5" => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },
             _ => panic!("scripted"),
         }
@@ -45,6 +51,8 @@ impl Handler for Scripted {
 }
 
 const RETURNED: std::ops::RangeInclusive<usize> = 3..=6;
+/// The outcomes that block a FIFO group: all that are returned, except the rejected one.
+const BLOCKING: [usize; 3] = [3, 4, 6];
 
 fn run_batch(event: Value) -> BatchRun {
     let runtime =
@@ -93,7 +101,7 @@ proptest! {
             let (_, _, group, outcome) = records[index];
             let blocked = records[..index]
                 .iter()
-                .any(|(_, _, earlier_group, outcome)| fifo && *earlier_group == group && RETURNED.contains(outcome));
+                .any(|(_, _, earlier_group, outcome)| fifo && *earlier_group == group && BLOCKING.contains(outcome));
             blocked || RETURNED.contains(&outcome)
         };
         let mut expected: Vec<String> = Vec::new();

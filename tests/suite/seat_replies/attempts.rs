@@ -55,7 +55,7 @@ async fn the_reason_states_why_the_inventory_cannot_be_reached() {
 async fn after_one_or_two_transient_faults_an_attempt_with_the_same_request_succeeds() {
     let faults = [
         Effect::grpc(14),
-        Effect::grpc(16),
+        Effect::grpc(13),
         Effect::reply(0, Some(17)),
         Effect::reply(9, None),
         Effect::Reset,

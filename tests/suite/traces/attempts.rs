@@ -44,7 +44,7 @@ async fn a_call_that_is_retried_has_one_span_per_attempt() {
     let reason = format!("reservation API: 503 BUSY (its trace {W3C_TRACE_ID})");
     assert_eq!(attempts[0], (json!(503), json!("503"), Some(reason.as_str())));
     let (status, error_type, reason) = &attempts[1];
-    assert_eq!((status, error_type), (&Value::Null, &json!("transient")));
+    assert_eq!((status, error_type), (&Value::Null, &json!("unavailable")));
     assert!(reason.unwrap().starts_with("reservation API: "), "{reason:?}");
     assert_eq!(attempts[2], (json!(200), Value::Null, None));
     assert_eq!(attempts[3], (json!("UNAVAILABLE"), json!("UNAVAILABLE"), Some("inventory: Unavailable")));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::outcome::{Completion, Outcome};
+use crate::outcome::{Completion, Outcome, leaves_group};
 
 /// The position of one record in the order of its batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
     pub(super) fn complete(&mut self, index: usize, completion: Completion<O>) {
         let completion = (self.completed)(index, completion);
         let item = &self.items[index];
-        if !completion.is_acknowledged() && !item.is_last_receive {
+        if !completion.is_acknowledged() && !leaves_group(item.is_last_receive, completion.redelivery()) {
             self.blocked_groups.extend(item.group);
         }
         self.completions[index] = Some(completion);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqs_batch::{BatchProcessor, Completion, Deadline, Handler, Record, Settings};
 use tokio::time::{Instant, advance};
 
-use crate::script::{Script, Scripted, event, process, settings, standard};
+use crate::script::{Processed, Script, Scripted, event, fifo, process, settings, standard};
 
 #[tokio::test(start_paused = true)]
 async fn records_in_progress_at_the_reserve_are_abandoned_and_waiting_records_do_not_start() {
@@ -75,6 +75,62 @@ async fn a_completed_record_keeps_its_outcome_when_another_one_is_abandoned() {
     let script = Script::default();
     let batch = process(&script, settings(), 10, standard([("m1", "- hang"), ("m2", "- fail")])).await;
     assert_eq!(batch.completion("m2"), Completion::Handled(Scripted::Failed));
+}
+
+/// `m1` hangs, `m2` and `m3` wait for it, `m4` is done in time.
+async fn out_of_time(outcome: fn() -> Scripted) -> Processed {
+    let script = Script::out_of_time(outcome);
+    let records = standard([("m1", "key hang"), ("m2", "key ok"), ("m3", "key ok"), ("m4", "- ok")]);
+    let batch = process(&script, settings(), 10, records).await;
+    assert_eq!(batch.returned, ["m1", "m2", "m3"]);
+    assert_eq!(batch.completion("m4"), Completion::Handled(Scripted::Done));
+    batch
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handler_can_replace_the_completion_of_records_for_which_no_time_was_left() {
+    let batch = out_of_time(|| Scripted::Outage).await;
+    for id in ["m1", "m2", "m3"] {
+        assert_eq!(batch.completion(id), Completion::Handled(Scripted::Outage), "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handler_can_replace_the_completion_of_records_that_did_not_start() {
+    let script = Script::out_of_time(|| Scripted::Outage);
+    let settings = Settings { deadline_reserve: Duration::from_secs(30), ..settings() };
+    let batch = process(&script, settings, 30, standard([("m1", "- ok"), ("m2", "- ok")])).await;
+    assert_eq!(batch.completion("m1"), Completion::Handled(Scripted::Outage));
+    assert_eq!(batch.completion("m2"), Completion::Handled(Scripted::Outage));
+    assert!(script.started.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_for_which_no_time_was_left_are_never_acknowledged() {
+    let batch = out_of_time(|| Scripted::Done).await;
+    assert_eq!(batch.completion("m1"), Completion::Abandoned);
+    assert_eq!(batch.completion("m2"), Completion::NotStarted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_out_of_time_leaves_the_completion_of_the_record_unchanged() {
+    let outcomes: [fn() -> Scripted; 3] =
+        [|| panic!("scripted"), || Scripted::PanicInAcknowledged, || Scripted::PanicInRedelivery];
+    for outcome in outcomes {
+        let batch = out_of_time(outcome).await;
+        assert_eq!(batch.completion("m1"), Completion::Abandoned);
+        assert_eq!(batch.completion("m2"), Completion::NotStarted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_record_and_a_panic_are_no_lack_of_time() {
+    let script = Script::out_of_time(|| Scripted::Outage);
+    let records = fifo([("a1", "a", "- fail"), ("a2", "a", "- ok"), ("b1", "b", "- panic")]);
+    let batch = process(&script, settings(), 60, records).await;
+    assert_eq!(batch.completion("a1"), Completion::Handled(Scripted::Failed));
+    assert_eq!(batch.completion("a2"), Completion::GroupBlocked);
+    assert_eq!(batch.completion("b1"), Completion::Panicked);
 }
 
 /// While `m1` is handled, time passes until exactly this part of the batch's time is left.

@@ -44,6 +44,38 @@ async fn a_record_on_its_last_receive_does_not_block_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_no_retry_can_help_does_not_block_its_group() {
+    let script = Script::default();
+    let records = fifo([
+        ("a1", "a", "- reject"),
+        ("a2", "a", "- ok"),
+        ("a3", "a", "key same-reject"),
+        ("a4", "a", "key same-reject"),
+        ("a5", "a", "- ok"),
+    ]);
+
+    let batch = process(&script, settings(), 60, records).await;
+
+    assert_eq!(batch.returned, ["a1", "a3", "a4"]);
+    assert_eq!(batch.completion("a4"), Completion::Shared(Scripted::Rejected));
+    assert_eq!(batch.completion("a5"), Completion::Handled(Scripted::Done));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_record_that_no_retry_can_help_the_next_returned_record_blocks_the_group() {
+    for body in ["- fail", "- outage", "- panic"] {
+        let script = Script::default();
+        let records = fifo([("a1", "a", "- reject"), ("a2", "a", body), ("a3", "a", "- reject")]);
+
+        let batch = process(&script, settings(), 60, records).await;
+
+        assert_eq!(batch.returned, ["a1", "a2", "a3"], "{body}");
+        assert_eq!(batch.completion("a3"), Completion::GroupBlocked, "{body}");
+        assert_eq!(*script.started.borrow(), ["a1", "a2"], "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abandoned_record_blocks_its_group() {
     let script = Script::default();
     let batch = process(&script, settings(), 5, fifo([("a1", "a", "- hang"), ("a2", "a", "- ok")])).await;

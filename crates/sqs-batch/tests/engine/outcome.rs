@@ -7,6 +7,7 @@ use sqs_batch::{Completion, Outcome, Redelivery};
 use crate::script::Scripted;
 
 const AFTER_BACKOFF: Redelivery = Redelivery::AfterBackoff { at_least: Duration::ZERO };
+const AFTER_OUTAGE: Redelivery = Redelivery::AfterOutage { cause: "orders", at_least: Duration::ZERO };
 
 #[test]
 fn only_an_outcome_of_the_handler_can_acknowledge_a_record() {
@@ -30,6 +31,8 @@ fn only_an_outcome_of_the_handler_can_acknowledge_a_record() {
 fn a_record_without_an_outcome_is_delivered_again_after_the_back_off() {
     let cases = [
         (Completion::Handled(Scripted::Failed), AFTER_BACKOFF),
+        (Completion::Handled(Scripted::Outage), AFTER_OUTAGE),
+        (Completion::Shared(Scripted::Outage), AFTER_OUTAGE),
         (Completion::Handled(Scripted::Rejected), Redelivery::Immediate),
         (Completion::Shared(Scripted::Rejected), Redelivery::Immediate),
         (Completion::NotStarted, AFTER_BACKOFF),

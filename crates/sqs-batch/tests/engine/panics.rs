@@ -6,7 +6,16 @@ use crate::script::{Script, Scripted, process, settings, standard};
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_any_code_for_a_record_returns_that_record_alone() {
-    for place in ["panic", "panic-read", "panic-key", "panic-begun", "panic-finished"] {
+    let places = [
+        "panic",
+        "panic-read",
+        "panic-key",
+        "panic-begun",
+        "panic-acknowledged",
+        "panic-redelivery",
+        "panic-finished",
+    ];
+    for place in places {
         let script = Script::default();
         let body = format!("key {place}");
         let records = standard([("m1", "- 10"), ("m2", body.as_str()), ("m3", "key ok"), ("m4", "- ok")]);

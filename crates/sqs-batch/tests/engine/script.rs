@@ -14,13 +14,23 @@ use sqs_batch::{
 use tokio::time::sleep;
 
 /// Reads bodies of the form `key work`. The key `-` means that there is no key. The work is `ok`, `fail`, `reject`,
-/// `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-begun`, `panic-finished` for a
-/// panic in that place. Records with equal bodies are the same work if the work starts with `same`.
+/// `outage`, `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-begun`,
+/// `panic-acknowledged`, `panic-redelivery`, `panic-finished` for a panic in that place. Records with equal bodies are
+/// the same work if the work starts with `same`.
 #[derive(Default)]
 pub struct Script {
     running: Cell<usize>,
     pub peak: Cell<usize>,
     pub started: RefCell<Vec<String>>,
+    /// The outcome of records for which no time was left.
+    out_of_time: Option<fn() -> Scripted>,
+}
+
+impl Script {
+    /// A handler with this outcome of records for which no time was left.
+    pub fn out_of_time(outcome: fn() -> Scripted) -> Self {
+        Self { out_of_time: Some(outcome), ..Self::default() }
+    }
 }
 
 pub struct Line {
@@ -33,15 +43,24 @@ pub enum Scripted {
     Done,
     Failed,
     Rejected,
+    Outage,
+    PanicInAcknowledged,
+    PanicInRedelivery,
 }
 
 impl Outcome for Scripted {
     fn is_acknowledged(&self) -> bool {
+        assert_ne!(*self, Self::PanicInAcknowledged);
         *self == Self::Done
     }
 
     fn redelivery(&self) -> Redelivery {
-        if *self == Self::Rejected { Redelivery::Immediate } else { Redelivery::BACKOFF }
+        match self {
+            Self::Rejected => Redelivery::Immediate,
+            Self::Outage => Redelivery::AfterOutage { cause: "orders", at_least: Duration::ZERO },
+            Self::Done | Self::PanicInRedelivery => panic!("the redelivery of {self:?}"),
+            Self::Failed | Self::PanicInAcknowledged => Redelivery::BACKOFF,
+        }
     }
 }
 
@@ -72,7 +91,10 @@ impl Handler for &Script {
         self.peak.set(self.peak.get().max(self.running.get()));
         let outcome = match line.work.as_str() {
             "fail" | "same-fail" => Scripted::Failed,
-            "reject" => Scripted::Rejected,
+            "reject" | "same-reject" => Scripted::Rejected,
+            "outage" => Scripted::Outage,
+            "panic-acknowledged" => Scripted::PanicInAcknowledged,
+            "panic-redelivery" => Scripted::PanicInRedelivery,
             "panic" | "same-panic" => panic!("scripted"),
             "hang" => std::future::pending().await,
             other => {
@@ -82,6 +104,10 @@ impl Handler for &Script {
         };
         self.running.set(self.running.get() - 1);
         outcome
+    }
+
+    fn out_of_time(&self) -> Option<Scripted> {
+        self.out_of_time.map(|outcome| outcome())
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 pub const QUEUE_URL: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
 
-/// Reads bodies: `done`, `retry`, `retry after 600 s`, `reject`, `panic` or `hang`.
+/// Reads bodies: `done`, `retry`, `retry after 600 s`, `reject`, `panic` or `hang`; `inventory down`, `payments down` or
+/// `inventory down, after 900 s`.
 #[derive(Debug)]
 pub struct Script;
 
@@ -23,6 +24,7 @@ pub struct Script;
 pub enum Scripted {
     Done,
     Retry { at_least: Duration },
+    Outage { cause: &'static str, at_least: Duration },
     Reject,
 }
 
@@ -35,6 +37,7 @@ impl Outcome for Scripted {
         match *self {
             Self::Done => panic!("an acknowledged record is not delivered again"),
             Self::Retry { at_least } => Redelivery::AfterBackoff { at_least },
+            Self::Outage { cause, at_least } => Redelivery::AfterOutage { cause, at_least },
             Self::Reject => Redelivery::Immediate,
         }
     }
@@ -49,6 +52,11 @@ impl Handler for Script {
             "done" => Scripted::Done,
             "retry" => Scripted::Retry { at_least: Duration::ZERO },
             "retry after 600 s" => Scripted::Retry { at_least: Duration::from_secs(600) },
+            "inventory down" => Scripted::Outage { cause: "inventory", at_least: Duration::ZERO },
+            "inventory down, after 900 s" => {
+                Scripted::Outage { cause: "inventory", at_least: Duration::from_secs(900) }
+            }
+            "payments down" => Scripted::Outage { cause: "payments", at_least: Duration::ZERO },
             "reject" => Scripted::Reject,
             "hang" => std::future::pending().await,
             other => panic!("{other}"),

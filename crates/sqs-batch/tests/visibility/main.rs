@@ -8,3 +8,4 @@ mod sqs;
 mod entries;
 mod failures;
 mod queue;
+mod recall;

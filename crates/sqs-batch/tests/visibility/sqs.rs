@@ -56,6 +56,8 @@ struct State {
     /// The region that each client was made for.
     clients: Vec<Option<String>>,
     calls: Vec<Call>,
+    /// The number of calls, including those that were removed.
+    received: usize,
     in_progress: usize,
     peak: usize,
 }
@@ -66,6 +68,19 @@ impl Sqs {
         let sqs = Self::default();
         sqs.0.lock().unwrap().replies = replies.to_vec();
         sqs
+    }
+
+    /// Replies to the next calls in this order.
+    pub fn reply_next(&self, replies: &[Reply]) {
+        let mut state = self.0.lock().unwrap();
+        let received = state.received;
+        state.replies.resize(received, Reply::default());
+        state.replies.extend(replies);
+    }
+
+    /// Removes the calls so far and returns them.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
     /// The calls so far.
@@ -131,7 +146,8 @@ impl Sqs {
         assert_eq!(operation, "AmazonSQS.ChangeMessageVisibilityBatch");
         let host = request.uri().trim_start_matches("https://").trim_end_matches('/').to_owned();
         let mut state = self.0.lock().unwrap();
-        let reply = state.replies.get(state.calls.len()).copied().unwrap_or_default();
+        let reply = state.replies.get(state.received).copied().unwrap_or_default();
+        state.received += 1;
         state.calls.push(Call { host, queue_url: text(&body["QueueUrl"]), entries });
         state.in_progress += 1;
         state.peak = state.peak.max(state.in_progress);

@@ -1,0 +1,59 @@
+//! The records that were returned during an outage and can be recalled.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::queue::Queue;
+use crate::clock::ClockReading;
+
+/// The largest number of records that are remembered. The oldest are forgotten first.
+const MOST: usize = 10_000;
+
+/// A record that waits for the end of an outage.
+#[derive(Debug, Clone)]
+pub(super) struct Parked {
+    pub(super) queue: Arc<Queue>,
+    pub(super) receipt_handle: String,
+    pub(super) group: Option<String>,
+    /// What is down.
+    pub(super) cause: &'static str,
+    /// When the record was returned.
+    pub(super) returned: ClockReading,
+    /// Its visibility time-out.
+    pub(super) wait: Duration,
+}
+
+impl Parked {
+    /// The part of the visibility time-out that is left.
+    pub(super) fn left(&self, now: ClockReading) -> Duration {
+        self.wait.saturating_sub(now.since(self.returned))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ParkedRecords(Mutex<VecDeque<Parked>>);
+
+impl ParkedRecords {
+    pub(super) fn add(&self, records: impl IntoIterator<Item = Parked>) {
+        let mut all = self.lock();
+        all.extend(records);
+        // Records that a recall puts back are older than those that were added meanwhile.
+        all.make_contiguous().sort_by_key(|record| record.returned.instant);
+        let surplus = all.len().saturating_sub(MOST);
+        all.drain(..surplus);
+    }
+
+    /// Takes the records that wait because of `cause`, and forgets those whose time-out is over.
+    pub(super) fn take(&self, cause: &str, now: ClockReading) -> Vec<Parked> {
+        let mut all = self.lock();
+        all.retain(|record| !record.left(now).is_zero());
+        let (taken, others) = all.drain(..).partition(|record| record.cause == cause);
+        *all = others;
+        Vec::from(taken)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Parked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
