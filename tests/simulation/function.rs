@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
@@ -12,13 +13,14 @@ use reservation_worker::config::Config;
 use reservation_worker::telemetry::batch::BatchTelemetry;
 use reservation_worker::telemetry::invocation::Invocations;
 use reservation_worker::telemetry::logs;
-use reservation_worker::worker::Worker;
+use reservation_worker::worker::{Worker, recall};
 use rustls::RootCertStore;
 use serde_json::Value;
 use sqs_batch::BatchProcessor;
 use sqs_batch::visibility::Visibility;
 
-use crate::world::World;
+use crate::conditions::LINKS;
+use crate::network::Link;
 
 pub struct Function {
     processor: BatchProcessor<Worker, BatchTelemetry>,
@@ -33,16 +35,13 @@ pub struct Output {
 }
 
 impl Function {
-    /// A cold start.
-    pub fn start(world: &World) -> Self {
-        let [reservation_api, inventory, queue] = &world.links;
+    /// A cold start. The configuration consists of the addresses of `links` and of `variables`.
+    pub fn start(links: &[Rc<Link>; LINKS], variables: &[(&'static str, String)]) -> Self {
+        let [reservation_api, inventory, queue] = links;
         let config = Config::from_lookup(|variable| match variable {
             "INVENTORY_GRPC_ADDR" => Some(inventory.addr.to_string()),
             "RESERVATION_API_BASE" => Some(format!("http://{}", reservation_api.addr)),
-            _ => {
-                let (_, value) = world.plan.variables.iter().find(|(name, _)| *name == variable)?;
-                Some(value.to_string())
-            }
+            _ => variables.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.clone()),
         })
         .unwrap();
         let sqs = aws_sdk_sqs::Config::builder()
@@ -71,6 +70,11 @@ impl Function {
         let event = LambdaEvent::new(serde_json::value::to_raw_value(event).unwrap(), context);
         let response = invocation.instrument(self.processor.handle(event)).await.unwrap();
         Output { response: serde_json::to_value(response).unwrap(), summaries: take_summaries(request_id) }
+    }
+
+    /// What the function does after its response, before it asks for the next event.
+    pub async fn after_response(&self, time_left: Duration) {
+        recall(&self.processor, time_left).await;
     }
 }
 

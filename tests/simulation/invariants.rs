@@ -51,7 +51,9 @@ pub fn check_response<'a>(
         if let Some(group) = group {
             let is_blocked = blocked_groups.contains(&group);
             assert!(!acknowledged || !is_blocked, "{id} follows a returned record of its group");
-            let is_redelivered = !acknowledged && received.receives < world.plan.max_receives;
+            let leaves_order = matches!(&*outcome, "failed" | "invalid_payload")
+                || received.receives >= world.plan.max_receives;
+            let is_redelivered = !acknowledged && !leaves_order;
             blocked_groups.extend(is_redelivered.then_some(group));
         }
         queue.entries[received.number].last_outcome = Some((outcome, reason));
@@ -116,8 +118,7 @@ fn is_final(reason: &str) -> bool {
     let is_status = reply.get(..3).and_then(|status| status.parse().ok()).is_some_and(|status: u16| {
         (400..500).contains(&status) && ![401, 403, 408, 409, 412, 425, 429].contains(&status)
     });
-    let codes =
-        ["InvalidArgument", "NotFound", "FailedPrecondition", "OutOfRange", "Unimplemented", "DataLoss"];
+    let codes = ["InvalidArgument", "NotFound", "FailedPrecondition", "OutOfRange", "DataLoss"];
     let error_codes = [
         "INVALID_ARGUMENT",
         "NOT_FOUND",

@@ -17,6 +17,7 @@ mod function;
 mod invariants;
 mod mapping;
 mod network;
+mod outages;
 mod plan;
 mod queue;
 mod seeds;

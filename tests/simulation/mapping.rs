@@ -13,7 +13,7 @@ use crate::world::World;
 /// Receives batches and invokes one instance at a time. A killed instance is replaced by a new one.
 pub async fn poll(world: &World, mut rng: Rng) {
     loop {
-        let function = Function::start(world);
+        let function = Function::start(&world.links, &world.plan.variables);
         loop {
             let batch = receive(world).await;
             world.busy_instances.update(|instances| instances + 1);
@@ -52,6 +52,7 @@ async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mu
                 let (outcome, reason) = (&line["outcome"], &line["reason"]);
                 world.trace(format_args!("{request_id} {} {outcome} {reason}", received.receipt()));
             }
+            function.after_response(plan.function_time).await;
             true
         }
     }

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use reservation_worker_local::Services;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +17,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::clock::Clock;
+use crate::conditions::LINKS;
 use crate::trace;
 
 pub struct Link {
@@ -33,7 +35,20 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn open(service: SocketAddr, clock: Clock, rng: Rng) -> Rc<Self> {
+    /// Opens the links to the reservation API, the inventory and the queue.
+    pub fn to_services(services: &Services, clock: &Clock, rng: &mut Rng) -> [Rc<Self>; LINKS] {
+        let addresses = [
+            services.reservation_api_base(),
+            services.inventory_addr(),
+            services.visibility().endpoint().to_owned(),
+        ];
+        addresses.map(|address| {
+            let address = address.trim_start_matches("http://").parse().unwrap();
+            Self::open(address, clock.clone(), rng.fork())
+        })
+    }
+
+    fn open(service: SocketAddr, clock: Clock, rng: Rng) -> Rc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();

@@ -13,7 +13,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Plan {
-    pub variables: Vec<(&'static str, u64)>,
+    pub variables: Vec<(&'static str, String)>,
     pub is_fifo: bool,
     pub max_receives: u32,
     /// The probability that the queue delivers a message once more.
@@ -65,15 +65,15 @@ impl Plan {
         let function_time = Duration::from_secs(rng.u64(5..30));
         Self {
             variables: vec![
-                ("WORKER_CONCURRENCY", rng.choice([1, 2, 20]).unwrap()),
-                ("MAX_RETRIES", max_receives.into()),
-                ("BACKOFF_BASE_MS", rng.choice([1, 300, 1_000]).unwrap()),
-                ("BACKOFF_MAX_MS", rng.choice([1_000, 900_000]).unwrap()),
-                ("RESERVATION_API_TIMEOUT_MS", rng.choice([500, 1_000, 3_000]).unwrap()),
-                ("INVENTORY_TIMEOUT_MS", rng.choice([100, 250]).unwrap()),
-                ("BREAKER_FAILURES", rng.choice([0, 2, 10]).unwrap()),
-                ("BREAKER_OPEN_MS", rng.choice([500, 5_000]).unwrap()),
-                ("DEADLINE_RESERVE_MS", rng.choice([0, 1_000]).unwrap()),
+                ("WORKER_CONCURRENCY", rng.choice([1, 2, 20]).unwrap().to_string()),
+                ("MAX_RETRIES", max_receives.to_string()),
+                ("BACKOFF_BASE_MS", rng.choice([1, 300, 1_000]).unwrap().to_string()),
+                ("BACKOFF_MAX_MS", rng.choice([1_000, 900_000]).unwrap().to_string()),
+                ("RESERVATION_API_TIMEOUT_MS", rng.choice([500, 1_000, 3_000]).unwrap().to_string()),
+                ("INVENTORY_TIMEOUT_MS", rng.choice([100, 250]).unwrap().to_string()),
+                ("BREAKER_FAILURES", rng.choice([0, 2, 10]).unwrap().to_string()),
+                ("BREAKER_OPEN_MS", rng.choice([500, 5_000]).unwrap().to_string()),
+                ("DEADLINE_RESERVE_MS", rng.choice([0, 1_000]).unwrap().to_string()),
             ],
             is_fifo,
             max_receives,

@@ -48,15 +48,7 @@ impl World {
             let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
             changed_queue.lock().unwrap().change_visibility(&entry.receipt_handle, time)
         });
-        let addresses = [
-            services.reservation_api_base(),
-            services.inventory_addr(),
-            services.visibility().endpoint().to_owned(),
-        ];
-        let links = addresses.map(|address| {
-            let address = address.trim_start_matches("http://").parse().unwrap();
-            Link::open(address, clock.clone(), plan.rng.fork())
-        });
+        let links = Link::to_services(&services, clock, &mut plan.rng);
         links.iter().zip(plan.delays).for_each(|(link, longest)| link.set_delay(0..=longest));
         Self { plan, services, links, queue, busy_instances: Cell::new(0), began: Instant::now() }
     }

@@ -1,0 +1,132 @@
+//! Outages of one service, on the simulated clock (contract sections 1 and 6).
+//!
+//! `make test` runs a few outages with few processes. With the variable `OUTAGES=all`, each test runs every service and
+//! every way in which it fails, with all loads and 50 concurrent invocations.
+
+mod attempts;
+mod mapping;
+mod queue;
+mod scenario;
+
+use std::time::Duration;
+
+use queue::End;
+use reservation_worker_local::Service;
+use scenario::{MODES, Mode, Report, SERVICES, Scenario};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn all() -> bool {
+    std::env::var("OUTAGES").is_ok_and(|outages| outages == "all")
+}
+
+/// Runs a scenario with a moderate load, and checks what holds in every outage.
+fn run(scenario: Scenario) -> Report {
+    let name = format!("{scenario:?}");
+    let max_receives = scenario.max_receives;
+    let report = scenario.run();
+    assert_eq!(report.dead_letters(), 0, "dead letters of {name}");
+    assert!(report.most_calls <= 1, "{} calls within BREAKER_OPEN_MS in {name}", report.most_calls);
+    for poison in &report.poison {
+        assert_eq!((poison.end, poison.receives), (End::DeadLetter, max_receives), "poison of {name}");
+    }
+    report
+}
+
+fn moderate(service: Service, mode: Mode) -> Scenario {
+    let scenario = Scenario::new(service, mode);
+    if all() {
+        return scenario;
+    }
+    Scenario { backlog: 100, interval: Some(10 * SECOND), concurrency: 5, ..scenario }
+}
+
+fn twenty_minutes(service: Service) {
+    for mode in MODES {
+        run(Scenario { poison_interval: Some(MINUTE), ..moderate(service, mode) });
+    }
+}
+
+#[test]
+fn twenty_minutes_without_the_reservation_api_put_no_event_into_the_dlq() {
+    twenty_minutes(Service::ReservationApi);
+}
+
+#[test]
+fn twenty_minutes_without_the_inventory_put_no_event_into_the_dlq() {
+    twenty_minutes(Service::Inventory);
+}
+
+#[test]
+fn twenty_minutes_without_a_service_put_no_event_of_a_fifo_queue_into_the_dlq() {
+    for (service, mode) in SERVICES.into_iter().zip([Mode::Misconfigured, Mode::RefusesConnections]) {
+        run(Scenario { is_fifo: true, poison_interval: Some(MINUTE), ..moderate(service, mode) });
+    }
+}
+
+fn one_hour(service: Service) {
+    for mode in MODES {
+        let scenario = moderate(service, mode);
+        run(Scenario {
+            outage: 60 * MINUTE,
+            max_receives: 10,
+            poison_interval: Some(10 * MINUTE),
+            ..scenario
+        });
+    }
+}
+
+#[test]
+fn an_hour_without_the_reservation_api_puts_no_event_into_the_dlq_at_ten_receives() {
+    one_hour(Service::ReservationApi);
+}
+
+#[test]
+fn an_hour_without_the_inventory_puts_no_event_into_the_dlq_at_ten_receives() {
+    one_hour(Service::Inventory);
+}
+
+#[test]
+fn poison_is_in_the_dlq_after_one_invocation_per_receive() {
+    let longest = 5 * Duration::from_secs(30);
+    for service in SERVICES {
+        let scenario = Scenario::new(service, Mode::Unavailable);
+        let scenario =
+            Scenario { backlog: 0, interval: Some(MINUTE), poison_interval: Some(50 * SECOND), ..scenario };
+        let report = run(scenario);
+        assert!(!report.poison.is_empty());
+        for poison in &report.poison {
+            assert!(poison.waited <= longest, "{poison:?}");
+        }
+    }
+}
+
+#[test]
+fn a_backlog_of_400_is_done_within_three_minutes_of_the_recovery() {
+    for (service, mode) in SERVICES.into_iter().zip([Mode::Hangs, Mode::RefusesConnections]) {
+        let report = run(Scenario { concurrency: 10, ..Scenario::new(service, mode) });
+        assert!(report.half_done <= MINUTE, "half after {:?} without the {service:?}", report.half_done);
+        assert!(report.all_done <= 3 * MINUTE, "all after {:?} without the {service:?}", report.all_done);
+    }
+}
+
+#[test]
+fn a_short_outage_delays_no_event_by_more_than_forty_seconds() {
+    for service in SERVICES {
+        for seconds in [2, 10, 30] {
+            let scenario = Scenario {
+                outage: seconds * SECOND,
+                backlog: 20,
+                concurrency: 10,
+                ..Scenario::new(service, Mode::RefusesConnections)
+            };
+            let before = Scenario { is_before: true, ..scenario.clone() }.run();
+            let after = run(scenario);
+            for (before, after) in before.events.iter().zip(&after.events) {
+                let is_late = before.end == End::Deleted && after.waited > before.waited + 40 * SECOND;
+                assert!(!is_late, "{seconds} s without the {service:?}: {before:?}, now {after:?}");
+            }
+        }
+    }
+}

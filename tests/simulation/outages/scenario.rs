@@ -1,0 +1,365 @@
+//! An outage of one service under a load, and its result.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use reservation_worker_local::{Effect, Fault, Hold, Operation, Service, Services};
+use serde_json::json;
+use tokio::time::{Duration, Instant, sleep, sleep_until};
+
+use super::attempts::{self, Attempt};
+use super::mapping;
+use super::queue::{End, Message, Queue};
+use crate::clock::{self, Clock};
+use crate::conditions::LINKS;
+use crate::network::Link;
+use crate::trace;
+
+/// The time before the outage, in which the first processes start.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// The time after which a queue that is not drained is an error.
+const TIME_LIMIT: Duration = Duration::from_secs(24 * 3_600);
+/// On a FIFO queue, the events belong to this many message groups.
+const GROUPS: usize = 100;
+/// The default of `BREAKER_OPEN_MS`.
+const BREAKER_OPEN: Duration = Duration::from_secs(5);
+/// The calls of a process that can fail before its breaker is open: `BREAKER_FAILURES`, and a batch in flight.
+const FIRST_FAILURES: usize = 30;
+
+/// How the service fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    RefusesConnections,
+    Hangs,
+    /// 503, or gRPC `UNAVAILABLE`.
+    Unavailable,
+    /// 401, or gRPC `UNIMPLEMENTED`.
+    Misconfigured,
+}
+
+pub const MODES: [Mode; 4] = [Mode::RefusesConnections, Mode::Hangs, Mode::Unavailable, Mode::Misconfigured];
+pub const SERVICES: [Service; 2] = [Service::ReservationApi, Service::Inventory];
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub service: Service,
+    pub mode: Mode,
+    pub is_fifo: bool,
+    /// The length of the outage.
+    pub outage: Duration,
+    /// The number of events that are sent at once when the outage begins.
+    pub backlog: usize,
+    /// The time between two events before and during the outage.
+    pub interval: Option<Duration>,
+    /// Events are also sent after the outage.
+    pub has_traffic_after: bool,
+    /// The time between two bodies that are not events, during the outage.
+    pub poison_interval: Option<Duration>,
+    pub max_receives: u32,
+    /// The largest number of concurrent invocations.
+    pub concurrency: usize,
+    /// A process is not used again when it is this old.
+    pub process_lifetime: Option<Duration>,
+    /// The mechanisms against outages are off, as before they existed.
+    pub is_before: bool,
+}
+
+/// The result of a scenario.
+#[derive(Debug)]
+pub struct Report {
+    /// The events without the poison, in the order in which they were sent.
+    pub events: Vec<Fate>,
+    pub poison: Vec<Fate>,
+    /// The sum of the durations of the invocations during the outage.
+    pub billed: Duration,
+    /// The largest number of calls to the failing service per process and `BREAKER_OPEN_MS`, after the first failures.
+    pub most_calls: usize,
+    /// The number of calls to the failing service during the outage.
+    pub calls: usize,
+    /// The number of processes that called the failing service.
+    pub processes: usize,
+    /// The times after the recovery at which half and all events were done that were in the queue at the recovery.
+    pub half_done: Duration,
+    pub all_done: Duration,
+}
+
+/// How a message ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Fate {
+    pub sent_before_recovery: bool,
+    pub receives: u32,
+    /// The time from the message's arrival to its end.
+    pub waited: Duration,
+    pub end: End,
+}
+
+impl Report {
+    pub fn dead_letters(&self) -> usize {
+        self.events.iter().filter(|event| event.end == End::DeadLetter).count()
+    }
+
+    /// The mean number of receives of the events that were sent before the recovery.
+    pub fn receives_per_event(&self) -> f64 {
+        let events = self.events.iter().filter(|event| event.sent_before_recovery);
+        let (number, receives) = events.fold((0, 0), |(n, sum), event| (n + 1, sum + event.receives));
+        f64::from(receives) / f64::from(number)
+    }
+
+    pub fn most_receives(&self) -> u32 {
+        self.events.iter().map(|event| event.receives).max().unwrap_or_default()
+    }
+}
+
+pub struct World {
+    pub scenario: Scenario,
+    pub variables: Vec<(&'static str, String)>,
+    pub services: Services,
+    pub links: [Rc<Link>; LINKS],
+    pub queue: Arc<Mutex<Queue>>,
+    begins: Instant,
+    billed: Cell<Duration>,
+    sent: Cell<usize>,
+}
+
+impl Scenario {
+    /// 20 minutes at the default settings, with 400 events at once and one per second.
+    pub fn new(service: Service, mode: Mode) -> Self {
+        Self {
+            service,
+            mode,
+            is_fifo: false,
+            outage: Duration::from_secs(20 * 60),
+            backlog: 400,
+            interval: Some(Duration::from_secs(1)),
+            has_traffic_after: true,
+            poison_interval: None,
+            max_receives: 5,
+            concurrency: 50,
+            process_lifetime: None,
+            is_before: false,
+        }
+    }
+
+    /// Runs the scenario in this thread.
+    pub fn run(self) -> Report {
+        fastrand::seed(1);
+        trace::take();
+        attempts::take();
+        let _subscriber = tracing::subscriber::set_default(attempts::subscriber());
+        let report = clock::run(|clock| async move { World::new(self, &clock).await.run().await });
+        trace::take();
+        report
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables =
+            vec![("MAX_RETRIES", self.max_receives.to_string()), ("METRICS_SINK", "none".to_owned())];
+        if self.is_before {
+            variables.push(("BREAKER_FAILURES", "0".to_owned()));
+            variables.push(("OUTAGE_BACKOFF_MS", "1000,2000,4000,8000,16000".to_owned()));
+        }
+        variables
+    }
+}
+
+impl World {
+    async fn new(scenario: Scenario, clock: &Clock) -> Self {
+        let mut rng = Rng::with_seed(1);
+        let services = Services::start().await.unwrap();
+        let queue = Queue::new(scenario.is_fifo, scenario.max_receives, rng.fork());
+        let queue = Arc::new(Mutex::new(queue));
+        let changed_queue = queue.clone();
+        services.visibility().set_entry_check(move |entry| {
+            let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
+            changed_queue.lock().unwrap().change_visibility(&entry.receipt_handle, time)
+        });
+        let links = Link::to_services(&services, clock, &mut rng);
+        Self {
+            variables: scenario.variables(),
+            scenario,
+            services,
+            links,
+            queue,
+            begins: Instant::now() + WARM_UP,
+            billed: Cell::default(),
+            sent: Cell::default(),
+        }
+    }
+
+    async fn run(self) -> Report {
+        let recovery = self.begins + self.scenario.outage;
+        let scenario = async {
+            tokio::join!(self.outage(), self.backlog(), self.traffic(recovery), self.poison(recovery));
+            self.until(Queue::is_drained).await;
+        };
+        tokio::select! {
+            biased;
+            () = mapping::poll(&self) => {}
+            () = scenario => {}
+            () = sleep(TIME_LIMIT) => panic!("the queue is not drained after {TIME_LIMIT:?}"),
+        }
+        self.report(recovery)
+    }
+
+    async fn outage(&self) {
+        sleep_until(self.begins).await;
+        let (rest, grpc) = match self.scenario.mode {
+            Mode::RefusesConnections => (None, None),
+            Mode::Hangs => (Some(Effect::Hang), Some(Effect::Hang)),
+            Mode::Unavailable => (Some(Effect::http(503)), Some(Effect::grpc(14))),
+            Mode::Misconfigured => (Some(Effect::http(401)), Some(Effect::grpc(12))),
+        };
+        let (link, effect, operations) = match self.scenario.service {
+            Service::ReservationApi => {
+                (&self.links[0], rest, [Operation::UpdateStatus, Operation::ReadReservation])
+            }
+            Service::Inventory => {
+                (&self.links[1], grpc, [Operation::ReleaseHold, Operation::CommitReservation])
+            }
+        };
+        match effect {
+            None => link.set_down(true),
+            Some(effect) => {
+                for operation in operations {
+                    self.services.fault(Fault::any(operation, effect.clone()));
+                }
+            }
+        }
+        sleep(self.scenario.outage).await;
+        link.set_down(false);
+        self.services.clear_faults();
+    }
+
+    async fn backlog(&self) {
+        sleep_until(self.begins).await;
+        (0..self.scenario.backlog).for_each(|_| self.send());
+    }
+
+    /// Sends events until the recovery, or until the events from before the recovery have left the queue.
+    async fn traffic(&self, recovery: Instant) {
+        let Some(interval) = self.scenario.interval else { return };
+        let has_old = |queue: &Queue| {
+            let mut old = queue.messages.iter().take_while(|message| message.sent < recovery);
+            old.any(|message| message.ended.is_none())
+        };
+        while Instant::now() < recovery
+            || self.scenario.has_traffic_after && has_old(&self.queue.lock().unwrap())
+        {
+            self.send();
+            sleep(interval).await;
+        }
+    }
+
+    async fn poison(&self, recovery: Instant) {
+        let Some(interval) = self.scenario.poison_interval else { return };
+        sleep_until(self.begins).await;
+        while Instant::now() + interval < recovery {
+            sleep(interval).await;
+            self.queue.lock().unwrap().send("{".to_owned(), "poison".to_owned(), true);
+        }
+    }
+
+    /// Sends an event about a new hold.
+    fn send(&self) {
+        let number = self.sent.replace(self.sent.get() + 1);
+        let hold = Hold {
+            reservation_id: format!("r{number}"),
+            event_id: "evt_1".to_owned(),
+            user_id: Some("user_1".to_owned()),
+            seat_ids: vec![format!("A-{number}")],
+            quantity: None,
+        };
+        let mut detail = json!({
+            "reservation_id": hold.reservation_id,
+            "event_id": hold.event_id,
+            "seat_ids": hold.seat_ids,
+        });
+        let event_type = if number.is_multiple_of(2) { "reservation.expired" } else { "payment.approved" };
+        if event_type == "payment.approved" {
+            detail["payment_intent_id"] = "pay_1".into();
+            detail["user_id"] = "user_1".into();
+        }
+        self.services.create_hold(hold).unwrap();
+        let body = json!({ "detail-type": event_type, "source": "simulation", "detail": detail });
+        let group = format!("g{}", number % GROUPS);
+        self.queue.lock().unwrap().send(body.to_string(), group, false);
+    }
+
+    /// Waits for a state of the queue.
+    async fn until(&self, is_reached: impl Fn(&Queue) -> bool) {
+        let changed = self.queue.lock().unwrap().changed.clone();
+        while !is_reached(&self.queue.lock().unwrap()) {
+            tokio::select! {
+                biased;
+                () = changed.notified() => {}
+                // A message that becomes a dead letter notifies nobody.
+                () = sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    /// Whether a process that was started at this time is no longer used.
+    pub fn is_retired(&self, started: Instant) -> bool {
+        self.scenario.process_lifetime.is_some_and(|lifetime| started.elapsed() >= lifetime)
+    }
+
+    /// Counts the part of an invocation that is within the outage.
+    pub fn bill(&self, began: Instant, ended: Instant) {
+        let (from, to) = (began.max(self.begins), ended.min(self.begins + self.scenario.outage));
+        self.billed.update(|billed| billed + to.saturating_duration_since(from));
+    }
+
+    fn report(&self, recovery: Instant) -> Report {
+        let queue = self.queue.lock().unwrap();
+        let fate = |message: &Message| {
+            let (at, end) = message.ended.expect("the queue is drained");
+            let waited = at - message.sent;
+            Fate { sent_before_recovery: message.sent < recovery, receives: message.receives, waited, end }
+        };
+        let fates = |is_poison| {
+            let messages = queue.messages.iter().filter(move |message| message.is_poison == is_poison);
+            messages.map(fate).collect()
+        };
+        let backlog = queue.messages.iter().filter(|message| !message.is_poison && message.sent < recovery);
+        let ends = backlog.filter_map(|message| Some(message.ended?.0.checked_duration_since(recovery)?));
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
+        let mut by_process = BTreeMap::<_, Vec<_>>::new();
+        let service = match self.scenario.service {
+            Service::ReservationApi => "reservation-api",
+            Service::Inventory => "inventory",
+        };
+        for Attempt { process, began, .. } in
+            attempts::take().into_iter().filter(|attempt| attempt.service == service)
+        {
+            let began = began.filter(|began| (self.begins..recovery).contains(began));
+            by_process.entry(process).or_default().extend(began);
+        }
+        by_process.retain(|_, times| !times.is_empty());
+        let most_calls = by_process.values_mut().map(|times| {
+            times.sort_unstable();
+            most_within(times.get(FIRST_FAILURES..).unwrap_or_default(), BREAKER_OPEN)
+        });
+        Report {
+            events: fates(false),
+            poison: fates(true),
+            billed: self.billed.get(),
+            most_calls: most_calls.max().unwrap_or_default(),
+            calls: by_process.values().map(Vec::len).sum(),
+            processes: by_process.len(),
+            half_done: ends.get(ends.len() / 2).copied().unwrap_or_default(),
+            all_done: ends.last().copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// The largest number of times in a window of this length.
+fn most_within(times: &[Instant], length: Duration) -> usize {
+    let within = |(index, first): (usize, &Instant)| {
+        times[index..].iter().take_while(|time| **time - *first < length).count()
+    };
+    times.iter().enumerate().map(within).max().unwrap_or_default()
+}
