@@ -44,7 +44,7 @@ pub struct Breaker {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed { failures: u32 },
-    Open { since: ClockReading, open_for: Duration, reason: Reason },
+    Open { since: ClockReading, reason: Reason },
     Probing { reason: Reason },
 }
 
@@ -111,11 +111,12 @@ impl Breaker {
         let mut state = self.state();
         let (reason, wait) = match *state {
             State::Closed { .. } => return Ok(Permit { breaker: self, probe: None }),
-            State::Open { since, open_for, reason } => {
-                let wait = open_for.saturating_sub(ClockReading::now().since(since));
+            State::Open { since, reason } => {
+                let began = ClockReading::now();
+                let wait = self.settings.open_for.saturating_sub(began.since(since));
                 if wait.is_zero() {
                     *state = State::Probing { reason };
-                    return Ok(Permit { breaker: self, probe: Some(reason) });
+                    return Ok(Permit { breaker: self, probe: Some(Probe { began, reason }) });
                 }
                 (reason, wait)
             }
@@ -139,13 +140,21 @@ pub fn outage(error: &impl Classify) -> Option<Reason> {
     error.class().is_outage().then(|| error.reason())
 }
 
-/// The permission for one call. If a probe is dropped before its completion, the next call probes at once.
+/// The permission for one call. If a probe is dropped before its completion, the next call probes when the breaker's open
+/// time has passed since the dropped probe began: a probe that hangs at each deadline must not make probes more frequent.
 #[derive(Debug)]
 #[must_use = "the breaker counts completed calls"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    /// Set for a probe: why the breaker is open.
-    probe: Option<Reason>,
+    /// Set for a probe.
+    probe: Option<Probe>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    began: ClockReading,
+    /// Why the breaker is open.
+    reason: Reason,
 }
 
 impl Permit<'_> {
@@ -163,7 +172,7 @@ impl Permit<'_> {
         let open = |reason| {
             metrics.breaker_open(*service);
             has_recovered.store(false, Ordering::Relaxed);
-            State::Open { since: ClockReading::now(), open_for, reason }
+            State::Open { since: ClockReading::now(), reason }
         };
         match (*state, failure) {
             (State::Closed { failures }, Some(reason)) if failures + 1 >= limit => {
@@ -190,9 +199,8 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if let Some(reason) = self.probe {
-            let (since, open_for) = (ClockReading::now(), Duration::ZERO);
-            *self.breaker.state() = State::Open { since, open_for, reason };
+        if let Some(Probe { began, reason }) = self.probe {
+            *self.breaker.state() = State::Open { since: began, reason };
             self.breaker.probe_ended.notify_waiters();
         }
     }

@@ -1,12 +1,13 @@
 //! Outages of one service, on the simulated clock (contract sections 1 and 6).
 //!
-//! `make test` runs a few outages with few processes. With the variable `OUTAGES=all`, each test runs every service and
-//! every way in which it fails, with all loads and 50 concurrent invocations.
+//! `make test` runs them with few processes and a moderate load. With the variable `OUTAGES=all` they run with 50 concurrent
+//! invocations and one event per second. With `OUTAGES=table` the test `table` prints the table of `docs/reliability.md`.
 
 mod attempts;
 mod mapping;
 mod queue;
 mod scenario;
+mod table;
 
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use scenario::{MODES, Mode, Report, SERVICES, Scenario};
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
-fn all() -> bool {
-    std::env::var("OUTAGES").is_ok_and(|outages| outages == "all")
+fn is_requested(outages: &str) -> bool {
+    std::env::var("OUTAGES").is_ok_and(|requested| requested == outages)
 }
 
 /// Runs a scenario with a moderate load, and checks what holds in every outage.
@@ -36,7 +37,7 @@ fn run(scenario: Scenario) -> Report {
 
 fn moderate(service: Service, mode: Mode) -> Scenario {
     let scenario = Scenario::new(service, mode);
-    if all() {
+    if is_requested("all") {
         return scenario;
     }
     Scenario { backlog: 100, interval: Some(10 * SECOND), concurrency: 5, ..scenario }
@@ -128,5 +129,13 @@ fn a_short_outage_delays_no_event_by_more_than_forty_seconds() {
                 assert!(!is_late, "{seconds} s without the {service:?}: {before:?}, now {after:?}");
             }
         }
+    }
+}
+
+/// The inventory refuses connections for 20 minutes, with 50 concurrent invocations.
+#[test]
+fn table() {
+    if is_requested("table") {
+        table::print();
     }
 }

@@ -107,10 +107,6 @@ impl Report {
         let (number, receives) = events.fold((0, 0), |(n, sum), event| (n + 1, sum + event.receives));
         f64::from(receives) / f64::from(number)
     }
-
-    pub fn most_receives(&self) -> u32 {
-        self.events.iter().map(|event| event.receives).max().unwrap_or_default()
-    }
 }
 
 pub struct World {
