@@ -116,8 +116,10 @@ fn is_final(reason: &str) -> bool {
     let reply = reason.split_once(": ").map_or("", |(_, reply)| reply);
     let word = |word: &str| reply.split([' ', ',']).any(|found| found == word);
     let is_status = reply.get(..3).and_then(|status| status.parse().ok()).is_some_and(|status: u16| {
-        (400..500).contains(&status) && ![401, 403, 408, 409, 412, 425, 429].contains(&status)
+        (400..500).contains(&status) && ![401, 402, 403, 408, 409, 412, 425, 429].contains(&status)
     });
+    // Without the code of an error of the API, these statuses mean a wrong address.
+    let is_wrong_address = ["404", "405"].contains(&reply);
     let codes = ["InvalidArgument", "NotFound", "FailedPrecondition", "OutOfRange", "DataLoss"];
     let error_codes = [
         "INVALID_ARGUMENT",
@@ -130,7 +132,7 @@ fn is_final(reason: &str) -> bool {
         "DATA_CORRUPTION",
     ];
     let commit_failed = ["FAILED_PAYMENT", "FAILED_EXPIRED", "FAILED_CONFLICT"];
-    is_status
+    is_status && !is_wrong_address
         || codes.into_iter().any(word)
         || error_codes.iter().any(|code| word(&format!("ERROR_CODE_{code}")))
         || commit_failed.iter().any(|status| word(&format!("COMMIT_STATUS_{status}")))
