@@ -5,13 +5,17 @@
 //! activity. Loopback delivers a byte within the system call that sends it, so everything between two timers
 //! takes no simulated time.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sqs_batch::ClockReading;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 /// The number of polls without network activity before time advances. Two polls lie between two activities
 /// that a [`Link`](crate::network::Link) reports: the peer wakes up, and its reply arrives.
@@ -44,6 +48,17 @@ impl Clock {
     }
 }
 
+thread_local! {
+    /// When the world of this thread began, on its own clock.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The wall clock of the world in this thread. It runs with the simulated time, so that a seed determines all times.
+pub fn wall_clock() -> SystemTime {
+    let simulated = |began: Instant| UNIX_EPOCH + Duration::from_secs(1_790_000_000) + began.elapsed();
+    BEGAN.get().map_or_else(SystemTime::now, simulated)
+}
+
 /// Runs a world to its end in this thread, with its own clock.
 pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
     let clock = Clock::default();
@@ -60,6 +75,10 @@ pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
         *idle_clock.0.idle_task.lock().unwrap() = Some(context.waker().clone());
         Poll::<()>::Pending
     }));
+    ClockReading::simulate_wall_clock(wall_clock);
     let world = world(clock);
-    LocalSet::new().block_on(&runtime, world)
+    LocalSet::new().block_on(&runtime, async {
+        BEGAN.set(Some(Instant::now()));
+        world.await
+    })
 }

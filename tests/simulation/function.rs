@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -19,6 +19,7 @@ use serde_json::Value;
 use sqs_batch::BatchProcessor;
 use sqs_batch::visibility::Visibility;
 
+use crate::clock;
 use crate::conditions::LINKS;
 use crate::network::Link;
 
@@ -65,7 +66,8 @@ impl Function {
     pub async fn invoke(&self, request_id: &str, event: &Value, time: Duration) -> Output {
         let mut context = Context::default();
         context.request_id = request_id.to_owned();
-        context.deadline = milliseconds_since_1970() + time.as_millis() as u64;
+        let end = clock::wall_clock().duration_since(UNIX_EPOCH).unwrap() + time;
+        context.deadline = end.as_millis() as u64;
         let invocation = self.invocations.begin(&context);
         let event = LambdaEvent::new(serde_json::value::to_raw_value(event).unwrap(), context);
         let response = invocation.instrument(self.processor.handle(event)).await.unwrap();
@@ -75,19 +77,6 @@ impl Function {
     /// What the function does after its response, before it asks for the next event.
     pub async fn after_response(&self, time_left: Duration) {
         recall(&self.processor, time_left).await;
-    }
-}
-
-/// The function reads the wall clock a moment later to calculate the time that is left, and then only the
-/// simulated clock. This returns early in a millisecond, so that both readings are in the same millisecond
-/// and a seed always produces the same trace.
-fn milliseconds_since_1970() -> u64 {
-    loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        if now.subsec_micros() % 1_000 < 700 {
-            return now.as_millis() as u64;
-        }
-        std::hint::spin_loop();
     }
 }
 

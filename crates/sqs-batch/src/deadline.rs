@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::clock::wall_clock;
+
 /// A point in time at which work must have ended, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
@@ -17,7 +19,7 @@ impl Deadline {
     ///
     /// A time in the past means that there is no deadline: `cargo lambda watch` sends a constant in 1970.
     pub fn at(end: SystemTime) -> Self {
-        end.duration_since(SystemTime::now()).map_or(Self::NONE, Self::within)
+        end.duration_since(wall_clock()).map_or(Self::NONE, Self::within)
     }
 
     /// The deadline that is `reserve` before this one, but not before now.
