@@ -40,7 +40,7 @@ fn moderate(service: Service, mode: Mode) -> Scenario {
     if is_requested("all") {
         return scenario;
     }
-    Scenario { backlog: 100, interval: Some(10 * SECOND), concurrency: 5, ..scenario }
+    Scenario { backlog: 60, interval: Some(15 * SECOND), concurrency: 3, ..scenario }
 }
 
 fn twenty_minutes(service: Service) {
