@@ -320,7 +320,7 @@ impl World {
             messages.map(fate).collect()
         };
         let backlog = queue.messages.iter().filter(|message| !message.is_poison && message.sent < recovery);
-        let ends = backlog.filter_map(|message| Some(message.ended?.0.checked_duration_since(recovery)?));
+        let ends = backlog.filter_map(|message| message.ended?.0.checked_duration_since(recovery));
         let mut ends: Vec<_> = ends.collect();
         ends.sort_unstable();
         let mut by_process = BTreeMap::<_, Vec<_>>::new();
