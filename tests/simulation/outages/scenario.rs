@@ -32,6 +32,7 @@ const FIRST_FAILURES: usize = 30;
 /// How the service fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// Each connection is closed as soon as it is accepted.
     RefusesConnections,
     Hangs,
     /// 503, or gRPC `UNAVAILABLE`.
