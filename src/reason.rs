@@ -30,7 +30,7 @@ pub enum Reason {
     ReservationApiDenied,
     /// The inventory refused the worker's credentials.
     InventoryDenied,
-    /// The reservation API has not seen the payment yet (412).
+    /// The reservation API has not seen or not confirmed the payment yet (402 or 412).
     PaymentNotSeen,
     /// The status cannot be changed, although the reservation has not ended.
     ReservationConflict,
@@ -85,8 +85,8 @@ impl Reason {
             }
             Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
             Self::PaymentNotSeen => {
-                "Compare the payment with what the reservation API knows of it. Redrive the message when the API knows the \
-                 payment."
+                "Compare the payment with what the reservation API knows of it. Redrive the message when the API knows that \
+                 the payment is confirmed."
             }
             Self::ReservationConflict => {
                 "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \

@@ -114,7 +114,7 @@ fn is_final(reason: &str) -> bool {
     let reply = reason.split_once(": ").map_or("", |(_, reply)| reply);
     let word = |word: &str| reply.split([' ', ',']).any(|found| found == word);
     let is_status = reply.get(..3).and_then(|status| status.parse().ok()).is_some_and(|status: u16| {
-        (400..500).contains(&status) && ![401, 403, 408, 409, 412, 425, 429].contains(&status)
+        (400..500).contains(&status) && ![401, 402, 403, 408, 409, 412, 425, 429].contains(&status)
     });
     let codes =
         ["InvalidArgument", "NotFound", "FailedPrecondition", "OutOfRange", "Unimplemented", "DataLoss"];

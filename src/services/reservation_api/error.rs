@@ -46,10 +46,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether a status is transient by the contract's table of other replies: 3xx, 401, 403, 408, 412, 425, 429 and 5xx.
+    /// Whether a status is transient by the contract's table of other replies: 3xx, 401, 402, 403, 408, 412, 425, 429 and 5xx.
     /// Any other 4xx is not; a 409 is decided by the reservation itself.
     pub(super) fn is_transient(status: StatusCode) -> bool {
-        !status.is_client_error() || matches!(status.as_u16(), 401 | 403 | 408 | 412 | 425 | 429)
+        !status.is_client_error() || matches!(status.as_u16(), 401..=403 | 408 | 412 | 425 | 429)
     }
 }
 
@@ -83,7 +83,7 @@ impl Classify for Error {
             Self::Refused(refusal) => match refusal.status.as_u16() {
                 401 | 403 => Reason::ReservationApiDenied,
                 409 => Reason::ReservationConflict,
-                412 => Reason::PaymentNotSeen,
+                402 | 412 => Reason::PaymentNotSeen,
                 _ if Refusal::is_transient(refusal.status) => Reason::ReservationApiUnavailable,
                 _ => Reason::ReservationApiRejected,
             },

@@ -34,7 +34,7 @@ fn refusal() -> impl Strategy<Value = (u16, Option<String>, String)> {
 /// The outcome of `payment.approved` after this reply, if the reservation is on hold.
 fn expected_outcome(status: u16, code: Option<&str>) -> &'static str {
     match (status, code) {
-        (401 | 403 | 408 | 412 | 425 | 429, _) => "retried",
+        (401..=403 | 408 | 412 | 425 | 429, _) => "retried",
         (400..500, Some("RESERVATION_ALREADY_CONFIRMED")) => "success",
         (400..500, Some("RESERVATION_ALREADY_CANCELLED" | "RESERVATION_EXPIRED")) => "failed",
         (409, _) => "retried",

@@ -12,7 +12,7 @@ use crate::test_app::sqs;
 
 #[tokio::test]
 async fn a_call_with_a_transient_status_is_attempted_three_times_and_the_record_is_retried() {
-    let statuses = [401, 403, 408, 412, 425, 429, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599];
+    let statuses = [401, 402, 403, 408, 412, 425, 429, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599];
     let rows = statuses.into_iter().flat_map(|status| {
         each_kind(move |kind| {
             Row::new(kind, status)
@@ -27,6 +27,7 @@ async fn a_call_with_a_transient_status_is_attempted_three_times_and_the_record_
 #[tokio::test]
 async fn a_transient_status_is_transient_with_every_error_code() {
     let replies = [
+        (402, "PAYMENT_NOT_CONFIRMED"),
         (412, "PAYMENT_NOT_APPROVED"),
         (401, "UNAUTHENTICATED"),
         (403, "FORBIDDEN"),
@@ -49,8 +50,8 @@ async fn a_transient_status_is_transient_with_every_error_code() {
 #[tokio::test]
 async fn any_other_4xx_fails_the_record_after_one_attempt() {
     let statuses = [
-        400, 402, 404, 405, 406, 407, 410, 411, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 426, 428,
-        431, 451, 499,
+        400, 404, 405, 406, 407, 410, 411, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 426, 428, 431,
+        451, 499,
     ];
     let plain = statuses.map(|status| (status, Effect::http(status), String::new()));
     let with_code =
