@@ -102,7 +102,9 @@ fn check_log(log: &str, mut ids: Vec<&str>) {
 
 /// Whether the record must be returned: its body is invalid, or the substitute for the services rejects it.
 fn must_be_returned(body: Option<&str>) -> bool {
-    event::parse(body).map_or(true, |parsed| !is_accepted(parsed.event.hold().reservation_id.as_str()))
+    event::parse(body).map_or(true, |parsed| {
+        parsed.event.hold().is_some_and(|hold| !is_accepted(hold.reservation_id.as_str()))
+    })
 }
 
 /// A substitute for the services: accepts reservation ids of even length.
