@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker::telemetry::metrics::Metric;
-use reservation_worker_local::cloudwatch::{CloudWatchBehaviour, Datum};
+use reservation_worker_local::cloudwatch::Datum;
 use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ use crate::test_app::{TestApp, approved, context_of_version, expired, failed, sq
 mod dead_letters;
 mod delivery;
 mod emf;
+mod lateness;
+mod totals;
 mod values;
 
 /// The contract's table of metrics, with the sums over all event types and with the dead letters.
@@ -241,126 +243,6 @@ async fn the_event_age_is_the_time_from_sending_to_the_outcome_and_absent_withou
             }
         }
     }
-}
-
-#[tokio::test]
-async fn the_lateness_of_an_event_is_the_time_from_the_event_to_the_outcome_in_every_form_of_rfc_3339() {
-    let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
-    let at = |offset_hours: i64, suffix: &str| {
-        let local = hour_ago.duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + offset_hours * 3_600;
-        let time = aws_smithy_types::DateTime::from_secs(local);
-        let time = time.fmt(aws_smithy_types::date_time::Format::DateTime).unwrap();
-        json!(time.replace('Z', suffix))
-    };
-    let an_hour = || Some(3_599.0..3_700.0);
-    let cases = [
-        (json!({ "time": at(0, "Z") }), an_hour()),
-        (json!({ "time": at(0, ".652Z") }), an_hour()),
-        (json!({ "time": at(0, ".652118990Z") }), an_hour()),
-        (json!({ "time": at(9, "+09:00") }), an_hour()),
-        (json!({ "time": at(-5, "-05:00") }), an_hour()),
-        (json!({ "ts": at(0, "Z") }), an_hour()),
-        (json!({ "time": null, "ts": at(0, "Z") }), an_hour()),
-        (json!({ "time": "soon", "ts": at(0, "Z") }), an_hour()),
-        (json!({ "time": at(0, "Z"), "ts": "2020-01-01T00:00:00Z" }), an_hour()),
-        (json!({ "time": at(2, "Z") }), Some(0.0..0.001)),
-        (json!({ "time": "1970-01-01T00:00:00Z" }), Some(1e6..1e8)),
-        (json!({ "time": "0001-01-01T00:00:00Z" }), Some(1e6..1e8)),
-        (json!({ "time": "9999-12-31T23:59:59.999999999Z" }), Some(0.0..0.001)),
-        (json!({}), None),
-        (json!({ "time": null }), None),
-        (json!({ "time": "" }), None),
-        (json!({ "time": "2026-11-14" }), None),
-        (json!({ "time": "2026-13-14T11:02:50Z" }), None),
-        (json!({ "time": "2026-11-14 11:02:50" }), None),
-        (json!({ "time": "Sat, 14 Nov 2026 11:02:50 GMT" }), None),
-        (json!({ "time": "９026-11-14T11:02:50Z" }), None),
-        (json!({ "time": 1_795_315_475 }), None),
-        (json!({ "time": ["2026-11-14T11:02:50Z"] }), None),
-        (json!({ "time": { "seconds": 1 } }), None),
-    ];
-    let mut failures = Vec::new();
-    for (time, expected) in cases {
-        let app = TestApp::new().await;
-        app.hold("r1");
-        let mut event = expired("r1");
-        event.as_object_mut().unwrap().extend(time.as_object().unwrap().clone());
-        let run = app.run(sqs([("m1", event)])).await;
-        assert_eq!((run.outcome("m1"), run.log.len()), ("success", 1), "no time may fail an event: {time}");
-        let sent = sent(&app).await;
-        for dimensions in [&[][..], &[("type", "reservation.expired")]] {
-            let found = sent.values("worker_event_lateness_seconds", dimensions);
-            let is_expected = match &expected {
-                None => found.is_empty(),
-                Some(range) => matches!(&found[..], [(late, 1.0)] if range.contains(late)),
-            };
-            if !is_expected {
-                failures.push(format!("{time}: {found:?} instead of {expected:?}"));
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-}
-
-#[tokio::test]
-async fn a_record_that_is_not_understood_has_no_lateness() {
-    let app = TestApp::new().await;
-    let time = "2026-11-14T11:02:50Z";
-    app.run(sqs([
-        ("m1", json!({ "type": "unknown", "time": time })),
-        ("m2", json!({ "type": "payment.failed", "time": time })),
-    ]))
-    .await;
-    assert_eq!(sent(&app).await.values("worker_event_lateness_seconds", &[]), []);
-}
-
-#[tokio::test]
-async fn events_are_counted_by_the_version_of_the_function_if_it_is_known() {
-    for (version, expected) in [("7", Some("7")), ("$LATEST", Some("$LATEST")), ("", None)] {
-        let app = TestApp::new().await;
-        app.hold("r1");
-        for _ in 0..2 {
-            let event = sqs([("r1", expired("r1")), ("bad", json!("no JSON"))]);
-            app.run_in(event, context_of_version(version, "")).await.unwrap();
-        }
-        let sums = sent(&app).await.sums("worker_events_total", &["function_version", "outcome"]);
-        let of_version = |version| {
-            [(labels([version, "invalid_payload"]), 2.0), (labels([version, "success"]), 2.0)].into()
-        };
-        assert_eq!(sums, expected.map_or_else(BTreeMap::new, of_version));
-    }
-}
-
-#[tokio::test]
-async fn metrics_that_are_sent_later_still_have_the_version_of_the_function() {
-    let app = TestApp::new().await;
-    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Fails(500, "InternalServiceFault"));
-    let run = async || {
-        let event = sqs([("bad", json!("no JSON"))]);
-        app.run_in(event, context_of_version("7", "")).await.unwrap();
-        app.after_response(ClockReading::now()).await
-    };
-    run().await;
-    app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Normal);
-    run().await;
-    let sums = sent(&app).await.sums("worker_events_total", &["function_version", "outcome"]);
-    assert_eq!(sums, [(labels(["7", "invalid_payload"]), 2.0)].into());
-}
-
-#[tokio::test]
-async fn each_heartbeat_is_counted_once() {
-    let app = TestApp::new().await;
-    let heartbeat = || json!({ "detail-type": "worker.heartbeat", "detail": {} });
-    app.hold("r1");
-    app.run(sqs([("m1", heartbeat()), ("m2", heartbeat()), ("m3", expired("r1"))])).await;
-    app.run(sqs([("m4", heartbeat()), ("m5", json!({ "type": "reservation.created" }))])).await;
-    let sent = sent(&app).await;
-    assert_eq!(sent.sum("worker_heartbeat", &[]), 3.0);
-    assert_eq!(sent.sum("worker_events_total", &[("type", "worker.heartbeat"), ("outcome", "ignored")]), 3.0);
-    assert_eq!(
-        sent.sum("worker_events_total", &[("type", "reservation.created"), ("outcome", "ignored")]),
-        1.0
-    );
 }
 
 #[tokio::test]
