@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -7,78 +7,94 @@ DEPLOY_TOOLS := $(VENV)/installed-deploy
 
 require = @command -v $(1) >/dev/null || { echo "error: $(1) is missing; see $(2)" >&2; exit 1; }
 require_cargo = $(call require,cargo,https://rustup.rs)
-# For those that know no --locked: Cargo.lock needs no change.
+# For commands without the option --locked: fails if Cargo.lock is not up to date.
 locked = cargo metadata --locked --format-version 1 --manifest-path $(1)Cargo.toml >/dev/null
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# The names of the test targets in a folder.
+test_targets = $(sort $(notdir $(basename $(patsubst %/main.rs,%,$(wildcard $(1)/*.rs $(1)/*/main.rs)))))
+# The tests that run in one process. The others start the function (process, queue, load), start moto (queue,
+# event_source, load), or take about a minute (simulation).
+IN_PROCESS := $(filter-out process queue simulation,$(call test_targets,tests) $(call test_targets,crates/*/tests))
+IN_PROCESS_LOCAL := $(filter-out event_source load,$(call test_targets,local/tests))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-tools: $(TOOLS) ## install cargo-lambda, moto and what audits into .tools/
+tools: $(TOOLS) ## install cargo-lambda, moto and the audit tools into .tools/
 
-demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check what comes of it
-	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- demo
+check: lint ## check format and lints, and run the unit tests and the in-process tests (needs only Rust)
+	cargo test --locked --workspace --lib $(addprefix --test ,$(IN_PROCESS) $(IN_PROCESS_LOCAL))
 
-# Another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
-# Services with a fault: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
-OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
-N := 1000
-
-local: $(TOOLS) ## start queue, services and function on this machine, until Ctrl-C
-	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- local $(OPTIONS)
-
-load: $(TOOLS) ## send N=1000 events through the queue at once, measure, and check what comes of them
-	$(require_cargo)
-	cargo run --locked -p reservation-worker-local -- load $(N) $(OPTIONS)
-
-test: $(TOOLS) ## check format, lints, documentation and dependencies, run all tests, then the demo
+lint:
 	$(require_cargo)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Runs the commands demo, local and load.
+LOCAL := cargo run --locked -p reservation-worker-local --
+
+demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check the results
+	$(require_cargo)
+	$(LOCAL) demo
+
+# With another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
+# With a fault in a service: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
+OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
+N := 1000
+
+local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
+	$(require_cargo)
+	$(LOCAL) local $(OPTIONS)
+
+load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
+	$(require_cargo)
+	$(LOCAL) load $(N) $(OPTIONS)
+
+test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run all tests and the demo
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	@$(MAKE) --no-print-directory audit
-# The tests start these; built here, their progress can be seen.
-	cargo build --release --locked --bins -p reservation-worker -p reservation-worker-functions
+# The tests build these binaries if they are missing or old. Built here, the build shows its progress.
+	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
-	@$(MAKE) --no-print-directory lint-template test-template demo
+# The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
+	@$(MAKE) --no-print-directory lint-template test-template demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-audit: $(TOOLS) ## hold the dependencies to deny.toml, and find those that nothing uses
+audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dependencies
 	$(require_cargo)
 	cargo deny --locked check --deny warnings bans licenses sources
 	cargo shear --locked --deny-warnings
 	$(call locked,fuzz/)
-# cargo deny takes the copy of the index that is there, however old; cargo update refreshes it, and writes nothing.
-# On GitHub database and index are at hand: there, not to have them is a failure.
+# cargo deny uses the local copy of the index, however old it is. cargo update --dry-run refreshes it and writes nothing
+# else. GitHub's machines can always reach the database and the index, so there a failure to fetch them is an error.
 	@cargo deny --locked fetch db && cargo update --quiet --dry-run || \
-	  { echo 'NOT CHECKED: advisories and yanked versions. Their database or the index is out of reach.' >&2; \
+	  { echo 'NOT CHECKED: advisories and yanked versions. The advisory database or the index cannot be reached.' >&2; \
 	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check --deny index-failure advisories
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## list what is linked into the function, as CycloneDX, in .aws-sam/
+sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function to .aws-sam/
 	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
-	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # of what is not deployed
-
-# The tests that need no release build.
-SHORT := --skip release:: --skip secrets_manager --skip visibility::client
+	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
 
 COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-coverage: $(TOOLS) ## measure the lines of src/ that the suite runs, and want 90 % of them
+coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail below 90 %
 	$(require_cargo)
 	@test -n "$$LLVM_PROFDATA" || test -x "$$(rustc --print target-libdir)/../bin/llvm-profdata" || \
 	  { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
-	cargo llvm-cov --locked -p reservation-worker --test suite --fail-under-lines $(COVERED) -- $(SHORT)
+	cargo llvm-cov --locked --workspace --exclude reservation-worker-local --exclude reservation-worker-functions \
+	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
-# Without rules::, which read the sources and so mind each mutant.
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small way, and want a test to mind it
-	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' -- --locked --lib --test suite -- $(SHORT) --skip rules::
+mutants: .tools/bin/cargo-mutants ## change FILE=src/workflow.rs in every small way, and list the changes that no test detects
+	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' --test-workspace true \
+	  -- --locked --lib $(addprefix --test ,$(IN_PROCESS) process)
 
 .tools/bin/cargo-cyclonedx: VERSION := 0.5.9
 .tools/bin/cargo-mutants: VERSION := 27.1.0
@@ -86,9 +102,9 @@ mutants: .tools/bin/cargo-mutants ## break FILE=src/workflow.rs in every small w
 	$(require_cargo)
 	cargo install --quiet --locked --root .tools --version $(VERSION) $*
 
-# What happens in one of them: make soak SEED=7
+# To see what happens with one seed: make soak SEED=7
 SEEDS := 10000
-soak: ## live SEEDS=10000 lives of the function in bad weather, each drawn from its number
+soak: ## simulate SEEDS=10000 runs of the function with random failures, each derived from its seed
 	$(require_cargo)
 	SIMULATION_FIRST=$(or $(SEED),0) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation no_seed -- --nocapture
@@ -97,8 +113,8 @@ FUZZ := .tools/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.1
 TARGETS := event payload reservation_api inventory
 SECONDS := 60
-# What is found on the way stays in fuzz/target; an input that breaks a rule goes to fuzz/artifacts.
-fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, from fuzz/corpus and events on
+# New inputs are written to fuzz/target, and inputs that break a rule to fuzz/artifacts.
+fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, starting from fuzz/corpus and events
 	@cargo +nightly --version >/dev/null 2>&1 || \
 	  { echo "error: a nightly toolchain is missing: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
 	$(call require,c++,your package manager: libFuzzer is C++)
@@ -106,62 +122,72 @@ fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, from fuzz/corpus and events on
 	$(foreach target,$(TARGETS),mkdir -p fuzz/target/found/$(target) && RUSTUP_TOOLCHAIN=nightly $(FUZZ) run $(target) \
 	  fuzz/target/found/$(target) fuzz/corpus/$(target) events -- -max_total_time=$(SECONDS) -timeout=10 &&) true
 
-# The parameters that each take another road through the template.
+# Parameters that change the conditions of the template.
 VARIANTS := QueueType=standard QueueType=fifo
 lint-template: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint-template: export SAM_CLI_TELEMETRY := 0
-lint-template: $(DEPLOY_TOOLS) ## lint template.yaml, for both types of queue
+lint-template: $(DEPLOY_TOOLS) ## lint template.yaml for both types of queue
 	sam validate --lint --template template.yaml --region $(REGION)
 	$(foreach variant,$(VARIANTS),cfn-lint --regions $(REGION) --parameters $(variant) -- template.yaml &&) true
 
-test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, hold it to its rules, and deploy it into moto
+test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
 
-# The machine's own architecture, so that it can be run; the function's is arm64 by default.
+# The architecture of this machine, so that the tests can run the function. The default of the template is arm64.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 REGION := ap-northeast-2
 SAM_BUILD := .aws-sam/build/Worker/bootstrap
-ZIP = $(or $(CARGO_TARGET_DIR),target)/lambda/reservation-worker/bootstrap.zip
+LAMBDA_BUILD := $(TARGET)/lambda
+BINARIES := .aws-sam/binaries
+test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
 artifact: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 artifact: export SAM_CLI_TELEMETRY := 0
-artifact: $(DEPLOY_TOOLS) ## build what is deployed, with sam and with cargo lambda, and run the sample events through it
+artifact: $(DEPLOY_TOOLS) ## build the function for deployment, with sam and with cargo lambda, and run the process tests on both
 	$(require_cargo)
 	$(call locked,)
+	mkdir -p $(BINARIES)
+	cargo lambda build --release --locked --package reservation-worker-functions --bin panicking_handler
+	cp $(LAMBDA_BUILD)/panicking_handler/bootstrap $(BINARIES)/panicking_handler
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-	ARTIFACT=$(CURDIR)/$(SAM_BUILD) cargo test --locked --test artifact
+	$(call test_artifact,$(SAM_BUILD))
 	cargo lambda build --release --locked --bin reservation-worker --output-format zip
-	python3 -m zipfile --extract $(ZIP) .aws-sam/zip && chmod +x .aws-sam/zip/bootstrap
-	ARTIFACT=$(CURDIR)/.aws-sam/zip/bootstrap cargo test --locked --test artifact
-	@ls -l $(ZIP)
+	python3 -m zipfile --extract $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip .aws-sam/zip
+	chmod +x .aws-sam/zip/bootstrap
+	$(call test_artifact,.aws-sam/zip/bootstrap)
+	@ls -l $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip
 
 ENV := dev
 build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
-build: $(DEPLOY_TOOLS) ## build what is deployed, for arm64
+build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
 	$(require_cargo)
 	$(call locked,)
 	sam build --config-env $(ENV)
 
-deploy: build ## build, and deploy the stack of samconfig.toml's ENV=dev or prod
+deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
 
-deploy-built: $(DEPLOY_TOOLS) ## deploy what is built
+deploy-built: $(DEPLOY_TOOLS) ## deploy the function that make build has built
 	sam deploy --config-env $(ENV) --parameter-overrides $$(python3 .ci/parameters.py $(ENV) $(SAM_BUILD))
+
+docs: ## write the tables in docs/ that are generated from the code
+	$(require_cargo)
+	WRITE_DOCS=1 cargo test --locked --test suite docs::
 
 fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
-# What a function prints goes into a file; a disk that is slow would be measured.
+# The output of a function goes to a file. In memory, a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
-bench: ## measure what the function costs beside a bare one, into docs/performance/
+bench: ## measure the function and a minimal function, and write the comparison to docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance
 
-clean-tools: ## remove what make tools has installed
+clean-tools: ## remove the installed tools
 	rm -rf .tools
 
-# Without dependencies: tools.txt names, with its version, everything that is needed.
+# pip installs no dependencies: tools.txt names every package that is needed, with its version.
 $(TOOLS): tools.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)

@@ -19,8 +19,8 @@ use aws_smithy_runtime_api::http::HttpError;
 use crate::http_client::{self, connection_failure};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long sent data may stay unacknowledged. A connection may have died while the function was frozen. The limit leaves
-/// time for one lost packet, which is sent again after a second.
+/// How long sent data may stay unacknowledged. A connection may have died while the function was frozen. The limit
+/// leaves time for one lost packet, which TCP sends again after a second.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// The configuration that the environment describes: `AWS_REGION`, `AWS_ENDPOINT_URL*`, `AWS_PROFILE`, credentials.
@@ -32,7 +32,8 @@ pub async fn config(region: Option<Region>) -> SdkConfig {
     if let Ok(http) = http() {
         loader = loader.http_client(http);
     }
-    // The default chain of credential providers is most of the cost, and Lambda sets the keys in the environment.
+    // Loading the default chain of credential providers takes most of the time. In Lambda it is not needed, because
+    // Lambda sets the keys in the environment.
     let keys = EnvironmentVariableCredentialsProvider::new();
     if keys.provide_credentials().await.is_ok() {
         loader = loader.credentials_provider(keys);
@@ -45,19 +46,20 @@ pub async fn config(region: Option<Region>) -> SdkConfig {
     config.into_builder().retry_config(reuse_connections(retry)).build()
 }
 
-/// Turns off the SDK's wish to close a connection after an error: the client of [`http()`] manages its connections
+/// Stops the SDK from closing a connection after an error, because the client of [`http()`] manages its connections
 /// itself.
 pub fn reuse_connections(retry: RetryConfig) -> RetryConfig {
     retry.with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
-/// The HTTP client of the AWS SDKs. Their own client reads all certificates of the machine before its first request.
+/// The HTTP client for the AWS SDKs. The default client of the SDKs reads all certificates of the machine before its
+/// first request.
 ///
 /// # Errors
 ///
 /// When the TLS or the HTTP client cannot be set up.
 pub fn http() -> Result<SharedHttpClient, BoxError> {
-    let client = http_client::builder(http_client::web_roots())?
+    let client = http_client::builder(http_client::tls(http_client::web_roots())?)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(UNACKNOWLEDGED)
         .build()?;
@@ -80,9 +82,9 @@ impl Http {
         let mut request = reqwest::Request::try_from(http::Request::from_parts(head, body))
             .map_err(|error| ConnectorError::user(error.into()))?;
         *request.timeout_mut() = self.timeout;
-        let mut response = self.client.execute(request).await.map_err(no_reply)?;
+        let mut response = self.client.execute(request).await.map_err(connector_error)?;
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
-        let body = response.bytes().await.map_err(no_reply)?;
+        let body = response.bytes().await.map_err(connector_error)?;
         let mut response = http::Response::new(body.into());
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         response.try_into().map_err(|error: HttpError| ConnectorError::other(error.into(), None))
@@ -95,8 +97,8 @@ impl HttpConnector for Http {
     }
 }
 
-/// An error of a kind that the SDK retries.
-fn no_reply(error: reqwest::Error) -> ConnectorError {
+/// Converts the error into one that the SDK retries.
+fn connector_error(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
 
@@ -111,7 +113,7 @@ where
         .unwrap_or_else(|| error.to_string())
 }
 
-/// Why a request was not sent, in the words of the SDK: for example, there are no credentials or no region.
+/// The SDK's reason for not sending a request: for example, there are no credentials or no region.
 fn not_sent<E>(error: &SdkError<E>) -> Option<String>
 where
     SdkError<E>: Error,

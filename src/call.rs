@@ -22,9 +22,9 @@ pub enum Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum CallOutcome {
-    /// The requested change is done, now or earlier.
+    /// The service did what was requested, now or earlier.
     Success,
-    /// The reservation has already ended in another way.
+    /// The reservation API refused the change because of the current status of the reservation.
     Conflict,
     /// The same call may succeed later.
     Transient,
@@ -36,7 +36,7 @@ pub enum CallOutcome {
     Panicked,
 }
 
-/// The status of a reply in the words of its protocol. It contains nothing that the service wrote.
+/// The status of a reply as its protocol defines it. It contains no text of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyStatus {
     /// There was no reply.
@@ -67,11 +67,11 @@ pub enum ErrorClass {
 pub struct BreakerOpen {
     /// The service.
     pub service: Service,
-    /// The time until the breaker lets a probe through.
+    /// The time until the breaker permits a probe.
     pub left: Duration,
 }
 
-/// An error that knows its class and its reason code.
+/// An error that has a class and a reason code.
 pub trait Classify {
     /// What the error means for the record.
     fn class(&self) -> ErrorClass;

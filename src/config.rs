@@ -1,17 +1,19 @@
 //! What the operator configures: environment variables, read once at the start (contract section 7).
 //!
-//! All problems are reported together, with variable, value and reason, so that one deployment can fix them all. An unset
-//! or empty variable takes its default. Each component defines the type of its settings; this module composes them.
+//! All problems are reported together, with variable, value and reason, so that one deployment can fix them all. An
+//! unset or empty variable takes its default. Each component defines the type of its settings; this module composes
+//! them.
 
 use std::ffi::OsString;
 
+use rustls::RootCertStore;
 use sqs_batch::Backoff;
 use tracing::Level;
-use url::Url;
+use url::{Host, Url};
 
 use crate::services::breaker::BreakerSettings;
 use crate::services::inventory::InventorySettings;
-use crate::services::reservation_api::{BearerToken, ReservationApiSettings};
+use crate::services::reservation_api::{BearerToken, ReservationApiSettings, TokenSource};
 use crate::telemetry::export::metrics::MetricsSettings;
 use crate::telemetry::export::spans::{OtlpProtocol, SpanDestination};
 
@@ -23,6 +25,7 @@ pub mod variables;
 
 pub use problem::{ConfigError, LoadError, Problem};
 use reader::Reader;
+use secret::Secret;
 pub use secret::SecretError;
 
 /// The configuration of the function.
@@ -32,18 +35,22 @@ pub struct Config {
     pub batch: sqs_batch::Settings,
     /// The visibility time-outs of returned records.
     pub backoff: Backoff,
-    /// The URL of the queue, if it is not derived from the ARN of the records.
+    /// The URL of the queue; `None` if it is derived from the ARN of the records.
     pub sqs_queue_url: Option<Url>,
-    /// The client of the reservation API.
+    /// How the reservation API is called.
     pub reservation_api: ReservationApiSettings,
-    /// The client of the inventory.
+    /// How the inventory is called.
     pub inventory: InventorySettings,
+    /// The certificate authorities that are trusted for both services, besides the web roots.
+    pub authorities: RootCertStore,
     /// Where metrics go.
     pub metrics: MetricsSettings,
-    /// Where spans go, if anywhere.
+    /// Where spans go; `None` if they are not sent.
     pub spans: Option<SpanDestination>,
     /// The least severe level that is logged.
     pub log_level: Level,
+    /// What the operator should know although the configuration can be used: complete sentences without secret values.
+    pub warnings: Vec<String>,
 }
 
 /// `AWS_LAMBDA_RUNTIME_API`, set by Lambda: `host:port` of the Runtime API.
@@ -52,8 +59,8 @@ pub fn runtime_api() -> Option<String> {
 }
 
 impl Config {
-    /// Reads the configuration from the environment of the process, and from Secrets Manager if `USE_SECRET_MANAGER` is
-    /// `true`.
+    /// Reads the configuration from the environment of the process, and from Secrets Manager if `USE_SECRET_MANAGER`
+    /// is `true`.
     ///
     /// # Errors
     ///
@@ -63,25 +70,51 @@ impl Config {
         Self::from_sources(|variable| std::env::var_os(variable).map(lossy), secret::fetch).await
     }
 
-    /// Reads the configuration through `lookup`, and the secret that it names, if it names one, through `fetch`. `fetch`
-    /// returns the text of the secret, or the reason why it cannot be read. The secret takes precedence over variables.
+    /// Reads the configuration. `lookup` returns the value of a variable. If `USE_SECRET_MANAGER` is `true`, `fetch`
+    /// is called with `SECRET_NAME`; it returns the text of the secret, or the reason why the secret cannot be read.
+    /// The secret takes precedence over variables. A token in it is read again through `fetch` when the reservation
+    /// API refuses it.
     ///
     /// # Errors
     ///
     /// [`LoadError`] with all problems.
-    pub async fn from_sources(
+    pub async fn from_sources<F>(
         lookup: impl Fn(&str) -> Option<String>,
-        fetch: impl AsyncFnOnce(String) -> Result<String, String>,
-    ) -> Result<Self, LoadError> {
+        fetch: impl Fn(String) -> F + Send + Sync + 'static,
+    ) -> Result<Self, LoadError>
+    where
+        F: Future<Output = Result<String, String>> + Send + 'static,
+    {
         let mut reader = Reader::new(&lookup);
         let uses_secret = reader.value(&variables::USE_SECRET_MANAGER, parse::flag);
         let name = reader.value(&variables::SECRET_NAME, parse::text);
-        if let Some(name) = name.filter(|_| uses_secret == Some(true)) {
-            let values = fetch(name.clone()).await.and_then(|text| secret::variables(&text));
-            reader.use_secret(values.map_err(|reason| SecretError { name, reason })?);
-        }
+        let Some(name) = name.filter(|_| uses_secret == Some(true)) else {
+            let config = Self::read(&mut reader);
+            return Ok(reader.finish(config)?);
+        };
+        let secret = fetch(name.clone()).await.and_then(|text| Secret::parse(&text));
+        let secret = secret.map_err(|reason| SecretError { name: name.clone(), reason })?;
+        let (has_token, unknown_keys) = (secret.token().is_ok(), secret.unknown_keys);
+        reader.use_secret(secret.variables);
         let config = Self::read(&mut reader);
-        Ok(reader.finish(config)?)
+        let mut config = reader.finish(config)?;
+        if !unknown_keys.is_empty() {
+            let keys = unknown_keys.join(", ");
+            config.warnings.push(format!("The secret {name} has unknown keys, which are ignored: {keys}."));
+        }
+        config.reservation_api.token_source = has_token.then(|| {
+            TokenSource::new(move || {
+                let text = fetch(name.clone());
+                async { Secret::parse(&text.await?)?.token() }
+            })
+        });
+        Ok(config)
+    }
+
+    /// The certificate authorities that are trusted for both services.
+    pub fn service_roots(&self, mut web_roots: RootCertStore) -> RootCertStore {
+        web_roots.extend(self.authorities.roots.iter().cloned());
+        web_roots
     }
 
     /// Reads the configuration through `lookup` alone.
@@ -95,11 +128,13 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Reads every variable before it returns `None` because one of them has no usable value.
+    /// Returns `None` if a variable has no usable value, but only after every variable was read, so that all problems
+    /// are reported.
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let inventory = read.value(&variables::INVENTORY_GRPC_ADDR, parse::inventory_address);
         let reservation_api = read.value(&variables::RESERVATION_API_BASE, parse::http_url);
         let token = read.secret(&variables::RESERVATION_API_TOKEN, parse::bearer_token);
+        let authorities = read.optional(&variables::TLS_CA_FILE, parse::certificate_authorities);
         let concurrency = read.value(&variables::WORKER_CONCURRENCY, parse::number(1..=1000));
         let max_receives = read.value(&variables::MAX_RETRIES, parse::number(1..=1000));
         let backoff_base = read.value(&variables::BACKOFF_BASE_MS, parse::visibility_timeout);
@@ -120,7 +155,8 @@ impl Config {
         let breaker = BreakerSettings { failures: breaker_failures?, open_for: breaker_open? };
         let (backoff_base, backoff_max) = (backoff_base?, backoff_max?);
         let (inventory_timeout, reservation_api_timeout) = (inventory_timeout?, reservation_api_timeout?);
-        let concurrency = concurrency?;
+        let (concurrency, reservation_api) = (concurrency?, reservation_api?);
+        let exposed_token = token.is_some() && is_exposed(&reservation_api);
         Some(Self {
             batch: sqs_batch::Settings {
                 concurrency,
@@ -132,14 +168,16 @@ impl Config {
             backoff: Backoff { base: backoff_base, max: backoff_max },
             sqs_queue_url,
             reservation_api: ReservationApiSettings {
-                base: reservation_api?,
+                base: reservation_api,
                 token: token.map(BearerToken::new),
+                token_source: None,
                 timeout: reservation_api_timeout,
                 connections: concurrency,
                 longest_retry_after: backoff_max,
                 breaker,
             },
             inventory: InventorySettings { address: inventory?, timeout: inventory_timeout, breaker },
+            authorities: authorities.unwrap_or_else(RootCertStore::empty),
             metrics: MetricsSettings {
                 sink: sink?,
                 namespace: namespace?,
@@ -150,6 +188,22 @@ impl Config {
                 Some(SpanDestination::Otlp { endpoint, protocol })
             }),
             log_level: log_level.or(lambda_filter.map(|filter| filter.level)).unwrap_or(Level::INFO),
+            warnings: exposed_token.then(|| EXPOSED_TOKEN.to_owned()).into_iter().collect(),
         })
     }
+}
+
+/// The warning about a token that everyone on the network path can read.
+const EXPOSED_TOKEN: &str = "RESERVATION_API_TOKEN is sent in plain text over the network, because RESERVATION_API_BASE \
+                             is an http:// URL of another host. Use https://.";
+
+/// Whether requests to `url` leave this machine in plain text.
+fn is_exposed(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && !is_loopback
 }

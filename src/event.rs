@@ -35,11 +35,12 @@ pub enum Event {
         /// The error code of the payment service.
         error_code: Option<String>,
     },
-    /// An event that needs no work: its type never does, or a payment is pending, processing or refunded.
+    /// An event that needs no work: an event of a type that never needs work, or a payment status that is pending,
+    /// processing or refunded.
     NoWork {
         /// Its type.
         event_type: EventType,
-        /// The reservation that it is about, if it names one.
+        /// The reservation that it is about, if the event contains one.
         hold: Option<Hold>,
     },
 }
@@ -86,15 +87,15 @@ pub struct Parsed {
     pub trace_id: Option<String>,
     /// When it happened: its `time` or `ts`, if that can be read.
     pub time: Option<SystemTime>,
-    /// Whether the quantity disagreed with the number of seats, which then counts.
+    /// Whether the quantity disagreed with the number of seats. If it did, the number of seats is used.
     pub quantity_disagrees: bool,
 }
 
-/// Reads a body in any of the five shapes, or a JSON string that contains one.
+/// Reads a body in any of the five shapes, or a JSON string that contains such a body.
 ///
 /// # Errors
 ///
-/// [`ParseError`] when the body is not JSON, has an unknown type or status, or breaks the rule of a field.
+/// [`ParseError`] when the body is not JSON, has an unknown type or status, or violates the rule of a field.
 pub fn parse(body: Option<&str>) -> Result<Parsed, ParseError> {
     let body = body.ok_or_else(|| ParseError::new("body", "is missing"))?;
     if body.trim_ascii_start().starts_with('"')

@@ -1,4 +1,5 @@
-//! What all HTTP clients of the process have in common: one TLS provider (ring), no redirects, no retries of their own.
+//! What all HTTP clients of the process have in common: one TLS provider (ring), no redirects, no retries of their
+//! own.
 
 use std::error::Error;
 use std::io;
@@ -7,22 +8,27 @@ use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// A client that checks servers against `roots` and presents no certificate of its own.
+/// TLS that checks servers against `roots` and presents no certificate of its own. Clones share the sessions that can be
+/// resumed.
 ///
 /// # Errors
 ///
 /// When the TLS provider does not support the protocol versions.
-pub fn builder(roots: RootCertStore) -> Result<ClientBuilder, rustls::Error> {
-    let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
+pub fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Client::builder()
+        .with_no_client_auth())
+}
+
+/// A client that uses `tls` for `https://`.
+pub fn builder(tls: ClientConfig) -> ClientBuilder {
+    Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .retry(retry::never()) // the callers count their attempts
         .no_proxy() // the contract lists every variable that is read, and proxies are not among them
-        .tcp_nodelay(true))
+        .tcp_nodelay(true)
 }
 
 /// The certificate authorities of the web, which are compiled in.
@@ -30,8 +36,8 @@ pub fn web_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
 
-/// Why there is no connection, or no longer one, in the words of this process or its operating system. Text that the
-/// peer sent is left out.
+/// Why a connection could not be made or was lost; `None` if `error` does not say. The text comes from this process
+/// or its operating system, never from the peer.
 pub fn connection_failure(error: &(dyn Error + 'static)) -> Option<String> {
     let Some(io) = error.downcast_ref::<io::Error>() else { return connection_failure(error.source()?) };
     Some(match io.get_ref() {

@@ -7,7 +7,7 @@ use sqs_batch::Record;
 
 use crate::event::{self, EventType, Hold, ParseError, Parsed};
 
-/// The body of a record, understood or not.
+/// The result of parsing the body of a record.
 #[derive(Debug)]
 pub struct Job {
     /// The event, or why the body is not one.
@@ -15,7 +15,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// The type of the event, if that much was understood.
+    /// The type of the event, if it could be read.
     pub fn event_type(&self) -> Option<EventType> {
         match &self.parsed {
             Ok(parsed) => Some(parsed.event.event_type()),
@@ -52,7 +52,7 @@ impl sqs_batch::Job for Job {
         Some(self.hold()?.reservation_id.as_str())
     }
 
-    /// Events with the same facts are the same event, whatever their ids are.
+    /// Events with the same facts are the same event, even if their ids differ.
     fn identity(&self) -> Option<impl Eq + Hash> {
         self.parsed.as_ref().ok().map(|parsed| &parsed.event)
     }

@@ -1,8 +1,8 @@
-//! The reservation worker: a Lambda function that makes the reservation API and the inventory service consistent after
-//! a hold ends.
+//! The reservation worker: a Lambda function that makes the reservation API and the inventory service consistent
+//! after a hold ends.
 //!
-//! The modules are listed in the order in which a record meets them. A module uses only modules below it, except
-//! [`config`], which knows the settings of all of them.
+//! A module imports only modules that are listed below it. [`config`] is the first, because it composes the settings
+//! of the others.
 
 #![forbid(unsafe_code)]
 

@@ -21,19 +21,22 @@ use reservation_worker::telemetry::logs;
 use reservation_worker::telemetry::traces::Traces;
 use reservation_worker::worker::Worker;
 use reservation_worker::{aws, http_client};
+use sqs_batch::BatchProcessor;
 use sqs_batch::visibility::Visibility;
-use sqs_batch::{BatchProcessor, ClockReading};
 use tokio::sync::OnceCell;
 use tracing::Level;
 
-/// By this time after the start the runtime has requested its first event. A connection to the inventory that begins earlier
-/// would delay that request.
+/// How long the worker waits before it connects to the inventory. By then the runtime has requested its first event.
+/// An earlier connection would delay that request.
 const CONNECT_DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
+    for warning in config.iter().flat_map(|config| &config.warnings) {
+        tracing::warn!("{warning}");
+    }
     let runtime_api = config::runtime_api();
     let Function { processor, invocations, flusher } = match Function::new(config) {
         Ok(function) => function,
@@ -56,7 +59,7 @@ async fn main() -> ExitCode {
     let runtime = Runtime::new(handler).layer(after_response).run();
     let connect = async {
         tokio::time::sleep(CONNECT_DELAY).await;
-        processor.handler().connect(ClockReading::now()).await;
+        processor.handler().connect().await;
     };
     match tokio::join!(runtime, connect).0 {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +83,8 @@ impl Function {
         let roots = http_client::web_roots();
         let metrics = config.metrics.metrics();
         let traces = config.spans.as_ref().map_or_else(Traces::default, |_| Traces::recording());
-        let worker = Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone())?;
+        let service_roots = config.service_roots(roots.clone());
+        let worker = Worker::new(&config.reservation_api, &config.inventory, service_roots, metrics.clone())?;
         let visibility =
             Visibility::new(config.backoff, async |region| Client::new(&aws::config(region).await));
         let processor = BatchProcessor::new(worker, config.batch)

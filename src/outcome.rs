@@ -13,7 +13,8 @@ use crate::reason::Reason;
 pub enum Outcome {
     /// Both steps are done, now or earlier.
     Success,
-    /// Another event won, and nothing is left to do. The text says how the reservation ended.
+    /// Another event has already ended the reservation, and nothing is left to do. The text says how the reservation
+    /// ended.
     Superseded(String),
     /// The event needs no work, for this reason.
     Ignored(&'static str),
@@ -76,7 +77,7 @@ impl sqs_batch::Outcome for Outcome {
 pub enum OutcomeLabel {
     /// Both steps are done, now or earlier.
     Success,
-    /// Another event won. Nothing is left to do.
+    /// Another event has already ended the reservation. Nothing is left to do.
     Superseded,
     /// The event needs no work.
     Ignored,
@@ -102,12 +103,12 @@ impl OutcomeLabel {
     }
 }
 
-/// What is reported of a completed record.
+/// What is reported about a completed record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary<'a> {
     /// The outcome.
     pub label: OutcomeLabel,
-    /// The reason for a person. It contains nothing of the body.
+    /// The reason as text for the operator. It contains no text of the body.
     pub reason: &'a str,
     /// The reason code, if the record is returned.
     pub code: Option<Reason>,

@@ -1,4 +1,4 @@
-//! Why a record was returned: a closed set of codes, each with what a person must do about it.
+//! Why a record was returned: a closed set of codes, each with the action that a person must take.
 
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
@@ -22,15 +22,17 @@ pub enum Reason {
     CommitRejected,
     /// The inventory refused to release the seats.
     ReleaseRejected,
-    /// The reservation API did not do its work, or was not called because it had failed shortly before.
+    /// A call to the reservation API failed but may succeed later, or the API was not called because its breaker was
+    /// open.
     ReservationApiUnavailable,
-    /// The inventory did not do its work, or was not called because it had failed shortly before.
+    /// A call to the inventory failed but may succeed later, or the inventory was not called because its breaker was
+    /// open.
     InventoryUnavailable,
     /// The reservation API refused the worker's credentials (401 or 403).
     ReservationApiDenied,
     /// The inventory refused the worker's credentials.
     InventoryDenied,
-    /// The reservation API has not seen or not confirmed the payment yet (402 or 412).
+    /// For the reservation API, the payment is not confirmed (402) or not approved (412) yet.
     PaymentNotSeen,
     /// The status cannot be changed, although the reservation has not ended.
     ReservationConflict,
@@ -62,11 +64,12 @@ impl Reason {
             }
             Self::FactsMissing => {
                 "The status of the reservation is set, but its seats are unchanged. Add the event and the seats to the \
-                 reservation and redrive the message, or change the seats in the inventory yourself and delete it."
+                 reservation and redrive the message, or change the seats in the inventory yourself and delete \
+                 the message."
             }
             Self::ReservationApiRejected => {
                 "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message, \
-                 or delete it."
+                 or delete the message."
             }
             Self::CommitRejected => {
                 "The reservation is paid and confirmed but has no seats. Give the customer other seats or a refund. Then \
@@ -85,21 +88,22 @@ impl Reason {
             }
             Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
             Self::PaymentNotSeen => {
-                "Compare the payment with what the reservation API knows of it. Redrive the message when the API knows that \
-                 the payment is confirmed."
+                "Compare the payment in the payment service with its record in the reservation API. Redrive the message when \
+                 the API shows it as confirmed."
             }
             Self::ReservationConflict => {
                 "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \
                  message."
             }
             Self::Panicked => {
-                "Report a defect of the worker with this line and the line `panicked`. Redrive the message after the fix."
+                "Report a defect of the worker, with this log line and the log line `panicked`. Redrive the message after \
+                 the fix."
             }
             Self::NoTime => {
                 "Give the function a longer time-out or a smaller batch size. Then redrive the message."
             }
             Self::GroupBlocked => {
-                "Resolve the dead letter before it in its message group. Then redrive both messages in order."
+                "Resolve the earlier dead letter of the same message group first. Then redrive both messages in order."
             }
             Self::InvalidPayload => {
                 "Correct the producer of the event and have the correct event sent. Then delete the message."

@@ -1,4 +1,4 @@
-//! Types that events and both services share: identifiers, how a reservation ended, its seats.
+//! Types that events and both services share: identifiers, the ending of a reservation, its seats.
 
 use std::fmt;
 
@@ -52,7 +52,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The status in the words of the reservation API.
+    /// The status as the reservation API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "CONFIRMED",
@@ -68,7 +68,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// The seats of a hold: named seats, or a number of any seats.
+/// The seats of a hold: a list of seat ids, or only the number of seats (a quantity-based hold).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Seats {
     ids: Vec<String>,
@@ -76,14 +76,14 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// The named seats, or `quantity` seats if there are no names; `None` if there is neither. If the quantity disagrees
-    /// with the names, the names count.
+    /// The seats `ids`, or `quantity` seats if `ids` is empty; `None` if there is neither. If the quantity disagrees
+    /// with the number of ids, the number of ids is used.
     pub fn new(ids: Vec<String>, quantity: Option<i32>) -> Option<Self> {
         let quantity = if ids.is_empty() { quantity? } else { i32::try_from(ids.len()).ok()? };
         (quantity > 0).then_some(Self { ids, quantity })
     }
 
-    /// The names; empty for a quantity-based hold.
+    /// The seat ids; empty for a quantity-based hold.
     pub fn ids(&self) -> &[String] {
         &self.ids
     }

@@ -4,3 +4,4 @@ pub mod breaker;
 pub mod inventory;
 pub mod reservation_api;
 pub mod retry;
+pub mod silence;

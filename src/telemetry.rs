@@ -1,4 +1,4 @@
-//! What the function reports of a batch, a record and a call: logs, metrics and spans, joined by ids.
+//! What the function reports about a batch, a record and a call: logs, metrics and spans, connected by ids.
 //!
 //! [`export`] sends metrics and spans out of the process.
 

@@ -10,15 +10,16 @@ use crate::services::reservation_api::{ReservationApi, ReservationApiSettings};
 use crate::telemetry::metrics::Metrics;
 use crate::workflow::Workflow;
 
-/// The handler of the deployed function.
+/// Runs the workflow of each record.
 #[derive(Debug)]
 pub struct Worker {
     workflow: Workflow,
 }
 
 impl Worker {
-    /// Makes the clients of both services. They connect when they are first needed or [ahead](Self::connect). This must be
-    /// called within a Tokio runtime. `https://` servers are checked against `roots`.
+    /// Makes the clients of both services. A client connects with its first call; the client of the inventory can
+    /// [connect earlier](Self::connect). This must be called within a Tokio runtime. `https://` servers are checked
+    /// against `roots`.
     ///
     /// # Errors
     ///
@@ -34,9 +35,17 @@ impl Worker {
         Ok(Self { workflow: Workflow { reservation_api, inventory } })
     }
 
-    /// Connects to the inventory ahead of the first call. The client of the reservation API cannot connect without a call.
-    pub async fn connect(&self, now: ClockReading) {
-        self.workflow.inventory.connect(now).await;
+    /// Reads the time from `clock` to measure silences of connections. The default is [`ClockReading::now`].
+    pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
+        let Workflow { reservation_api, inventory } = self.workflow;
+        let (reservation_api, inventory) = (reservation_api.with_clock(clock), inventory.with_clock(clock));
+        Self { workflow: Workflow { reservation_api, inventory } }
+    }
+
+    /// Connects to the inventory before the first call. The client of the reservation API cannot connect without a
+    /// call.
+    pub async fn connect(&self) {
+        self.workflow.inventory.connect().await;
     }
 }
 

@@ -1,7 +1,8 @@
-//! The two steps that an event asks for: the status first, the seats second (contract section 3).
+//! The two steps that an event requires: the status first, the seats second (contract section 3).
 //!
-//! The status decides a race between an expiry and a payment, and the loser does not touch the seats. Nothing is rolled
-//! back: the next delivery of an event finds that the completed steps are done.
+//! The change of the status decides a race between an expiry and a payment. The event that comes second does not
+//! change the seats. Nothing is rolled back: when an event is delivered again, the services report its completed
+//! steps as done.
 
 use sqs_batch::Deadline;
 
@@ -35,7 +36,7 @@ pub enum SeatStep<'a> {
     },
 }
 
-/// The two steps that an event asks for, in this order; `None` if it needs no work.
+/// The two steps that an event requires, in this order; `None` if it needs no work.
 pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     let transition = Transition {
         reservation_id: &event.hold()?.reservation_id,
@@ -63,12 +64,12 @@ pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     })
 }
 
-/// What the way in which a reservation ended means for an event.
+/// What an event leads to, given how its reservation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// It ended as requested, now or earlier. The seats are next.
     Continue,
-    /// Another event won. Its own delivery handles the seats.
+    /// Another event ended the reservation first. The delivery of that event changes the seats.
     Superseded,
     /// A person must look at the event, for this reason.
     Reject(Reason, &'static str),
@@ -96,7 +97,7 @@ pub fn decide(requested: Ending, found: Ending) -> Decision {
 }
 
 impl Workflow {
-    /// Does the steps that the event asks for, as far as the deadline and the services allow.
+    /// Does the steps that the event requires, as far as the deadline and the services allow.
     pub async fn run(&self, event: &Event, deadline: Deadline) -> Outcome {
         self.try_run(event, deadline).await.unwrap_or_else(|outcome| outcome)
     }
@@ -156,8 +157,9 @@ impl Workflow {
     /// Finds the facts that the inventory needs and the event lacks: in the reply to the status update, otherwise by
     /// reading the reservation.
     ///
-    /// A redelivery gets no reservation in that reply, but must send the same request to the inventory. So a fact of the
-    /// event is never replaced, and if the reply lacks one of the missing facts, the reservation is read.
+    /// When an event is delivered again, the reply may contain no reservation, but the request to the inventory must
+    /// be the same as before. Therefore a fact of the event is never replaced, and if the reply lacks one of the
+    /// missing facts, the reservation is read.
     async fn find(
         &self,
         hold: &Hold,

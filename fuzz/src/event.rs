@@ -51,7 +51,7 @@ fn check_event(event: &Event) {
         Event::PaymentApproved { payment_intent_id, .. } => {
             assert!(!payment_intent_id.is_empty(), "no payment");
         }
-        Event::ReservationExpired(_) | Event::PaymentFailed { .. } | Event::NoWork { .. } => {}
+        Event::PaymentFailed { .. } | Event::ReservationExpired(_) | Event::NoWork { .. } => {}
     }
 }
 

@@ -33,27 +33,36 @@ pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
     build(workspace, target, "release", &["reservation-worker", "reservation-worker-functions"])
 }
 
-/// Builds the function alone with the profile `release`. Returns its binary.
+/// The binary of the function: from the folder that the variable `FUNCTION_BINARIES` names, if it is set; else
+/// built with this profile.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub fn build_worker(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
-    Ok(build(workspace, target, "release", &["reservation-worker"])?.join("reservation-worker"))
+pub fn function(workspace: &Path, target: &Path, profile: &str) -> io::Result<PathBuf> {
+    let folder = match given_binaries(workspace) {
+        Some(folder) => folder,
+        None => build(workspace, target, profile, &["reservation-worker"])?,
+    };
+    Ok(folder.join("reservation-worker"))
 }
 
-/// The folder of the binaries that tests start: the one that the variable `PROCESS_BINARIES` names. If the
-/// variable is not set, builds the same binaries as [`build_release`] with the profile `process`, which takes a
-/// fraction of the time.
+/// The folder of the binaries that tests start: the folder that the variable `FUNCTION_BINARIES` names, if it is
+/// set; else the same binaries as of [`build_release`], built with the profile `process`, which takes a fraction of
+/// the time.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub fn process_binaries(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
-    if let Some(folder) = env::var_os("PROCESS_BINARIES") {
-        return Ok(workspace.join(folder));
+pub fn test_binaries(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    match given_binaries(workspace) {
+        Some(folder) => Ok(folder),
+        None => build(workspace, target, "process", &["reservation-worker", "reservation-worker-functions"]),
     }
-    build(workspace, target, "process", &["reservation-worker", "reservation-worker-functions"])
+}
+
+fn given_binaries(workspace: &Path) -> Option<PathBuf> {
+    env::var_os("FUNCTION_BINARIES").map(|folder| workspace.join(folder))
 }
 
 /// Builds these packages and not the whole workspace: with all packages, Cargo would also activate the features

@@ -28,7 +28,7 @@ pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Fai
     if events == 0 {
         return Err("N must be at least 1".into());
     }
-    let pipeline = Pipeline::start(options).await?;
+    let pipeline = Pipeline::start(options, "release").await?;
     let burst = Burst::new(events);
     for hold in &burst.holds {
         pipeline.services.create_hold(hold.clone())?;

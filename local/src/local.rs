@@ -17,7 +17,7 @@ const RESERVATION: &str = "rsv_example";
 
 /// Runs until the future is dropped.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let pipeline = Pipeline::start(options).await?;
+    let pipeline = Pipeline::start(options, "process").await?;
     pipeline.services.create_hold(Hold {
         reservation_id: RESERVATION.to_owned(),
         event_id: "evt_example".to_owned(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker_local::Services;
-use reservation_worker_local::cargo::build_worker;
+use reservation_worker_local::cargo;
 use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs, Stats};
 
 use crate::options::{Failure, Options};
@@ -24,14 +24,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the function and starts everything. Dropping the pipeline stops everything.
-    pub(crate) async fn start(options: Options) -> Result<Self, Failure> {
+    /// Builds the function with this profile and starts everything. Dropping the pipeline stops everything.
+    pub(crate) async fn start(options: Options, profile: &str) -> Result<Self, Failure> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         eprintln!(
-            "building the function with the release profile (the first build takes several minutes) ..."
+            "building the function with the profile `{profile}` (the first build takes several minutes) ..."
         );
-        let function = build_worker(&root, &target)?;
+        let function = cargo::function(&root, &target, profile)?;
         let (sqs, name) = match options.endpoint {
             // The endpoint may have other queues, also from an earlier run.
             Some(endpoint) => {

@@ -76,6 +76,14 @@ async fn respond(
     let mut call = state.calls.record(operation, id, uri.path(), &headers, body);
     let trace_id = headers.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let work = || ApiReply::new(work(), trace_id);
+    let is_refused = locked(&state.required_token).as_ref().is_some_and(|required| {
+        headers.get(header::AUTHORIZATION).is_none_or(|token| *token != format!("Bearer {required}"))
+    });
+    if is_refused {
+        let reply = ApiReply::error(401, "UNAUTHENTICATED", "the token is missing or not valid", trace_id);
+        call.set_reply(&reply.text);
+        return reply.response;
+    }
     let effect = locked(&state.faults).next_effect(operation, id);
     let reply = match effect {
         None => work(),

@@ -139,6 +139,11 @@ impl Services {
         locked(&self.state.seats).state(reservation_id)
     }
 
+    /// From now on, the reservation API answers 401 to requests without this bearer token.
+    pub fn require_token(&self, token: &str) {
+        *locked(&self.state.required_token) = Some(token.to_owned());
+    }
+
     /// Adds a fault.
     pub fn fault(&self, fault: Fault) {
         locked(&self.state.faults).add(fault);

@@ -16,6 +16,8 @@ pub(crate) struct SharedState {
     pub(crate) seats: Mutex<Seats>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) calls: CallLog,
+    /// The bearer token that the reservation API requires, if it requires one.
+    pub(crate) required_token: Mutex<Option<String>>,
 }
 
 impl SharedState {

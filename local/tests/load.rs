@@ -3,13 +3,22 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
+use reservation_worker_local::cargo;
+
+/// Runs `load` with a function that has not been built with the profile `release`, which would take minutes.
 fn load(options: &[&str]) -> Output {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
+    let binaries = BINARIES.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        cargo::test_binaries(&workspace, target).unwrap()
+    });
     let mut load = Command::new(env!("CARGO_BIN_EXE_reservation-worker-local"));
-    load.args(["load", "60"]).args(options).env("CARGO_TARGET_DIR", target).output().unwrap()
+    load.args(["load", "60"]).args(options).env("FUNCTION_BINARIES", binaries).output().unwrap()
 }
 
 fn printed(output: &Output) -> String {

@@ -1,4 +1,4 @@
-//! How the value of each variable is written.
+//! Parses the text of each variable and checks its range.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tracing::Level;
 use url::Url;
 
@@ -88,6 +91,18 @@ pub(super) fn bearer_token(value: &str) -> Parsed<String> {
     }
 }
 
+/// The certificate authorities in the PEM file at `path`. A problem repeats nothing of the file.
+pub(super) fn certificate_authorities(path: &str) -> Parsed<RootCertStore> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut authorities = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let certificate = certificate.map_err(|_| "is not a valid PEM file")?;
+        let added = authorities.add(certificate);
+        added.map_err(|_| format!("certificate {number} of the file is not an X.509 certificate"))?;
+    }
+    if authorities.is_empty() { Err("contains no certificate".to_owned()) } else { Ok(authorities) }
+}
+
 pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {
     match value {
         "grpc" => Ok(OtlpProtocol::Grpc),
@@ -96,7 +111,8 @@ pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {
     }
 }
 
-/// One address, or the other form that X-Ray allows: `tcp:… udp:…`.
+/// Either `address:port`, or the other form that X-Ray allows: `tcp:address:port udp:address:port`. Spans are sent to
+/// the UDP address.
 pub(super) fn xray_daemon(value: &str) -> Parsed<SocketAddr> {
     let udp = value.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(value);
     udp.parse().map_err(|_| "is not address:port with a numeric address".to_owned())
@@ -135,9 +151,9 @@ pub(super) fn log_level(value: &str) -> Parsed<Level> {
 /// The level of Lambda's own log filter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LambdaLogFilter {
-    /// The least severe level of ours that the filter lets through.
+    /// The least severe level that the worker logs if `LOG_LEVEL` is not set.
     pub(super) level: Level,
-    /// The level of a line that the filter must let through, whatever we log ourselves; `INFO` at least.
+    /// The level of EMF lines, at least `INFO`. The filter must not drop them, whatever else the worker logs.
     pub(super) emf_level: &'static str,
 }
 

@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         Self { lookup, secret: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// Uses these values instead of the variables of the same name. None of them is shown in a problem.
+    /// Uses these values instead of the variables of the same name. A problem does not show such a value.
     pub(super) fn use_secret(&mut self, variables: BTreeMap<&'static str, String>) {
         self.secret = variables;
     }
@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
         config.filter(|_| self.problems.is_empty()).ok_or(ConfigError { problems: self.problems })
     }
 
-    /// The value of a variable that is required or has a default; `None` if that is a problem.
+    /// The value of a variable that is required or has a default. `None` means that a problem was recorded.
     pub(super) fn value<T>(&mut self, variable: &Variable, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
         match (self.text(variable), variable.default) {
             (Some(text), _) => self.parsed(variable, parse(&text)),
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A URL may contain a password, or a token in its query.
+/// Hides a value that may contain a secret: a URL can have a password, or a token in its query.
 fn shown(value: String) -> String {
     let is_url = value.contains("://");
     if value.contains('@') || (is_url && value.contains('?')) { "(hidden)".to_owned() } else { value }

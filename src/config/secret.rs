@@ -6,13 +6,15 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client;
 use serde_json::{Map, Value};
 
+use super::parse;
 use super::variables::{self, Variable};
 use crate::aws;
+use crate::services::reservation_api::BearerToken;
 
 /// Lambda allows 10 s for the whole start.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The keys that a secret may have, and the variables that they take precedence over.
+/// The known keys of a secret, and the variables that they take precedence over.
 const KEYS: [(&str, Variable); 5] = [
     ("inventory_grpc_addr", variables::INVENTORY_GRPC_ADDR),
     ("otel_endpoint", variables::OTEL_EXPORTER_OTLP_ENDPOINT),
@@ -48,23 +50,44 @@ pub(super) async fn fetch(name: String) -> Result<String, String> {
     }
 }
 
-/// The variables that the text of a secret sets.
-///
-/// # Errors
-///
-/// The reason why it cannot be used.
-pub(super) fn variables(text: &str) -> Result<BTreeMap<&'static str, String>, String> {
-    let settings: Map<String, Value> = serde_json::from_str(text).map_err(|_| "is not a JSON object")?;
-    let variables = settings.into_iter().map(|(key, value)| {
-        let known = KEYS.iter().find(|(known, _)| *known == key);
-        let (_, variable) = known.ok_or_else(|| {
-            let known = KEYS.map(|(known, _)| known).join(", ");
-            format!("has a key that is none of {known}")
-        })?;
-        match value {
-            Value::String(value) => Ok((variable.name, value)),
-            _ => Err(format!("{key} is not a string")),
+/// The content of a secret.
+#[derive(Default)]
+pub(super) struct Secret {
+    /// The variables that it sets.
+    pub(super) variables: BTreeMap<&'static str, String>,
+    /// The keys that set no variable.
+    pub(super) unknown_keys: Vec<String>,
+}
+
+impl Secret {
+    /// Reads the text of a secret.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it cannot be used.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let settings: Map<String, Value> = serde_json::from_str(text).map_err(|_| "is not a JSON object")?;
+        let mut secret = Self::default();
+        for (key, value) in settings {
+            match (KEYS.iter().find(|(known, _)| *known == key), value) {
+                (None, _) => secret.unknown_keys.push(key),
+                (Some((_, variable)), Value::String(value)) => {
+                    secret.variables.insert(variable.name, value);
+                }
+                (Some(_), _) => return Err(format!("{key} is not a string")),
+            }
         }
-    });
-    variables.collect()
+        Ok(secret)
+    }
+
+    /// The token of the reservation API.
+    ///
+    /// # Errors
+    ///
+    /// The reason why there is none.
+    pub(super) fn token(&self) -> Result<BearerToken, String> {
+        let token = self.variables.get(variables::RESERVATION_API_TOKEN.name).map(|token| token.trim());
+        let token = token.filter(|token| !token.is_empty()).ok_or("has no reservation_api_token")?;
+        parse::bearer_token(token).map(BearerToken::new)
+    }
 }

@@ -1,6 +1,7 @@
 //! The definition of every variable: its name, its default and its meaning.
 //!
-//! The configuration takes the defaults from here, and `docs/configuration.md` its table.
+//! The configuration uses these defaults, and the table in `docs/configuration.md` is generated from these
+//! definitions.
 
 /// An environment variable that the worker reads.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +47,8 @@ variables! {
         "Base URL of the reservation API: `http://…` or `https://…`; a path prefix is allowed";
     RESERVATION_API_TOKEN, Absent("none"),
         "Bearer token for the reservation API; never logged";
+    TLS_CA_FILE, Absent("none"),
+        "PEM file with certificate authorities that are trusted for both services, besides the web roots";
     WORKER_CONCURRENCY, Value("20"),
         "Largest number of records that are processed at once, 1 to 1000";
     MAX_RETRIES, Value("5"),
@@ -80,7 +83,8 @@ variables! {
     METRICS_SINK, Value("cloudwatch"),
         "`cloudwatch` (PutMetricData), `emf` (log lines that CloudWatch Logs turns into metrics) or `none`";
     METRICS_NAMESPACE, Value("TrafficTacos/ReservationWorker"),
-        "CloudWatch namespace of the metrics; use one per stack, because its alarms add up everything in it";
+        "CloudWatch namespace of the metrics; use one per stack, because the alarms of a stack count all metrics in the \
+         namespace";
     LOG_LEVEL, Absent("`AWS_LAMBDA_LOG_LEVEL`, otherwise `info`"),
         "Least severe level that is logged: `debug`, `info`, `warn` or `error`";
     AWS_LAMBDA_LOG_LEVEL, Absent("set by Lambda"),

@@ -10,9 +10,9 @@ use super::event_type::EventType;
 pub struct ParseError {
     pub(super) path: String,
     pub(super) reason: Cow<'static, str>,
-    /// The type of the event, if that much was understood.
+    /// The type of the event, if it could be read.
     pub event_type: Option<EventType>,
-    /// The producer's `trace_id`, unchecked, if that much was understood.
+    /// The producer's `trace_id`, unchecked, if it could be read.
     pub trace_id: Option<String>,
 }
 

@@ -1,4 +1,6 @@
-//! The rule of each fact, and its place in the five shapes (contract section 2).
+//! The rule of each fact, and where each of the five shapes contains it (contract section 2).
+//!
+//! A fact is a value that an event states, such as the reservation id or the seats.
 
 use std::time::SystemTime;
 
@@ -19,8 +21,8 @@ pub(super) struct Facts<'a>(Vec<Fields<'a>>);
 type Pick<'a> = fn(&Fields<'a>) -> Spellings<'a>;
 
 impl<'a> Facts<'a> {
-    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat shape), or
-    /// at the top level (bare shape).
+    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
+    /// shape), or at the top level (bare shape).
     pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
         Ok(Self(match (envelope.detail, envelope.payload) {
             (Some(detail), _) => vec![Fields::read("detail.", detail.get())?],
@@ -42,13 +44,14 @@ impl<'a> Facts<'a> {
         self.id(Fields::event_id)
     }
 
-    /// Reads either name of the payment. `usual` is the name that the producer uses, and the error names it.
-    pub(super) fn payment_intent_id(&self, usual: &str) -> Result<String, ParseError> {
+    /// Reads the payment, which may have either of two names. If it is missing, the error contains `expected_name`:
+    /// the name that the producer of this type of event uses.
+    pub(super) fn payment_intent_id(&self, expected_name: &str) -> Result<String, ParseError> {
         let id = match self.text(Fields::payment_intent_id)? {
             None => self.text(Fields::payment_id)?,
             found => found,
         };
-        id.map(|(_, id)| id).ok_or_else(|| self.missing(usual))
+        id.map(|(_, id)| id).ok_or_else(|| self.missing(expected_name))
     }
 
     pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
@@ -73,7 +76,7 @@ impl<'a> Facts<'a> {
         Ok((Seats::new(ids, quantity), disagrees))
     }
 
-    /// The type of event that the status of the payment simulator means.
+    /// The type of event that corresponds to the status of the payment simulator.
     pub(super) fn payment_status(&self) -> Result<EventType, ParseError> {
         let (field, event_type) = self.text(Fields::event_type)?.ok_or_else(|| self.missing("event_type"))?;
         if event_type != "payment.status_updated" {
@@ -92,7 +95,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// It belongs to the first object in every shape.
+    /// The error for a missing reservation id. Every shape has this id in its first object.
     fn missing_reservation_id(&self) -> ParseError {
         missing(self.0.first(), "reservation_id")
     }
@@ -122,8 +125,8 @@ impl<'a> Facts<'a> {
             if listed.len() > MOST_SEATS as usize {
                 return Err(field.error("has more than 10000 entries"));
             }
-            let seats = listed.into_iter().enumerate().map(|(place, raw)| {
-                let path = || format!("{}{}[{place}]", field.prefix, field.name);
+            let seats = listed.into_iter().enumerate().map(|(index, raw)| {
+                let path = || format!("{}{}[{index}]", field.prefix, field.name);
                 seat_id(raw).map_err(|reason| ParseError::new(path(), reason))
             });
             let seats = seats.collect::<Result<Vec<_>, _>>()?;
@@ -134,7 +137,8 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// A text and its field. An empty text is absent, because Go producers write unset fields like that.
+    /// A text, and its field. An empty text counts as absent, because producers in Go write an unset field as an
+    /// empty string.
     fn text(&self, pick: Pick<'a>) -> Result<Option<(Field<'a>, String)>, ParseError> {
         for field in self.each(pick) {
             let text: String = read(field.raw).ok_or_else(|| field.error("is not a string"))?;

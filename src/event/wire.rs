@@ -100,7 +100,7 @@ facts! {
     error_message | errorMessage,
     expires_at | expiresAt,
     trace_id | traceId,
-    /// The type in the words of the payment simulator.
+    /// The type that the payment simulator sends inside `detail`.
     event_type,
     /// The status of the payment simulator.
     status,

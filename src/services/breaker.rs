@@ -15,9 +15,9 @@ use crate::telemetry::metrics::Metrics;
 /// When a breaker opens and for how long. A zero in either field turns it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// The number of calls in a row that must find the service unavailable.
+    /// The breaker opens after this number of calls in a row that found the service unavailable.
     pub failures: u32,
-    /// How long the breaker stays open before it lets a probe through.
+    /// How long the breaker stays open before it permits a probe.
     pub open_for: Duration,
 }
 
@@ -48,8 +48,8 @@ impl Breaker {
 
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
-    /// While a probe is in progress, this waits for its result: if the service has recovered, the rest of the batch must
-    /// not lose a receive, which may be its last.
+    /// While a probe is in progress, this waits for its result. If the service has recovered, the other records must
+    /// not be returned, because that would use up one of their receives.
     ///
     /// # Errors
     ///
@@ -95,7 +95,8 @@ impl Breaker {
     }
 }
 
-/// The permission for one call. If a probe is dropped before its completion, the next call is the probe.
+/// The permission for one call. If the permit of a probe is dropped before it is completed, the next call is the
+/// probe.
 #[derive(Debug)]
 #[must_use = "the breaker counts completed calls"]
 pub struct Permit<'a> {
@@ -125,7 +126,7 @@ impl Permit<'_> {
             // The call began before the breaker opened, so its result is old.
             State::Open { .. } | State::Probing => {}
         }
-        // The probe has ended here, so dropping the permit must not hand it on.
+        // The probe is complete, so dropping the permit must not make the next call a probe.
         if std::mem::take(&mut self.is_probe) {
             self.breaker.probe_ended.notify_waiters();
         }

@@ -1,8 +1,8 @@
 //! The client of the inventory service (gRPC), which owns the seats (contract section 3).
 
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,6 +15,7 @@ use url::Url;
 
 use super::breaker::{Breaker, BreakerSettings};
 use super::retry::retry;
+use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::reservation::{Id, Seats};
 use crate::telemetry::call::CallInProgress;
@@ -23,7 +24,7 @@ use crate::telemetry::metrics::Metrics;
 pub mod proto;
 mod reply;
 
-use reply::Reply;
+use reply::ReplyBody;
 pub use reply::{Error, classify};
 
 use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
@@ -31,11 +32,11 @@ use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
 
-/// A connection that was silent for this long may be dead: it is checked before it is used.
-const SILENCE: Duration = Duration::from_secs(10);
-/// Longer than a call may take, so that a slow first handshake is finished for the calls after it.
+/// It is longer than a call may take by default, so that a slow first handshake can finish and later calls can use
+/// its connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long sent data may stay unacknowledged. After a second without an acknowledgement it is not just a lost packet.
+/// The shortest limit for sent data that stays unacknowledged. A shorter one would end a connection that lost one
+/// packet, which TCP sends again.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
 /// How the inventory is called.
@@ -49,15 +50,14 @@ pub struct InventorySettings {
     pub breaker: BreakerSettings,
 }
 
-/// The client. It has one channel for the life of the process, which connects ahead of the first call or with it, and
-/// again when the connection is lost.
+/// The client. It has one channel, which connects before or with the first call, and again when the connection is
+/// lost. After a silence it gets a new channel.
 #[derive(Debug)]
 pub struct Inventory {
     endpoint: Endpoint,
     connector: HttpConnector,
-    client: OnceLock<Client>,
-    /// The channel that was connected ahead of the first call, and when.
-    ahead: Mutex<Option<(ClockReading, Client)>>,
+    connections: Connections<Client>,
+    clock: fn() -> ClockReading,
     breaker: Breaker,
     metrics: Metrics,
     timeout: Duration,
@@ -71,7 +71,7 @@ pub struct Held<'a> {
     pub reservation_id: &'a Id,
     /// The ticketed event of the seats.
     pub event_id: &'a Id,
-    /// The seats, by name or by number.
+    /// The seat ids, or only the number of seats.
     pub seats: &'a Seats,
 }
 
@@ -97,8 +97,8 @@ impl Inventory {
     ) -> Result<Self, tonic::transport::Error> {
         let timeout = settings.timeout;
         let mut endpoint = Endpoint::from_shared(settings.address.to_string())?
-            // A connection that was silent is pinged when a call uses it, so that a peer that vanished while the
-            // function was frozen costs one attempt. An idle connection is not pinged: servers reply with GOAWAY.
+            // Ends a connection that receives nothing although calls use it. A connection without a call is not pinged,
+            // because servers reply to such pings with GOAWAY.
             .http2_keep_alive_interval(SILENCE)
             .keep_alive_timeout(timeout);
         if settings.address.scheme() == "https" {
@@ -110,13 +110,13 @@ impl Inventory {
         connector.set_nodelay(true);
         connector.set_keepalive(Some(SILENCE));
         connector.set_connect_timeout(Some(timeout));
-        // For a peer that vanishes between two calls.
+        // For a peer that disappears between two calls.
         connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
         Ok(Self {
             endpoint,
             connector,
-            client: OnceLock::new(),
-            ahead: Mutex::default(),
+            connections: Connections::default(),
+            clock: ClockReading::now,
             breaker: Breaker::new(Service::Inventory, settings.breaker, metrics.clone()),
             metrics,
             timeout,
@@ -124,27 +124,26 @@ impl Inventory {
         })
     }
 
-    /// Connects ahead of the first call, starting at `now`. The first call makes a connection of its own if this one is not
-    /// ready, has failed, or was silent for so long that it may be dead: an environment may be frozen before its first
-    /// event.
-    pub async fn connect(&self, now: ClockReading) {
-        let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
-        if let (Ok(channel), None) = (connected, self.client.get()) {
-            *self.ahead() = Some((now, Client::new(channel)));
+    /// Reads the time from `clock`.
+    pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Connects before the first call. The first call makes a new connection if this one is not ready, has failed, or
+    /// was silent for so long that it may be dead: an environment may be frozen before its first event.
+    pub async fn connect(&self) {
+        let began = (self.clock)();
+        if let Ok(channel) = self.endpoint.connect_with_connector(self.connector.clone()).await {
+            self.connections.offer(began, Client::new(channel));
         }
     }
 
     fn client(&self) -> Client {
-        let lazy = || Client::new(self.endpoint.connect_with_connector_lazy(self.connector.clone()));
-        let first = || {
-            let ahead = self.ahead().take().filter(|(since, _)| ClockReading::now().since(*since) < SILENCE);
-            ahead.map_or_else(lazy, |(_, client)| client)
-        };
-        self.client.get_or_init(first).clone()
-    }
-
-    fn ahead(&self) -> MutexGuard<'_, Option<(ClockReading, Client)>> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+        let Ok(client) = self.connections.for_call((self.clock)(), || {
+            let channel = self.endpoint.connect_with_connector_lazy(self.connector.clone());
+            Ok::<_, Infallible>(Client::new(channel))
+        });
+        client
     }
 
     /// Releases the seats of a hold.
@@ -199,9 +198,9 @@ impl Inventory {
         retry(deadline, async || self.attempt("CommitReservation", message(), call).await).await
     }
 
-    /// One attempt. The time-out of this function comes first, because the channel's own would end the call with
-    /// `CANCELLED`.
-    async fn attempt<M, R: Reply>(
+    /// Makes one attempt. This function has a time-out of its own, which it checks first, because the time-out of the
+    /// channel would end the call with `CANCELLED`.
+    async fn attempt<M, R: ReplyBody>(
         &self,
         method: &'static str,
         message: M,
@@ -217,6 +216,7 @@ impl Inventory {
             () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
             reply = call(self.client(), request) => reply.map(Response::into_inner),
         };
+        self.connections.call_ended((self.clock)());
         let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
         let unavailable = reply.as_ref().is_err_and(found_unavailable);
         let done = classify(reply);
@@ -228,7 +228,8 @@ impl Inventory {
     }
 }
 
-/// Whether the call found no service. A status with a source was made by the client because the connection broke.
+/// Whether the call found the service unavailable. A status with a source was made by the client because the
+/// connection broke.
 fn found_unavailable(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) || status.source().is_some()
 }

@@ -1,16 +1,18 @@
 //! The client of the reservation API (REST), which owns the status of a reservation (contract section 3).
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode, header};
-use rustls::RootCertStore;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode};
+use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
-use sqs_batch::Deadline;
+use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
 use super::breaker::{Breaker, BreakerSettings};
 use super::retry::retry;
+use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::http_client;
 use crate::reservation::{Ending, Id};
@@ -19,12 +21,13 @@ use crate::telemetry::metrics::Metrics;
 
 mod error;
 mod reply;
+mod token;
 
 pub use error::Error;
 pub use reply::{Reply, Reservation};
+use token::Authorization;
+pub use token::{BearerToken, TokenSource};
 
-/// Idle connections are closed after this time, which is shorter than the usual minute of a load balancer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How the reservation API is called.
@@ -34,6 +37,8 @@ pub struct ReservationApiSettings {
     pub base: Url,
     /// The token that is sent with each request.
     pub token: Option<BearerToken>,
+    /// Where the token is read again when the API refuses it; `None` if it cannot change.
+    pub token_source: Option<TokenSource>,
     /// The time-out of each attempt of a call.
     pub timeout: Duration,
     /// The largest number of idle connections in the pool.
@@ -44,18 +49,42 @@ pub struct ReservationApiSettings {
     pub breaker: BreakerSettings,
 }
 
-/// A token that is sent and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BearerToken(String);
-
-/// The client. It has one connection pool for the life of the process, and connects when it is first needed.
+/// The client. It has one connection pool and connects when it is first needed. After a silence it gets a new pool.
 #[derive(Debug)]
 pub struct ReservationApi {
-    http: Client,
+    connections: Connections<Client>,
+    transport: Transport,
+    authorization: Authorization,
+    clock: fn() -> ClockReading,
     base: Url,
     breaker: Breaker,
     metrics: Metrics,
     longest_retry_after: Duration,
+}
+
+/// What a connection pool is made from.
+#[derive(Debug)]
+struct Transport {
+    tls: ClientConfig,
+    timeout: Duration,
+    connections: usize,
+}
+
+impl Transport {
+    fn new_pool(&self) -> Result<Client, reqwest::Error> {
+        http_client::builder(self.tls.clone())
+            .default_headers(HeaderMap::from_iter([(
+                header::ACCEPT,
+                HeaderValue::from_static("application/json"),
+            )]))
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .timeout(self.timeout)
+            .tcp_keepalive(TCP_KEEP_ALIVE)
+            .tcp_user_timeout(self.timeout) // for a peer that vanishes between two calls
+            .pool_idle_timeout(SILENCE) // a connection may be idle while others are used
+            .pool_max_idle_per_host(self.connections)
+            .build()
+    }
 }
 
 /// A requested change of status.
@@ -63,7 +92,7 @@ pub struct ReservationApi {
 pub struct Transition<'a> {
     /// The reservation.
     pub reservation_id: &'a Id,
-    /// The status that it is to end in.
+    /// The requested status.
     pub to: Ending,
     /// The payment that confirms it.
     pub payment_intent_id: Option<&'a str>,
@@ -93,24 +122,6 @@ struct StatusUpdate<'a> {
     error_code: Option<&'a str>,
 }
 
-impl BearerToken {
-    /// Wraps a token.
-    pub fn new(token: String) -> Self {
-        Self(token)
-    }
-
-    /// The token itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
 impl ReservationApi {
     /// Makes the client. `https://` servers are checked against `roots`.
     ///
@@ -122,24 +133,18 @@ impl ReservationApi {
         roots: RootCertStore,
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let mut headers = header::HeaderMap::new();
-        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-        if let Some(token) = &settings.token {
-            let mut bearer = header::HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
-            bearer.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, bearer);
-        }
-        let http = http_client::builder(roots)?
-            .default_headers(headers)
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
-            .tcp_keepalive(TCP_KEEP_ALIVE)
-            .tcp_user_timeout(settings.timeout) // for a peer that vanished while the function was frozen
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(settings.connections)
-            .build()?;
+        let transport = Transport {
+            tls: http_client::tls(roots)?,
+            timeout: settings.timeout,
+            connections: settings.connections,
+        };
+        let connections = Connections::default();
+        connections.offer(ClockReading::now(), transport.new_pool()?);
         Ok(Self {
-            http,
+            connections,
+            transport,
+            authorization: Authorization::new(settings.token.as_ref(), settings.token_source.clone())?,
+            clock: ClockReading::now,
             base: settings.base.clone(),
             breaker: Breaker::new(Service::ReservationApi, settings.breaker, metrics.clone()),
             metrics,
@@ -147,7 +152,12 @@ impl ReservationApi {
         })
     }
 
-    /// Ends a reservation, or finds out how it has ended.
+    /// Reads the time from `clock`.
+    pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Ends a reservation, or returns how it had already ended.
     ///
     /// # Errors
     ///
@@ -168,13 +178,7 @@ impl ReservationApi {
     async fn try_end(&self, transition: &Transition<'_>) -> Result<Answer, Error> {
         let Transition { reservation_id, to, payment_intent_id, reason, error_code } = *transition;
         let update = StatusUpdate { status: to.as_str(), payment_intent_id, reason, error_code };
-        let url = self.url(reservation_id);
-        let request = self
-            .http
-            .patch(url.clone())
-            .header("idempotency-key", format!("{reservation_id}:{to}"))
-            .json(&update);
-        let reply = self.send("PATCH", &url, request).await?;
+        let reply = self.send(reservation_id, Some(&update)).await?;
         if reply.status.is_success() {
             return Ok(Answer::Done(reply));
         }
@@ -194,8 +198,7 @@ impl ReservationApi {
     }
 
     async fn try_read(&self, reservation_id: &Id) -> Result<Reservation, Error> {
-        let url = self.url(reservation_id);
-        let reply = self.send("GET", &url, self.http.get(url.clone())).await?;
+        let reply = self.send(reservation_id, None).await?;
         if reply.status.is_success() {
             reply.reservation(reservation_id).ok_or(Error::Unreadable)
         } else {
@@ -203,25 +206,62 @@ impl ReservationApi {
         }
     }
 
-    /// Sends a request and returns the reply, whatever its status.
-    async fn send(&self, method: &'static str, url: &Url, request: RequestBuilder) -> Result<Reply, Error> {
+    /// Updates the status, or reads the reservation if there is no update. Returns the reply, whatever its status.
+    async fn send(&self, reservation_id: &Id, update: Option<&StatusUpdate<'_>>) -> Result<Reply, Error> {
         let permit = self.breaker.admit().await?;
-        let call = CallInProgress::begin(&self.metrics, Service::ReservationApi, method, url);
-        match request.headers(call.headers()).send().await.map_err(Error::from) {
-            Ok(response) => {
-                let reply = Reply::read(response, self.longest_retry_after).await;
+        let token = self.authorization.current();
+        let mut reply = self.exchange(reservation_id, update, token.as_ref()).await;
+        if reply.as_ref().is_ok_and(|reply| reply.status == StatusCode::UNAUTHORIZED)
+            && let Some(newer) = self.authorization.newer_than(token.as_ref(), self.clock).await
+        {
+            reply = self.exchange(reservation_id, update, Some(&newer)).await;
+        }
+        permit.complete(reply.as_ref().map_or(true, |reply| matches!(reply.status.as_u16(), 502..=504)));
+        reply
+    }
+
+    /// One request and its reply.
+    async fn exchange(
+        &self,
+        reservation_id: &Id,
+        update: Option<&StatusUpdate<'_>>,
+        token: Option<&HeaderValue>,
+    ) -> Result<Reply, Error> {
+        let url = self.url(reservation_id);
+        let method = if update.is_some() { "PATCH" } else { "GET" };
+        let call = CallInProgress::begin(&self.metrics, Service::ReservationApi, method, &url);
+        let mut headers = call.headers();
+        headers.extend(token.map(|token| (header::AUTHORIZATION, token.clone())));
+        let reply = self.request(url, reservation_id, update, headers).await.map_err(Error::from);
+        self.connections.call_ended((self.clock)());
+        match &reply {
+            Ok(reply) => {
                 let error = (!reply.status.is_success()).then(|| reply.to_error());
                 let reason = error.as_ref().map(|error| error as &dyn Display);
                 call.end(ReplyStatus::Http(reply.status.as_u16()), reply.outcome(), reason);
-                permit.complete(matches!(reply.status.as_u16(), 502..=504));
-                Ok(reply)
             }
-            Err(error) => {
-                call.end(ReplyStatus::None, CallOutcome::of(&error), Some(&error));
-                permit.complete(true);
-                Err(error)
-            }
+            Err(error) => call.end(ReplyStatus::None, CallOutcome::of(error), Some(error)),
         }
+        reply
+    }
+
+    async fn request(
+        &self,
+        url: Url,
+        reservation_id: &Id,
+        update: Option<&StatusUpdate<'_>>,
+        headers: HeaderMap,
+    ) -> Result<Reply, reqwest::Error> {
+        let http = self.connections.for_call((self.clock)(), || self.transport.new_pool())?;
+        let request = match update {
+            Some(update) => {
+                let key = format!("{reservation_id}:{}", update.status);
+                http.patch(url).header("idempotency-key", key).json(update)
+            }
+            None => http.get(url),
+        };
+        let response = request.headers(headers).send().await?;
+        Ok(Reply::read(response, self.longest_retry_after).await)
     }
 
     fn url(&self, reservation_id: &Id) -> Url {

@@ -1,6 +1,6 @@
 //! Short retries within an invocation (contract section 6).
 //!
-//! Long waits belong to the queue, because a function is billed while it sleeps.
+//! For longer waits, the record is returned to the queue, because a function is billed while it sleeps.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::call::{Classify, ErrorClass};
 /// The longest wait before each retry. The actual wait is drawn at random between zero and this (full jitter).
 const LONGEST_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 
-/// Makes a call, and retries it while it fails with a transient error, the deadline allows, and the service has not
-/// requested a longer wait than the retry would make.
+/// Makes a call, and retries it at most twice. It is retried only if its error is transient, the wait ends before the
+/// deadline, and the service has not requested a longer wait.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What is reported of a batch and its records: the summary line of each record, its metrics and its span.
+//! What is reported about a batch and its records: the summary line of each record, its metrics and its span.
 
 use std::time::SystemTime;
 
@@ -29,7 +29,7 @@ pub struct RecordScope {
 }
 
 impl BatchTelemetry {
-    /// Counts in `metrics`.
+    /// Records the metrics of batches in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
         Self { metrics }
     }
@@ -43,7 +43,7 @@ impl<H: Handler<Job = Job, Outcome = Outcome>> Observer<H> for BatchTelemetry {
         describe::batch(batch.records);
         if batch.time.is_zero() {
             let reserve_ms = batch.reserve.as_millis() as u64;
-            tracing::error!(reserve_ms, "the function time-out leaves no time beside DEADLINE_RESERVE_MS");
+            tracing::error!(reserve_ms, "the function time-out leaves no time besides DEADLINE_RESERVE_MS");
         }
     }
 
@@ -117,7 +117,7 @@ impl BatchTelemetry {
             duration: finished.duration,
             age: record.sent.map(since),
             lateness: finished.job.and_then(Job::time).map(since),
-            // If the queue delivers a message more often than that, it was already counted.
+            // If the queue delivers a message more often than `max_receives`, the message was already counted.
             dead_letter: summary.code.filter(|_| record.receive_count == finished.max_receives),
         });
     }

@@ -1,5 +1,5 @@
-//! What is reported of one attempt of a call to a service: its metric, its span, its debug line, and the headers that carry
-//! the trace to the service.
+//! What is reported about one attempt of a call to a service: its metric, its span, its debug line, and the headers
+//! that carry the trace to the service.
 
 use std::fmt::Display;
 use std::thread;
@@ -15,8 +15,9 @@ use crate::call::{CallOutcome, ReplyStatus, Service};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
-/// The longest header that is sent, in bytes. W3C requires that a `tracestate` of this length is passed on. The producer
-/// writes it, and a server that finds it too long would reject a good record every time.
+/// The longest header that is sent, in bytes. W3C requires that a `tracestate` of this length is passed on. A longer
+/// one is not sent: the producer chooses its length, and a server that rejects it would reject each attempt of a
+/// valid record.
 const LONGEST_HEADER: usize = 512;
 
 /// An attempt in progress. If it is dropped before [`end`](Self::end), it was abandoned, or the worker panicked.
@@ -27,13 +28,13 @@ pub struct CallInProgress<'a> {
     method: &'static str,
     began: Instant,
     ended: bool,
-    /// The trace context of the record. A future that is dropped has no current context.
+    /// The trace context of the record. It is stored, because there is no current context while a future is dropped.
     context: Context,
     span: Option<Span>,
 }
 
 impl<'a> CallInProgress<'a> {
-    /// Begins an attempt of `method`, in the words of the service, at `server`.
+    /// Begins an attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
     pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str, server: &Url) -> Self {
         let span = traces::call(|| describe::call(service, method, server));
         let (began, context) = (Instant::now(), Context::current());
@@ -41,7 +42,7 @@ impl<'a> CallInProgress<'a> {
     }
 
     /// The headers that carry the trace to the service: `traceparent` and `tracestate`, `x-trace-id`, and
-    /// `x-amzn-trace-id` for AWS services in front of it.
+    /// `x-amzn-trace-id` for AWS services in front of the service.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         let context = self.context.span();
@@ -69,7 +70,7 @@ impl<'a> CallInProgress<'a> {
         headers
     }
 
-    /// Reports how the attempt ended, and the reason if it was no success. The reason contains no text of the service.
+    /// Reports how the attempt ended, and the reason if it failed. The reason contains no text of the service.
     pub fn end(mut self, status: ReplyStatus, outcome: CallOutcome, reason: Option<&dyn Display>) {
         self.report(status, outcome, reason);
     }

@@ -1,4 +1,4 @@
-//! How telemetry leaves the process: when the response of an invocation is out, and when the process ends.
+//! Sends telemetry: after the response of each invocation, and when the process ends.
 
 pub mod after_response;
 mod cloudwatch;

@@ -1,4 +1,4 @@
-//! What all log lines and spans of an invocation have in common (contract section 8).
+//! The fields and the parent span that all log lines and spans of an invocation share (contract section 8).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -62,7 +62,7 @@ impl Invocation {
         part.instrument(self.span.clone()).with_context(self.trace.clone())
     }
 
-    /// Ends the span of the trace with an error, if the batch has not ended it.
+    /// Ends the span of the invocation with an error, unless it was ended with its batch.
     pub fn end(&self) {
         describe::end_unprocessed(&self.trace);
     }

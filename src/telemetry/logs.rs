@@ -1,5 +1,5 @@
-//! The log: one flat JSON object per line with `timestamp`, `level`, the ids of the trace, the fields of the spans around the
-//! event (outermost first), and the fields of the event (contract section 8).
+//! The log: one flat JSON object per line with `timestamp`, `level`, the ids of the trace, the fields of the spans
+//! around the event (outermost first), and the fields of the event (contract section 8).
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ use tracing_subscriber::fmt::{
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// Logs the events of this crate from `level` on to `writer`. Of the dependencies only warnings and errors are logged, because
-/// their other events show request bodies.
+/// Logs the events of this crate that are at least as severe as `level` to `writer`. Of the dependencies only
+/// warnings and errors are logged, because their other events show request bodies.
 pub fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync + for<'a> LookupSpan<'a>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -30,10 +30,10 @@ where
     Registry::default().with(targets).with(lines)
 }
 
-/// Makes this process log to stdout. A panic is logged with its location only, because its text may contain something that
-/// must not be logged.
+/// Makes this process log to stdout. A panic is logged with its location only, because its text may contain something
+/// that must not be logged.
 pub fn init(level: Level) {
-    // An error means that there is a subscriber already, which then logs.
+    // An error means that a subscriber is already set, which then stays in use.
     let _ = tracing::subscriber::set_global_default(subscriber(level, std::io::stdout));
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

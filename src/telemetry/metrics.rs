@@ -1,5 +1,5 @@
-//! Metrics: recorded in memory while records are processed, and sent when the response is out (contract section 8). They
-//! neither delay a response nor fail it.
+//! Metrics: recorded in memory while records are processed, and sent after the response (contract section 8). They
+//! neither delay a response nor make it fail.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ mod period;
 mod recorder;
 
 pub use catalogue::{Dimension, Metric};
-use catalogue::{UNKNOWN_TYPE, Workflow};
+use catalogue::{UNKNOWN_TYPE, WorkflowLabel};
 pub(super) use period::{Period, Series, SeriesData};
 use recorder::Recorder;
 
@@ -27,13 +27,13 @@ pub struct Metrics(Option<Arc<Mutex<Recorder>>>);
 /// A record that was completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinishedRecord {
-    /// Its type, if that much was understood.
+    /// Its type, if it could be read.
     pub event_type: Option<EventType>,
     /// How it ended.
     pub outcome: OutcomeLabel,
     /// The time from the start of its work to its completion; `None` if it was not started.
     pub duration: Option<Duration>,
-    /// The time since it was sent to the queue, if the queue said when.
+    /// The time since it was sent to the queue, if the record says when.
     pub age: Option<Duration>,
     /// The time since the event itself, if the event says when it happened.
     pub lateness: Option<Duration>,
@@ -47,7 +47,8 @@ impl Metrics {
         Self(Some(Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
     }
 
-    /// An invocation of this version of the function begins. `is_cold` if it is the first of its process.
+    /// An invocation of this version of the function begins at `now`. `is_cold` means that it is the first one of its
+    /// process.
     pub fn invocation_begun(&self, is_cold: bool, function_version: Option<&str>, now: SystemTime) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.begin(function_version, now);
@@ -87,7 +88,7 @@ impl Metrics {
         if let Some(duration) = duration {
             period.record(Metric::Latency, [label], duration.as_micros() as u64);
             let understood = event_type.filter(|_| outcome != OutcomeLabel::InvalidPayload);
-            if let Some(workflow) = understood.and_then(Workflow::of) {
+            if let Some(workflow) = understood.and_then(WorkflowLabel::of) {
                 let labels = [workflow as usize, outcome as usize];
                 period.record(Metric::Processing, labels, duration.as_micros() as u64);
             }
@@ -118,7 +119,7 @@ impl Metrics {
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something was recorded that an alarm waits for.
+    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }
@@ -128,7 +129,7 @@ impl Metrics {
         self.recorder().map(|mut recorder| recorder.take()).unwrap_or_default()
     }
 
-    /// Returns what could not be sent.
+    /// Stores again what could not be sent.
     pub(super) fn put_back(&self, unsent: VecDeque<Period>) {
         if let Some(mut recorder) = self.recorder() {
             recorder.put_back(unsent);

@@ -1,8 +1,8 @@
-//! Spans (contract section 8): made while an invocation is processed and buffered until its response is out.
+//! Spans (contract section 8): made while an invocation is processed and buffered until its response was posted.
 //!
-//! The span of an invocation belongs to Lambda's own trace. The span of a record belongs to the trace of its producer and is
-//! linked to the span of the invocation. The span of a call is a child of its record's span. The producer decides whether
-//! its trace is sampled; if it has not decided, Lambda does.
+//! The span of an invocation belongs to Lambda's own trace. The span of a record belongs to the trace of its producer
+//! and is linked to the span of the invocation. The span of a call is a child of its record's span. The producer
+//! decides whether its trace is sampled; if it has not decided, Lambda does.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ struct Recording {
     ended: EndedSpans,
 }
 
-/// Part of the context of an invocation whose spans are made.
+/// Stored in the context of an invocation if spans are made.
 #[derive(Debug)]
 struct Tracing {
     tracer: SdkTracer,
@@ -78,8 +78,8 @@ impl Traces {
     }
 }
 
-/// Begins the span of a record, in the trace of its producer if there is one, otherwise below the span of the invocation.
-/// Returns the parent of its calls.
+/// Begins the span of a record, in the trace of its producer if there is one, otherwise below the span of the
+/// invocation. Returns the parent of its calls.
 pub fn record(
     record: &Record,
     job: Option<&Job>,
@@ -109,22 +109,23 @@ pub(super) fn call(describe: impl FnOnce() -> (String, Vec<KeyValue>)) -> Option
     })
 }
 
-/// Begins a span. One that is not sampled only has ids to pass on, and is not described.
+/// Begins a span. A span that is not sampled only provides ids for the headers of calls, so `describe` is not called.
 fn begin(
     tracer: &SdkTracer,
     kind: SpanKind,
     parent: &Context,
     describe: impl FnOnce() -> (String, Vec<KeyValue>),
 ) -> Span {
-    // The decision of the sampler.
+    // The sampler makes the same decision.
     let is_sampled = !parent.has_active_span() || parent.span().span_context().is_sampled();
     let (name, attributes) = if is_sampled { describe() } else { Default::default() };
     let span = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes);
     tracer.build_with_context(span, parent)
 }
 
-/// The buffer of spans that have ended. The processors of the library send from a thread of their own, which a frozen function
-/// does not run, or while the work of the span waits.
+/// The buffer of spans that have ended. It replaces the span processors of the library. One of them sends from its
+/// own thread, which does not run while the function is frozen. The other sends while the code that ends the span
+/// waits.
 #[derive(Debug, Clone, Default)]
 struct EndedSpans(Arc<Mutex<Vec<SpanData>>>);
 

@@ -1,6 +1,6 @@
 //! The function as a process of its own, under a Runtime API that the tests provide, without an emulator.
 //!
-//! The tests build the function with the profile `process`. The variable `PROCESS_BINARIES` names a folder of
+//! The tests build the function with the profile `process`. The variable `FUNCTION_BINARIES` names a folder of
 //! binaries to test instead; `make artifact` passes the binaries that are deployed.
 
 #![forbid(unsafe_code)]

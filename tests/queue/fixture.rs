@@ -24,7 +24,7 @@ fn function() -> PathBuf {
     static BINARIES: OnceLock<PathBuf> = OnceLock::new();
     let binaries = BINARIES.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        cargo::process_binaries(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap()
+        cargo::test_binaries(Path::new(env!("CARGO_MANIFEST_DIR")), target).unwrap()
     });
     binaries.join("reservation-worker")
 }

@@ -1,10 +1,7 @@
 //! Contract sections 3 and 7: the clients of the two services. A client lives as long as the process.
 
-use std::time::Duration;
-
 use reservation_worker_local::{Effect, Fault, Service, Services};
 use rustls::RootCertStore;
-use sqs_batch::ClockReading;
 
 use crate::table::{
     GENEROUS_LIMITS, GET, Kind, PATCH, app_with_generous_limits, assert_never_logged, operations,
@@ -14,7 +11,9 @@ use crate::wire::Server;
 
 mod faulty_servers;
 mod http2;
+mod silence;
 mod tls;
+mod token_rotation;
 
 /// A test app that calls its services through proxies, the proxy of the reservation API, and the proxy of the
 /// inventory. Each proxy counts its connections.
@@ -98,21 +97,6 @@ async fn consecutive_batches_use_one_connection_to_each_service() {
     }
 }
 
-/// An execution environment may be frozen before its first event. Its connections may be dropped meanwhile.
-#[tokio::test]
-async fn a_connection_made_at_the_start_is_used_only_if_both_clocks_show_a_short_silence() {
-    let (now, silence) = (ClockReading::now(), Duration::from_secs(10));
-    let (instant, time) = (now.instant - silence, now.time - silence);
-    for (connected_at, connections) in
-        [(now, 1), (ClockReading { instant, ..now }, 2), (ClockReading { time, ..now }, 2)]
-    {
-        let (app, _rest, grpc) = app_with_counting_proxies(&[]).await;
-        app.connect(connected_at).await;
-        assert_eq!(pay(&app, &ids("r", 2)).await.returned(), [""; 0]);
-        assert_eq!(grpc.accepted(), connections, "connected at {connected_at:?}, now {now:?}");
-    }
-}
-
 #[tokio::test]
 async fn error_replies_do_not_close_the_connection() {
     let (app, rest, grpc) = app_with_counting_proxies(&[]).await;
@@ -155,7 +139,7 @@ async fn the_reservation_api_gets_at_most_one_connection_per_concurrent_record()
 async fn a_service_that_restarts_is_used_again_by_the_same_function() {
     for service in [Service::ReservationApi, Service::Inventory] {
         let app = app_with_generous_limits(&[]).await;
-        app.connect(ClockReading::now()).await;
+        app.connect().await;
         assert_eq!(pay(&app, &ids("before", 3)).await.returned(), [""; 0]);
         app.services.stop(service).await;
         let during = ids("during", 3);

@@ -10,6 +10,7 @@ use reservation_worker::telemetry::export::spans::{OtlpProtocol, SpanDestination
 use tracing::Level;
 
 mod addresses;
+mod authorities;
 mod manager;
 mod numbers;
 mod secrets;
@@ -17,11 +18,15 @@ mod secrets;
 pub const REQUIRED: [(&str, &str); 2] =
     [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];
 
+/// A PEM file with one certificate. Tests run in the folder of the crate.
+const AUTHORITY: &str = "tests/suite/config/authority.pem";
+
 /// Every variable that the function itself reads, with a valid value that differs from its default.
-pub const NON_DEFAULTS: [(&str, &str); 20] = [
+pub const NON_DEFAULTS: [(&str, &str); 21] = [
     ("INVENTORY_GRPC_ADDR", "https://inventory.example"),
     ("RESERVATION_API_BASE", "https://api.example/v1"),
     ("RESERVATION_API_TOKEN", "token"),
+    ("TLS_CA_FILE", AUTHORITY),
     ("WORKER_CONCURRENCY", "21"),
     ("MAX_RETRIES", "6"),
     ("BACKOFF_BASE_MS", "1001"),
@@ -77,10 +82,12 @@ fn variables_that_are_not_set_have_their_defaults() {
     assert_eq!(config.batch.deadline_reserve, Duration::from_millis(1_000));
     assert_eq!(config.sqs_queue_url, None);
     assert_eq!(config.reservation_api.token, None);
+    assert!(config.authorities.is_empty());
     assert_eq!(config.spans, None);
     assert_eq!(config.metrics.sink, MetricsSink::CloudWatch);
     assert_eq!(config.metrics.namespace, "TrafficTacos/ReservationWorker");
     assert_eq!(config.log_level, Level::INFO);
+    assert_eq!(config.warnings, [""; 0]);
 }
 
 #[test]
@@ -91,6 +98,7 @@ fn every_variable_is_read() {
     assert_eq!(config.reservation_api.base.as_str(), "https://api.example/v1");
     assert!(format!("{config:?}").contains("token: Some((hidden))"), "{config:?}");
     assert_eq!(config.reservation_api.token.unwrap().expose(), "token");
+    assert_eq!(config.authorities.len(), 1);
     assert_eq!(config.batch.concurrency, 21);
     assert_eq!(config.batch.max_receives, 6);
     assert_eq!(config.backoff.base, Duration::from_millis(1_001));
@@ -107,6 +115,7 @@ fn every_variable_is_read() {
     assert_eq!(config.metrics.sink, MetricsSink::Emf);
     assert_eq!(config.metrics.namespace, "Elsewhere");
     assert_eq!(config.log_level, Level::DEBUG);
+    assert_eq!(config.warnings, [""; 0]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod fuzz;
 #[path = "../shared/sent.rs"]
 mod sent;
+mod shifted_clock;
 #[path = "../shared/spans.rs"]
 mod spans;
 #[path = "../shared/sqs_event.rs"]

@@ -29,6 +29,7 @@ use sqs_batch::{BatchProcessor, ClockReading, Handler, NotSqs};
 use tokio::sync::OnceCell;
 use tracing::instrument::WithSubscriber;
 
+use crate::shifted_clock;
 use crate::sqs_event::event;
 pub use crate::sqs_event::{approved, expired, record, sqs};
 use crate::stopped_clock::StoppedClock;
@@ -58,9 +59,15 @@ impl TestApp {
 
     pub fn of(services: Services, variables: &[(&str, &str)], roots: RootCertStore) -> Self {
         let config = config(&services, variables);
+        Self::of_config(services, config, roots)
+    }
+
+    pub fn of_config(services: Services, config: Config, roots: RootCertStore) -> Self {
         let (metrics, emf) = (config.metrics.metrics(), Log::default());
+        let service_roots = config.service_roots(roots.clone());
         let worker =
-            Worker::new(&config.reservation_api, &config.inventory, roots.clone(), metrics.clone()).unwrap();
+            Worker::new(&config.reservation_api, &config.inventory, service_roots, metrics.clone()).unwrap();
+        let worker = worker.with_clock(shifted_clock::now);
         let processor = processor(&config, worker, metrics.clone(), services.visibility().endpoint());
         let cloudwatch = aws_sdk_cloudwatch::Client::new(&aws(services.cloudwatch().endpoint()));
         let cloudwatch = OnceCell::new_with(Some(cloudwatch));
@@ -90,8 +97,8 @@ impl TestApp {
     }
 
     /// Connects to the inventory, as `main` does while the runtime waits for its first event.
-    pub async fn connect(&self, now: ClockReading) {
-        self.processor.handler().connect(now).await;
+    pub async fn connect(&self) {
+        self.processor.handler().connect().await;
     }
 
     /// Runs a batch with the longest time-out that Lambda allows.

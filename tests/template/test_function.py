@@ -76,6 +76,13 @@ class Function(unittest.TestCase):
         self.assertEqual(len(descriptions), 3)
         self.assertLessEqual(max(map(len, descriptions)), 256)
 
+    def test_the_function_has_a_layer_only_if_one_is_given(self):
+        layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:traffictacos-ca:1"
+        stack = Stack({**SERVICES, "TlsCaFile": "/opt/ca.pem", "TlsCaLayerArn": layer})
+        self.assertEqual(stack["Worker"]["Layers"], [layer])
+        self.assertEqual(stack["Worker"]["Environment"]["Variables"]["TLS_CA_FILE"], "/opt/ca.pem")
+        self.assertNotIn("Layers", Stack(SERVICES)["Worker"])
+
     @each_variant
     def test_a_canary_rolls_back_on_the_alarms_of_the_new_version(self, name, stack):
         group = stack["WorkerDeploymentGroup"]

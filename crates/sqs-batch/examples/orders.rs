@@ -1,4 +1,5 @@
-//! A complete function: it prints orders, the orders of a customer in sequence, and returns those that it cannot read.
+//! A complete function that prints orders. The orders of one customer are printed in the order of the batch. Records
+//! that are not JSON are returned.
 //!
 //! ```sh
 //! cargo lambda watch -p sqs-batch --example orders

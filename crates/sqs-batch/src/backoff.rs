@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::outcome::Redelivery;
 
-/// SQS keeps a message invisible for at most 12 hours from its receive, and a function may run for 15 minutes of them.
+/// SQS keeps a message invisible for at most 12 hours after its receive, and the function may already have run for 15
+/// minutes of that time.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 /// Exponential back-off by the receive count of a message.
@@ -26,9 +27,10 @@ impl Default for Backoff {
 impl Backoff {
     /// The visibility time-out of a returned record in whole seconds.
     ///
-    /// It is zero for a record that the queue moves to its dead-letter queue next: one that no retry can help, or one that
-    /// was received `max_receives` times. The dead-letter queue then gets it without delay. `jitter`, from 0 to 1, adds up to
-    /// 20 %.
+    /// It is zero for a record that the queue moves to its dead-letter queue next: one that no retry can help, or one
+    /// that was received `max_receives` times. The dead-letter queue then gets it without delay. `jitter`, from 0 to
+    /// 1, adds up to 20 %. A wait that a service requested (`at_least`) applies even if it is longer than
+    /// [`max`](Self::max). The result is at most 11 h 45 min.
     pub fn visibility_timeout(
         &self,
         receive_count: u32,

@@ -1,4 +1,4 @@
-//! SQS event in, batch response out.
+//! Processes an SQS event and returns the batch response.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +33,8 @@ pub struct Settings {
     pub max_receives: u32,
     /// The part of the invocation's time that is reserved for the response; at least 100 ms. Default: 1 s.
     pub deadline_reserve: Duration,
-    /// The time that the work on one record needs. No record is started with less time left, but half of the batch's
-    /// time is always enough, so that a short function time-out does not prevent all work. Default: 1 s.
+    /// The time that the work on one record needs. If less time is left, no record is started. At most half of the
+    /// time of the batch is required, so that a short function time-out does not prevent all work. Default: 1 s.
     pub time_per_record: Duration,
 }
 
@@ -110,7 +110,7 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
         let (completions, peak_in_progress) = self.process(&records, deadline).await;
         #[cfg(feature = "visibility")]
         let visibility_failures = match &self.visibility {
-            // The other half of the reserve is for posting the response.
+            // Half of the reserve is for these calls. The other half is for posting the response.
             Some(visibility) => {
                 let deadline = invocation_end.earlier(reserve / 2);
                 visibility.apply_backoff(&records, &completions, self.settings.max_receives, deadline).await
@@ -185,14 +185,14 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     }
 }
 
-/// Reads a job. Its key and identity are asked for here, so that a panic in them counts as a panic while reading.
+/// Reads a job. Its key and identity are computed here, so that a panic in them counts as a panic while reading.
 fn read<J: Job>(record: &Record) -> J {
     let job = J::read(record);
     let _ = (job.key(), job.identity());
     job
 }
 
-/// The result of code that runs for one record; `None` if it panicked, which concerns that record alone.
+/// The result of code that runs for one record; `None` if the code panicked, which returns that record only.
 fn unless_panicked<T>(code: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(code)).ok()
 }

@@ -12,14 +12,15 @@ impl Deadline {
     /// No deadline, for an emulator that does not know one.
     pub const NONE: Self = Self(None);
 
-    /// The deadline at which Lambda ends the invocation. The wall clock is read only here, because it may be set later.
+    /// The deadline at which Lambda ends the invocation. The wall clock is read only here, because it may be set
+    /// later.
     ///
     /// A time in the past means that there is no deadline: `cargo lambda watch` sends a constant in 1970.
     pub fn at(end: SystemTime) -> Self {
         end.duration_since(SystemTime::now()).map_or(Self::NONE, Self::within)
     }
 
-    /// This deadline moved forward by `reserve`, but not to before now.
+    /// The deadline that is `reserve` before this one, but not before now.
     pub fn earlier(self, reserve: Duration) -> Self {
         if self.0.is_none() { Self::NONE } else { Self::within(self.left().saturating_sub(reserve)) }
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::record::{Record, UnusableRecord};
 
-/// The payload of an invocation is not a batch. The error contains nothing of the payload.
+/// The payload of an invocation is not a batch. The error contains no text of the payload.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NotSqs {
     /// The payload is not JSON of the shape of an SQS event.
@@ -17,7 +17,7 @@ pub enum NotSqs {
         /// The column at which reading ended, from 1.
         column: usize,
     },
-    /// A record could not be returned to the queue.
+    /// A record is not from SQS or has no message id, so it could not be returned to the queue.
     #[error(transparent)]
     Record(#[from] UnusableRecord),
 }

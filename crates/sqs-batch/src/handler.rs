@@ -8,7 +8,7 @@ use crate::record::Record;
 
 /// Processes records, one per call. Calls run concurrently.
 pub trait Handler {
-    /// What is read from a record before any record of its batch is handled; `()` if nothing is.
+    /// What is read from a record before any record of its batch is handled; `()` if nothing needs to be read.
     type Job: Job;
 
     /// The result of one call.
@@ -16,8 +16,8 @@ pub trait Handler {
 
     /// Processes a record.
     ///
-    /// The future is dropped where it stands when the deadline is reached, and the record is returned. A panic returns
-    /// this record and no other.
+    /// When the deadline is reached, the future is dropped at its current `await`, and the record is returned. A
+    /// panic returns this record and no other.
     fn handle(
         &self,
         record: &Record,
@@ -26,7 +26,7 @@ pub trait Handler {
     ) -> impl Future<Output = Self::Outcome>;
 }
 
-/// The content of a record, as far as it decides the order of the batch.
+/// What is read from a record, and how it decides the order of the batch.
 ///
 /// All records of a batch are read before the first one is handled. A panic while one is read returns that record and
 /// no other.
@@ -34,14 +34,14 @@ pub trait Job {
     /// Reads a record.
     fn read(record: &Record) -> Self;
 
-    /// Records with equal keys are handled one after the other, in the order of the batch. `None`, the default, means that
-    /// the record waits for no other.
+    /// Records with equal keys are handled one after the other, in the order of the batch. `None`, the default, means
+    /// that the record waits for no other.
     fn key(&self) -> Option<&str> {
         None
     }
 
-    /// Records with equal keys and equal identities ask for the same work: it is done once, and all of them share its
-    /// outcome. `None`, the default, means that the record is like no other.
+    /// Records with equal keys and equal identities describe the same work: it is done once, and all of them share
+    /// its outcome. `None`, the default, means that no other record describes the same work.
     fn identity(&self) -> Option<impl Eq + Hash> {
         None::<()>
     }

@@ -1,6 +1,6 @@
 //! Processes the SQS batches of a Lambda function.
 //!
-//! Lambda hands a function up to 10,000 messages at once and expects a list of those that were not processed
+//! Lambda sends a function up to 10,000 messages at once and expects a list of those that were not processed
 //! (`batchItemFailures`). This crate implements everything between that event and that response, so that a function
 //! consists of a [`Handler`]: one record in, one [`Outcome`] out.
 //!
@@ -34,8 +34,8 @@
 //! # }
 //! ```
 //!
-//! The modules are listed in the order in which a record meets them: it is read from the event, scheduled, handled,
-//! observed, and either acknowledged or returned with a back-off.
+//! A record passes through these steps: it is read from the event, scheduled, handled and reported to the observer.
+//! Then it is either acknowledged or returned with a back-off.
 
 #![forbid(unsafe_code)]
 

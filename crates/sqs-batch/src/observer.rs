@@ -1,4 +1,4 @@
-//! What logs, metrics and traces learn of a batch.
+//! What the engine reports about a batch, for logs, metrics and traces.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::record::Record;
 
 /// Observes the batches of a [`BatchProcessor`](crate::BatchProcessor), for example to log, to count and to trace.
 ///
-/// The methods for one record are called exactly once for each record, whatever happens to it. A panic in one of them
-/// returns that record and no other.
+/// [`record_begun`](Self::record_begun) and [`record_finished`](Self::record_finished) are called exactly once for
+/// each record, whatever happens to it. A panic in a method for one record returns that record and no other.
 pub trait Observer<H: Handler> {
     /// What the observer stores for a record while the record is processed, such as a span.
     type Scope;
@@ -20,10 +20,11 @@ pub trait Observer<H: Handler> {
         let _ = batch;
     }
 
-    /// A record is about to be handled, or to be completed without being handled. `job` is `None` if reading it panicked.
+    /// A record is about to be handled, or to be completed without being handled. `job` is `None` if reading it
+    /// panicked.
     fn record_begun(&self, record: &Record, job: Option<&H::Job>) -> Self::Scope;
 
-    /// Wraps the handler's work on a record, such as with a span. The default does not.
+    /// Wraps the handler's work on a record, for example in a span. The default returns `work` unchanged.
     fn in_scope<W: Future>(&self, scope: &Self::Scope, work: W) -> impl Future<Output = W::Output> {
         let _ = scope;
         work

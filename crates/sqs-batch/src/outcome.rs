@@ -27,22 +27,22 @@ pub enum Redelivery {
     Immediate,
     /// After the back-off of its receive count.
     AfterBackoff {
-        /// The shortest time to wait, as a service may request.
+        /// The shortest time to wait, for example because a service requested it.
         at_least: Duration,
     },
 }
 
 impl Redelivery {
-    /// The plain back-off.
+    /// After the back-off, without a shortest time.
     pub const BACKOFF: Self = Self::AfterBackoff { at_least: Duration::ZERO };
 }
 
-/// How the engine completed a record: with an outcome of the handler, or for a reason of its own.
+/// How a record was completed: with an outcome of the handler, or by a decision of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion<O> {
     /// The handler returned this outcome.
     Handled(O),
-    /// An earlier record of the batch asked for the same work, and the handler returned this outcome for it.
+    /// An earlier record of the batch described the same work, and the handler returned this outcome for it.
     Shared(O),
     /// The record was not started: too little time was left.
     NotStarted,
@@ -63,7 +63,7 @@ impl<O: Outcome> Completion<O> {
         }
     }
 
-    /// Whether the queue deletes the message. A record that the engine completed for a reason of its own is returned.
+    /// Whether the queue deletes the message. A record without an outcome of the handler is returned.
     pub fn is_acknowledged(&self) -> bool {
         self.outcome().is_some_and(O::is_acknowledged)
     }

@@ -10,15 +10,16 @@ use aws_lambda_events::sqs::{SqsMessage, SqsMessageAttribute};
 pub struct Record {
     /// Id of the message, never empty. A batch item failure names it.
     pub message_id: String,
-    /// Identifies this receive of the message to the queue.
+    /// The handle of this receive of the message. The queue requires it to change the visibility time-out.
     pub receipt_handle: Option<String>,
     /// ARN of the queue.
     pub queue_arn: Option<String>,
     /// The body as text; `None` if the event had none.
     pub body: Option<String>,
-    /// `ApproximateReceiveCount`: how often the message was received, including this time; 1 if the queue did not say.
+    /// `ApproximateReceiveCount`: how often the message was received, including this time; 1 if the event does not
+    /// say.
     pub receive_count: u32,
-    /// `SentTimestamp`: when the message was sent to the queue, if the queue said.
+    /// `SentTimestamp`: when the message was sent to the queue; `None` if the event does not say.
     pub sent: Option<SystemTime>,
     /// `MessageGroupId` on a FIFO queue. `None` on a standard queue, where a group does not order messages.
     pub fifo_group: Option<String>,

@@ -1,8 +1,8 @@
 //! Runs the work of a batch in its order and within its limits.
 //!
-//! Items with the same key run one after the other, in the order of the batch. So do items of the same group, in which no
-//! item runs before one that will be delivered again. All other items run concurrently, as far as there are permits. No
-//! work continues after the deadline, and a panic ends one item only.
+//! Items with the same key run one after the other, in the order of the batch. So do items of the same group. After
+//! an item that will be delivered again, the rest of its group does not run. All other items run concurrently, as far
+//! as there are permits. No work continues after the deadline, and a panic ends one item only.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -19,18 +19,18 @@ mod dependencies;
 use dependencies::Dependencies;
 pub(crate) use dependencies::WorkItem;
 
-/// What a batch may use.
+/// The limits of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits<'a> {
     /// One permit per item in progress, over all batches of the process.
     pub(crate) permits: &'a Semaphore,
     /// When all items must be completed.
     pub(crate) deadline: Deadline,
-    /// No item is started with less time than this left.
+    /// If less time than this is left, no item is started.
     pub(crate) least_time: Duration,
 }
 
-/// Runs the work of a batch, where `work(index)` does one item. Returns the completions in the order of the batch, and
+/// Runs the work of a batch: `work(index)` processes one item. Returns the completions in the order of the batch, and
 /// the largest number of items that were in progress at once.
 ///
 /// `completed(index, completion)` is called once for each item. It may replace the completion.
@@ -40,21 +40,21 @@ pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
     work: impl Fn(usize) -> W,
     completed: impl FnMut(usize, Completion<O>) -> Completion<O>,
 ) -> (Vec<Completion<O>>, usize) {
-    let mut waiting = Dependencies::new(items, completed);
+    let mut dependencies = Dependencies::new(items, completed);
     let (mut in_progress, mut peak) = (FuturesUnordered::new(), 0);
     let mut deadline_reached = std::pin::pin!(limits.deadline.reached());
     loop {
         let left = limits.deadline.left();
-        waiting.complete_without_work(left.is_zero() || left < limits.least_time);
-        if in_progress.is_empty() && waiting.has_nothing_ready() {
+        dependencies.complete_without_work(left.is_zero() || left < limits.least_time);
+        if in_progress.is_empty() && dependencies.has_nothing_ready() {
             break;
         }
         tokio::select! {
             biased;
             () = &mut deadline_reached => break,
-            Some((index, completion)) = in_progress.next() => waiting.complete(index, completion),
-            Ok(permit) = limits.permits.acquire(), if !waiting.has_nothing_ready() => {
-                let Some(index) = waiting.start_next() else { continue };
+            Some((index, completion)) = in_progress.next() => dependencies.complete(index, completion),
+            Ok(permit) = limits.permits.acquire(), if !dependencies.has_nothing_ready() => {
+                let Some(index) = dependencies.start_next() else { continue };
                 let work = AssertUnwindSafe(work(index)).catch_unwind();
                 in_progress.push(async move {
                     let _permit = permit;
@@ -65,5 +65,5 @@ pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
         }
     }
     drop(in_progress);
-    (waiting.into_completions(), peak)
+    (dependencies.into_completions(), peak)
 }

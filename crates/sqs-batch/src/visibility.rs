@@ -1,7 +1,8 @@
 //! Visibility time-outs of returned records (feature `visibility`).
 //!
-//! The queue does the waiting, because a function is billed while it sleeps. Changing a time-out is best effort: if it
-//! fails, the queue's own time-out applies, the failure is reported to the observer, and the response stays the same.
+//! Records wait in the queue, because a function is billed while it sleeps. Changing a time-out is best effort: if
+//! the change fails, the queue's own time-out applies, the failure is reported to the observer, and the response is
+//! unchanged.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,7 +28,7 @@ use queue::Queue;
 
 /// `ChangeMessageVisibilityBatch` takes at most this many entries.
 const ENTRIES_PER_CALL: usize = 10;
-/// The number of concurrent calls, for batches of thousands of records.
+/// The largest number of concurrent calls. A batch can have thousands of records.
 const CONCURRENT_CALLS: usize = 10;
 /// The longest wait for the replies of the queue.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -47,7 +48,7 @@ pub struct Visibility {
 pub struct Failure {
     /// The number of messages.
     pub messages: usize,
-    /// Why.
+    /// Why they could not be changed.
     pub reason: FailureReason,
 }
 
@@ -55,7 +56,7 @@ pub struct Failure {
 #[derive(Debug, thiserror::Error)]
 pub enum FailureReason {
     /// Neither the records nor the settings name the queue.
-    #[error("the queue is unknown: the records have no ARN of one")]
+    #[error("the queue is unknown: no URL is set, and the records have no ARN of a queue")]
     UnknownQueue,
     /// The queue did not reply in time.
     #[error("no reply in time")]
@@ -69,8 +70,8 @@ pub enum FailureReason {
 }
 
 impl Visibility {
-    /// Waits as `backoff` says. `connect` makes the SQS client when the first record is returned, for the region of the
-    /// queue if it is known.
+    /// Applies `backoff`. `connect` makes the SQS client when the first record is returned. Its argument is the
+    /// region of the queue; `None` if the region is not known.
     pub fn new<F>(backoff: Backoff, connect: impl Fn(Option<Region>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Client> + Send + 'static,
@@ -79,12 +80,13 @@ impl Visibility {
         Self { backoff, queue_url: None, connect, client: OnceCell::new() }
     }
 
-    /// Uses this URL for the queue instead of the one that the ARN of the records leads to.
+    /// Uses this URL for the queue. `None`, the default, derives the URL from the ARN of the records.
     pub fn with_queue_url(self, queue_url: Option<String>) -> Self {
         Self { queue_url, ..self }
     }
 
-    /// Gives each returned record its visibility time-out, and stops at the deadline. Returns what could not be changed.
+    /// Gives each returned record its visibility time-out, and stops at the deadline. Returns what could not be
+    /// changed.
     pub(crate) async fn apply_backoff<O: Outcome>(
         &self,
         records: &[Record],
@@ -103,8 +105,8 @@ impl Visibility {
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
 
-    /// A record without a receipt handle was not received from a queue and has no visibility time-out. In a FIFO queue the
-    /// whole returned part of a group gets the time-out of its first record.
+    /// A record without a receipt handle was not received from a queue and has no visibility time-out. In a FIFO
+    /// queue the whole returned part of a group gets the time-out of its first record.
     fn entries<O: Outcome>(
         &self,
         records: &[Record],

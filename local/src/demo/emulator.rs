@@ -19,6 +19,8 @@ use super::process_tree::ProcessTree;
 use crate::options::Failure;
 
 const FUNCTION: &str = "reservation-worker";
+/// The tests of the built function use the same profile, so that `make test` builds the function once.
+const PROFILE: &str = "process";
 const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// The function is compiled before, so that this limit is for the start of two processes on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -45,9 +47,9 @@ impl Emulator {
             return Err("`cargo lambda` is missing; `make demo` installs it and adds it to the PATH".into());
         }
         // The emulator would also build the function, but it prints no progress and has a time limit.
-        eprintln!("building the function with the dev profile (the first build takes several minutes) ...");
+        eprintln!("building the function (the first build takes several minutes) ...");
         let mut build = cargo(root);
-        build.args(["build", "--locked", "--package", FUNCTION, "--bin", FUNCTION]);
+        build.args(["build", "--profile", PROFILE, "--locked", "--package", FUNCTION, "--bin", FUNCTION]);
         if !ProcessTree::start(&mut build)?.wait().await?.success() {
             return Err("the build of the function failed".into());
         }
@@ -56,7 +58,10 @@ impl Emulator {
         let output = Output::new()?;
         let mut watch = cargo(root);
         watch
-            .args(format!("lambda watch --ignore-changes --locked --package {FUNCTION}").split(' '))
+            .args(
+                format!("lambda watch --ignore-changes --profile {PROFILE} --locked --package {FUNCTION}")
+                    .split(' '),
+            )
             .args(address_options(port))
             .envs(services.environment())
             .env("LOG_LEVEL", "info")

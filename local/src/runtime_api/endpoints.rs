@@ -33,7 +33,7 @@ pub(super) enum FunctionRequest {
 #[derive(Debug)]
 pub(super) struct FunctionResponse {
     pub(super) request_id: String,
-    /// The body that was posted to `/response`, or the one that was posted to `/error`.
+    /// `Ok`: the body that the function posted to `/response`. `Err`: the body that it posted to `/error`.
     pub(super) body: Result<Bytes, Bytes>,
 }
 

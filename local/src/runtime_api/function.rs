@@ -37,8 +37,7 @@ pub struct Function {
 /// An invocation to which the function has responded.
 #[derive(Debug)]
 pub struct InvocationResult {
-    /// The body that the function posted to `/response`, or as the error, the body that it posted to
-    /// `/error`.
+    /// `Ok`: the body that the function posted to `/response`. `Err`: the body that it posted to `/error`.
     pub response: Result<Value, Value>,
     /// The time between sending the payload and receiving the response.
     pub took: Duration,
@@ -146,7 +145,7 @@ impl Function {
         Ok(InvocationResult { response, took: sent.elapsed(), request_id })
     }
 
-    /// Waits until the process ends without a signal from this function.
+    /// Waits until the process ends. Sends no signal.
     ///
     /// # Errors
     ///
@@ -165,7 +164,7 @@ impl Function {
         }
     }
 
-    /// Sends SIGTERM to the process and waits until the process ends.
+    /// Sends SIGTERM to the process and waits until it ends.
     ///
     /// # Errors
     ///

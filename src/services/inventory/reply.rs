@@ -1,5 +1,5 @@
-//! Classifies a reply of the inventory by its gRPC code and, in an `OK` reply, by the status and the error in its body
-//! (contract section 3). Numbers that only a newer service knows are classified too.
+//! Classifies a reply of the inventory by its gRPC code and, in an `OK` reply, by the status and the error in its
+//! body (contract section 3). Numbers that this version of the worker does not define are classified, too.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -48,32 +48,35 @@ impl Classify for Error {
     }
 }
 
-/// What a part of a reply means, from the least to the most severe. If the status and the error of a reply disagree, the
-/// more severe one counts.
+/// What a part of a reply means, ordered from the least to the most severe. If the status and the error of a reply
+/// disagree, the more severe one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Done,
     Transient,
-    /// The inventory refuses the worker's credentials. It is retried, because the deployment is wrong and not the record.
+    /// The inventory refuses the worker's credentials. The record is retried, because the deployment is wrong and not
+    /// the record.
     Denied,
     Rejected,
 }
 
 /// The body of a reply that has the gRPC code `OK` and can still be a failure.
-pub trait Reply {
+pub trait ReplyBody {
     /// The reason code of a record whose call was rejected.
     const REJECTED: Reason;
 
+    /// The error in the body, if there is one.
     fn error(&self) -> Option<&BodyError>;
-    /// The name of the status, and what it means; `None` if it is not set. `code` is the meaning of the error code, which a
-    /// status may leave the decision to.
+    /// The name of the status, and its severity; `None` if the status is not set. `code` is the severity of the error
+    /// code. A status that only says that the call failed has the severity of the error code, if there is one.
     fn of_status(&self, code: Option<Severity>) -> (Cow<'static, str>, Option<Severity>);
+    /// The severity of an error code in this type of reply.
     fn of_error_code(code: ErrorCode) -> Severity {
         of_error_code(code)
     }
 }
 
-impl Reply for ReleaseHoldResponse {
+impl ReplyBody for ReleaseHoldResponse {
     const REJECTED: Reason = Reason::ReleaseRejected;
 
     fn error(&self) -> Option<&BodyError> {
@@ -99,7 +102,7 @@ impl Reply for ReleaseHoldResponse {
     }
 }
 
-impl Reply for CommitReservationResponse {
+impl ReplyBody for CommitReservationResponse {
     const REJECTED: Reason = Reason::CommitRejected;
 
     fn error(&self) -> Option<&BodyError> {
@@ -121,17 +124,17 @@ impl Reply for CommitReservationResponse {
     }
 }
 
-/// A status or code that only a newer service knows is retried and never taken for success.
+/// A status or code that this version of the worker does not define is retried and never treated as a success.
 fn unknown(number: i32) -> (Cow<'static, str>, Option<Severity>) {
     (number.to_string().into(), Some(Severity::Transient))
 }
 
-/// Reads a complete reply.
+/// Classifies a complete reply. `Ok` means that nothing is left to do for the seats.
 ///
 /// # Errors
 ///
 /// [`Error::Rpc`]. Its class says whether a retry can help.
-pub fn classify<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
+pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
     let (names, severity) = match reply {
         Err(status) => ([describe(&status).into(), Cow::default()], of_grpc_code(status.code())),
         Ok(reply) => {
@@ -142,7 +145,8 @@ pub fn classify<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
                 Some(Err(error)) => unknown(error.0),
             };
             let (status_name, by_status) = reply.of_status(by_code);
-            // An error without a code only says that the call failed. A reply of an older server has neither.
+            // An error without a code only says that the call failed. A reply with neither a status nor an error is
+            // the success of an older server.
             let default = if reply.error().is_some() { Severity::Transient } else { Severity::Done };
             ([status_name, code_name], by_status.max(by_code).unwrap_or(default))
         }
@@ -156,7 +160,7 @@ pub fn classify<R: Reply>(reply: Result<R, Status>) -> Result<(), Error> {
     Err(Error::Rpc { status: names.join(" ").trim_end().to_owned(), class, reason })
 }
 
-/// The gRPC code, and the reason of a missing reply if the connection failed.
+/// The gRPC code, and the cause if the connection failed.
 fn describe(status: &Status) -> String {
     match status.source().and_then(connection_failure) {
         Some(cause) => format!("{:?}, {cause}", status.code()),

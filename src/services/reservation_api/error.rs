@@ -15,7 +15,7 @@ pub enum Error {
     /// No reply within the time-out of an attempt.
     #[error("reservation API: no reply in time")]
     TimedOut,
-    /// No connection, a broken connection, or a peer that does not speak HTTP.
+    /// No connection, a broken connection, or a peer that does not use HTTP.
     #[error("reservation API: {0}")]
     Unreachable(String),
     /// A reply with an error status.
@@ -46,8 +46,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether a status is transient by the contract's table of other replies: 3xx, 401, 402, 403, 408, 412, 425, 429 and 5xx.
-    /// Any other 4xx is not; a 409 is decided by the reservation itself.
+    /// Whether a status is transient (contract section 3, table of other replies): 3xx, 401, 402, 403, 408, 412, 425,
+    /// 429 and 5xx. Any other 4xx is not. For a 409, the status of the reservation decides.
     pub(super) fn is_transient(status: StatusCode) -> bool {
         !status.is_client_error() || matches!(status.as_u16(), 401..=403 | 408 | 412 | 425 | 429)
     }

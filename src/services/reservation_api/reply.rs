@@ -54,7 +54,8 @@ impl fmt::Debug for Reply {
 }
 
 impl Reply {
-    /// Reads the reply. A body that breaks off is used as far as it came; one that is too long is treated as absent.
+    /// Reads the reply. An incomplete body is used as far as it was received. A body that is too long is treated as
+    /// absent.
     pub(super) async fn read(mut response: Response, longest_retry_after: Duration) -> Self {
         let retry_after = retry_after(response.headers()).map(|wait| wait.min(longest_retry_after));
         let mut body = Vec::new();

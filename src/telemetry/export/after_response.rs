@@ -1,7 +1,8 @@
-//! A layer of the Lambda runtime that runs an invocation within its span, and then work that follows its response.
+//! A layer of the Lambda runtime that runs an invocation within its span, and then the work that follows its
+//! response.
 //!
-//! The work runs when the response is out and before the next event is requested, so that nothing is in progress while the
-//! environment is frozen.
+//! The work runs after the response was posted and before the next event is requested, so that nothing is in progress
+//! while the environment is frozen.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,12 +21,12 @@ use crate::telemetry::invocation::Invocations;
 /// The part of an invocation's time that is reserved for requesting the next event.
 const RESERVE: Duration = Duration::from_millis(100);
 
-/// An invocation whose response is out.
+/// An invocation whose response was posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedResponse {
     /// The id that Lambda gave the invocation.
     pub request_id: String,
-    /// The time that work may take: the invocation ends only when the next event is requested.
+    /// The time that the work may take. The time of the invocation runs until the next event is requested.
     pub time_left: Duration,
 }
 
@@ -77,7 +78,8 @@ where
         let request_id = event.context.request_id.clone();
         let deadline = Deadline::at(event.context.deadline()).earlier(RESERVE);
         let invocation = self.invocations.begin(&event.context);
-        // The runtime reads the payload in `call`, before there is a future.
+        // The runtime reads the payload in `call` itself, before it returns the future, so `call` also runs in the
+        // scope.
         let respond = invocation.instrument(invocation.in_scope(|| self.respond.call(event)));
         let work = self.work.clone();
         let follow = move |posted| {

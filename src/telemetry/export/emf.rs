@@ -1,4 +1,5 @@
-//! Embedded metric format (EMF): log lines that CloudWatch Logs turns into metrics, within the limits of its specification.
+//! Embedded metric format (EMF): log lines that CloudWatch Logs turns into metrics, within the limits of its
+//! specification.
 
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::telemetry::metrics::{Period, Series, SeriesData};
 
-/// An array has at most this many values.
+/// An EMF array has at most this many values.
 const VALUES_PER_LINE: usize = 100;
 
 /// One line for each set of dimensions and their values, or several if there are more values than fit into one.

@@ -8,7 +8,7 @@ use super::metrics::MetricsExporter;
 use super::spans::SpanSender;
 use super::time_limits;
 
-/// Metrics and spans that wait to be sent.
+/// Sends buffered metrics and spans.
 #[derive(Debug)]
 pub struct TelemetryFlusher {
     /// The metrics.
@@ -27,12 +27,13 @@ impl TelemetryFlusher {
         join(metrics, self.spans.after_response(time_left, now)).await;
     }
 
-    /// Whether anything may be left to send when the process ends. Spans are sent after each response.
+    /// Whether anything may be left to send when the process ends. This depends on the metrics only, because spans
+    /// are sent after each response.
     pub fn needs_shutdown_flush(&self) -> bool {
         self.metrics.needs_shutdown_flush()
     }
 
-    /// Sends the rest when the process is told to end. It takes at most 400 ms.
+    /// Sends the rest when the process has received SIGTERM. It takes at most 400 ms.
     pub async fn shutdown(&self) {
         join(self.metrics.shutdown(), self.spans.flush(time_limits::LAST, ClockReading::now())).await;
     }

@@ -1,12 +1,12 @@
-//! Reports to Lambda why the function cannot start, so that the reason is shown as the error of the invocation and not
-//! only in the log.
+//! Reports to Lambda why the function cannot start, so that the reason is shown as the error of the invocation and
+//! not only in the log.
 
 use std::error::Error;
 
 use lambda_runtime_api_client::{BoxError, Client, body::Body};
 
-/// Logs the error and posts it to the Runtime API at `runtime_api` (`host:port`), if there is one. The process ends after
-/// this.
+/// Logs the error and posts it to the Runtime API at `runtime_api` (`host:port`), if there is one. The caller
+/// must then end the process.
 pub async fn report(error: &(dyn Error + Send + Sync), runtime_api: Option<&str>) {
     tracing::error!("{error}");
     if let Some(runtime_api) = runtime_api

@@ -61,7 +61,7 @@ struct EmfLog {
 }
 
 impl MetricsSettings {
-    /// The place where metrics are recorded for these settings: none if they are not sent.
+    /// The recorder for these settings. It records nothing if metrics are not sent.
     pub fn metrics(&self) -> Metrics {
         match self.sink {
             MetricsSink::CloudWatch | MetricsSink::Emf => Metrics::recording(),
@@ -71,8 +71,8 @@ impl MetricsSettings {
 }
 
 impl MetricsExporter {
-    /// Sends what is recorded in `metrics`. The CloudWatch client is made when it is first needed, unless `client` contains
-    /// one. EMF lines are written to `log`.
+    /// Sends what is recorded in `metrics`. The CloudWatch client is made when it is first needed, unless `client`
+    /// contains one. EMF lines are written to `log`.
     pub fn new(
         settings: MetricsSettings,
         metrics: Metrics,
@@ -95,14 +95,14 @@ impl MetricsExporter {
         matches!(self.target, Target::CloudWatch(_))
     }
 
-    /// Sends what is due after the response of an invocation. It takes at most 500 ms (2 s until the first success and
-    /// after the first failure in a row), and never more than `time_left` of the invocation's time.
+    /// Sends what is due after the response of an invocation. It takes at most 500 ms (2 s until the first success
+    /// and after the first failure in a row), and never more than `time_left` of the invocation's time.
     pub async fn after_response(&self, request_id: &str, time_left: Duration, now: ClockReading) {
         match &self.target {
             Target::CloudWatch(cloudwatch) => {
                 let mut pace = self.pace.lock().await;
                 if pace.is_due(now, self.metrics.is_urgent()) {
-                    let limit = if pace.is_patient() { time_limits::FIRST } else { time_limits::USUAL };
+                    let limit = if pace.uses_long_limit() { time_limits::FIRST } else { time_limits::USUAL };
                     self.send(cloudwatch, &mut pace, now, limit.min(time_left)).await;
                 }
             }
@@ -111,7 +111,7 @@ impl MetricsExporter {
         }
     }
 
-    /// Sends the rest when the process is told to end. It takes at most 400 ms.
+    /// Sends the rest when the process has received SIGTERM. It takes at most 400 ms.
     pub async fn shutdown(&self) {
         if let Target::CloudWatch(cloudwatch) = &self.target {
             let send_rest = async {
@@ -123,13 +123,13 @@ impl MetricsExporter {
                         || self.send(cloudwatch, &mut pace, ClockReading::now(), time_limits::LAST).await;
                 }
             };
-            // A call that is still in progress has the data, and nothing can be sent before it ends.
+            // A call that is still in progress holds the lock and the data, and nothing can be sent before it ends.
             let _ = timeout(time_limits::LAST, send_rest).await;
         }
     }
 
-    /// Returns whether everything was sent. Data that was not taken within the time is stored again: it may be counted
-    /// twice but is not lost.
+    /// Returns whether everything was sent. Data that was not accepted within the time is stored again: it may be
+    /// counted twice but is not lost.
     async fn send(
         &self,
         cloudwatch: &CloudWatch,
@@ -179,7 +179,7 @@ impl EmfLog {
         let Some(head) = head.as_object() else { return };
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         for line in metrics.take().iter().flat_map(|period| emf::lines(period, &self.namespace, head)) {
-            // If the log cannot be written there is nowhere to report that.
+            // If the log cannot be written, the failure cannot be reported either.
             let _ = log.write_all(line.as_bytes());
         }
     }

@@ -12,7 +12,8 @@ use crate::http_client;
 
 /// The caller's time limit is shorter, so this one is not reached.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that was silent for this long may have died while the function was frozen. It is checked when it is used.
+/// A connection that was silent for this long may have died while the function was frozen. It is checked when it is
+/// used.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a check may stay unanswered.
 const UNANSWERED: Duration = Duration::from_millis(500);
@@ -41,7 +42,8 @@ pub(super) fn http(
     endpoint: &Url,
     roots: RootCertStore,
 ) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
-    let client = http_client::builder(roots)?.tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
+    let tls = http_client::tls(roots)?;
+    let client = http_client::builder(tls).tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
     let base = endpoint.as_str().trim_end_matches('/');
     let exporter = SpanExporter::builder()
         .with_http()

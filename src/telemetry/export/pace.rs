@@ -6,7 +6,7 @@ use sqs_batch::ClockReading;
 
 /// The interval between two calls. The data of the last interval is sent when the environment is shut down.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The interval if something was recorded that an alarm waits for.
+/// The interval if something urgent was recorded: a dead letter or an open breaker, which have alarms.
 const URGENT_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval doubles with each failure up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -28,9 +28,10 @@ impl Pace {
         self.last.is_none_or(|last| now.since(last) >= interval.min(LONGEST_INTERVAL))
     }
 
-    /// Whether a call gets more time: it has to make a client or a connection, or the call before it may only have been too
-    /// slow. If CloudWatch takes the data of each call but each is cut off, the data is counted each time.
-    pub(super) fn is_patient(&self) -> bool {
+    /// Whether a call gets more time. The first calls must make a client and a connection. After the first failure in
+    /// a row, the reason may have been that the time was too short. A call that was cut off can have delivered its
+    /// data, which is then counted again with the next call.
+    pub(super) fn uses_long_limit(&self) -> bool {
         !self.has_succeeded || self.failures == 1
     }
 
@@ -61,9 +62,9 @@ mod tests {
     fn sending_is_due_at_first_and_then_after_the_interval_by_either_clock() {
         let start = ClockReading::now();
         let mut pace = Pace::default();
-        assert!(pace.is_due(start, false) && pace.is_patient());
+        assert!(pace.is_due(start, false) && pace.uses_long_limit());
         pace.succeeded(start);
-        assert!(!pace.is_patient());
+        assert!(!pace.uses_long_limit());
         for (monotonic, wall, due) in
             [(9, 9, false), (10, 0, true), (10, -3_600, true), (0, 10, true), (9, -5, false)]
         {
@@ -82,10 +83,10 @@ mod tests {
             assert!(!pace.is_due(after(start, seconds - 1, 0), true));
             assert!(pace.is_due(after(start, seconds, 0), false));
         }
-        assert!(pace.is_patient(), "it has never succeeded");
+        assert!(pace.uses_long_limit(), "it has never succeeded");
         pace.succeeded(start);
-        let patient = [(); 3].map(|()| (pace.failed(start), pace.is_patient()).1);
-        assert_eq!(patient, [true, false, false], "only the call after the first failure");
+        let long = [(); 3].map(|()| (pace.failed(start), pace.uses_long_limit()).1);
+        assert_eq!(long, [true, false, false], "only the call after the first failure");
         pace.succeeded(start);
         assert!(pace.is_due(after(start, 10, 0), false));
         assert!(pace.failed(start), "the first of a new row");

@@ -1,15 +1,15 @@
 //! Runs work before the environment ends. Lambda sends SIGTERM, and waits, only if an extension is registered, so the
 //! function registers one that subscribes to no events.
 //!
-//! `lambda_runtime` can do this too, but it panics where no extension may be registered, and it writes lines to stderr that
-//! are not JSON.
+//! `lambda_runtime` can do this too, but it panics where no extension may be registered, and it writes lines to
+//! stderr that are not JSON.
 
 use http::{HeaderValue, Request};
 use lambda_runtime_api_client::{BoxError, Client, body::Body};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Registers the extension, and runs `last_work` when SIGTERM arrives; then the process ends. It must be called before the
-/// first event is requested. If the extension cannot be registered, the function works all the same.
+/// Registers the extension, and runs `last_work` when SIGTERM arrives; then the process ends. It must be called
+/// before the first event is requested. If the extension cannot be registered, the function still works.
 pub async fn prepare(runtime_api: &str, last_work: impl Future<Output = ()> + Send + 'static) {
     if let Err(error) = register(runtime_api).await {
         tracing::warn!(error, "shutdown is not announced: the metrics of the last seconds will be lost");

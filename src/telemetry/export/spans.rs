@@ -17,10 +17,10 @@ use super::xray::Daemon;
 use super::{otlp, time_limits};
 use crate::telemetry::traces::{Traces, describe};
 
-/// The number of spans per message, which is also the default of OpenTelemetry's own processor. A collector takes messages
-/// of up to 4 MiB by gRPC.
+/// The number of spans per message, which is also the default of OpenTelemetry's own processor. A collector takes
+/// messages of up to 4 MiB by gRPC.
 const SPANS_PER_MESSAGE: usize = 512;
-/// After a failure the collector is not called for this long, because each call is billed time.
+/// After a failure the collector is not called for this long, because the time of each call is billed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// Where spans go.
@@ -54,8 +54,8 @@ pub struct SpanSender {
     roots: RootCertStore,
     /// Made for the first spans; `None` if it cannot be made.
     exporter: OnceLock<Option<Exporter>>,
-    /// When sending failed the last time. It is locked while spans are sent, so that the last flush waits for one that is in
-    /// progress.
+    /// When sending failed the last time. It is locked while spans are sent, so that the flush at the end of the
+    /// process waits for a flush that is in progress.
     failed: tokio::sync::Mutex<Option<ClockReading>>,
 }
 
@@ -79,8 +79,8 @@ impl SpanSender {
         Self { traces, destination, roots, exporter: OnceLock::new(), failed }
     }
 
-    /// Sends the spans that have ended after the response of an invocation. It takes at most 500 ms (2 s the first time),
-    /// and never more than `time_left` of the invocation's time.
+    /// Sends the spans that have ended after the response of an invocation. It takes at most 500 ms (2 s the first
+    /// time), and never more than `time_left` of the invocation's time.
     pub async fn after_response(&self, time_left: Duration, now: ClockReading) {
         let is_first = self.exporter.get().is_none();
         let limit = if is_first { time_limits::FIRST } else { time_limits::USUAL };
@@ -140,14 +140,15 @@ impl Exporter {
             }
             Self::Otlp(exporter) => {
                 let send = async |message: &[SpanData]| {
-                    // A connection that died while the environment was frozen fails when it is next used, and by gRPC with a
-                    // status that the exporter does not retry.
+                    // A connection that died while the environment was frozen fails when it is next used. The message
+                    // is sent again here, because the exporter does not retry the status that gRPC reports in that
+                    // case.
                     match exporter.export(message.to_vec()).await {
                         Ok(()) => Ok(()),
                         Err(_) => exporter.export(message.to_vec()).await.map_err(|error| error.to_string()),
                     }
                 };
-                // Concurrently, because all messages share the caller's time.
+                // The messages are sent concurrently, because all of them share the caller's time limit.
                 join_all(spans.chunks(SPANS_PER_MESSAGE).map(send)).await.into_iter().collect()
             }
         }

@@ -1,11 +1,11 @@
-//! How long sending may take. The next invocation of the environment may wait meanwhile.
+//! How long sending may take. Sending delays the next invocation of the environment.
 
 use std::time::Duration;
 
 /// After a response.
 pub(super) const USUAL: Duration = Duration::from_millis(500);
-/// After a response, when a client and its connection must be made. A small function needs longer for that, and would
-/// never complete it if it was cut off each time.
+/// After a response, when a client and its connection must be made. A function with little memory needs longer for
+/// that, and would never complete it if it was cut off each time.
 pub(super) const FIRST: Duration = Duration::from_secs(2);
 /// When the process ends: Lambda allows 500 ms from SIGTERM on.
 pub(super) const LAST: Duration = Duration::from_millis(400);

@@ -1,7 +1,8 @@
-//! Spans in the format of the X-Ray daemon: one subsegment document per datagram, as the AWS X-Ray Developer Guide describes
-//! it ("X-Ray segment documents", "Sending segment documents to the daemon").
+//! Spans in the format of the X-Ray daemon: one subsegment document per datagram, as the AWS X-Ray Developer Guide
+//! describes it ("X-Ray segment documents", "Sending segment documents to the daemon").
 //!
-//! `opentelemetry-aws` has an exporter too, but it uses more CPU than the log and a tenth of the binary (docs/decisions.md).
+//! `opentelemetry-aws` has an exporter too, but without it the worker needs 15 % less CPU time per event and has a
+//! smaller binary (docs/decisions.md).
 
 use std::borrow::Cow;
 use std::io;
@@ -18,7 +19,8 @@ use crate::telemetry::traces::describe::{EXCEPTION, PEER_SERVICE, own};
 
 const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 
-/// The attributes that X-Ray can search by, and the names of their annotations, which consist of letters, digits and `_`.
+/// The attributes that X-Ray can search by, and the names of their annotations, which consist of letters, digits and
+/// `_`.
 const ANNOTATIONS: [(&str, &str); 8] = [
     (key::ERROR_TYPE, "error_type"),
     (key::FAAS_INVOCATION_ID, "faas_invocation_id"),
@@ -42,16 +44,16 @@ impl Daemon {
         Ok(Self(socket))
     }
 
-    /// Sends each span with its calls. A datagram that cannot be sent is lost, and so may be one that was sent.
+    /// Sends each span with its calls. A datagram that cannot be sent is lost, and UDP may lose one that was sent.
     pub(super) fn send(&self, spans: &[SpanData]) {
         // A span sorts before its calls, which begin later.
         let mut spans: Vec<_> = spans.iter().collect();
         spans.sort_by_cached_key(|span| (owner(span), span.start_time));
         let mut datagram = HEADER.to_vec();
-        for family in spans.chunk_by(|one, other| owner(one) == owner(other)) {
-            let (outer, nested) = match family {
-                [span, calls @ ..] if span.span_kind != SpanKind::Client => (&family[..1], calls),
-                orphans => (orphans, &[][..]),
+        for document in spans.chunk_by(|one, other| owner(one) == owner(other)) {
+            let (outer, nested) = match document {
+                [span, calls @ ..] if span.span_kind != SpanKind::Client => (&document[..1], calls),
+                calls => (calls, &[][..]), // the span of their record is not among the spans
             };
             for span in outer {
                 datagram.truncate(HEADER.len());
@@ -85,7 +87,7 @@ struct Subsegment<'a> {
     namespace: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<Http<'a>>,
-    #[serde(skip_serializing_if = "Annotations::are_none")]
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
     annotations: Annotations<'a>,
     #[serde(flatten)]
     error: Option<Error<'a>>,
@@ -134,6 +136,7 @@ struct Error<'a> {
     fault: bool,
     /// The service rejected the request (4xx).
     error: bool,
+    /// The service rejected the request because there were too many (429).
     throttle: bool,
     cause: Cause<'a>,
 }
@@ -155,21 +158,21 @@ struct Exception<'a> {
 struct Annotations<'a>(&'a [KeyValue]);
 
 impl<'a> Annotations<'a> {
-    fn of(&self) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+    fn entries(&self) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
         self.0.iter().filter_map(|attribute| {
             let (_, name) = ANNOTATIONS.iter().find(|(key, _)| *key == attribute.key.as_str())?;
             Some((*name, attribute.value.as_str()))
         })
     }
 
-    fn are_none(&self) -> bool {
-        self.of().next().is_none()
+    fn is_empty(&self) -> bool {
+        self.entries().next().is_none()
     }
 }
 
 impl Serialize for Annotations<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.of())
+        serializer.collect_map(self.entries())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::event::EventType;
 use crate::outcome::OutcomeLabel;
 use crate::reason::Reason;
 
-/// A metric, with the name that the Go worker gave it, so that its dashboards carry over.
+/// A metric. A metric that the Go worker had keeps its name, so that existing dashboards can be used.
 ///
 /// The documentation of the variants is part of `docs/telemetry.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
@@ -79,7 +79,8 @@ pub(super) enum Kind {
     Count,
     /// 1 if anything was recorded.
     Flag,
-    /// Every value, recorded as a whole number of fractions of a second (`per_second` of them), or as a plain number.
+    /// Every value, recorded as a whole number. `per_second` is the number of its units in a second; `None` if the
+    /// value is not a time.
     Values { per_second: Option<u32> },
 }
 
@@ -93,9 +94,9 @@ impl Metric {
         self.into()
     }
 
-    /// The sets of dimensions under which it is sent. The first is the finest. The others are sums of it, because an alarm
-    /// takes at most ten metrics and cannot search for them. A set with [`Dimension::FunctionVersion`] is left out if the
-    /// version is not known.
+    /// The sets of dimensions under which it is sent. The first set is the finest. The other sets contain sums over
+    /// the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
+    /// metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
         use Dimension::{CallOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
         match self {
@@ -136,17 +137,17 @@ impl Metric {
     }
 }
 
-/// The workflow of an event.
+/// The value of the dimension `handler`: the workflow of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(super) enum Workflow {
+pub(super) enum WorkflowLabel {
     Expired,
     Approved,
     Failed,
 }
 
-impl Workflow {
-    /// The workflow of a type. A type that needs no work has none.
+impl WorkflowLabel {
+    /// The workflow of a type; `None` if the type needs no work.
     pub(super) fn of(event_type: EventType) -> Option<Self> {
         match event_type {
             EventType::ReservationExpired => Some(Self::Expired),
@@ -161,7 +162,7 @@ impl Workflow {
     }
 }
 
-/// The index among the types of an event whose type was not understood.
+/// The label index of the value `unknown`: the type of the event could not be read.
 pub(super) const UNKNOWN_TYPE: usize = EventType::VARIANTS.len();
 
 impl Dimension {
@@ -182,7 +183,7 @@ impl Dimension {
         match self {
             Self::Type => UNKNOWN_TYPE + 1,
             Self::Outcome => OutcomeLabel::VARIANTS.len(),
-            Self::Handler => Workflow::VARIANTS.len(),
+            Self::Handler => WorkflowLabel::VARIANTS.len(),
             Self::Service => Service::VARIANTS.len(),
             Self::CallOutcome => CallOutcome::VARIANTS.len(),
             Self::Reason => Reason::VARIANTS.len(),
@@ -195,7 +196,7 @@ impl Dimension {
         match self {
             Self::Type => names(EventType::VARIANTS).chain(["unknown"]).collect(),
             Self::Outcome => names(OutcomeLabel::VARIANTS).collect(),
-            Self::Handler => names(Workflow::VARIANTS).collect(),
+            Self::Handler => names(WorkflowLabel::VARIANTS).collect(),
             Self::Service => names(Service::VARIANTS).collect(),
             Self::CallOutcome => names(CallOutcome::VARIANTS).collect(),
             Self::Reason => names(Reason::VARIANTS).collect(),

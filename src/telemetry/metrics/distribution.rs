@@ -1,4 +1,5 @@
-//! Values and how often each occurred, to three significant digits, so that percentiles are exact to half a percent.
+//! Values and how often each occurred. Values have three significant digits, so that percentiles are exact to half a
+//! percent.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,8 @@ use std::collections::BTreeMap;
 const DECADES: u32 = 7;
 const LAST: u16 = 999 + 900 * DECADES as u16;
 
-/// A distribution of values up to 9.99 × 10⁹; a greater value counts as that. However many values are added, it has at most
-/// 7,300 distinct ones (80 kB).
+/// A distribution of values up to 9.99 × 10⁹. A greater value is counted as this largest value. There are at most
+/// 7,300 distinct values (80 kB), however many are added.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Distribution(BTreeMap<u16, u32>);
 

@@ -1,5 +1,5 @@
-//! What was recorded within a minute: one cell for each combination of labels, so that recording is an increment and memory
-//! is bounded.
+//! What was recorded within a minute: one cell for each combination of labels, so that recording is an increment and
+//! memory is bounded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +16,13 @@ pub struct Period {
     /// When its first value was recorded.
     pub began: SystemTime,
     pub(super) is_empty: bool,
-    /// The number of its data that were sent and must not be sent again. If it is not zero, nothing more is recorded in
-    /// this period.
+    /// The number of data for CloudWatch that were already sent from this period and must not be sent again. If it is not
+    /// zero, nothing more is recorded in this period.
     pub sent: usize,
     /// The version of the function, if it is known.
     pub(super) function_version: Option<Arc<str>>,
-    /// For each metric, one cell for each combination of the values of its dimensions. The last dimension varies fastest.
+    /// For each metric, one cell for each combination of the values of its dimensions. The last dimension varies
+    /// fastest.
     cells: Vec<Vec<Cell>>,
 }
 
@@ -72,7 +73,7 @@ impl Period {
         self.is_empty = false;
     }
 
-    /// Adds the values of another period. The beginning of this period stays.
+    /// Adds the values of another period. `began` does not change.
     pub(super) fn merge(&mut self, other: &Self) {
         for (cell, others) in self.cells.iter_mut().flatten().zip(other.cells.iter().flatten()) {
             cell.merge(others);

@@ -1,4 +1,4 @@
-//! What was recorded and not yet sent, by minute.
+//! What was recorded and not yet sent, one period per minute.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::period::Period;
 
-/// The number of minutes that are stored separately while CloudWatch cannot be reached. Older minutes are added up, so that
-/// memory is bounded and nothing is lost.
+/// The number of minutes that are stored separately while CloudWatch cannot be reached. Older minutes are merged, so
+/// that memory is bounded and nothing is lost.
 const MINUTES: usize = 5;
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Recorder {
     function_version: Option<Arc<str>>,
     /// In order. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Whether something was recorded that an alarm waits for.
+    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
     pub(super) is_urgent: bool,
 }
 
@@ -35,7 +35,7 @@ impl Recorder {
             current.began = now;
         } else if minute(current.began) != minute(now) {
             self.periods.push_back(Period::new(now));
-            self.bound();
+            self.merge_old_periods();
         }
     }
 
@@ -60,7 +60,7 @@ impl Recorder {
         periods
     }
 
-    /// Returns what could not be sent.
+    /// Stores again what could not be sent.
     pub(super) fn put_back(&mut self, mut unsent: VecDeque<Period>) {
         for newer in self.periods.drain(..).filter(|period| !period.is_empty) {
             match unsent.back_mut() {
@@ -71,10 +71,10 @@ impl Recorder {
             }
         }
         self.periods = unsent;
-        self.bound();
+        self.merge_old_periods();
     }
 
-    fn bound(&mut self) {
+    fn merge_old_periods(&mut self) {
         while self.periods.len() > MINUTES {
             // Only the oldest period can have been sent in part.
             let oldest = usize::from(self.periods[0].sent > 0);

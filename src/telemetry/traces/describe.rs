@@ -1,5 +1,5 @@
-//! Names and attributes of spans, by the semantic conventions for FaaS, SQS, HTTP and gRPC. They never contain a body or the
-//! name of a person.
+//! Names and attributes of spans, by the semantic conventions for FaaS, SQS, HTTP and gRPC. They never contain a body
+//! or the name of a person.
 
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ use crate::outcome::{OutcomeLabel, Summary};
 pub mod own {
     /// The label of the [`EventType`](crate::event::EventType).
     pub const EVENT_TYPE: &str = "reservation_worker.event_type";
-    /// The reservation whose hold ended.
+    /// The reservation that the event is about.
     pub const RESERVATION_ID: &str = "reservation_worker.reservation_id";
     /// How often the record was received.
     pub const ATTEMPT: &str = "reservation_worker.attempt";
@@ -30,7 +30,7 @@ pub mod own {
     pub const OUTCOME: &str = "reservation_worker.outcome";
 }
 
-/// The name of a called service in the service map of X-Ray. The conventions have replaced it by `service.peer.name`.
+/// The name of a called service in the service map of X-Ray. In the conventions, `service.peer.name` has replaced it.
 pub(crate) const PEER_SERVICE: &str = "peer.service";
 /// The name of the span event that describes an error.
 pub(crate) const EXCEPTION: &str = "exception";
@@ -57,7 +57,7 @@ pub(super) fn invocation(lambda: &LambdaContext, is_cold: bool) -> (String, Vec<
     (name, attributes)
 }
 
-/// Describes the batch of an invocation on the current span, which is that of the invocation.
+/// Adds the attributes of the batch to the current span, which is the span of the invocation.
 pub fn batch(records: &[Record]) {
     Context::map_current(|context| {
         let span = context.span();
@@ -103,7 +103,7 @@ fn queue(record: &Record) -> Option<&str> {
     record.queue_arn.as_deref()?.rsplit(':').next()
 }
 
-/// An attempt of a call of `method`, in the words of the service, at `server`.
+/// An attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
 pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = match service {
         Service::ReservationApi => (
@@ -160,8 +160,8 @@ pub(crate) fn end_call(
     span.end();
 }
 
-/// The attribute, the exception and the status of an error. The exception repeats the reason, because X-Ray shows it there
-/// only.
+/// The attribute, the exception and the status of an error. The exception repeats the reason, because X-Ray shows the
+/// reason only there.
 fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status) {
     let exception = vec![
         KeyValue::new(key::EXCEPTION_TYPE, error_type.clone()),
@@ -170,12 +170,13 @@ fn error(error_type: String, reason: String) -> (KeyValue, Vec<KeyValue>, Status
     (KeyValue::new(key::ERROR_TYPE, error_type), exception, Status::error(reason))
 }
 
-/// Ends the current span, which is that of the invocation. `error` is the type and the reason if the payload was rejected.
+/// Ends the current span, which is the span of the invocation. `error` is the type and the reason if the payload was
+/// rejected.
 pub fn end_batch(error: Option<(&str, &dyn Display)>) {
     Context::map_current(|context| end(context, error));
 }
 
-/// Ends the span of an invocation that has not ended: its payload was never read, or its code panicked.
+/// Ends the span of an invocation if it was not ended before: its payload was never read, or its code panicked.
 pub(crate) fn end_unprocessed(invocation: &Context) {
     end(invocation, Some(("_OTHER", &"the invocation ended before its work did")));
 }

@@ -21,9 +21,9 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// The span of the producer: from the message attributes `traceparent` and `tracestate`, otherwise from the system
-    /// attribute `AWSTraceHeader`, otherwise from 32 hex digits: in the message attribute `TraceId`, which the Go worker
-    /// read, or in the `trace_id` of the body.
+    /// The span of the producer: from the message attributes `traceparent` and `tracestate`, otherwise from the
+    /// system attribute `AWSTraceHeader`, otherwise from 32 hex digits in the message attribute `TraceId`, which the
+    /// Go worker read, otherwise from a `trace_id` of 32 hex digits in the body.
     pub fn producer(record: &Record, in_body: Option<&str>) -> Option<Self> {
         w3c(record.text_attribute("traceparent"), record.text_attribute("tracestate"))
             .or_else(|| Self::xray(record.xray_trace_header.as_deref()))
@@ -36,7 +36,7 @@ impl Parent {
         let header = header?;
         let field = |name| header.split(';').find_map(|part| part.trim().strip_prefix(name));
         let (time, unique) = field("Root=1-")?.split_once('-')?;
-        // The library accepts any number of digits.
+        // The library does not check the number of digits.
         let well_formed = is_hex(time, 8) && is_hex(unique, 24);
         let context = span_context_from_str(header).filter(|_| well_formed)?;
         Some(Self {
@@ -52,8 +52,8 @@ impl Parent {
 
     /// The context of the span. `sampled` applies if the other program has not decided.
     ///
-    /// If the carrier names no span, its id is derived from the id of the trace: X-Ray does not accept the span of a record
-    /// without a parent, and all records of a trace get the same one.
+    /// If the carrier names no span, its id is derived from the id of the trace: X-Ray does not accept the span of a
+    /// record without a parent, and all records of a trace get the same one.
     pub fn span_context(&self, sampled: bool) -> SpanContext {
         let derived = || {
             let [.., a, b, c, d, e, f, g, h] = self.trace_id.to_bytes();
@@ -74,7 +74,7 @@ impl Parent {
 fn w3c(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Parent> {
     let traceparent = traceparent?;
     let parts: Vec<_> = traceparent.split('-').collect();
-    // The library accepts any number of digits.
+    // The library does not check the number of digits.
     let well_formed =
         parts.len() >= 4 && [2, 32, 16, 2].iter().zip(&parts).all(|(length, part)| is_hex(part, *length));
     let fields = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];

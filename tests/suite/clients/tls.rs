@@ -1,5 +1,6 @@
 //! `https://` for both services. The worker verifies certificates against the given root certificates.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,10 +8,13 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use reservation_worker_local::{SeatState, Services, Status};
 use rustls::pki_types::CertificateDer;
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{RootCertStore, ServerConfig};
+use tempfile::NamedTempFile;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
+use crate::shifted_clock::{self, Shift};
 use crate::table::{GENEROUS_LIMITS, Kind, PATCH, operations};
 use crate::test_app::{BatchRun, TestApp, sqs};
 use crate::wire::Server;
@@ -18,6 +22,7 @@ use crate::wire::Server;
 /// A certificate authority that a test creates.
 struct Authority {
     certificate: CertificateDer<'static>,
+    pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -26,8 +31,9 @@ impl Authority {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self { certificate, issuer: Issuer::new(params, key) }
+        let certificate = params.self_signed(&key).unwrap();
+        let (certificate, pem) = (certificate.der().clone(), certificate.pem());
+        Self { certificate, pem, issuer: Issuer::new(params, key) }
     }
 
     fn roots(&self) -> RootCertStore {
@@ -39,18 +45,54 @@ impl Authority {
     /// Services with a certificate of this authority for `name`. `change` is applied to the certificate
     /// before it is signed.
     async fn services(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Services {
+        Services::start_tls(Arc::new(self.server(name, change))).await.unwrap()
+    }
+
+    fn server(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> ServerConfig {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let provider = rustls::crypto::ring::default_provider();
-        let server = ServerConfig::builder_with_provider(provider.into())
+        ServerConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
-            .unwrap();
-        Services::start_tls(Arc::new(server)).await.unwrap()
+            .unwrap()
+    }
+}
+
+/// The sessions of a server. It counts those that were resumed.
+#[derive(Debug)]
+struct Sessions {
+    stored: Arc<ServerSessionMemoryCache>,
+    resumed: AtomicUsize,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { stored: ServerSessionMemoryCache::new(64), resumed: AtomicUsize::new(0) }
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.stored.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.stored.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let session = self.stored.take(key);
+        self.resumed.fetch_add(session.iter().len(), Ordering::Relaxed);
+        session
+    }
+
+    fn can_cache(&self) -> bool {
+        true
     }
 }
 
@@ -96,6 +138,42 @@ async fn both_services_are_called_over_tls() {
     assert_eq!(operations(&app, "r1"), [PATCH, Kind::Approved.inventory_call()]);
     assert_eq!(app.services.reservation("r1").unwrap().status, Status::Confirmed);
     assert_eq!(app.services.seat_state("r1"), Some(SeatState::Sold));
+}
+
+#[tokio::test]
+async fn both_services_may_have_a_certificate_of_an_authority_in_tls_ca_file() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all((other.pem.clone() + &authority.pem).as_bytes()).unwrap();
+    let variables = [&GENEROUS_LIMITS[..], &[("TLS_CA_FILE", file.path().to_str().unwrap())]].concat();
+    // The other roots, such as the web roots, stay trusted.
+    for (trusted, roots) in [(&authority, other.roots()), (&other, authority.roots())] {
+        let services = trusted.services("localhost", |_| {}).await;
+        let app = TestApp::of(services, &variables, roots);
+        app.hold("r1");
+        assert_eq!(pay(&app).await.outcome("m-1"), "success");
+    }
+    let only_root = Authority::new();
+    let app = TestApp::of(only_root.services("localhost", |_| {}).await, &variables, only_root.roots());
+    app.hold("r1");
+    assert_eq!(pay(&app).await.outcome("m-1"), "success");
+}
+
+#[tokio::test]
+async fn new_connections_after_a_silence_resume_their_tls_sessions() {
+    let authority = Authority::new();
+    let sessions = Arc::new(Sessions::default());
+    let mut server = authority.server("localhost", |_| {});
+    server.session_storage = sessions.clone();
+    let services = Services::start_tls(Arc::new(server)).await.unwrap();
+    let app = TestApp::of(services, &GENEROUS_LIMITS, authority.roots());
+    for (id, resumed) in [("r1", 0), ("r2", 2), ("r3", 4)] {
+        app.hold(id);
+        let run = app.run(sqs([(id, Kind::Approved.event(id))])).await;
+        assert_eq!(run.outcome(id), "success");
+        assert_eq!(sessions.resumed.load(Ordering::Relaxed), resumed, "{id}");
+        shifted_clock::advance(Shift::all(Duration::from_secs(10))[0]);
+    }
 }
 
 #[tokio::test]

@@ -87,3 +87,29 @@ async fn the_token_is_sent_to_the_reservation_api_only() {
         }
     }
 }
+
+#[test]
+fn a_token_in_plain_text_to_another_host_is_a_warning() {
+    let cases = [
+        ("http://api", true),
+        ("http://api:8010/v1", true),
+        ("http://10.0.0.7", true),
+        ("http://0.0.0.0", true),
+        ("http://[fd00::1]", true),
+        ("http://localhost.example", true),
+        ("http://localhost", false),
+        ("http://LOCALHOST:8010", false),
+        ("http://127.0.0.1:8010", false),
+        ("http://127.1.2.3", false),
+        ("http://[::1]:8010", false),
+        ("https://api", false),
+    ];
+    for (base, warns) in cases {
+        for (token, warns) in [("SECRET", warns), ("", false)] {
+            let config = read(&[("RESERVATION_API_BASE", base), ("RESERVATION_API_TOKEN", token)]).unwrap();
+            let warning = "RESERVATION_API_TOKEN is sent in plain text over the network, because \
+                           RESERVATION_API_BASE is an http:// URL of another host. Use https://.";
+            assert_eq!(config.warnings, vec![warning; usize::from(warns)], "{base} {token:?}");
+        }
+    }
+}

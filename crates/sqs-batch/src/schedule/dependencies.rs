@@ -9,15 +9,16 @@ use crate::outcome::{Completion, Outcome};
 pub(crate) struct WorkItem<'a> {
     /// Items with the same key run one after the other.
     pub(crate) key: Option<&'a str>,
-    /// Items of the same group do too. After the first that will be delivered again, the rest is returned.
+    /// Items of the same group run one after the other, too. After the first one that will be delivered again, the
+    /// rest is returned.
     pub(crate) group: Option<&'a str>,
     /// The queue will not deliver the record again, so its group does not wait for it.
     pub(crate) is_last_receive: bool,
-    /// Index of the nearest earlier item that asks for the same work.
+    /// Index of the nearest earlier item that describes the same work.
     pub(crate) same_as: Option<usize>,
 }
 
-/// The items of a batch and what is known of their completion.
+/// The items of a batch, and which of them are ready, started and completed.
 pub(super) struct Dependencies<'a, O, C> {
     items: &'a [WorkItem<'a>],
     completed: C,
@@ -107,7 +108,8 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
         }
     }
 
-    /// The completions in order. An item that the deadline left without one was abandoned or not started.
+    /// The completions in order. At the deadline, an item without a completion is abandoned if it was started;
+    /// otherwise it counts as not started.
     pub(super) fn into_completions(mut self) -> Vec<Completion<O>> {
         let completions = std::mem::take(&mut self.completions).into_iter().zip(self.started).enumerate();
         let completions = completions.map(|(index, (completion, started))| {
@@ -119,7 +121,7 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
         completions.collect()
     }
 
-    /// The completion of the nearest earlier item that asked for the same work and was handled.
+    /// The completion of the nearest earlier item that describes the same work, if that item was handled or panicked.
     fn shared_with(&self, item: &WorkItem<'_>) -> Option<Completion<O>> {
         let earlier = std::iter::successors(item.same_as, |index| self.items[*index].same_as);
         earlier.filter_map(|index| self.completions[index].as_ref()).find_map(|completion| match completion {

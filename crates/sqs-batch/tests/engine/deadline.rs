@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sqs_batch::{BatchProcessor, Completion, Settings};
-use tokio::time::Instant;
+use sqs_batch::{BatchProcessor, Completion, Deadline, Handler, Record, Settings};
+use tokio::time::{Instant, advance};
 
 use crate::script::{Script, Scripted, event, process, settings, standard};
 
@@ -75,4 +75,40 @@ async fn a_completed_record_keeps_its_outcome_when_another_one_is_abandoned() {
     let script = Script::default();
     let batch = process(&script, settings(), 10, standard([("m1", "- hang"), ("m2", "- fail")])).await;
     assert_eq!(batch.completion("m2"), Completion::Handled(Scripted::Failed));
+}
+
+/// While `m1` is handled, time passes until exactly this part of the batch's time is left.
+struct TimeLeft<F>(F);
+
+impl<F: Fn(Duration) -> Duration> Handler for TimeLeft<F> {
+    type Job = ();
+    type Outcome = Result<(), ()>;
+
+    async fn handle(&self, record: &Record, _: &(), deadline: Deadline) -> Self::Outcome {
+        if record.message_id == "m1" {
+            let left = deadline.left();
+            advance(left - self.0(left)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The ids of the returned ones of two records, which run one after the other. The batch has 59 s.
+async fn returned(time_per_record: Duration, time_left: impl Fn(Duration) -> Duration) -> Vec<String> {
+    let settings = Settings { concurrency: 1, time_per_record, ..Settings::default() };
+    let records = serde_json::json!({ "Records": standard([("m1", ""), ("m2", "")]) });
+    let processor = BatchProcessor::new(TimeLeft(time_left), settings);
+    let response = processor.handle(event(&records, 60)).await.unwrap();
+    response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_starts_with_exactly_the_time_that_it_needs_and_not_with_less() {
+    let (second, nanosecond) = (Duration::from_secs(1), Duration::from_nanos(1));
+    assert_eq!(returned(second, |_| second).await, [""; 0]);
+    assert_eq!(returned(second, |_| second - nanosecond).await, ["m2"]);
+
+    let minute = Duration::from_secs(60);
+    assert_eq!(returned(minute, |time| time / 2).await, [""; 0], "half of the time is enough");
+    assert_eq!(returned(minute, |time| time / 2 - nanosecond).await, ["m2"]);
 }

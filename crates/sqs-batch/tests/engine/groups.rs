@@ -52,7 +52,7 @@ async fn an_abandoned_record_blocks_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_blocked_group_even_the_same_work_is_returned() {
+async fn in_a_blocked_group_a_record_with_the_same_work_is_returned_too() {
     let script = Script::default();
     let records = fifo([("a1", "a", "key same"), ("a2", "a", "- fail"), ("a3", "a", "key same")]);
     let batch = process(&script, settings(), 60, records).await;
@@ -61,7 +61,7 @@ async fn in_a_blocked_group_even_the_same_work_is_returned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_on_a_standard_queue_orders_nothing() {
+async fn a_group_on_a_standard_queue_does_not_order_records() {
     let script = Script::default();
     let mut records = standard([("m1", "- fail"), ("m2", "- ok")]);
     for record in records.as_array_mut().unwrap() {

@@ -21,7 +21,7 @@ async fn the_concurrency_is_reached_and_never_exceeded_with_keys_and_groups() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_concurrency_holds_over_all_batches_of_the_process() {
+async fn the_concurrency_limit_applies_to_all_batches_of_the_process_together() {
     let (script, seen) = (Script::default(), Seen::default());
     let processor =
         BatchProcessor::new(&script, Settings { concurrency: 3, ..settings() }).with_observer(&seen);

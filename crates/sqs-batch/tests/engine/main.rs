@@ -4,9 +4,14 @@
 
 mod script;
 
+mod backoff;
+mod clock;
 mod deadline;
 mod groups;
 mod limits;
+mod observer;
 mod order;
+mod outcome;
 mod panics;
+mod record;
 mod response;

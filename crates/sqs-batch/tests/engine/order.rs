@@ -1,8 +1,12 @@
 //! Records with equal keys run in order, and the same work is done once.
 
-use sqs_batch::Completion;
+use std::cell::RefCell;
+use std::time::Duration;
 
-use crate::script::{Script, Scripted, process, settings, standard};
+use sqs_batch::{BatchProcessor, Completion, Deadline, Handler, Job, Record};
+use tokio::time::sleep;
+
+use crate::script::{Script, Scripted, event, process, settings, standard};
 
 #[tokio::test(start_paused = true)]
 async fn records_with_equal_keys_run_one_after_the_other_and_no_other_record_waits() {
@@ -57,4 +61,38 @@ async fn records_without_an_identity_are_each_handled() {
     let script = Script::default();
     process(&script, settings(), 60, standard([("m1", "key ok"), ("m2", "key ok")])).await;
     assert_eq!(*script.started.borrow(), ["m1", "m2"]);
+}
+
+/// A job with the default key and the default identity.
+struct Defaults;
+
+impl Job for Defaults {
+    fn read(_: &Record) -> Self {
+        Self
+    }
+}
+
+/// Handles the first record slowly, and notes the ids in the order in which the records are done.
+#[derive(Default)]
+struct FirstIsSlow(RefCell<Vec<String>>);
+
+impl Handler for FirstIsSlow {
+    type Job = Defaults;
+    type Outcome = Result<(), &'static str>;
+
+    async fn handle(&self, record: &Record, _: &Defaults, _: Deadline) -> Self::Outcome {
+        if record.message_id == "m1" {
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.0.borrow_mut().push(record.message_id.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_record_waits_for_no_other_and_is_like_no_other() {
+    let records = serde_json::json!({ "Records": standard([("m1", ""), ("m2", ""), ("m3", "")]) });
+    let processor = BatchProcessor::new(FirstIsSlow::default(), settings());
+    processor.handle(event(&records, 60)).await.unwrap();
+    assert_eq!(*processor.handler().0.borrow(), ["m2", "m3", "m1"]);
 }

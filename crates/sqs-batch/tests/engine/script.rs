@@ -1,4 +1,4 @@
-//! A handler whose records say what it does, and an observer that writes down what it sees.
+//! A handler that does what the body of each record says, and an observer that stores what is reported to it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use sqs_batch::{
 };
 use tokio::time::sleep;
 
-/// Reads bodies of the form `key work`. The key `-` is none. The work is `ok`, `fail`, `reject`, `hang`, a number of
-/// milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-begun`, `panic-finished` for a panic in that place. Records with equal
-/// bodies are the same work if the work starts with `same`.
+/// Reads bodies of the form `key work`. The key `-` means that there is no key. The work is `ok`, `fail`, `reject`,
+/// `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-begun`, `panic-finished` for a
+/// panic in that place. Records with equal bodies are the same work if the work starts with `same`.
 #[derive(Default)]
 pub struct Script {
     running: Cell<usize>,
@@ -85,7 +85,7 @@ impl Handler for &Script {
     }
 }
 
-/// What the observer saw of each record, by message id.
+/// What was reported to the observer, by message id.
 #[derive(Default)]
 pub struct Seen {
     pub begun: RefCell<BTreeMap<String, usize>>,
@@ -136,7 +136,7 @@ impl Processed {
     }
 }
 
-/// Five receives, no reserve worth mentioning, 1 s per record.
+/// The default settings with the shortest reserve: five receives and 1 s per record.
 pub fn settings() -> Settings {
     Settings { deadline_reserve: Duration::from_millis(100), ..Settings::default() }
 }
@@ -144,9 +144,8 @@ pub fn settings() -> Settings {
 /// Processes a batch that Lambda ends after `seconds`.
 pub async fn process(script: &Script, settings: Settings, seconds: u64, records: Value) -> Processed {
     let seen = Seen::default();
-    let processor = BatchProcessor::new(script, settings).with_observer(&seen);
-    let response = processor.handle(event(&json!({ "Records": records }), seconds)).await.unwrap();
-    drop(processor);
+    let event = event(&json!({ "Records": records }), seconds);
+    let response = BatchProcessor::new(script, settings).with_observer(&seen).handle(event).await.unwrap();
     let returned = response.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
     Processed { returned, seen }
 }
