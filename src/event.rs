@@ -1,5 +1,7 @@
 //! What happened to a hold, read from the body of a record and validated (contract section 2).
 
+use std::time::SystemTime;
+
 use crate::reservation::{Id, Seats};
 
 mod error;
@@ -33,8 +35,14 @@ pub enum Event {
         /// The error code of the payment service.
         error_code: Option<String>,
     },
-    /// A payment status that needs no work: pending, processing, refunded.
-    PaymentStatusUpdated(Hold),
+    /// An event that needs no work: an event of a type that never needs work, or a payment status that is pending,
+    /// processing or refunded.
+    NoWork {
+        /// Its type.
+        event_type: EventType,
+        /// The reservation that it is about, if the event contains one.
+        hold: Option<Hold>,
+    },
 }
 
 /// The reservation that an event is about, as far as the event describes it.
@@ -42,18 +50,20 @@ pub enum Event {
 pub struct Hold {
     /// The reservation.
     pub reservation_id: Id,
-    /// The ticketed event, such as a concert. Payment events often lack it.
+    /// The ticketed event, such as a concert. Events often lack it.
     pub event_id: Option<Id>,
-    /// The seats. Payment events often lack them.
+    /// The seats. Events often lack them.
     pub seats: Option<Seats>,
 }
 
 impl Event {
-    /// The reservation that the event is about.
-    pub fn hold(&self) -> &Hold {
+    /// The reservation that the event is about. Only an event that needs no work can lack it.
+    pub fn hold(&self) -> Option<&Hold> {
         match self {
-            Self::ReservationExpired(hold) | Self::PaymentStatusUpdated(hold) => hold,
-            Self::PaymentApproved { hold, .. } | Self::PaymentFailed { hold, .. } => hold,
+            Self::ReservationExpired(hold)
+            | Self::PaymentApproved { hold, .. }
+            | Self::PaymentFailed { hold, .. } => Some(hold),
+            Self::NoWork { hold, .. } => hold.as_ref(),
         }
     }
 
@@ -63,7 +73,7 @@ impl Event {
             Self::ReservationExpired(_) => EventType::ReservationExpired,
             Self::PaymentApproved { .. } => EventType::PaymentApproved,
             Self::PaymentFailed { .. } => EventType::PaymentFailed,
-            Self::PaymentStatusUpdated(_) => EventType::PaymentStatusUpdated,
+            Self::NoWork { event_type, .. } => *event_type,
         }
     }
 }
@@ -75,6 +85,8 @@ pub struct Parsed {
     pub event: Event,
     /// The `trace_id` of the producer, unchecked.
     pub trace_id: Option<String>,
+    /// When it happened: its `time` or `ts`, if that can be read.
+    pub time: Option<SystemTime>,
     /// Whether the quantity disagreed with the number of seats. If it did, the number of seats is used.
     pub quantity_disagrees: bool,
 }
@@ -97,11 +109,19 @@ pub fn parse(body: Option<&str>) -> Result<Parsed, ParseError> {
 fn parse_object(body: &str) -> Result<Parsed, ParseError> {
     let envelope: Envelope<'_> = wire::object("", body)?;
     let event_type = event_type(&envelope)?;
+    let time = facts::time(&envelope);
+    if event_type.never_needs_work() {
+        let facts = Facts::of(body, &envelope).ok();
+        let trace_id = facts::trace_id(&envelope).or_else(|| facts.as_ref()?.trace_id());
+        let event = Event::NoWork { event_type, hold: facts.and_then(|facts| known_hold(&facts)) };
+        return Ok(Parsed { event, trace_id, time, quantity_disagrees: false });
+    }
     let typed = |error| ParseError { event_type: Some(event_type), ..error };
+    wire::agree(envelope.trace_id()).map_err(typed)?;
     let facts = Facts::of(body, &envelope).map_err(typed)?;
-    let trace_id = envelope.trace_id.and_then(facts::read).or_else(|| facts.trace_id());
+    let trace_id = facts::trace_id(&envelope).or_else(|| facts.trace_id());
     match read_event(event_type, &facts) {
-        Ok((event, quantity_disagrees)) => Ok(Parsed { event, trace_id, quantity_disagrees }),
+        Ok((event, quantity_disagrees)) => Ok(Parsed { event, trace_id, time, quantity_disagrees }),
         Err(error) => Err(ParseError { trace_id, ..typed(error) }),
     }
 }
@@ -117,6 +137,10 @@ fn event_type(envelope: &Envelope<'_>) -> Result<EventType, ParseError> {
         "reservation.expired" | "reservation.hold.expired" => Ok(EventType::ReservationExpired),
         "payment.approved" => Ok(EventType::PaymentApproved),
         "payment.failed" => Ok(EventType::PaymentFailed),
+        "reservation.hold.created" => Ok(EventType::ReservationHoldCreated),
+        "reservation.created" => Ok(EventType::ReservationCreated),
+        "reservation.confirmed" => Ok(EventType::ReservationConfirmed),
+        "worker.heartbeat" => Ok(EventType::WorkerHeartbeat),
         "Payment Status Updated" if path == "detail-type" => Ok(EventType::PaymentStatusUpdated),
         _ => Err(ParseError::new(path, "is not a type that this worker knows")),
     }
@@ -131,9 +155,6 @@ fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool),
     let (seats, quantity_disagrees) = facts.seats()?;
     let hold = Hold { reservation_id: facts.reservation_id()?, event_id: facts.event_id()?, seats };
     let event = match meaning {
-        EventType::ReservationExpired if hold.event_id.is_none() => {
-            return Err(facts.missing_id("event_id"));
-        }
         EventType::ReservationExpired => Event::ReservationExpired(hold),
         EventType::PaymentApproved => Event::PaymentApproved {
             hold,
@@ -141,7 +162,17 @@ fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool),
             user_id: facts.user_id()?,
         },
         EventType::PaymentFailed => Event::PaymentFailed { hold, error_code: facts.error_code()? },
-        EventType::PaymentStatusUpdated => Event::PaymentStatusUpdated(hold),
+        EventType::PaymentStatusUpdated
+        | EventType::ReservationHoldCreated
+        | EventType::ReservationCreated
+        | EventType::ReservationConfirmed
+        | EventType::WorkerHeartbeat => Event::NoWork { event_type: meaning, hold: Some(hold) },
     };
     Ok((event, quantity_disagrees))
+}
+
+/// The reservation of an event that needs no facts, if its id is valid.
+fn known_hold(facts: &Facts<'_>) -> Option<Hold> {
+    let (reservation_id, event_id) = (facts.reservation_id().ok()?, facts.event_id().ok().flatten());
+    Some(Hold { reservation_id, event_id, seats: None })
 }

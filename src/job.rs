@@ -1,6 +1,7 @@
 //! What the worker reads from a record before it processes the batch.
 
 use std::hash::Hash;
+use std::time::SystemTime;
 
 use sqs_batch::Record;
 
@@ -22,9 +23,14 @@ impl Job {
         }
     }
 
-    /// The reservation that the event is about.
+    /// The reservation that the event is about, as far as it is known.
     pub fn hold(&self) -> Option<&Hold> {
-        self.parsed.as_ref().ok().map(|parsed| parsed.event.hold())
+        self.parsed.as_ref().ok()?.event.hold()
+    }
+
+    /// The event's own time, if it could be read.
+    pub fn time(&self) -> Option<SystemTime> {
+        self.parsed.as_ref().ok()?.time
     }
 
     /// The `trace_id` in the body, as the producer wrote it.

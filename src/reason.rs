@@ -104,7 +104,7 @@ impl Reason {
             Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
             Self::PaymentNotSeen => {
                 "Compare the payment in the payment service with its record in the reservation API. Redrive the message when \
-                 the API shows it as approved."
+                 the API shows it as confirmed."
             }
             Self::ReservationConflict => {
                 "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \

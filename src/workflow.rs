@@ -6,7 +6,7 @@
 
 use sqs_batch::Deadline;
 
-use crate::event::{Event, Hold};
+use crate::event::{Event, EventType, Hold};
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::reservation::Ending;
@@ -39,14 +39,14 @@ pub enum SeatStep<'a> {
 /// The two steps that an event requires, in this order; `None` if it needs no work.
 pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     let transition = Transition {
-        reservation_id: &event.hold().reservation_id,
+        reservation_id: &event.hold()?.reservation_id,
         to: Ending::Expired,
         payment_intent_id: None,
         reason: None,
         error_code: None,
     };
     Some(match event {
-        Event::PaymentStatusUpdated(_) => return None,
+        Event::NoWork { .. } => return None,
         Event::ReservationExpired(_) => (transition, SeatStep::Release(ReleaseReason::Expired)),
         Event::PaymentApproved { payment_intent_id, user_id, .. } => (
             Transition { to: Ending::Confirmed, payment_intent_id: Some(payment_intent_id), ..transition },
@@ -103,8 +103,12 @@ impl Workflow {
     }
 
     async fn try_run(&self, event: &Event, deadline: Deadline) -> Result<Outcome, Outcome> {
-        let Some((transition, seat_step)) = steps(event) else {
-            return Ok(Outcome::Ignored("a payment status that needs no work"));
+        let (Some(hold), Some((transition, seat_step))) = (event.hold(), steps(event)) else {
+            return Ok(Outcome::Ignored(match event.event_type() {
+                EventType::PaymentStatusUpdated => "a payment status that needs no work",
+                EventType::WorkerHeartbeat => "a heartbeat, which needs no work",
+                _ => "an event type that needs no work",
+            }));
         };
         let reply = match self.reservation_api.end(&transition, deadline).await.map_err(Outcome::of_error)? {
             Answer::Done(reply) => Some(reply),
@@ -118,7 +122,7 @@ impl Workflow {
                 }
             },
         };
-        self.change_seats(event.hold(), reply, &seat_step, deadline).await?;
+        self.change_seats(hold, reply, &seat_step, deadline).await?;
         Ok(Outcome::Success)
     }
 

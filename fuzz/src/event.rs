@@ -1,9 +1,9 @@
 //! The event parser. A body is either parsed as an event or rejected with an error that names a field. An event
 //! that is serialized in any shape is parsed as the same event.
 
-use reservation_worker::event::{self, Event, Hold, ParseError};
+use reservation_worker::event::{self, Event, EventType, Hold, ParseError};
 use reservation_worker::reservation::{Id, Seats};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Checks a body of a record.
 pub fn check(body: &[u8]) {
@@ -31,7 +31,11 @@ pub fn check(body: &[u8]) {
 /// Checks that the values are valid in a URL path, a header and a log line, and that the workflow has all
 /// required values.
 fn check_event(event: &Event) {
-    let Hold { reservation_id, event_id, seats } = event.hold();
+    let Some(Hold { reservation_id, event_id, seats }) = event.hold() else {
+        let event_type = event.event_type();
+        assert!(matches!(event, Event::NoWork { .. }) && event_type != EventType::PaymentStatusUpdated);
+        return;
+    };
     for id in [Some(reservation_id), event_id.as_ref()].into_iter().flatten() {
         let id = id.as_str();
         let allowed = |char: char| char.is_ascii_alphanumeric() || "._:-".contains(char);
@@ -44,16 +48,15 @@ fn check_event(event: &Event) {
         assert!(seats.ids().is_empty() || seats.ids().len() == seats.quantity() as usize, "{seats:?}");
     }
     match event {
-        Event::ReservationExpired(hold) => assert!(hold.event_id.is_some(), "no ticketed event"),
         Event::PaymentApproved { payment_intent_id, .. } => {
             assert!(!payment_intent_id.is_empty(), "no payment");
         }
-        Event::PaymentFailed { .. } | Event::PaymentStatusUpdated(_) => {}
+        Event::PaymentFailed { .. } | Event::ReservationExpired(_) | Event::NoWork { .. } => {}
     }
 }
 
 /// The fields that an error can name.
-pub const FIELDS: [&str; 17] = [
+pub const FIELDS: [&str; 31] = [
     "body",
     "type",
     "detail-type",
@@ -71,6 +74,20 @@ pub const FIELDS: [&str; 17] = [
     "trace_id",
     "event_type",
     "status",
+    "error_message",
+    "expires_at",
+    "time",
+    "ts",
+    "reservationId",
+    "eventId",
+    "seatIds",
+    "paymentIntentId",
+    "paymentId",
+    "userId",
+    "errorCode",
+    "errorMessage",
+    "expiresAt",
+    "traceId",
 ];
 
 /// Checks that the path is a field of the contract, and that the reason contains nothing from the body.
@@ -90,16 +107,23 @@ fn check_error(error: &ParseError) {
     assert!((1..100).contains(&reason.len()) && reason.chars().all(is_expected), "{error}");
 }
 
-/// The event in all shapes that support it, each as a JSON object and as a JSON string that contains the
-/// object.
+/// The event in all shapes that support it, with its facts in either spelling, each as a JSON object and as a
+/// JSON string that contains the object.
 pub fn shapes(event: &Event) -> Vec<String> {
-    let (event_type, facts) = (event.event_type().as_str(), facts(event));
-    let mut shapes = match event {
+    let facts = facts(event);
+    let mut shapes = [shapes_with(event, &in_camel_case(&facts)), shapes_with(event, &facts)].concat();
+    shapes.extend(shapes.clone().into_iter().map(|shape| Value::from(shape.to_string())));
+    shapes.iter().map(Value::to_string).collect()
+}
+
+fn shapes_with(event: &Event, facts: &Value) -> Vec<Value> {
+    match event.event_type() {
         // Only the payment simulator sends such an event.
-        Event::PaymentStatusUpdated(_) => {
+        EventType::PaymentStatusUpdated => {
             vec![json!({ "detail-type": "Payment Status Updated", "detail": facts })]
         }
-        _ => {
+        event_type => {
+            let event_type = event_type.as_str();
             let mut bare = facts.clone();
             bare["type"] = json!(event_type);
             vec![
@@ -108,20 +132,33 @@ pub fn shapes(event: &Event) -> Vec<String> {
                 json!({
                     "type": event_type,
                     "reservation_id": facts["reservation_id"],
+                    "reservationId": facts["reservationId"],
                     "event_id": facts["event_id"],
+                    "eventId": facts["eventId"],
                     "payload": facts,
                 }),
                 bare,
             ]
         }
-    };
-    shapes.extend(shapes.clone().into_iter().map(|shape| Value::from(shape.to_string())));
-    shapes.iter().map(Value::to_string).collect()
+    }
+}
+
+/// The same facts, with the names in camelCase. The fields `event_type` and `status` of the payment simulator
+/// are not facts.
+fn in_camel_case(facts: &Value) -> Value {
+    let facts = facts.as_object().into_iter().flatten();
+    let renamed = facts.map(|(name, value)| {
+        let mut parts = name.split('_');
+        let first = parts.next().unwrap_or_default().to_owned();
+        let camel = parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..]);
+        (if name == "event_type" { name.clone() } else { camel }, value.clone())
+    });
+    Value::Object(renamed.collect::<Map<_, _>>())
 }
 
 /// The facts of an event as JSON.
 fn facts(event: &Event) -> Value {
-    let Hold { reservation_id, event_id, seats } = event.hold();
+    let Some(Hold { reservation_id, event_id, seats }) = event.hold() else { return json!({}) };
     let mut facts = json!({
         "reservation_id": reservation_id.as_str(),
         "event_id": event_id.as_ref().map(Id::as_str),
@@ -135,10 +172,11 @@ fn facts(event: &Event) -> Value {
             facts["user_id"] = json!(user_id);
         }
         Event::PaymentFailed { error_code, .. } => facts["error_code"] = json!(error_code),
-        Event::PaymentStatusUpdated(_) => {
+        Event::NoWork { event_type: EventType::PaymentStatusUpdated, .. } => {
             facts["event_type"] = json!("payment.status_updated");
             facts["status"] = json!("PAYMENT_STATUS_PENDING");
         }
+        Event::NoWork { .. } => {}
     }
     facts
 }

@@ -111,8 +111,10 @@ enum Expected {
 
 /// The result of a record that is handled. An invalid body is rejected.
 fn expected_result(body: Option<&str>) -> Expected {
-    event::parse(body)
-        .map_or(Expected::Rejected, |parsed| result_of(parsed.event.hold().reservation_id.as_str()))
+    event::parse(body).map_or(Expected::Rejected, |parsed| match parsed.event.hold() {
+        Some(hold) => result_of(hold.reservation_id.as_str()),
+        None => Expected::Accepted,
+    })
 }
 
 /// A substitute for the services, which decides by the length of the reservation id.

@@ -56,10 +56,13 @@ pub fn check(input: &[u8]) {
 /// correctly.
 fn check_read(read: &Result<Reservation, Error>, body: &[u8]) {
     let body = serde_json::from_slice::<Map<String, Value>>(body);
-    let is_reservation = body.as_ref().is_ok_and(|body| match body.get("reservation_id") {
+    let is_this = |id: Option<&Value>| match id {
         Some(Value::String(id)) => id.is_empty() || id == RESERVATION_ID,
         _ => true,
-    });
+    };
+    let is_reservation = body
+        .as_ref()
+        .is_ok_and(|body| ["reservation_id", "reservationId"].iter().all(|name| is_this(body.get(*name))));
     assert_eq!(read.is_ok(), is_reservation, "{read:?}");
     let (Ok(reservation), Ok(body)) = (read, body) else { return };
     let text = |name: &str| body.get(name).and_then(Value::as_str);
@@ -67,9 +70,11 @@ fn check_read(read: &Result<Reservation, Error>, body: &[u8]) {
         reservation.ending.map(Ending::as_str),
         text("status").filter(|status| ENDINGS.contains(status))
     );
-    assert!(reservation.event_id.as_ref().is_none_or(|id| Some(id.as_str()) == text("event_id")));
+    let is_event_id = |id: &Id| ["event_id", "eventId"].iter().any(|name| text(name) == Some(id.as_str()));
+    assert!(reservation.event_id.as_ref().is_none_or(is_event_id));
     if let Some(seats) = &reservation.seats {
-        let listed = body.get("seat_ids").and_then(Value::as_array);
+        let listed = body.get("seat_ids").filter(|seats| !seats.is_null()).or(body.get("seatIds"));
+        let listed = listed.and_then(Value::as_array);
         assert_eq!(seats.ids().len(), listed.map_or(0, Vec::len), "the number of seats differs");
         assert!(seats.quantity() > 0);
     }

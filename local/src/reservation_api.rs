@@ -99,13 +99,15 @@ async fn respond(
 struct ApiReply {
     /// The short form for the record of calls.
     text: String,
+    /// The body, if it is JSON.
+    json: Option<Value>,
     response: Response,
 }
 
 impl ApiReply {
     fn new(result: Result<Reservation, ApiError>, trace_id: &str) -> Self {
         match result {
-            Ok(reservation) => Self::with_status(200, Json(reservation)),
+            Ok(reservation) => Self::with_json(200, json!(reservation)),
             Err(error) => {
                 let (status, code) = error.status_and_code();
                 Self::error(status, code, &error.to_string(), trace_id)
@@ -113,15 +115,19 @@ impl ApiReply {
         }
     }
 
+    fn with_json(status: u16, json: Value) -> Self {
+        Self { json: Some(json.clone()), ..Self::with_status(status, Json(json)) }
+    }
+
     fn with_status(status: u16, body: impl IntoResponse) -> Self {
         // A fault can contain a number that is not an HTTP status. Such a fault results in 500.
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { text: code.as_str().to_owned(), response: (code, body).into_response() }
+        Self { text: code.as_str().to_owned(), json: None, response: (code, body).into_response() }
     }
 
     fn error(status: u16, code: &str, message: &str, trace_id: &str) -> Self {
         let body = json!({"error": {"code": code, "message": message, "trace_id": trace_id}});
-        let mut reply = Self::with_status(status, Json(body));
+        let mut reply = Self::with_json(status, body);
         reply.text = format!("{} {code}", reply.text);
         reply
     }
@@ -152,8 +158,30 @@ impl ApiReply {
             (Effect::Body { content_type, body }, Some(reply)) if reply.response.status().is_success() => {
                 Self::with_status(200, ([(header::CONTENT_TYPE, content_type)], body))
             }
+            (Effect::CamelCase, Some(Self { text, json: Some(json), response })) => {
+                Self { text, ..Self::with_json(response.status().as_u16(), in_camel_case(json)) }
+            }
             (_, Some(reply)) => reply,
             (_, None) => Self::with_status(500, Body::empty()),
         }
+    }
+}
+
+/// The same JSON with every name of a field in camelCase.
+fn in_camel_case(json: Value) -> Value {
+    let rename = |name: &str| {
+        let mut words = name.split('_');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |name, word| {
+            let (initial, rest) = word.split_at(word.len().min(1));
+            name + &initial.to_ascii_uppercase() + rest
+        })
+    };
+    match json {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (rename(&name), in_camel_case(value)));
+            Value::Object(fields.collect())
+        }
+        other => other,
     }
 }

@@ -25,11 +25,38 @@ pub enum EventType {
     /// `PAYMENT_STATUS_PROCESSING` or `PAYMENT_STATUS_REFUNDED`.
     #[strum(serialize = "payment.status_updated")]
     PaymentStatusUpdated,
+    /// A hold was created. Needs no work.
+    #[strum(serialize = "reservation.hold.created")]
+    ReservationHoldCreated,
+    /// A reservation was created. Needs no work.
+    #[strum(serialize = "reservation.created")]
+    ReservationCreated,
+    /// A reservation was confirmed. Needs no work.
+    #[strum(serialize = "reservation.confirmed")]
+    ReservationConfirmed,
+    /// A scheduled event which shows that events reach the worker. Needs no work, and is counted as
+    /// `worker_heartbeat`.
+    #[strum(serialize = "worker.heartbeat")]
+    WorkerHeartbeat,
 }
 
 impl EventType {
     /// The label in logs and metrics.
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+
+    /// Whether no event of this type needs work, so that it needs no facts either.
+    pub(super) fn never_needs_work(self) -> bool {
+        match self {
+            Self::ReservationHoldCreated
+            | Self::ReservationCreated
+            | Self::ReservationConfirmed
+            | Self::WorkerHeartbeat => true,
+            Self::ReservationExpired
+            | Self::PaymentApproved
+            | Self::PaymentFailed
+            | Self::PaymentStatusUpdated => false,
+        }
     }
 }

@@ -2,65 +2,69 @@
 //!
 //! A fact is a value that an event states, such as the reservation id or the seats.
 
+use std::time::SystemTime;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::ParseError;
 use super::event_type::EventType;
-use super::wire::{self, Envelope, Fields, Raw};
+use super::wire::{Envelope, Field, Fields, Spellings};
 use crate::reservation::{Id, Seats};
 
-/// The objects of a body that contain facts, in order of preference, each with its path.
-pub(super) struct Facts<'a>(Vec<(&'static str, Fields<'a>)>);
+/// The objects of a body that contain facts, in order of preference.
+pub(super) struct Facts<'a>(Vec<Fields<'a>>);
 
 /// Selects a fact of an object.
-type Pick = for<'a, 'b> fn(&'b Fields<'a>) -> Raw<'a>;
+type Pick<'a> = fn(&Fields<'a>) -> Spellings<'a>;
 
 impl<'a> Facts<'a> {
     /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
     /// shape), or at the top level (bare shape).
     pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
-        let part = |prefix, json| Ok((prefix, wire::object(prefix, json)?));
         Ok(Self(match (envelope.detail, envelope.payload) {
-            (Some(detail), _) => vec![part("detail.", detail.get())?],
+            (Some(detail), _) => vec![Fields::read("detail.", detail.get())?],
             (None, _) if envelope.detail_type.is_some() => {
                 return Err(ParseError::new("detail", "is missing"));
             }
-            (None, Some(payload)) => vec![part("", body)?, part("payload.", payload.get())?],
-            (None, None) => vec![part("", body)?],
+            (None, Some(payload)) => {
+                vec![Fields::read("", body)?, Fields::read("payload.", payload.get())?]
+            }
+            (None, None) => vec![Fields::read("", body)?],
         }))
     }
 
     pub(super) fn reservation_id(&self) -> Result<Id, ParseError> {
-        self.id("reservation_id", |fields| fields.reservation_id)?
-            .ok_or_else(|| self.missing_id("reservation_id"))
+        self.id(Fields::reservation_id)?.ok_or_else(|| self.missing_reservation_id())
     }
 
     pub(super) fn event_id(&self) -> Result<Option<Id>, ParseError> {
-        self.id("event_id", |fields| fields.event_id)
+        self.id(Fields::event_id)
     }
 
     /// Reads the payment, which may have either of two names. If it is missing, the error contains `expected_name`:
     /// the name that the producer of this type of event uses.
     pub(super) fn payment_intent_id(&self, expected_name: &str) -> Result<String, ParseError> {
-        let id = match self.text("payment_intent_id", |fields| fields.payment_intent_id)? {
-            None => self.text("payment_id", |fields| fields.payment_id)?,
+        let id = match self.text(Fields::payment_intent_id)? {
+            None => self.text(Fields::payment_id)?,
             found => found,
         };
         id.map(|(_, id)| id).ok_or_else(|| self.missing(expected_name))
     }
 
     pub(super) fn user_id(&self) -> Result<Option<String>, ParseError> {
-        self.text_or_number("user_id", |fields| fields.user_id)
+        self.text_or_number(Fields::user_id)
     }
 
     pub(super) fn error_code(&self) -> Result<Option<String>, ParseError> {
-        self.text_or_number("error_code", |fields| fields.error_code)
+        self.text_or_number(Fields::error_code)
     }
 
     /// A `trace_id` that is not text is treated as absent: telemetry must not fail an event.
     pub(super) fn trace_id(&self) -> Option<String> {
-        self.text("trace_id", |fields| fields.trace_id).ok()?.map(|(_, text)| text)
+        self.text(Fields::trace_id).ok()?.map(|(_, text)| text)
     }
 
     /// The seats, and whether the quantity disagrees with their number.
@@ -74,13 +78,11 @@ impl<'a> Facts<'a> {
 
     /// The type of event that corresponds to the status of the payment simulator.
     pub(super) fn payment_status(&self) -> Result<EventType, ParseError> {
-        let (prefix, event_type) =
-            self.text("event_type", |fields| fields.event_type)?.ok_or_else(|| self.missing("event_type"))?;
+        let (field, event_type) = self.text(Fields::event_type)?.ok_or_else(|| self.missing("event_type"))?;
         if event_type != "payment.status_updated" {
-            return Err(error(prefix, "event_type", "is not payment.status_updated"));
+            return Err(field.error("is not payment.status_updated"));
         }
-        let (prefix, status) =
-            self.text("status", |fields| fields.status)?.ok_or_else(|| self.missing("status"))?;
+        let (field, status) = self.text(Fields::status)?.ok_or_else(|| self.missing("status"))?;
         match status.as_str() {
             "PAYMENT_STATUS_COMPLETED" | "PAYMENT_STATUS_APPROVED" => Ok(EventType::PaymentApproved),
             "PAYMENT_STATUS_FAILED" | "PAYMENT_STATUS_CANCELLED" | "PAYMENT_STATUS_EXPIRED" => {
@@ -89,47 +91,43 @@ impl<'a> Facts<'a> {
             "PAYMENT_STATUS_PENDING" | "PAYMENT_STATUS_PROCESSING" | "PAYMENT_STATUS_REFUNDED" => {
                 Ok(EventType::PaymentStatusUpdated)
             }
-            _ => Err(error(prefix, "status", "is not a payment status that this worker knows")),
+            _ => Err(field.error("is not a payment status that this worker knows")),
         }
     }
 
-    /// The error for a missing reservation id or event id. Every shape has both ids in its first object.
-    pub(super) fn missing_id(&self, field: &str) -> ParseError {
-        error(self.0.first().map_or("", |(prefix, _)| prefix), field, "is missing")
+    /// The error for a missing reservation id. Every shape has this id in its first object.
+    fn missing_reservation_id(&self) -> ParseError {
+        missing(self.0.first(), "reservation_id")
     }
 
-    fn missing(&self, field: &str) -> ParseError {
-        error(self.0.last().map_or("", |(prefix, _)| prefix), field, "is missing")
+    fn missing(&self, name: &str) -> ParseError {
+        missing(self.0.last(), name)
     }
 
-    fn id(&self, name: &str, pick: Pick) -> Result<Option<Id>, ParseError> {
-        let text = self.text(name, pick)?;
-        text.map(|(prefix, text)| Id::new(&text).map_err(|reason| error(prefix, name, reason))).transpose()
+    fn id(&self, pick: Pick<'a>) -> Result<Option<Id>, ParseError> {
+        let text = self.text(pick)?;
+        text.map(|(field, text)| Id::new(&text).map_err(|reason| field.error(reason))).transpose()
     }
 
     fn quantity(&self) -> Result<Option<i32>, ParseError> {
-        let qty = ("qty", self.find(|fields| fields.qty));
-        let (name, found) = match qty {
-            (_, None) => ("quantity", self.find(|fields| fields.quantity)),
-            found => found,
+        let Some(field) = self.each(Fields::qty).chain(self.each(Fields::quantity)).next() else {
+            return Ok(None);
         };
-        let Some((prefix, raw)) = found else { return Ok(None) };
-        match read(raw) {
+        match read(field.raw) {
             Some(quantity @ 1..=MOST_SEATS) => Ok(Some(quantity)),
-            _ => Err(error(prefix, name, "is not a whole number from 1 to 10000")),
+            _ => Err(field.error("is not a whole number from 1 to 10000")),
         }
     }
 
     fn seat_ids(&self) -> Result<Vec<String>, ParseError> {
-        for (prefix, fields) in &self.0 {
-            let Some(raw) = fields.seat_ids else { continue };
-            let listed: Vec<&RawValue> =
-                read(raw).ok_or_else(|| error(prefix, "seat_ids", "is not a list"))?;
+        for field in self.each(Fields::seat_ids) {
+            let listed: Vec<&RawValue> = read(field.raw).ok_or_else(|| field.error("is not a list"))?;
             if listed.len() > MOST_SEATS as usize {
-                return Err(error(prefix, "seat_ids", "has more than 10000 entries"));
+                return Err(field.error("has more than 10000 entries"));
             }
             let seats = listed.into_iter().enumerate().map(|(index, raw)| {
-                seat_id(raw).map_err(|reason| error(prefix, &format!("seat_ids[{index}]"), reason))
+                let path = || format!("{}{}[{index}]", field.prefix, field.name);
+                seat_id(raw).map_err(|reason| ParseError::new(path(), reason))
             });
             let seats = seats.collect::<Result<Vec<_>, _>>()?;
             if !seats.is_empty() {
@@ -139,32 +137,46 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// A text, and the path of the object that contains it. An empty text counts as absent, because producers in Go
-    /// write an unset field as an empty string.
-    fn text(&self, name: &str, pick: Pick) -> Result<Option<(&'static str, String)>, ParseError> {
-        for (prefix, fields) in &self.0 {
-            let Some(raw) = pick(fields) else { continue };
-            let text: String = read(raw).ok_or_else(|| error(prefix, name, "is not a string"))?;
+    /// A text, and its field. An empty text counts as absent, because producers in Go write an unset field as an
+    /// empty string.
+    fn text(&self, pick: Pick<'a>) -> Result<Option<(Field<'a>, String)>, ParseError> {
+        for field in self.each(pick) {
+            let text: String = read(field.raw).ok_or_else(|| field.error("is not a string"))?;
             if !text.is_empty() {
-                return Ok(Some((prefix, text)));
+                return Ok(Some((field, text)));
             }
         }
         Ok(None)
     }
 
     /// An optional fact that some producers write as a number.
-    fn text_or_number(&self, name: &str, pick: Pick) -> Result<Option<String>, ParseError> {
-        let number = self.find(pick).filter(|(_, raw)| read::<serde_json::Number>(raw).is_some());
+    fn text_or_number(&self, pick: Pick<'a>) -> Result<Option<String>, ParseError> {
+        let number = self.each(pick).next().filter(|field| read::<serde_json::Number>(field.raw).is_some());
         match number {
             // The JSON text, because a float would round a number of more than 16 digits.
-            Some((_, raw)) => Ok(Some(raw.get().to_owned())),
-            None => Ok(self.text(name, pick)?.map(|(_, text)| text)),
+            Some(field) => Ok(Some(field.raw.get().to_owned())),
+            None => Ok(self.text(pick)?.map(|(_, text)| text)),
         }
     }
 
-    fn find(&self, pick: Pick) -> Option<(&'static str, &'a RawValue)> {
-        self.0.iter().find_map(|(prefix, fields)| Some((*prefix, pick(fields)?)))
+    /// Every value of a fact, in order of preference.
+    fn each(&self, pick: Pick<'a>) -> impl Iterator<Item = Field<'a>> {
+        self.0.iter().flat_map(pick).flatten()
     }
+}
+
+/// The `trace_id` of the envelope. One that is not text is treated as absent.
+pub(super) fn trace_id(envelope: &Envelope<'_>) -> Option<String> {
+    let mut texts = envelope.trace_id().into_iter().flatten().filter_map(|field| read::<String>(field.raw));
+    texts.find(|text| !text.is_empty())
+}
+
+/// The event's own time. One that cannot be read is treated as absent: telemetry must not fail an event.
+pub(super) fn time(envelope: &Envelope<'_>) -> Option<SystemTime> {
+    [envelope.time, envelope.ts].into_iter().flatten().find_map(|raw| {
+        let time = DateTime::from_str(&read::<String>(raw)?, Format::DateTimeWithOffset).ok()?;
+        SystemTime::try_from(time).ok()
+    })
 }
 
 const MOST_SEATS: i32 = 10_000;
@@ -183,6 +195,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-fn error(prefix: &str, field: &str, reason: &'static str) -> ParseError {
-    ParseError::new(format!("{prefix}{field}"), reason)
+fn missing(object: Option<&Fields<'_>>, name: &str) -> ParseError {
+    let prefix = object.map_or("", |fields| fields.prefix);
+    ParseError::new(format!("{prefix}{name}"), "is missing")
 }

@@ -57,6 +57,7 @@ impl<H: Handler<Job = Job, Outcome = Outcome>> Observer<H> for BatchTelemetry {
             event_type = event_type.map_or("unknown", |event_type| event_type.as_str()),
             reservation_id = hold.map(|hold| hold.reservation_id.as_str()),
             event_id = hold.and_then(|hold| hold.event_id.as_ref()).map(|id| id.as_str()),
+            message_group_id = record.fifo_group.as_deref().filter(|group| !group.is_empty()),
         );
         let producer = Parent::producer(record, job.and_then(Job::trace_id));
         Context::map_current(|invocation| RecordScope {
@@ -108,12 +109,14 @@ impl BatchTelemetry {
         finished: &RecordFinished<'_, H>,
         summary: Summary<'_>,
     ) {
-        let record = finished.record;
+        let (record, now) = (finished.record, SystemTime::now());
+        let since = |time| now.duration_since(time).unwrap_or_default();
         self.metrics.record_finished(FinishedRecord {
             event_type: finished.job.and_then(Job::event_type),
             outcome: summary.label,
             duration: finished.duration,
-            age: record.sent.map(|sent| SystemTime::now().duration_since(sent).unwrap_or_default()),
+            age: record.sent.map(since),
+            lateness: finished.job.and_then(Job::time).map(since),
             // If the queue delivers a message more often than `max_receives`, the message was already counted.
             dead_letter: summary.code.filter(|_| record.receive_count == finished.max_receives),
         });

@@ -36,13 +36,14 @@ impl Invocations {
     /// Begins an invocation, whatever its payload is.
     pub fn begin(&self, lambda: &LambdaContext) -> Invocation {
         let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
-        self.metrics.invocation_begun(cold_start, SystemTime::now());
+        let function_version = Some(lambda.env_config.version.as_str()).filter(|version| !version.is_empty());
+        self.metrics.invocation_begun(cold_start, function_version, SystemTime::now());
         // The span has the level error, so that no filter removes it and every line has its fields.
         let span = error_span!(
             "invocation",
             request_id = lambda.request_id,
             xray_trace_id = Parent::xray(lambda.xray_trace_id.as_deref()).map(|own| own.xray_trace_id()),
-            function_version = Some(lambda.env_config.version.as_str()).filter(|version| !version.is_empty()),
+            function_version,
             cold_start,
         );
         Invocation { span, trace: self.traces.invocation(lambda, cold_start) }

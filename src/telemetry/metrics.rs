@@ -35,6 +35,8 @@ pub struct FinishedRecord {
     pub duration: Option<Duration>,
     /// The time since it was sent to the queue, if the record says when.
     pub age: Option<Duration>,
+    /// The time since the event itself, if the event says when it happened.
+    pub lateness: Option<Duration>,
     /// Why it becomes a dead letter, if it does.
     pub dead_letter: Option<Reason>,
 }
@@ -45,10 +47,11 @@ impl Metrics {
         Self(Some(Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
     }
 
-    /// An invocation begins at `now`. `is_cold` means that it is the first one of its process.
-    pub fn invocation_begun(&self, is_cold: bool, now: SystemTime) {
+    /// An invocation of this version of the function begins at `now`. `is_cold` means that it is the first one of its
+    /// process.
+    pub fn invocation_begun(&self, is_cold: bool, function_version: Option<&str>, now: SystemTime) {
         let Some(mut recorder) = self.recorder() else { return };
-        recorder.begin(now);
+        recorder.begin(function_version, now);
         if is_cold {
             recorder.current().record(Metric::ColdStart, [], 1);
         }
@@ -68,13 +71,19 @@ impl Metrics {
 
     /// A record was completed.
     pub fn record_finished(&self, record: FinishedRecord) {
-        let FinishedRecord { event_type, outcome, duration, age, dead_letter } = record;
+        let FinishedRecord { event_type, outcome, duration, age, lateness, dead_letter } = record;
         let Some(mut recorder) = self.recorder() else { return };
         let label = event_type.map_or(UNKNOWN_TYPE, |event_type| event_type as usize);
         let period = recorder.current();
         period.record(Metric::Events, [label, outcome as usize], 1);
         if let Some(age) = age {
             period.record(Metric::EventAge, [label], age.as_millis() as u64);
+        }
+        if let Some(lateness) = lateness {
+            period.record(Metric::EventLateness, [label], lateness.as_millis() as u64);
+        }
+        if event_type == Some(EventType::WorkerHeartbeat) && outcome == OutcomeLabel::Ignored {
+            period.record(Metric::Heartbeat, [], 1);
         }
         if let Some(duration) = duration {
             period.record(Metric::Latency, [label], duration.as_micros() as u64);

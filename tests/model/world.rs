@@ -41,8 +41,8 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} first, {} faults", self.first, self.faults)?;
         self.events.iter().enumerate().try_for_each(|(message, event)| {
-            let (event_type, hold) = (event.event_type().as_str(), event.hold());
-            write!(f, ", message {message} = {event_type} of reservation {}", hold.reservation_id)
+            let (event_type, reservation) = (event.event_type().as_str(), self.reservation(message));
+            write!(f, ", message {message} = {event_type} of reservation {reservation}")
         })
     }
 }
@@ -408,7 +408,7 @@ impl Scenario {
     }
 
     fn reservation(&self, message: usize) -> usize {
-        self.events[message].hold().reservation_id.as_str().parse().expect("an index")
+        self.events[message].hold().expect("a reservation").reservation_id.as_str().parse().expect("an index")
     }
 
     /// The step after the reservation API replied that the reservation already has a final status.

@@ -147,7 +147,8 @@ fn faulty_rest_reply(rng: &mut Rng) -> Effect {
         |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
     match rng.u8(..14) {
         0..4 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
-        7 | 8 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
+        7 => Effect::http_code(402, "PAYMENT_NOT_CONFIRMED"),
+        8 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
         9 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
         10 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
         4 => Effect::EmptyBody,

@@ -7,11 +7,13 @@ use crate::test_app::{BatchRun, TestApp, sqs};
 
 mod hostile;
 mod identifiers;
+mod no_work;
 mod payments;
 mod poison;
 mod refusals;
 mod seats;
 mod shapes;
+mod spellings;
 
 /// Runs one event, which must succeed. Returns the calls that the services received, in order.
 async fn calls_made_for(app: &TestApp, body: &Value) -> Vec<Value> {

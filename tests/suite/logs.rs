@@ -98,6 +98,7 @@ async fn each_record_has_one_summary_line_with_all_fields() {
             "trace_id": format!("{:032x}", number + 1),
             "request_id": "request-1",
             "cold_start": true,
+            "message_group_id": if id == "blocked" { "rejected" } else { id },
             "event_type": match id {
                 "done" | "superseded" => "reservation.expired",
                 "retried" | "rejected" => "payment.approved",
@@ -358,7 +359,7 @@ async fn aliases_and_simulator_statuses_are_logged_as_their_event_type() {
         (simulator("PAYMENT_STATUS_EXPIRED"), "payment.failed"),
         (simulator("PAYMENT_STATUS_REFUNDED"), "payment.status_updated"),
         (simulator("PAYMENT_STATUS_UNKNOWN"), "payment.status_updated"),
-        (json!({ "type": "reservation.created" }), "unknown"),
+        (json!({ "type": "reservation.updated" }), "unknown"),
     ] {
         let run = app.run(json!({ "Records": [record("m1", body.clone())] })).await;
         assert_eq!(run.line("m1")["event_type"], event_type, "{body}");

@@ -12,26 +12,30 @@ use sqs_batch::ClockReading;
 use strum::VariantArray;
 
 pub use crate::sent::Sent;
-use crate::test_app::{TestApp, approved, expired, failed, sqs};
+use crate::test_app::{TestApp, approved, context_of_version, expired, failed, sqs};
 
 mod dead_letters;
 mod delivery;
 mod emf;
+mod lateness;
+mod totals;
 mod values;
 
 /// The contract's table of metrics, with the sums over all event types and with the dead letters.
-const TABLE: [(&str, &[&[&str]], &str); 11] = [
-    ("worker_events_total", &[&["type", "outcome"], &["outcome"]], "Count"),
+const TABLE: [(&str, &[&[&str]], &str); 13] = [
+    ("worker_events_total", &[&["type", "outcome"], &["outcome"], &["function_version", "outcome"]], "Count"),
     ("worker_latency_seconds", &[&["type"], &[]], "Seconds"),
     ("worker_processing_duration_seconds", &[&["handler", "outcome"]], "Seconds"),
     ("worker_downstream_seconds", &[&["service", "outcome"]], "Seconds"),
     ("worker_active_count", &[&[]], "Count"),
     ("worker_event_age_seconds", &[&["type"], &[]], "Seconds"),
+    ("worker_event_lateness_seconds", &[&["type"], &[]], "Seconds"),
     ("worker_batch_size", &[&[]], "Count"),
     ("worker_cold_start", &[&[]], "Count"),
     ("worker_visibility_errors_total", &[&[]], "Count"),
     ("worker_breaker_open", &[&["service"]], "Count"),
     ("worker_dead_letters_total", &[&["type", "reason"]], "Count"),
+    ("worker_heartbeat", &[&[]], "Count"),
 ];
 
 type Row = (String, BTreeSet<String>, String);
@@ -95,9 +99,12 @@ async fn every_metric_is_sent_with_its_name_dimensions_and_unit() {
     ["good", "bad"].into_iter().for_each(|id| app.hold(id));
     app.services.fault(Fault::on(Operation::UpdateStatus, "bad", Effect::http(503)));
     app.services.visibility().set_behaviour(VisibilityBehaviour::CallFails(403, "AccessDenied"));
-    let mut event = sqs([("good", expired("good")), ("bad", approved("bad"))]);
+    let mut late = expired("good");
+    late["time"] = json!("2026-11-14T11:02:50Z");
+    let heartbeat = json!({ "type": "worker.heartbeat" });
+    let mut event = sqs([("good", late), ("bad", approved("bad")), ("heartbeat", heartbeat)]);
     receive_count(&mut event, 5);
-    app.run(event).await;
+    app.run_in(event, context_of_version("7", "")).await.unwrap();
 
     let sent = sent(&app).await;
 
@@ -309,7 +316,7 @@ async fn values_recorded_in_another_minute_keep_their_timestamp() {
     let app = TestApp::new().await;
     let now = SystemTime::now();
     for minutes in [30, 20, 20, 10] {
-        app.metrics().invocation_begun(false, now - Duration::from_secs(60 * minutes as u64));
+        app.metrics().invocation_begun(false, None, now - Duration::from_secs(60 * minutes as u64));
         app.metrics().batch_begun(minutes);
     }
     let sent = sent(&app).await;

@@ -44,6 +44,8 @@ const MEANINGFUL_VALUES: &[&str] = &[
     "payment.failed",
     "Payment Status Updated",
     "payment.status_updated",
+    "reservation.created",
+    "worker.heartbeat",
     "PAYMENT_STATUS_COMPLETED",
     "PAYMENT_STATUS_PENDING",
     "r-1",

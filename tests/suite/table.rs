@@ -45,12 +45,9 @@ impl Kind {
         }
     }
 
-    /// The event without the facts that the reservation also has. An expiry always has its ticketed event.
+    /// The event without the facts that the reservation also has.
     pub fn event_without_facts(self, reservation_id: &str) -> Value {
-        match self {
-            Self::Expired => without_facts(self.event(reservation_id), &["seat_ids"]),
-            _ => without_facts(self.event(reservation_id), &["event_id", "seat_ids", "user_id"]),
-        }
+        without_facts(self.event(reservation_id), &["event_id", "seat_ids", "user_id"])
     }
 
     /// The reply to a status update that says that the reservation already has the target status.

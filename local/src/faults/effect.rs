@@ -59,6 +59,9 @@ pub enum Effect {
         /// The body, which is sent unchanged.
         body: String,
     },
+    /// REST: performs the operation, then sends its reply with every name of a field in camelCase, as the
+    /// published reservation service does.
+    CamelCase,
     /// gRPC: sends this status and does not perform the operation.
     Grpc {
         /// The gRPC status code, 0 to 16. With 0, the reply is `OK` without a message.
@@ -133,9 +136,11 @@ impl Effect {
     pub(super) fn is_possible_for(&self, service: Service) -> bool {
         match self {
             Self::Latency { .. } | Self::Hang | Self::Reset => true,
-            Self::Http { .. } | Self::HttpBody { .. } | Self::EmptyBody | Self::Body { .. } => {
-                service == Service::ReservationApi
-            }
+            Self::Http { .. }
+            | Self::HttpBody { .. }
+            | Self::EmptyBody
+            | Self::Body { .. }
+            | Self::CamelCase => service == Service::ReservationApi,
             Self::Grpc { .. } | Self::Reply { .. } => service == Service::Inventory,
             Self::DoneThen { effect } => effect.is_possible_for(service),
         }
@@ -145,7 +150,7 @@ impl Effect {
     fn split(self) -> (bool, Self) {
         match self {
             Self::DoneThen { effect } => (true, effect.split().1),
-            Self::EmptyBody | Self::Body { .. } => (true, self),
+            Self::EmptyBody | Self::Body { .. } | Self::CamelCase => (true, self),
             effect => (false, effect),
         }
     }

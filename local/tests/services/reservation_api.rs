@@ -42,6 +42,29 @@ async fn the_reply_to_an_update_contains_the_reservation() {
 }
 
 #[tokio::test]
+async fn the_effect_camel_case_renames_the_fields_of_reservations_and_errors() {
+    let test = TestServices::with_hold().await;
+    let fault = json!({"effect": "camel-case"});
+    assert_eq!(test.send(Method::POST, "/faults", Some(fault)).await.0, 204);
+    let body = json!({"status": "CONFIRMED", "payment_intent_id": "pi-1", "order_id": "o-1"});
+    let reply = test.patch("r1", "k", body).send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    let expected = json!({
+        "reservationId": "r1", "eventId": "concert", "status": "CONFIRMED", "seatIds": ["A-1", "A-2"],
+        "quantity": 2, "orderId": "o-1", "paymentIntentId": "pi-1",
+    });
+    assert_eq!(reply.json::<Value>().await.unwrap(), expected);
+    assert_eq!(test.send(Method::GET, "/internal/reservations/r1", None).await, (200, expected));
+    assert_eq!(test.services.reservation("r1").unwrap().status, Status::Confirmed);
+
+    let refused = test.patch("r1", "k2", expired()).header("X-Trace-Id", "t-1").send().await.unwrap();
+    assert_eq!(refused.status(), 409);
+    let error = refused.json::<Value>().await.unwrap()["error"].take();
+    assert_eq!((&error["code"], &error["traceId"]), (&json!("RESERVATION_ALREADY_CONFIRMED"), &json!("t-1")));
+    assert!(error["trace_id"].is_null());
+}
+
+#[tokio::test]
 async fn an_invalid_update_is_rejected_and_changes_nothing() {
     let test = TestServices::with_hold().await;
     let invalid = [

@@ -69,20 +69,23 @@ impl Reply {
         Self { status: response.status(), retry_after, body }
     }
 
-    /// The reservation in the body, if it is the requested one. A field that cannot be read is treated as absent.
+    /// The reservation in the body, if it is the requested one. Its fields are in `snake_case`, otherwise in `camelCase`. A
+    /// field that cannot be read is treated as absent.
     pub fn reservation(&self, requested: &Id) -> Option<Reservation> {
         let body: Map<String, Value> = serde_json::from_slice(&self.body).ok()?;
         let text = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if text("reservation_id").is_some_and(|id| id != requested.as_str()) {
+        let names_another = |name| text(name).is_some_and(|id| id != requested.as_str());
+        if names_another("reservation_id") || names_another("reservationId") {
             return None;
         }
         let quantity =
             body.get("quantity").and_then(Value::as_i64).and_then(|value| i32::try_from(value).ok());
+        let listed = body.get("seat_ids").filter(|seats| !seats.is_null()).or(body.get("seatIds"));
         Some(Reservation {
             ending: text("status").and_then(ending),
-            event_id: text("event_id").and_then(|id| Id::new(id).ok()),
-            user_id: text("user_id").map(str::to_owned),
-            seats: seat_ids(body.get("seat_ids")).and_then(|ids| Seats::new(ids, quantity)),
+            event_id: text("event_id").or(text("eventId")).and_then(|id| Id::new(id).ok()),
+            user_id: text("user_id").or(text("userId")).map(str::to_owned),
+            seats: seat_ids(listed).and_then(|ids| Seats::new(ids, quantity)),
         })
     }
 

@@ -68,7 +68,7 @@ fn is_final(error: &PutMetricDataError) -> bool {
 fn data(series: &Series, began: SystemTime) -> Vec<MetricDatum> {
     let unit = if series.metric.is_in_seconds() { StandardUnit::Seconds } else { StandardUnit::Count };
     let dimensions = series.dimensions.iter();
-    let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(*name).value(*value).build());
+    let dimensions = dimensions.map(|(name, value)| Dimension::builder().name(*name).value(&**value).build());
     let datum = MetricDatum::builder()
         .metric_name(series.metric.name())
         .set_dimensions(Some(dimensions.collect()))

@@ -38,7 +38,7 @@ pub(super) fn lines(period: &Period, namespace: &str, head: &Map<String, Value>)
                 "_aws".to_owned(),
                 json!({ "Timestamp": timestamp, "CloudWatchMetrics": [directive] }),
             );
-            line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+            line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(&**value))));
             lines.push(format!("{}\n", Value::Object(line)));
         }
     }

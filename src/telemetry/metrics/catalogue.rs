@@ -30,6 +30,9 @@ pub enum Metric {
     /// The time from sending to the outcome. SQS's own age metric does not show records that wait for a back-off.
     #[strum(serialize = "worker_event_age_seconds")]
     EventAge,
+    /// The time from the event itself (its `time` or `ts`) to the outcome. An event without a readable time has no value.
+    #[strum(serialize = "worker_event_lateness_seconds")]
+    EventLateness,
     /// Records per invocation.
     #[strum(serialize = "worker_batch_size")]
     BatchSize,
@@ -45,9 +48,12 @@ pub enum Metric {
     /// Returned records whose receives are used up. SQS moves them to the dead-letter queue.
     #[strum(serialize = "worker_dead_letters_total")]
     DeadLetters,
+    /// Acknowledged `worker.heartbeat` events. They show that events reach the worker.
+    #[strum(serialize = "worker_heartbeat")]
+    Heartbeat,
 }
 
-/// A dimension of a metric. Its values are a closed set, so an id is never one.
+/// A dimension of a metric. Its values within a process are a closed set, so an id is never one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub enum Dimension {
     /// `type`: the type of the event.
@@ -62,6 +68,8 @@ pub enum Dimension {
     CallOutcome,
     /// `reason` of a dead letter.
     Reason,
+    /// `function_version`: the version of the function. A process has one, which is not known in advance.
+    FunctionVersion,
 }
 
 /// How a metric is recorded.
@@ -88,17 +96,21 @@ impl Metric {
 
     /// The sets of dimensions under which it is sent. The first set is the finest. The other sets contain sums over
     /// the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
-    /// metrics.
+    /// metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
-        use Dimension::{CallOutcome, Handler, Outcome, Reason, Service, Type};
+        use Dimension::{CallOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
         match self {
-            Self::Events => &[&[Type, Outcome], &[Outcome]],
-            Self::Latency | Self::EventAge => &[&[Type], &[]],
+            Self::Events => &[&[Type, Outcome], &[Outcome], &[FunctionVersion, Outcome]],
+            Self::Latency | Self::EventAge | Self::EventLateness => &[&[Type], &[]],
             Self::Processing => &[&[Handler, Outcome]],
             Self::Downstream => &[&[Service, CallOutcome]],
             Self::BreakerOpen => &[&[Service]],
             Self::DeadLetters => &[&[Type, Reason]],
-            Self::ActiveCount | Self::BatchSize | Self::ColdStart | Self::VisibilityErrors => &[&[]],
+            Self::ActiveCount
+            | Self::BatchSize
+            | Self::ColdStart
+            | Self::VisibilityErrors
+            | Self::Heartbeat => &[&[]],
         }
     }
 
@@ -109,10 +121,12 @@ impl Metric {
 
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::Events | Self::ColdStart | Self::VisibilityErrors | Self::DeadLetters => Kind::Count,
+            Self::Events | Self::ColdStart | Self::VisibilityErrors | Self::DeadLetters | Self::Heartbeat => {
+                Kind::Count
+            }
             Self::BreakerOpen => Kind::Flag,
             Self::Latency | Self::Processing | Self::Downstream => MICROSECONDS,
-            Self::EventAge => MILLISECONDS,
+            Self::EventAge | Self::EventLateness => MILLISECONDS,
             Self::ActiveCount | Self::BatchSize => NUMBERS,
         }
     }
@@ -139,7 +153,11 @@ impl WorkflowLabel {
             EventType::ReservationExpired => Some(Self::Expired),
             EventType::PaymentApproved => Some(Self::Approved),
             EventType::PaymentFailed => Some(Self::Failed),
-            EventType::PaymentStatusUpdated => None,
+            EventType::PaymentStatusUpdated
+            | EventType::ReservationHoldCreated
+            | EventType::ReservationCreated
+            | EventType::ReservationConfirmed
+            | EventType::WorkerHeartbeat => None,
         }
     }
 }
@@ -156,10 +174,11 @@ impl Dimension {
             Self::Handler => "handler",
             Self::Service => "service",
             Self::Reason => "reason",
+            Self::FunctionVersion => "function_version",
         }
     }
 
-    /// The number of values that it can have.
+    /// The number of values that are known in advance.
     pub(super) fn size(self) -> usize {
         match self {
             Self::Type => UNKNOWN_TYPE + 1,
@@ -168,10 +187,11 @@ impl Dimension {
             Self::Service => Service::VARIANTS.len(),
             Self::CallOutcome => CallOutcome::VARIANTS.len(),
             Self::Reason => Reason::VARIANTS.len(),
+            Self::FunctionVersion => 0,
         }
     }
 
-    /// Every value that it can have, in order.
+    /// Every value that is known in advance, in order.
     pub fn values(self) -> Vec<&'static str> {
         match self {
             Self::Type => names(EventType::VARIANTS).chain(["unknown"]).collect(),
@@ -180,6 +200,7 @@ impl Dimension {
             Self::Service => names(Service::VARIANTS).collect(),
             Self::CallOutcome => names(CallOutcome::VARIANTS).collect(),
             Self::Reason => names(Reason::VARIANTS).collect(),
+            Self::FunctionVersion => Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! memory is bounded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use strum::VariantArray;
@@ -9,7 +10,7 @@ use strum::VariantArray;
 use super::catalogue::{Dimension, Kind, Metric};
 use super::distribution::Distribution;
 
-/// The metrics of a minute. It has at most 45 distributions of 80 kB; in practice about ten of a few kB.
+/// The metrics of a minute. It has at most 62 distributions of 80 kB; in practice about ten of a few kB.
 #[derive(Debug)]
 pub struct Period {
     /// When its first value was recorded.
@@ -18,6 +19,8 @@ pub struct Period {
     /// The number of data for CloudWatch that were already sent from this period and must not be sent again. If it is not
     /// zero, nothing more is recorded in this period.
     pub sent: usize,
+    /// The version of the function, if it is known.
+    pub(super) function_version: Option<Arc<str>>,
     /// For each metric, one cell for each combination of the values of its dimensions. The last dimension varies
     /// fastest.
     cells: Vec<Vec<Cell>>,
@@ -35,7 +38,7 @@ pub struct Series {
     /// The metric.
     pub metric: Metric,
     /// Name and value of each dimension.
-    pub dimensions: Vec<(&'static str, &'static str)>,
+    pub dimensions: Vec<(&'static str, Arc<str>)>,
     /// What was recorded.
     pub data: SeriesData,
 }
@@ -55,7 +58,7 @@ impl Period {
             let sizes = metric.dimensions().iter().map(|dimension| dimension.size());
             vec![Cell::empty(*metric); sizes.product()]
         });
-        Self { began, is_empty: true, sent: 0, cells: cells.collect() }
+        Self { began, is_empty: true, sent: 0, function_version: None, cells: cells.collect() }
     }
 
     /// Adds to a count, or adds a value. `labels` are the indexes of the values of the finest set of dimensions.
@@ -83,10 +86,28 @@ impl Period {
         let mut all = Vec::new();
         for (&metric, cells) in Metric::VARIANTS.iter().zip(&self.cells) {
             for set in metric.dimension_sets() {
-                all.extend(series(metric, set, cells));
+                all.extend(self.summed(metric, set, cells));
             }
         }
         all
+    }
+
+    /// The series of a metric: its cells, summed over the dimensions that are not in `set`.
+    fn summed(&self, metric: Metric, set: &[Dimension], cells: &[Cell]) -> Vec<Series> {
+        let mut sums = BTreeMap::new();
+        for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            let labels = labels(metric, index);
+            let value = |dimension: &Dimension| match dimension {
+                Dimension::FunctionVersion => self.function_version.clone(),
+                _ => labels.iter().find(|(known, _)| known == dimension).map(|(_, value)| (*value).into()),
+            };
+            let labels: Option<Vec<_>> =
+                set.iter().map(|dimension| Some((dimension.name(), value(dimension)?))).collect();
+            let Some(labels) = labels else { continue };
+            sums.entry(labels).or_insert_with(|| Cell::empty(metric)).merge(cell);
+        }
+        let sums = sums.into_iter();
+        sums.map(|(dimensions, cell)| Series { metric, dimensions, data: cell.data(metric) }).collect()
     }
 }
 
@@ -127,19 +148,6 @@ impl Cell {
             (Self::Values(_), _) => SeriesData::Values(Vec::new()),
         }
     }
-}
-
-/// The series of a metric: its cells, summed over the dimensions that are not in `set`.
-fn series(metric: Metric, set: &[Dimension], cells: &[Cell]) -> Vec<Series> {
-    let mut sums = BTreeMap::new();
-    for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
-        let mut labels = labels(metric, index);
-        labels.retain(|(dimension, _)| set.contains(dimension));
-        let labels: Vec<_> = labels.into_iter().map(|(dimension, value)| (dimension.name(), value)).collect();
-        sums.entry(labels).or_insert_with(|| Cell::empty(metric)).merge(cell);
-    }
-    let sums = sums.into_iter();
-    sums.map(|(dimensions, cell)| Series { metric, dimensions, data: cell.data(metric) }).collect()
 }
 
 /// The labels of a cell: the inverse of [`Period::record`].

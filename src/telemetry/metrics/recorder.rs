@@ -1,6 +1,7 @@
 //! What was recorded and not yet sent, one period per minute.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::period::Period;
@@ -11,6 +12,8 @@ const MINUTES: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Recorder {
+    /// The version of the function, once an invocation has reported it.
+    function_version: Option<Arc<str>>,
     /// In order. New values are recorded in the last one.
     periods: VecDeque<Period>,
     /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
@@ -19,11 +22,14 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(now: SystemTime) -> Self {
-        Self { periods: [Period::new(now)].into(), is_urgent: false }
+        Self { function_version: None, periods: [Period::new(now)].into(), is_urgent: false }
     }
 
-    /// An invocation begins.
-    pub(super) fn begin(&mut self, now: SystemTime) {
+    /// An invocation of this version of the function begins.
+    pub(super) fn begin(&mut self, function_version: Option<&str>, now: SystemTime) {
+        if self.function_version.is_none() {
+            self.function_version = function_version.map(Arc::from);
+        }
         let current = self.current();
         if current.is_empty {
             current.began = now;
@@ -47,6 +53,10 @@ impl Recorder {
         self.is_urgent = false;
         let mut periods = std::mem::take(&mut self.periods);
         periods.retain(|period| !period.is_empty);
+        // If a period was sent in part, its data must stay the same.
+        for period in periods.iter_mut().filter(|period| period.sent == 0) {
+            period.function_version.clone_from(&self.function_version);
+        }
         periods
     }
 

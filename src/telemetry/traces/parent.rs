@@ -1,4 +1,4 @@
-//! The parent of a span: the span of the producer, from one of three carriers, or Lambda's own (contract section 8).
+//! The parent of a span: the span of the producer, from one of four carriers, or Lambda's own (contract section 8).
 //!
 //! A malformed carrier is ignored, because telemetry must not fail an event.
 
@@ -22,11 +22,13 @@ pub struct Parent {
 
 impl Parent {
     /// The span of the producer: from the message attributes `traceparent` and `tracestate`, otherwise from the
-    /// system attribute `AWSTraceHeader`, otherwise from a `trace_id` of 32 hex digits in the body.
+    /// system attribute `AWSTraceHeader`, otherwise from 32 hex digits in the message attribute `TraceId`, which the
+    /// Go worker read, otherwise from a `trace_id` of 32 hex digits in the body.
     pub fn producer(record: &Record, in_body: Option<&str>) -> Option<Self> {
         w3c(record.text_attribute("traceparent"), record.text_attribute("tracestate"))
             .or_else(|| Self::xray(record.xray_trace_header.as_deref()))
-            .or_else(|| by_trace_id(TraceId::from_hex(in_body.filter(|id| is_hex(id, 32))?).ok()?))
+            .or_else(|| by_hex(record.text_attribute("TraceId")))
+            .or_else(|| by_hex(in_body))
     }
 
     /// The span of an X-Ray header, such as that of the invocation.
@@ -86,6 +88,10 @@ fn w3c(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Parent> {
         sampled: Some(context.is_sampled()),
         state: context.trace_state().clone(),
     })
+}
+
+fn by_hex(trace_id: Option<&str>) -> Option<Parent> {
+    by_trace_id(TraceId::from_hex(trace_id.filter(|id| is_hex(id, 32))?).ok()?)
 }
 
 fn by_trace_id(trace_id: TraceId) -> Option<Parent> {

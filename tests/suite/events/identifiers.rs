@@ -156,27 +156,26 @@ async fn a_missing_or_empty_reservation_id_is_refused() {
 }
 
 #[tokio::test]
-async fn the_event_id_is_optional_in_payment_events_only() {
-    let mut without_id = body("reservation.expired", json!({}));
-    without_id["detail"].as_object_mut().unwrap().remove("event_id");
-    assert_refused([
-        ("detail.event_id", without_id),
-        ("detail.event_id", body("reservation.expired", json!({ "event_id": null }))),
-        ("detail.event_id", body("reservation.expired", json!({ "event_id": "" }))),
-    ])
-    .await;
-
+async fn the_event_id_is_optional_in_every_event() {
     let app = TestApp::new().await;
-    for event_type in ["payment.approved", "payment.failed"] {
-        app.hold(event_type);
-        let facts = json!({
-            "reservation_id": event_type,
-            "event_id": null,
-            "user_id": "user_1",
-            "payment_intent_id": "pay_1",
-            "error_code": "CARD_DECLINED",
-        });
-        let calls = calls_made_for(&app, &body(event_type, facts)).await;
-        assert_eq!(calls, super::expected_calls(event_type, event_type));
+    for event_type in TYPES {
+        for (name, event_id) in [("absent", None), ("null", Some(Value::Null)), ("empty", Some(json!("")))] {
+            let id = format!("{event_type}.{name}");
+            app.hold(&id);
+            let mut event = body(
+                event_type,
+                json!({
+                    "reservation_id": id,
+                    "user_id": "user_1",
+                    "payment_intent_id": "pay_1",
+                    "error_code": "CARD_DECLINED",
+                }),
+            );
+            match event_id {
+                Some(value) => event["detail"]["event_id"] = value,
+                None => drop(event["detail"].as_object_mut().unwrap().remove("event_id")),
+            }
+            assert_eq!(calls_made_for(&app, &event).await, super::expected_calls(event_type, &id), "{event}");
+        }
     }
 }

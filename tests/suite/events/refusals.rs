@@ -39,7 +39,9 @@ async fn a_refusal_names_the_field_by_its_path_in_every_shape() {
 async fn an_unknown_type_is_refused_in_every_shape() {
     let unknown = [
         json!("reservation.SECRET"),
-        json!("reservation.created"),
+        json!("reservation.updated"),
+        json!("reservation.created "),
+        json!("worker.SECRET"),
         json!("reservation.expired "),
         json!("Reservation.Expired"),
         json!("RESERVATION_EXPIRED"),

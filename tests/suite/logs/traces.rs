@@ -9,6 +9,7 @@ use crate::test_app::{BatchRun, TestApp, context, expired, record, sqs};
 
 const W3C_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const XRAY_TRACE_ID: &str = "5759e988bd862e3fe1be46a994272793";
+const GO_TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const BODY_TRACE_ID: &str = "930eb9a790c7cb0c3a3c48f5434819ba";
 const INVOCATION_TRACE_ID: &str = "6af84039c2029f7c3ddb565ad52f1ac6";
 
@@ -21,6 +22,8 @@ const INVOCATION_HEADER: &str = "Root=1-6af84039-c2029f7c3ddb565ad52f1ac6;Parent
 struct Carriers {
     traceparent: Value,
     trace_header: Value,
+    /// The message attribute `TraceId`, which the Go worker read.
+    attribute: Value,
     in_body: Value,
     invocation: Value,
 }
@@ -30,6 +33,7 @@ impl Carriers {
         Self {
             traceparent: json!(TRACEPARENT),
             trace_header: json!(TRACE_HEADER),
+            attribute: json!(GO_TRACE_ID),
             in_body: json!(BODY_TRACE_ID),
             invocation: json!(INVOCATION_HEADER),
         }
@@ -37,9 +41,11 @@ impl Carriers {
 
     async fn run(&self, app: &TestApp, body: Value) -> BatchRun {
         let mut record = record("m1", body);
-        if !self.traceparent.is_null() {
-            let attribute = json!({ "stringValue": self.traceparent, "dataType": "String" });
-            record["messageAttributes"]["traceparent"] = attribute;
+        for (name, value) in [("traceparent", &self.traceparent), ("TraceId", &self.attribute)] {
+            if !value.is_null() {
+                let attribute = json!({ "stringValue": value, "dataType": "String" });
+                record["messageAttributes"][name] = attribute;
+            }
         }
         if !self.trace_header.is_null() {
             record["attributes"]["AWSTraceHeader"] = self.trace_header.clone();
@@ -77,6 +83,8 @@ async fn the_first_carrier_with_a_trace_id_is_used() {
     carriers.traceparent = Value::Null;
     assert_eq!(carriers.trace_id(&app).await, XRAY_TRACE_ID);
     carriers.trace_header = Value::Null;
+    assert_eq!(carriers.trace_id(&app).await, GO_TRACE_ID);
+    carriers.attribute = Value::Null;
     assert_eq!(carriers.trace_id(&app).await, BODY_TRACE_ID);
     carriers.in_body = Value::Null;
     assert_eq!(carriers.trace_id(&app).await, INVOCATION_TRACE_ID);
@@ -120,9 +128,13 @@ async fn assert_ignored(traceparents: &[&str], trace_headers: &[&str], in_bodies
     }
     for header in trace_headers {
         let (traceparent, trace_header) = (Value::Null, json!(header));
-        cases.push((Carriers { traceparent, trace_header, ..Carriers::all() }, json!(BODY_TRACE_ID)));
+        cases.push((Carriers { traceparent, trace_header, ..Carriers::all() }, json!(GO_TRACE_ID)));
         let invocation = json!(header);
         cases.push((Carriers { invocation, ..no_carriers() }, Value::Null));
+    }
+    for text in in_bodies.iter().filter(|value| value.is_string()) {
+        let (attribute, in_body) = (text.clone(), json!(BODY_TRACE_ID));
+        cases.push((Carriers { attribute, in_body, ..no_carriers() }, json!(BODY_TRACE_ID)));
     }
     for in_body in in_bodies {
         let (in_body, invocation) = (in_body.clone(), json!(INVOCATION_HEADER));

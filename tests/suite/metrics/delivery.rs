@@ -157,7 +157,7 @@ fn batches(sent: &Sent, from: SystemTime) -> Vec<(u64, Vec<f64>)> {
 /// Sends a period that is too large for one call. CloudWatch accepts the first call and throttles the second.
 /// `meanwhile` records finish during the calls, and one record finishes afterwards.
 async fn sent_in_part(app: &TestApp, records: usize, start: ClockReading, meanwhile: usize) {
-    app.metrics().invocation_begun(false, start.time);
+    app.metrics().invocation_begun(false, None, start.time);
     app.metrics().batch_begun(records);
     for number in 0..records {
         let share = (number / 4) as f64 / (records / 4) as f64;
@@ -198,7 +198,7 @@ async fn the_rest_of_a_partly_sent_minute_is_sent_unchanged_after_an_outage() {
     sent_in_part(&app, all, start, 1).await;
     for minute in 1..=10 {
         let now = later(start, 60 * minute);
-        app.metrics().invocation_begun(false, now.time);
+        app.metrics().invocation_begun(false, None, now.time);
         app.metrics().batch_begun(minute as usize);
         app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Fails(500, "InternalServiceFault"));
         app.after_response(now).await;
@@ -219,7 +219,7 @@ async fn after_a_long_outage_the_last_minutes_are_separate_and_older_minutes_are
     let app = TestApp::new().await;
     let now = SystemTime::now();
     for minute in 0..60 {
-        app.metrics().invocation_begun(false, now - Duration::from_secs(3_600 - 60 * minute));
+        app.metrics().invocation_begun(false, None, now - Duration::from_secs(3_600 - 60 * minute));
         app.metrics().batch_begun(minute as usize + 1);
     }
     let sent = sent(&app).await;
@@ -241,11 +241,11 @@ async fn without_a_sink_no_metrics_are_sent_or_written() {
 async fn metrics_recorded_during_a_hanging_call_are_sent_later_with_their_own_minute() {
     for (minutes, kept) in [(0, vec![(0, vec![1.0, 2.0])]), (1, vec![(0, vec![1.0]), (1, vec![2.0])])] {
         let (app, start) = (TestApp::new().await, ClockReading::now());
-        app.metrics().invocation_begun(false, start.time);
+        app.metrics().invocation_begun(false, None, start.time);
         app.metrics().batch_begun(1);
         app.services.cloudwatch().set_behaviour(CloudWatchBehaviour::Hang);
         let meanwhile = async {
-            app.metrics().invocation_begun(false, later(start, 60 * minutes).time);
+            app.metrics().invocation_begun(false, None, later(start, 60 * minutes).time);
             app.metrics().batch_begun(2);
             call_times_out(&app).await;
         };

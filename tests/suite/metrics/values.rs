@@ -19,6 +19,7 @@ pub fn record(event_type: EventType, duration: Duration) -> FinishedRecord {
         outcome: OutcomeLabel::Success,
         duration: Some(duration),
         age: Some(duration),
+        lateness: Some(duration),
         dead_letter: None,
     }
 }
@@ -82,7 +83,7 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
         {
             app.metrics().call_ended(service, outcome, worked);
         }
-        values += 28.0;
+        values += (EventType::VARIANTS.len() * OutcomeLabel::VARIANTS.len()) as f64;
     }
 
     assert_eq!(app.after_response(ClockReading::now()).await, "");
@@ -111,4 +112,5 @@ async fn equal_values_are_sent_once_with_their_count() {
     let sent = sent(&app).await;
     assert_eq!(sent.values("worker_latency_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);
     assert_eq!(sent.values("worker_event_age_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);
+    assert_eq!(sent.values("worker_event_lateness_seconds", &[]), [(1.23, 3.0), (2.0, 1.0)]);
 }

@@ -1,7 +1,7 @@
 //! Bodies: any body is parsed to an event, or to an error that names a field.
 
 use proptest::prelude::*;
-use reservation_worker::event::{self, Event, Hold};
+use reservation_worker::event::{self, Event, EventType, Hold};
 use reservation_worker::reservation::{Id, Seats};
 use serde_json::{Value, json};
 
@@ -35,13 +35,31 @@ pub fn event() -> impl Strategy<Value = Event> {
     let any_hold = || hold(prop::option::of(id()).boxed());
     let text = || "[^\\x00]{1,40}";
     prop_oneof![
-        hold(id().prop_map(Some).boxed()).prop_map(Event::ReservationExpired),
+        any_hold().prop_map(Event::ReservationExpired),
         (any_hold(), text(), prop::option::of(text())).prop_map(|(hold, payment_intent_id, user_id)| {
             Event::PaymentApproved { hold, payment_intent_id, user_id }
         }),
         (any_hold(), prop::option::of(text()))
             .prop_map(|(hold, error_code)| Event::PaymentFailed { hold, error_code }),
+        no_work(),
     ]
+}
+
+/// An event of a type that never needs work. Its seats are not read.
+fn no_work() -> impl Strategy<Value = Event> {
+    let hold = (id(), prop::option::of(id())).prop_map(|(reservation_id, event_id)| Hold {
+        reservation_id,
+        event_id,
+        seats: None,
+    });
+    let types = [
+        EventType::ReservationHoldCreated,
+        EventType::ReservationCreated,
+        EventType::ReservationConfirmed,
+        EventType::WorkerHeartbeat,
+    ];
+    (prop::sample::select(types.to_vec()), prop::option::of(hold))
+        .prop_map(|(event_type, hold)| Event::NoWork { event_type, hold })
 }
 
 proptest! {

@@ -40,6 +40,7 @@ async fn a_status_that_shows_a_wrong_deployment_is_attempted_once_and_the_record
 #[tokio::test]
 async fn a_transient_status_is_transient_with_every_error_code() {
     let replies = [
+        (402, "PAYMENT_NOT_CONFIRMED"),
         (412, "PAYMENT_NOT_APPROVED"),
         (429, "RATE_LIMITED"),
         (503, "RESERVATION_EXPIRED"),
