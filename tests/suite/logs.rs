@@ -98,7 +98,7 @@ async fn each_record_has_one_summary_line_with_all_fields() {
             "trace_id": format!("{:032x}", number + 1),
             "request_id": "request-1",
             "cold_start": true,
-            "message_group_id": if id == "blocked" { "rejected" } else { id },
+            "message_group_id": if id == "blocked" { "retried" } else { id },
             "event_type": match id {
                 "done" | "superseded" => "reservation.expired",
                 "retried" | "rejected" => "payment.approved",
