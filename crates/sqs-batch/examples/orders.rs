@@ -1,10 +1,5 @@
 //! A complete function that prints orders. The orders of one customer are printed in the order of the batch. Records
-//! that are not JSON are returned.
-//!
-//! ```sh
-//! cargo lambda watch -p sqs-batch --example orders
-//! cargo lambda invoke orders --data-file crates/sqs-batch/examples/orders.json
-//! ```
+//! that are not JSON are returned. The README of this crate has the commands that run and invoke it.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
