@@ -41,7 +41,9 @@ impl Fixture {
     /// A mapping with up to four processes of the function. The back-off is short, to keep the tests fast.
     pub fn mapping(&self, variables: &[(&str, &str)]) -> Mapping {
         let mut environment = self.services.environment();
-        environment.extend([("BACKOFF_BASE_MS", "1"), ("BACKOFF_MAX_MS", "1")].map(owned));
+        environment.extend(
+            [("BACKOFF_BASE_MS", "1"), ("BACKOFF_MAX_MS", "1"), ("OUTAGE_BACKOFF_MS", "1")].map(owned),
+        );
         environment.extend(variables.iter().copied().map(owned));
         Mapping { maximum_concurrency: 4, ..Mapping::new(&self.queue, function(), environment) }
     }
