@@ -169,7 +169,7 @@ async fn an_event_abandoned_between_the_steps_is_completed_by_another_process() 
         for kind in Kind::ALL {
             assert_eq!(run.outcome(&format!("{kind:?}")), "deferred");
         }
-        assert_eq!(run.returned().len(), 3);
+        assert_eq!(run.returned().len(), Kind::ALL.len());
 
         let another = TestApp::of(app.services, &crate::table::GENEROUS_LIMITS, RootCertStore::empty());
         another.services.clear_faults();
