@@ -168,3 +168,29 @@ async fn a_record_starts_with_exactly_the_time_that_it_needs_and_not_with_less()
     assert_eq!(returned(minute, |time| time / 2).await, [""; 0], "half of the time is enough");
     assert_eq!(returned(minute, |time| time / 2 - nanosecond).await, ["m2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_no_record_starts_even_if_records_need_no_time() {
+    assert_eq!(returned(Duration::ZERO, |_| Duration::from_nanos(1)).await, [""; 0]);
+    // The timer of the deadline fires up to 1 ms late.
+    assert_eq!(returned(Duration::ZERO, |_| Duration::ZERO).await, ["m2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_is_shared_even_if_no_time_is_left_for_work() {
+    let script = Script::default();
+    let records = standard([("m1", "key same-9500"), ("m2", "key same-9500"), ("m3", "key ok")]);
+
+    let batch = process(&script, settings(), 10, records).await;
+
+    assert_eq!(batch.completion("m2"), Completion::Shared(Scripted::Done));
+    assert_eq!(batch.completion("m3"), Completion::NotStarted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_the_clock_cannot_represent_is_none() {
+    let deadline = Deadline::within(Duration::MAX);
+    assert_eq!(deadline, Deadline::NONE);
+    assert_eq!(deadline.left(), Duration::MAX);
+    assert_eq!(deadline.earlier(Duration::from_secs(1)), Deadline::NONE);
+}

@@ -1,7 +1,7 @@
 //! FIFO message groups.
 
 use serde_json::json;
-use sqs_batch::Completion;
+use sqs_batch::{Completion, Settings};
 
 use crate::script::{Script, Scripted, fifo, process, settings, standard};
 
@@ -101,4 +101,34 @@ async fn a_group_on_a_standard_queue_does_not_order_records() {
     }
     let batch = process(&script, settings(), 60, records).await;
     assert_eq!(batch.returned, ["m1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_setting_of_the_queue_decides_which_receive_is_the_last() {
+    for (max_receives, returned) in [(3, ["a1"].as_slice()), (4, &["a1", "a2"])] {
+        let script = Script::default();
+        let mut records = fifo([("a1", "a", "- fail"), ("a2", "a", "- ok")]);
+        records[0]["attributes"]["ApproximateReceiveCount"] = json!("3");
+
+        let batch = process(&script, Settings { max_receives, ..settings() }, 60, records).await;
+
+        assert_eq!(batch.returned, returned, "receive 3 of {max_receives}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_is_shared_past_a_blocked_record_with_the_same_work() {
+    let script = Script::default();
+    let records = fifo([
+        ("a1", "a", "key same"),
+        ("b1", "b", "- fail"),
+        ("b2", "b", "key same"),
+        ("c1", "c", "key same"),
+    ]);
+
+    let batch = process(&script, settings(), 60, records).await;
+
+    assert_eq!(batch.completion("b2"), Completion::GroupBlocked);
+    assert_eq!(batch.completion("c1"), Completion::Shared(Scripted::Done));
+    assert_eq!(*script.started.borrow(), ["a1", "b1"]);
 }

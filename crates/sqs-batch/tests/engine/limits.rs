@@ -1,5 +1,7 @@
 //! The number of records in progress.
 
+use std::time::Duration;
+
 use sqs_batch::{BatchProcessor, Settings};
 
 use crate::script::{Script, Seen, event, fifo, process, settings, standard};
@@ -43,4 +45,12 @@ async fn a_batch_of_ten_thousand_records_is_processed() {
     let batch = process(&script, settings(), 900, records).await;
     assert_eq!(batch.returned, [""; 0]);
     assert_eq!(script.started.borrow().len(), 10_000);
+}
+
+#[test]
+fn the_default_settings_are_the_documented_ones() {
+    let second = Duration::from_secs(1);
+    let documented =
+        Settings { concurrency: 20, max_receives: 5, deadline_reserve: second, time_per_record: second };
+    assert_eq!(Settings::default(), documented);
 }

@@ -10,6 +10,7 @@ async fn a_panic_in_any_code_for_a_record_returns_that_record_alone() {
         "panic",
         "panic-read",
         "panic-key",
+        "panic-identity",
         "panic-begun",
         "panic-acknowledged",
         "panic-redelivery",
@@ -40,8 +41,18 @@ async fn a_panic_in_any_code_for_a_record_returns_that_record_alone() {
 #[tokio::test(start_paused = true)]
 async fn every_record_begins_and_finishes_exactly_once() {
     let script = Script::default();
-    let ids =
-        ["ok", "fail", "panic", "panic-read", "panic-key", "panic-begun", "panic-finished", "hang", "behind"];
+    let ids = [
+        "ok",
+        "fail",
+        "panic",
+        "panic-read",
+        "panic-key",
+        "panic-identity",
+        "panic-begun",
+        "panic-finished",
+        "hang",
+        "behind",
+    ];
     let bodies =
         ids.map(|id| if id == "hang" || id == "behind" { format!("key {id}") } else { format!("- {id}") });
     let records = standard(ids.iter().copied().zip(bodies.iter().map(String::as_str)));

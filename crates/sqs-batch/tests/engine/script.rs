@@ -14,7 +14,7 @@ use sqs_batch::{
 use tokio::time::sleep;
 
 /// Reads bodies of the form `key work`. The key `-` means that there is no key. The work is `ok`, `fail`, `reject`,
-/// `outage`, `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-begun`,
+/// `outage`, `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-identity`, `panic-begun`,
 /// `panic-acknowledged`, `panic-redelivery`, `panic-finished` for a panic in that place. Records with equal bodies are
 /// the same work if the work starts with `same`.
 #[derive(Default)]
@@ -77,6 +77,7 @@ impl Job for Line {
     }
 
     fn identity(&self) -> Option<impl Eq + Hash> {
+        assert_ne!(self.work, "panic-identity");
         self.work.starts_with("same").then_some(&self.work)
     }
 }
@@ -98,7 +99,7 @@ impl Handler for &Script {
             "panic" | "same-panic" => panic!("scripted"),
             "hang" => std::future::pending().await,
             other => {
-                sleep(Duration::from_millis(other.parse().unwrap_or(0))).await;
+                sleep(Duration::from_millis(other.trim_start_matches("same-").parse().unwrap_or(0))).await;
                 Scripted::Done
             }
         };

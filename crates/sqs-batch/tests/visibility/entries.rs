@@ -241,3 +241,16 @@ async fn without_a_receipt_handle_no_client_is_made() {
     assert_eq!(batch.failures, []);
     assert_eq!(sqs.clients(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_setting_of_the_queue_decides_which_receive_is_the_last() {
+    let sqs = Sqs::default();
+    let settings = Settings { max_receives: 3, ..Settings::default() };
+    let processor = BatchProcessor::new(Script, settings).with_visibility(sqs.visibility(LONG));
+    let records = json!([record("m1", "retry", 2), record("m2", "retry", 3)]);
+
+    processor.handle(event(records, 60)).await.unwrap();
+
+    assert!((2_000..=2_400).contains(&sqs.seconds_of("m1")), "{:?}", sqs.entries());
+    assert_eq!(sqs.seconds_of("m2"), 0);
+}
