@@ -106,7 +106,9 @@ fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
             (kind, status) == (Kind::Failed, Some(Status::Confirmed))
         }
         // A faulty reservation API can reply with `{}`.
-        "neither the event nor the reservation names event and seats" => kind.target().is_some(),
+        "neither the event nor the reservation names the ticketed event and the seats" => {
+            kind.target().is_some()
+        }
         _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),
     }
 }
