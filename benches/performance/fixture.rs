@@ -43,6 +43,11 @@ impl Fixture {
         Program { name: "reservation worker", binary: self.release.join("reservation-worker"), environment }
     }
 
+    /// Another build of the worker, with the same settings.
+    pub fn other_worker(&self, binary: PathBuf) -> Program {
+        Program { name: "other worker", binary, ..self.worker() }
+    }
+
     /// The bare function, which shows the minimum cost.
     pub fn bare_function(&self) -> Program {
         let (binary, environment) = (self.release.join("bare_function"), self.environment());

@@ -4,6 +4,8 @@
 //! Both functions run as release binaries under the same Runtime API and with the same services. In each
 //! round they run one after the other. A figure is the median of all rounds. Quote the ratios: each is the
 //! median of the ratios of the rounds, so it depends less on the machine.
+//!
+//! If the variable `BEFORE` names a binary of another version of the function, its figures are compared too, and printed.
 
 #![forbid(unsafe_code)]
 
@@ -44,12 +46,14 @@ const CONCURRENCY: [usize; 6] = [1, 5, 10, 20, 50, 100];
 async fn main() -> Result<(), Error> {
     let fixture = Fixture::start().await?;
     let (worker, bare) = (fixture.worker(), fixture.bare_function());
+    let before = std::env::var_os("BEFORE").map(|binary| fixture.other_worker(binary.into()));
+    let compared: Vec<_> = [&worker, &bare].into_iter().chain(&before).collect();
     let mut report = Report::new(fixture.zip_size()?)?;
 
     let cold_start = Workload { records: 1, batches: 1, rounds: 21, warm_up_batches: 0, concurrency: 20 };
-    report.add_cold_starts(&fixture.run_rounds(&[&worker, &bare], &cold_start).await?);
+    report.add_cold_starts(&fixture.run_rounds(&compared, &cold_start).await?);
     for (name, workload, figures) in GOALS {
-        report.add_figures(name, figures, &fixture.run_rounds(&[&worker, &bare], &workload).await?);
+        report.add_figures(name, figures, &fixture.run_rounds(&compared, &workload).await?);
     }
     for (records, batches) in BATCH_SIZES {
         let workload = Workload { records, batches, rounds: 3, warm_up_batches: 1, ..Workload::BASE };

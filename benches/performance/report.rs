@@ -52,6 +52,8 @@ pub struct Report {
     batch_sizes: Vec<[f64; 7]>,
     concurrency: Vec<(f64, f64)>,
     parts: String,
+    /// The figures beside those of another version of the worker.
+    change: String,
     machine: String,
 }
 
@@ -67,17 +69,31 @@ impl Report {
         self.add_figures("cold start", &[Figure::INIT, Figure::FIRST, Figure::FIRST_CPU], rounds);
     }
 
-    /// Adds a row for each figure of a workload. `rounds` are those of the worker and of the bare function.
+    /// Adds a row for each figure of a workload. `rounds` are those of the worker, of the bare function, and of another
+    /// version of the worker, if there is one.
     pub fn add_figures(&mut self, workload: &str, figures: &[Figure], rounds: &Rounds) {
         for Figure { name, max_ratio, value, unit } in figures {
-            let [worker, bare] = [0, 1].map(|program| median(rounds[program].iter().map(value)));
-            let ratio =
-                median(rounds[0].iter().zip(&rounds[1]).map(|(worker, bare)| value(worker) / value(bare)));
+            let figure = |program: usize| median(rounds[program].iter().map(value));
+            let ratio_to = |program: usize| {
+                median(
+                    rounds[0]
+                        .iter()
+                        .zip(&rounds[program])
+                        .map(|(worker, other)| value(worker) / value(other)),
+                )
+            };
+            let (worker, bare, ratio) = (figure(0), figure(1), ratio_to(1));
             let goal = max_ratio.map(|max_ratio| format!("{max_ratio:.2}")).unwrap_or_default();
             let row = format!(
                 "| {workload} | {name} | {worker:.2} {unit} | {bare:.2} {unit} | {ratio:.2} | {goal} |\n"
             );
             self.figures += &row;
+            if rounds.len() > 2 {
+                let (before, change) = (figure(2), ratio_to(2));
+                self.change += &format!(
+                    "| {workload} | {name} | {before:.2} {unit} | {worker:.2} {unit} | {change:.2} |\n"
+                );
+            }
         }
     }
 
@@ -130,6 +146,10 @@ impl Report {
         fs::create_dir_all(&folder)?;
         let text = self.text()?;
         print(&text);
+        if !self.change.is_empty() {
+            print("| workload | figure | before | now | ratio |\n|---|---|--:|--:|--:|");
+            print(&self.change);
+        }
         fs::write(folder.join("README.md"), text)?;
         let line = |name, column: usize| Line {
             name,
