@@ -3,13 +3,14 @@
 
 use std::fmt;
 
-use reservation_worker::event::{Event, Hold};
+use reservation_worker::event::{Event, EventType, Hold};
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
 use reservation_worker::services::inventory;
 use reservation_worker::services::reservation_api::Transition;
 use reservation_worker::workflow::{Decision, SeatStep, decide, steps};
+use strum::VariantArray;
 
 use crate::services::{Booking, Seat, StatusReply};
 
@@ -47,16 +48,26 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// One event of each type for each reservation.
+/// One event of each type that needs work for each reservation.
 pub fn all_events() -> Vec<Event> {
     let events_of = |reservation: usize| {
         let hold =
             Hold { reservation_id: Id::new(&reservation.to_string()).unwrap(), event_id: None, seats: None };
-        [
-            Event::ReservationExpired(hold.clone()),
-            Event::PaymentApproved { hold: hold.clone(), payment_intent_id: "pi".to_owned(), user_id: None },
-            Event::PaymentFailed { hold, error_code: None },
-        ]
+        EventType::VARIANTS.iter().filter_map(move |event_type| {
+            let hold = hold.clone();
+            Some(match event_type {
+                EventType::ReservationExpired => Event::ReservationExpired(hold),
+                EventType::PaymentApproved => {
+                    Event::PaymentApproved { hold, payment_intent_id: "pi".to_owned(), user_id: None }
+                }
+                EventType::PaymentFailed => Event::PaymentFailed { hold, error_code: None },
+                EventType::PaymentStatusUpdated
+                | EventType::ReservationHoldCreated
+                | EventType::ReservationCreated
+                | EventType::ReservationConfirmed
+                | EventType::WorkerHeartbeat => return None,
+            })
+        })
     };
     (0..RESERVATIONS).flat_map(events_of).collect()
 }

@@ -1,8 +1,10 @@
 //! Messages of every type and shape, with the result that each must have (contract sections 2 and 3).
 
 use fastrand::Rng;
+use reservation_worker::event::EventType;
 use reservation_worker_local::{Hold, SeatState, Status};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -28,6 +30,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kinds of events that need work.
+    pub const WORK: [Self; 3] = [Self::Expired, Self::Approved, Self::Failed];
+
+    /// The kind of the events of a type.
+    fn of(event_type: EventType) -> Self {
+        match event_type {
+            EventType::ReservationExpired => Self::Expired,
+            EventType::PaymentApproved => Self::Approved,
+            EventType::PaymentFailed => Self::Failed,
+            EventType::PaymentStatusUpdated
+            | EventType::ReservationHoldCreated
+            | EventType::ReservationCreated
+            | EventType::ReservationConfirmed
+            | EventType::WorkerHeartbeat => Self::NoWork,
+        }
+    }
+
     /// The status of the reservation and the state of its seats after the event has succeeded.
     pub fn target(self) -> Option<(Status, SeatState)> {
         match self {
@@ -47,7 +66,7 @@ pub fn message(rng: &mut Rng, kind: Kind, hold: &Hold) -> Message {
         Kind::UnknownReservation => {
             reservation_id = format!("unknown-{reservation_id}");
             let hold = Hold { reservation_id: reservation_id.clone(), ..hold.clone() };
-            let kind = rng.choice([Kind::Expired, Kind::Approved, Kind::Failed]).unwrap();
+            let kind = rng.choice(Kind::WORK).unwrap();
             shape(rng, kind, &hold)
         }
         kind => shape(rng, kind, hold),
@@ -77,7 +96,7 @@ fn shape(rng: &mut Rng, kind: Kind, hold: &Hold) -> String {
         Kind::Expired => rng.choice(["reservation.expired", "reservation.hold.expired"]).unwrap(),
         Kind::Approved => "payment.approved",
         Kind::Failed => "payment.failed",
-        _ => "Payment Status Updated",
+        Kind::NoWork | Kind::Poison | Kind::UnknownReservation => "Payment Status Updated",
     };
     let mut facts = json!({ "reservation_id": hold.reservation_id });
     if kind == Kind::Expired || rng.bool() {
@@ -131,4 +150,11 @@ fn status(rng: &mut Rng, kind: Kind) -> &'static str {
 fn add(facts: &mut Value, more: Value) {
     let Value::Object(more) = more else { unreachable!("facts are an object") };
     facts.as_object_mut().unwrap().extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+}
+
+#[test]
+fn every_event_type_that_needs_work_is_sent() {
+    for kind in EventType::VARIANTS.iter().map(|event_type| Kind::of(*event_type)) {
+        assert!(kind == Kind::NoWork || Kind::WORK.contains(&kind), "{kind:?} is never sent");
+    }
 }

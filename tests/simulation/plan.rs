@@ -111,7 +111,7 @@ impl Booking {
             }
         }
         let kinds = [
-            &[Kind::Expired, Kind::Approved, Kind::Failed].repeat(3)[..],
+            &Kind::WORK.repeat(3)[..],
             &[Kind::Approved, Kind::NoWork, Kind::Poison, Kind::UnknownReservation],
         ]
         .concat();
@@ -143,7 +143,7 @@ impl Booking {
             seat_ids: vec![format!("B-{number}")],
             quantity: None,
         };
-        let kind = rng.choice([Kind::Expired, Kind::Approved, Kind::Failed]).unwrap();
+        let kind = rng.choice(Kind::WORK).unwrap();
         let message = Message { must_succeed_at_once: true, ..events::message(rng, kind, &hold) };
         let after = Duration::from_millis(rng.u64(..2_000));
         let fault = rng.bool().then(|| conditions::single_fault(rng, &hold.reservation_id));

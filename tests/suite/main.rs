@@ -25,6 +25,7 @@ mod clients;
 mod config;
 mod corpus;
 mod docs;
+mod event_types;
 mod events;
 mod logs;
 mod metrics;

@@ -1,6 +1,7 @@
 //! Runs a table of the contract as one batch. A row is a record, the behaviour of the services, and the
 //! expected result.
 
+use reservation_worker::event::EventType;
 use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ pub async fn app_with_generous_limits(variables: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&GENEROUS_LIMITS, variables].concat()).await
 }
 
-/// The three kinds of events that need work.
+/// The kinds of events that need work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Expired,
@@ -35,6 +36,20 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Expired, Self::Approved, Self::Failed];
+
+    /// The kind of the events of this type; `None` if no event of this type needs work.
+    pub fn of(event_type: EventType) -> Option<Self> {
+        match event_type {
+            EventType::ReservationExpired => Some(Self::Expired),
+            EventType::PaymentApproved => Some(Self::Approved),
+            EventType::PaymentFailed => Some(Self::Failed),
+            EventType::PaymentStatusUpdated
+            | EventType::ReservationHoldCreated
+            | EventType::ReservationCreated
+            | EventType::ReservationConfirmed
+            | EventType::WorkerHeartbeat => None,
+        }
+    }
 
     /// The event for a hold made by [`TestApp::hold`].
     pub fn event(self, reservation_id: &str) -> Value {

@@ -171,7 +171,7 @@ fn forwarded_types(template: &Yaml) -> BTreeMap<String, String> {
 /// The parser cannot list the names, so this passes it every string literal in the sources: every text
 /// between two consecutive quotation marks. Some of these texts are not literals, but the parser rejects
 /// them.
-fn handled_types() -> BTreeMap<String, EventType> {
+pub fn handled_types() -> BTreeMap<String, EventType> {
     let sources = sources(&root().join("src"));
     let literals: BTreeSet<_> = sources.iter().flat_map(|source| source.split('"')).collect();
     let handled = |name: &str| parsed_type("detail-type", name).or_else(|| parsed_type("type", name));
@@ -188,7 +188,7 @@ fn parsed_type(field: &str, name: &str) -> Option<EventType> {
 }
 
 /// The contents of all Rust files in a directory and its subdirectories.
-fn sources(directory: &Path) -> Vec<String> {
+pub fn sources(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let contents = |path: PathBuf| match path.extension() {
         _ if path.is_dir() => sources(&path),

@@ -66,6 +66,10 @@ async fn each_event_type_causes_exactly_its_two_requests() {
             }),
         ),
     ];
+    for kind in Kind::ALL {
+        let type_name = &kind.event("r1")["detail-type"];
+        assert!(cases.iter().any(|(event, ..)| event["detail-type"] == *type_name), "no case for {kind:?}");
+    }
     for (event, key, update, method, message) in cases {
         let app = app_with_generous_limits(&[]).await;
         app.hold("r1");

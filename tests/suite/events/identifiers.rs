@@ -3,10 +3,9 @@
 use reservation_worker_local::Hold;
 use serde_json::{Value, json};
 
+use super::shapes::TYPES;
 use super::{assert_refused, body, calls_made_for, raw_body};
 use crate::test_app::TestApp;
-
-const TYPES: [&str; 3] = ["reservation.expired", "payment.approved", "payment.failed"];
 
 fn valid_ids() -> Vec<String> {
     let mut ids = ["7", "Z", "z", "a.", "a_", "a:", "a-", "0..", "a.b_c:d-E9", "r1", "rsv_01JCN4T7Q2"]

@@ -1,9 +1,12 @@
 //! The event shapes: where each shape has the type and the facts. `payments` tests the shape of the payment
 //! simulator.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{calls_made_for, expected_calls, with};
+use crate::event_types::names_of_types_that_need_work;
 use crate::test_app::TestApp;
 
 /// An event shape with the worker's own event types.
@@ -113,6 +116,11 @@ pub(super) fn required_facts(event_type: &str, reservation_id: &str) -> Value {
         _ => json!({}),
     };
     with(json!({ "reservation_id": reservation_id }), more)
+}
+
+#[test]
+fn the_list_of_types_contains_every_name_of_a_type_that_needs_work() {
+    assert_eq!(BTreeSet::from(TYPES.map(str::to_owned)), names_of_types_that_need_work());
 }
 
 #[tokio::test]

@@ -67,6 +67,17 @@ fn one_record_per_reason() -> Vec<Case> {
     ]
 }
 
+/// The reasons of the batch engine. `traces/panics.rs` and another test of this file have records with these reasons.
+const REASONS_OF_THE_ENGINE: [Reason; 3] = [Reason::NoTime, Reason::GroupBlocked, Reason::Panicked];
+
+#[test]
+fn every_reason_has_a_record() {
+    let records = one_record_per_reason();
+    for reason in Reason::VARIANTS.iter().filter(|reason| !REASONS_OF_THE_ENGINE.contains(reason)) {
+        assert!(records.iter().any(|(id, ..)| *id == reason.as_str()), "no record for {reason:?}");
+    }
+}
+
 async fn app() -> TestApp {
     let app = TestApp::with(&[
         ("BREAKER_FAILURES", "0"),

@@ -18,6 +18,16 @@ const PAIRS: [(Kind, Kind, &str, &str); 6] = [
     (Kind::Expired, Kind::Failed, "superseded", "EXPIRED"),
 ];
 
+#[test]
+fn the_list_of_pairs_contains_every_two_kinds_that_request_different_statuses() {
+    for winner in Kind::ALL {
+        for loser in Kind::ALL.into_iter().filter(|loser| loser.target_status() != winner.target_status()) {
+            let is_listed = PAIRS.iter().any(|pair| (pair.0, pair.1) == (winner, loser));
+            assert!(is_listed, "{winner:?} before {loser:?} is missing");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_first_event_wins_and_the_second_does_not_change_the_seats() {
     for (winner, loser, outcome, reason_part) in PAIRS {
