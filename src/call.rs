@@ -28,9 +28,9 @@ pub enum CallOutcome {
     Conflict,
     /// The same call may succeed later.
     Transient,
-    /// There was no service, or none that works.
+    /// The service could not be reached, did not reply in time, or replied that it is unavailable.
     Unavailable,
-    /// The deployment is wrong: the address, or the credentials of the worker.
+    /// The deployment is wrong: the address, or the access of the worker.
     Misconfigured,
     /// A retry cannot help.
     Rejected,
@@ -59,12 +59,12 @@ pub enum ErrorClass {
         /// The shortest time to wait before the next call, if the service requested one.
         retry_after: Option<Duration>,
     },
-    /// There is no service, or none that works: no connection, no reply in time, 502 to 504.
+    /// The service could not be reached, did not reply in time, or replied that it is unavailable (such as 502 to 504).
     Unavailable {
         /// The shortest time to wait before the next call, if the service requested one.
         retry_after: Option<Duration>,
     },
-    /// The deployment is wrong and not the record: the address, or the credentials of the worker.
+    /// The deployment is wrong and not the record: the address, or the access of the worker.
     Misconfigured,
     /// A retry cannot help: a person must look at the record.
     Rejected,

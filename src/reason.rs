@@ -30,9 +30,9 @@ pub enum Reason {
     ReservationApiError,
     /// The inventory replied with a transient error.
     InventoryError,
-    /// The reservation API refused the worker's credentials (401 or 403).
+    /// The reservation API refused access to the worker (401 or 403).
     ReservationApiDenied,
-    /// The inventory refused the worker's credentials.
+    /// The inventory refused access to the worker (`UNAUTHENTICATED`, `PERMISSION_DENIED`, or an error code 1 to 3).
     InventoryDenied,
     /// `RESERVATION_API_BASE` does not lead to the reservation API: a redirect, or a 404 or 405 that is not an error of the
     /// API.
@@ -66,13 +66,13 @@ impl Reason {
                 "Refund the payment, because the reservation has ended. Then delete the message."
             }
             Self::FailedPaymentOfConfirmed => {
-                "Find the payment that confirmed the reservation. If there is none, cancel the reservation. Then delete the \
-                 message."
+                "Find the payment that confirmed the reservation. If there is one, delete the message. If there is none, cancel \
+                 the reservation, have its seats released, and delete the message."
             }
             Self::FactsMissing => {
-                "The status of the reservation is set, but its seats are unchanged. Add the event and the seats to the \
-                 reservation and redrive the message, or change the seats in the inventory yourself and delete \
-                 the message."
+                "The status of the reservation is set, but its seats are unchanged. Add the ticketed event (`event_id`) \
+                 and the seats to the reservation and redrive the message, or change the seats in the inventory yourself \
+                 and delete the message."
             }
             Self::ReservationApiRejected => {
                 "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message, \
@@ -99,7 +99,8 @@ impl Reason {
                 "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message."
             }
             Self::ReservationApiDenied => {
-                "Correct RESERVATION_API_TOKEN or the access rules of the reservation API. Then redrive the message."
+                "Correct the token (`reservation_api_token` in the secret) or the access rules of the reservation API. Then redrive \
+                 the message."
             }
             Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
             Self::PaymentNotSeen => {

@@ -91,6 +91,6 @@ impl Handler for Worker {
 
     /// A record that ran out of time while a breaker was open was kept from its work by the outage.
     fn out_of_time(&self) -> Option<Outcome> {
-        self.breakers().into_iter().find_map(Breaker::open).map(Outcome::Deferred)
+        self.breakers().into_iter().find_map(Breaker::open_reason).map(Outcome::Deferred)
     }
 }

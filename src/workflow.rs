@@ -10,7 +10,7 @@ use crate::event::{Event, EventType, Hold};
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::reservation::Ending;
-use crate::services::inventory::{Held, Inventory, ReleaseReason};
+use crate::services::inventory::{HeldSeats, Inventory, ReleaseReason};
 use crate::services::reservation_api::{Answer, Reply, Reservation, ReservationApi, Transition};
 
 /// Makes the two services consistent.
@@ -143,7 +143,7 @@ impl Workflow {
                     .to_owned(),
             });
         };
-        let held = Held { reservation_id: &hold.reservation_id, event_id, seats };
+        let held = HeldSeats { reservation_id: &hold.reservation_id, event_id, seats };
         match *step {
             SeatStep::Release(reason) => self.inventory.release_hold(&held, reason, deadline).await,
             SeatStep::Commit { payment_intent_id, user_id } => {

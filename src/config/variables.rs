@@ -56,7 +56,7 @@ variables! {
     BACKOFF_BASE_MS, Value("1000"),
         "Visibility time-out after the first receive in ms, 1 to 43200000; it doubles with each receive";
     BACKOFF_MAX_MS, Value("900000"),
-        "Longest back-off, and longest `Retry-After` that is honoured, in ms, 1 to 43200000";
+        "Longest usual back-off, and longest `Retry-After` that is honoured, in ms, 1 to 43200000; it does not limit `OUTAGE_BACKOFF_MS`";
     OUTAGE_BACKOFF_MS, Value("1000,30000,600000"),
         "Visibility time-outs in ms during an outage of a service, separated by commas: the n-th one after the n-th receive, \
          and the last one repeats. 1 to 20 numbers, none smaller than the one before";
@@ -65,7 +65,7 @@ variables! {
     RESERVATION_API_TIMEOUT_MS, Value("3000"),
         "Time-out of each attempt of a call to the reservation API in ms, 1 to 900000";
     BREAKER_FAILURES, Value("20"),
-        "Unavailable calls in a row that open the breaker of a service, 0 to 1000000; 0 turns breakers off";
+        "Attempts in a row that find a service unavailable or misconfigured, after which its breaker opens, 0 to 1000000; 0 turns breakers off";
     BREAKER_OPEN_MS, Value("5000"),
         "Time for which a breaker stays open in ms, 0 to 900000; 0 turns breakers off";
     DEADLINE_RESERVE_MS, Value("1000"),

@@ -84,7 +84,7 @@ impl Breaker {
     }
 
     /// Why it is open, if it is.
-    pub fn open(&self) -> Option<BreakerOpen> {
+    pub fn open_reason(&self) -> Option<BreakerOpen> {
         match *self.state() {
             State::Closed { .. } => None,
             State::Open { reason, .. } | State::Probing { reason } => Some(self.because(reason)),
@@ -178,7 +178,7 @@ impl Permit<'_> {
             (State::Closed { failures }, Some(reason)) if failures + 1 >= limit => {
                 *state = open(reason);
                 let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
-                tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker open");
+                tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");
             }
             (State::Closed { failures }, Some(_)) => *state = State::Closed { failures: failures + 1 },
             (State::Closed { .. }, None) => *state = State::Closed { failures: 0 },

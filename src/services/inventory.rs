@@ -34,8 +34,8 @@ type Client = InventoryServiceClient<Channel>;
 /// It is longer than a call may take by default, so that a slow first handshake can finish and later calls can use
 /// its connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The shortest limit for sent data that stays unacknowledged. A shorter one would end a connection that lost one
-/// packet, which TCP sends again.
+/// Sent data may stay unacknowledged for at least this time. With a shorter limit, one lost packet, which TCP sends
+/// again, would end the connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
 /// How the inventory is called.
@@ -68,7 +68,7 @@ pub struct Inventory {
 
 /// The seats of a reservation, as the inventory identifies them.
 #[derive(Debug, Clone, Copy)]
-pub struct Held<'a> {
+pub struct HeldSeats<'a> {
     /// The reservation that holds them.
     pub reservation_id: &'a Id,
     /// The ticketed event of the seats.
@@ -161,7 +161,7 @@ impl Inventory {
     /// [`Error`]. Its class says whether a retry can help.
     pub async fn release_hold(
         &self,
-        held: &Held<'_>,
+        held: &HeldSeats<'_>,
         reason: ReleaseReason,
         deadline: Deadline,
     ) -> Result<(), Error> {
@@ -189,7 +189,7 @@ impl Inventory {
     /// [`Error`]. Its class says whether a retry can help.
     pub async fn commit_reservation(
         &self,
-        held: &Held<'_>,
+        held: &HeldSeats<'_>,
         payment_intent_id: &str,
         user_id: Option<&str>,
         deadline: Deadline,

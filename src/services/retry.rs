@@ -28,7 +28,7 @@ pub struct Retry {
     budget: Arc<TpsBudget>,
 }
 
-/// The budget of the contract: 20 % of the calls, and at least one retry per second on average.
+/// The budget of the contract: 20 % of the calls, plus one retry per second on average.
 impl Default for Retry {
     fn default() -> Self {
         Self::with_minimum(LEAST_RETRIES_PER_SECOND)

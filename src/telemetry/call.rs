@@ -88,7 +88,7 @@ impl<'a> CallInProgress<'a> {
             %status,
             result = outcome.as_str(), // the field `outcome` belongs to the summary line
             duration_ms = duration.as_micros() as f64 / 1_000.0,
-            "service called"
+            "attempt of a call ended"
         );
     }
 }

@@ -122,7 +122,7 @@ fn is_final(reason: &str) -> bool {
     });
     // Without the code of an error of the API, these statuses mean a wrong address.
     let is_wrong_address = ["404", "405"].contains(&reply);
-    let codes = ["InvalidArgument", "NotFound", "FailedPrecondition", "OutOfRange", "DataLoss"];
+    let codes = ["INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE", "DATA_LOSS"];
     let error_codes = [
         "INVALID_ARGUMENT",
         "NOT_FOUND",

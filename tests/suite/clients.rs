@@ -189,7 +189,7 @@ async fn each_service_has_its_own_time_out() {
     let delay = Effect::latency(700);
     let cases = [
         (PATCH, "RESERVATION_API_TIMEOUT_MS", "reservation API: no reply in time"),
-        (Kind::Approved.inventory_call(), "INVENTORY_TIMEOUT_MS", "inventory: DeadlineExceeded"),
+        (Kind::Approved.inventory_call(), "INVENTORY_TIMEOUT_MS", "inventory: DEADLINE_EXCEEDED"),
     ];
     for (operation, variable, reason) in cases {
         let app = app_with_generous_limits(&[(variable, "200")]).await;

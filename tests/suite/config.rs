@@ -11,9 +11,9 @@ use tracing::Level;
 
 mod addresses;
 mod authorities;
-mod manager;
 mod numbers;
 mod secrets;
+mod secrets_manager;
 
 pub const REQUIRED: [(&str, &str); 2] =
     [("INVENTORY_GRPC_ADDR", "inventory:50051"), ("RESERVATION_API_BASE", "http://reservation-api:8080")];

@@ -276,7 +276,7 @@ async fn records_that_were_not_processed_have_no_latency() {
 }
 
 #[tokio::test]
-async fn worker_breaker_open_is_1_while_calls_are_rejected_and_absent_while_the_breaker_is_closed() {
+async fn worker_breaker_open_is_1_while_calls_wait_and_absent_while_the_breaker_is_closed() {
     let app = TestApp::with(&[("BREAKER_FAILURES", "3"), ("BREAKER_OPEN_MS", "60000")]).await;
     let pay = async |id: &str| {
         app.hold(id);

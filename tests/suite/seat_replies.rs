@@ -1,5 +1,6 @@
 //! Contract section 3: the class of each reply of the inventory, for a release and for a commit.
 
+use reservation_worker::call::ReplyStatus;
 use reservation_worker_local::Effect;
 use tonic::Code;
 
@@ -103,7 +104,7 @@ async fn each_grpc_code_is_classified_as_in_the_contract() {
     let rows = GRPC.into_iter().flat_map(|(code, class)| {
         let reason = match class {
             Done => String::new(),
-            _ => format!("inventory: {code:?}"),
+            _ => format!("inventory: {}", ReplyStatus::Grpc(code)),
         };
         let rows = rows(&Effect::grpc(code.into()), class, class);
         rows.into_iter().map(move |row| row.reason_contains(&reason))

@@ -35,7 +35,7 @@ pub struct Jitter {
     /// Lengthens the time-out: 0 adds nothing, 1 adds 20 %.
     pub stretch: f64,
     /// A fraction of a second that is greater than this number is rounded up, any other one down. With a uniformly
-    /// distributed number, the mean time-out is thus the time with its fraction.
+    /// distributed number, the rounding does not change the mean of many time-outs.
     pub rounding: f64,
 }
 

@@ -158,8 +158,8 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
             records.iter().map(|_| OnceLock::new()).collect();
         let begin = |index: usize| {
             begun[index].get_or_init(|| {
-                let begin = || self.observer.record_begun(&records[index], jobs[index].as_ref());
-                (unless_panicked(begin), Instant::now())
+                let begin_scope = || self.observer.record_begun(&records[index], jobs[index].as_ref());
+                (unless_panicked(begin_scope), Instant::now())
             })
         };
         let (begin, jobs) = (&begin, &jobs);

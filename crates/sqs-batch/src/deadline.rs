@@ -14,8 +14,8 @@ impl Deadline {
     /// No deadline, for an emulator that does not know one.
     pub const NONE: Self = Self(None);
 
-    /// The deadline at which Lambda ends the invocation. The wall clock is read only here, because it may be set
-    /// later.
+    /// The deadline at which Lambda ends the invocation. The wall clock is read only here, because it can be
+    /// adjusted during the invocation.
     ///
     /// A time in the past means that there is no deadline: `cargo lambda watch` sends a constant in 1970.
     pub fn at(end: SystemTime) -> Self {

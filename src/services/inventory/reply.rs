@@ -10,7 +10,7 @@ use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
+use crate::call::{BreakerOpen, Classify, ErrorClass, ReplyStatus, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
 
@@ -172,8 +172,8 @@ pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
 /// The gRPC code, and the cause if the connection failed.
 fn describe(status: &Status) -> String {
     match status.source().and_then(connection_failure) {
-        Some(cause) => format!("{:?}, {cause}", status.code()),
-        None => format!("{:?}", status.code()),
+        Some(cause) => format!("{}, {cause}", ReplyStatus::Grpc(status.code())),
+        None => ReplyStatus::Grpc(status.code()).to_string(),
     }
 }
 

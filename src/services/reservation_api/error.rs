@@ -81,7 +81,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status.as_u16())?;
         self.code.iter().try_for_each(|code| write!(f, " {code}"))?;
-        self.trace_id.iter().try_for_each(|id| write!(f, " (its trace {id})"))
+        self.trace_id.iter().try_for_each(|id| write!(f, " (trace id in the reply: {id})"))
     }
 }
 

@@ -102,7 +102,7 @@ impl MetricsExporter {
             Target::CloudWatch(cloudwatch) => {
                 let mut pace = self.pace.lock().await;
                 if pace.is_due(now, self.metrics.is_urgent()) {
-                    let limit = if pace.uses_long_limit() { time_limits::FIRST } else { time_limits::USUAL };
+                    let limit = if pace.uses_long_limit() { time_limits::LONG } else { time_limits::USUAL };
                     self.send(cloudwatch, &mut pace, now, limit.min(time_left)).await;
                 }
             }

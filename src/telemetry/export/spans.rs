@@ -83,7 +83,7 @@ impl SpanSender {
     /// time), and never more than `time_left` of the invocation's time.
     pub async fn after_response(&self, time_left: Duration, now: ClockReading) {
         let is_first = self.exporter.get().is_none();
-        let limit = if is_first { time_limits::FIRST } else { time_limits::USUAL };
+        let limit = if is_first { time_limits::LONG } else { time_limits::USUAL };
         self.flush(limit.min(time_left), now).await;
     }
 

@@ -6,6 +6,6 @@ use std::time::Duration;
 pub(super) const USUAL: Duration = Duration::from_millis(500);
 /// After a response, when a client and its connection must be made. A function with little memory needs longer for
 /// that, and would never complete it if it was cut off each time.
-pub(super) const FIRST: Duration = Duration::from_secs(2);
+pub(super) const LONG: Duration = Duration::from_secs(2);
 /// When the process ends: Lambda allows 500 ms from SIGTERM on.
 pub(super) const LAST: Duration = Duration::from_millis(400);

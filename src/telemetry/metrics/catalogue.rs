@@ -42,7 +42,7 @@ pub enum Metric {
     /// Visibility time-outs that could not be changed.
     #[strum(serialize = "worker_visibility_errors_total")]
     VisibilityErrors,
-    /// 1 in a minute in which the breaker of a service opened or refused a call; no value in any other minute.
+    /// 1 in a minute in which the breaker of a service opened or made a call wait; no value in any other minute.
     #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
     /// Returned records whose receives are used up. SQS moves them to the dead-letter queue.

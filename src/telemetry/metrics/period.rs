@@ -10,7 +10,7 @@ use strum::VariantArray;
 use super::catalogue::{Dimension, Kind, Metric};
 use super::distribution::Distribution;
 
-/// The metrics of a minute. It has at most 62 distributions of 80 kB; in practice about ten of a few kB.
+/// The metrics of a minute. It has at most 66 distributions of 80 kB; in practice about ten of a few kB.
 #[derive(Debug)]
 pub struct Period {
     /// When its first value was recorded.

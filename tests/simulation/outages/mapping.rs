@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::attempts::PROCESS;
-use super::scenario::World;
+use super::scenario::{Choice, World};
 use crate::function::Function;
 
 const BATCH_SIZE: usize = 10;
@@ -33,8 +33,12 @@ pub async fn poll(world: &World) {
                 break;
             }
             idle.retain(|process| !world.is_retired(process.started));
-            // Lambda prefers the process that was used last.
-            let process = idle.pop().unwrap_or_else(|| {
+            let chosen = match world.scenario.choice {
+                Choice::MostRecentlyUsed => idle.pop(),
+                Choice::Random if idle.is_empty() => None,
+                Choice::Random => Some(idle.swap_remove(fastrand::usize(..idle.len()))),
+            };
+            let process = chosen.unwrap_or_else(|| {
                 processes += 1;
                 let function = Function::start(&world.links, &world.variables);
                 Process { number: processes, started: Instant::now(), function }

@@ -22,6 +22,8 @@ use crate::trace;
 const WARM_UP: Duration = Duration::from_secs(10);
 /// The time after which a queue that is not drained is an error.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3_600);
+/// The time within which a backlog must be done after the recovery (contract section 1).
+const THREE_MINUTES: Duration = Duration::from_secs(180);
 /// On a FIFO queue, the events belong to this many message groups.
 const GROUPS: usize = 100;
 /// The default of `BREAKER_OPEN_MS`.
@@ -64,8 +66,18 @@ pub struct Scenario {
     pub concurrency: usize,
     /// A process is not used again when it is this old.
     pub process_lifetime: Option<Duration>,
+    /// Which of the free processes gets the next invocation. Lambda does not document its choice.
+    pub choice: Choice,
     /// The mechanisms against outages are off, as before they existed.
     pub is_before: bool,
+}
+
+/// Which free process gets the next invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The others may never be used again, so this is the worst case for records that only they can recall.
+    MostRecentlyUsed,
+    Random,
 }
 
 /// The result of a scenario.
@@ -85,6 +97,8 @@ pub struct Report {
     /// The times after the recovery at which half and all events were done that were in the queue at the recovery.
     pub half_done: Duration,
     pub all_done: Duration,
+    /// The share of these events that were done within three minutes of the recovery; `None` if there were none.
+    pub done_within_three_minutes: Option<f64>,
 }
 
 /// How a message ended.
@@ -136,6 +150,7 @@ impl Scenario {
             max_receives: 5,
             concurrency: 50,
             process_lifetime: None,
+            choice: Choice::MostRecentlyUsed,
             is_before: false,
         }
     }
@@ -347,6 +362,8 @@ impl World {
             most_calls: most_calls.max().unwrap_or_default(),
             calls: by_process.values().map(Vec::len).sum(),
             processes: by_process.len(),
+            done_within_three_minutes: (!ends.is_empty())
+                .then(|| ends.iter().filter(|end| **end <= THREE_MINUTES).count() as f64 / ends.len() as f64),
             half_done: ends.get(ends.len() / 2).copied().unwrap_or_default(),
             all_done: ends.last().copied().unwrap_or_default(),
         }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use reservation_worker_local::Service;
 
-use super::scenario::{Mode, Report, Scenario};
+use super::scenario::{Choice, Mode, Report, Scenario};
 
 /// Prints a row for each load and variant.
 pub fn print() {
     println!(
-        "| load | variant | dead letters | receives per event | billed seconds | calls, processes | half, all done after |"
+        "| load | variant | dead letters | receives per event | billed seconds | calls | processes | half done | all done | within 3 min |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     let rows = Mutex::new(rows().into_iter());
     let work = || {
         while let Some((load, variant, scenario)) = { rows.lock().unwrap().next() } {
@@ -42,12 +42,9 @@ fn rows() -> Vec<(&'static str, &'static str, Scenario)> {
             (load, "before", Scenario { is_before: true, ..scenario.clone() }),
             (load, "now", scenario.clone()),
         ];
-        let lifetime = Some(Duration::from_secs(300));
-        variants.push((
-            load,
-            "processes replaced",
-            Scenario { process_lifetime: lifetime, ..scenario.clone() },
-        ));
+        let process_lifetime = Some(Duration::from_secs(300));
+        variants.push((load, "random process", Scenario { choice: Choice::Random, ..scenario.clone() }));
+        variants.push((load, "processes replaced", Scenario { process_lifetime, ..scenario.clone() }));
         if scenario.interval.is_some() {
             variants.push((load, "no traffic after", Scenario { has_traffic_after: false, ..scenario }));
         }
@@ -58,14 +55,20 @@ fn rows() -> Vec<(&'static str, &'static str, Scenario)> {
 
 fn row(load: &str, variant: &str, report: &Report) -> String {
     let events = report.events.iter().filter(|event| event.sent_before_recovery).count();
+    let [half_done, all_done, share] = match report.done_within_three_minutes {
+        None => ["–", "–", "–"].map(str::to_owned),
+        Some(share) => [
+            format!("{:.0} s", report.half_done.as_secs_f64()),
+            format!("{:.0} s", report.all_done.as_secs_f64()),
+            format!("{:.1} %", share * 100.0),
+        ],
+    };
     format!(
-        "| {load} | {variant} | {} of {events} | {:.1} | {:.0} | {}, {} | {:.0} s, {:.0} s |",
+        "| {load} | {variant} | {} of {events} | {:.1} | {:.0} | {} | {} | {half_done} | {all_done} | {share} |",
         report.dead_letters(),
         report.receives_per_event(),
         report.billed.as_secs_f64(),
         report.calls,
         report.processes,
-        report.half_done.as_secs_f64(),
-        report.all_done.as_secs_f64(),
     )
 }

@@ -188,7 +188,7 @@ async fn a_call_to_a_service_that_never_replies_is_ended_by_the_time_out() {
 
     let server = silent().await;
     let run = pay(&with_inventory(&server, &[("INVENTORY_TIMEOUT_MS", "300")]).await).await;
-    assert_eq!((run.outcome("m-1"), run.reason("m-1")), ("retried", "inventory: DeadlineExceeded"));
+    assert_eq!((run.outcome("m-1"), run.reason("m-1")), ("retried", "inventory: DEADLINE_EXCEEDED"));
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ async fn an_endless_or_slow_reply_is_ended_by_the_time_out() {
         let (run, _) =
             first_payment_gets(Action::SellEndlessly(pause), 3, &[("INVENTORY_TIMEOUT_MS", "1000")]).await;
         let result = (run.outcome("m-1"), run.reason("m-1"));
-        assert_eq!(result, ("retried", "inventory: DeadlineExceeded"), "{pause:?}");
+        assert_eq!(result, ("retried", "inventory: DEADLINE_EXCEEDED"), "{pause:?}");
     }
 }
 
@@ -222,28 +222,28 @@ async fn a_reply_that_is_not_valid_grpc_is_not_a_success() {
     let grpc = ("content-type", "application/grpc");
     let html = ("content-type", "text/html");
     let cases = [
-        (Action::Reply(200, html, b"<html>OK</html>"), "retried", "Internal", 3),
-        (Action::Reply(200, html, b""), "retried", "Unknown", 3),
-        (Action::Reply(200, ("content-type", "application/json"), b"{}"), "retried", "Internal", 3),
-        (Action::Reply(502, html, b"<html>Bad Gateway</html>"), "retried", "Internal", 3),
-        (Action::Reply(503, html, b""), "retried", "Unavailable", 3),
+        (Action::Reply(200, html, b"<html>OK</html>"), "retried", "INTERNAL", 3),
+        (Action::Reply(200, html, b""), "retried", "UNKNOWN", 3),
+        (Action::Reply(200, ("content-type", "application/json"), b"{}"), "retried", "INTERNAL", 3),
+        (Action::Reply(502, html, b"<html>Bad Gateway</html>"), "retried", "INTERNAL", 3),
+        (Action::Reply(503, html, b""), "retried", "UNAVAILABLE", 3),
         // A truncated message.
-        (Action::Reply(200, grpc, &[0, 0, 0, 0, 9, 0x18, 1]), "retried", "Internal", 3),
+        (Action::Reply(200, grpc, &[0, 0, 0, 0, 9, 0x18, 1]), "retried", "INTERNAL", 3),
         // Not a protobuf message.
-        (Action::Reply(200, grpc, &[0, 0, 0, 0, 2, 0xff, 0xff]), "retried", "Internal", 3),
+        (Action::Reply(200, grpc, &[0, 0, 0, 0, 2, 0xff, 0xff]), "retried", "INTERNAL", 3),
         // A compressed message without the header `grpc-encoding`.
-        (Action::Reply(200, grpc, &[1, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3),
+        (Action::Reply(200, grpc, &[1, 0, 0, 0, 2, 0x18, 1]), "retried", "INTERNAL", 3),
         // An unknown flag.
-        (Action::Reply(200, grpc, &[9, 0, 0, 0, 2, 0x18, 1]), "retried", "Internal", 3),
+        (Action::Reply(200, grpc, &[9, 0, 0, 0, 2, 0x18, 1]), "retried", "INTERNAL", 3),
         // The client itself reports the next two codes. It does not decompress, and it rejects a message of
         // 4 GB without allocating memory for it.
         (
             Action::Reply(200, ("grpc-encoding", "gzip"), &[1, 0, 0, 0, 2, 0x18, 1]),
             "retried",
-            "Unimplemented",
+            "UNIMPLEMENTED",
             1,
         ),
-        (Action::Reply(200, grpc, &[0, 0xff, 0xff, 0xff, 0xff, 0x18, 1]), "failed", "OutOfRange", 1),
+        (Action::Reply(200, grpc, &[0, 0xff, 0xff, 0xff, 0xff, 0x18, 1]), "failed", "OUT_OF_RANGE", 1),
     ];
     for (action, outcome, code, attempts) in cases {
         let (run, _) = first_payment_gets(action, attempts, &[]).await;

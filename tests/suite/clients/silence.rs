@@ -77,7 +77,7 @@ async fn app(rest: &Server, grpc: &Server, services: Services, concurrency: usiz
 
 /// The number of attempts of calls to both services.
 fn attempts(run: &BatchRun) -> usize {
-    run.log.iter().filter(|line| line["message"] == "service called").count()
+    run.log.iter().filter(|line| line["message"] == "attempt of a call ended").count()
 }
 
 async fn forgotten_connections_cost_nothing(forgets: Forgets, size: usize) {
@@ -101,7 +101,7 @@ async fn forgotten_connections_cost_nothing(forgets: Forgets, size: usize) {
 
         assert_eq!(run.returned(), [""; 0], "{forgets:?} {shift:?}");
         assert_eq!(attempts(&run), 2 * size, "{forgets:?} {shift:?}");
-        assert!(!run.text.contains("breaker open"), "{forgets:?} {shift:?}");
+        assert!(!run.text.contains("breaker opened"), "{forgets:?} {shift:?}");
     }
 }
 

@@ -80,7 +80,7 @@ async fn a_rotation_during_a_batch_of_100_costs_no_event_and_one_read() {
     let run = pay(&app, &ids("during", 100)).await;
 
     assert_eq!(run.returned(), [""; 0]);
-    assert!(!run.text.contains("breaker open"));
+    assert!(!run.text.contains("breaker opened"));
     assert_never_logged(&run, "SECRET");
     assert_eq!(secret.reads_again(), 1);
     assert_eq!(operations(&app, "during0"), [PATCH, PATCH, Kind::Approved.inventory_call()]);

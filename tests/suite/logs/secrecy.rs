@@ -141,7 +141,7 @@ async fn debug_lines_show_each_call_and_its_record() {
             assert_eq!(line["reservation_id"], reservation_id);
         }
     }
-    let calls = run.log.iter().filter(|line| line["message"] == "service called");
+    let calls = run.log.iter().filter(|line| line["message"] == "attempt of a call ended");
     let summary = |line: &Value| {
         ["service", "method", "status", "result"]
             .map(|field| line[field].as_str().unwrap().to_owned())

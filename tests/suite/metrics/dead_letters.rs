@@ -167,7 +167,7 @@ async fn lack_of_time_and_a_blocked_group_are_reported_as_reasons() {
 }
 
 #[tokio::test]
-async fn a_record_rejected_by_an_open_breaker_has_the_code_for_an_unavailable_service() {
+async fn a_record_deferred_by_an_open_breaker_has_the_code_for_an_unavailable_service() {
     for (operation, effect, code) in [
         (Operation::UpdateStatus, Effect::http(503), "reservation_api_unavailable"),
         (Operation::CommitReservation, Effect::grpc(14), "inventory_unavailable"),

@@ -10,7 +10,7 @@ use crate::test_app::sqs;
 async fn a_call_without_a_reply_in_time_is_attempted_three_times_and_the_record_is_retried() {
     let rows = rows(&Effect::Hang, Transient, Transient)
         .into_iter()
-        .map(|row| row.reason_contains("DeadlineExceeded"));
+        .map(|row| row.reason_contains("DEADLINE_EXCEEDED"));
     check_rows(&app_with_generous_limits(&[("INVENTORY_TIMEOUT_MS", "300")]).await, rows).await;
 }
 

@@ -41,13 +41,13 @@ async fn a_call_that_is_retried_has_one_span_per_attempt() {
 
     assert_eq!(run.outcome("m1"), "success");
     let attempts = attempts(&spans);
-    let reason = format!("reservation API: 503 BUSY (its trace {W3C_TRACE_ID})");
+    let reason = format!("reservation API: 503 BUSY (trace id in the reply: {W3C_TRACE_ID})");
     assert_eq!(attempts[0], (json!(503), json!("503"), Some(reason.as_str())));
     let (status, error_type, reason) = &attempts[1];
     assert_eq!((status, error_type), (&Value::Null, &json!("unavailable")));
     assert!(reason.unwrap().starts_with("reservation API: "), "{reason:?}");
     assert_eq!(attempts[2], (json!(200), Value::Null, None));
-    assert_eq!(attempts[3], (json!("UNAVAILABLE"), json!("UNAVAILABLE"), Some("inventory: Unavailable")));
+    assert_eq!(attempts[3], (json!("UNAVAILABLE"), json!("UNAVAILABLE"), Some("inventory: UNAVAILABLE")));
     let reason = "inventory: RELEASE_STATUS_FAILED ERROR_CODE_INTERNAL";
     assert_eq!(attempts[4], (json!("OK"), json!("transient"), Some(reason)));
     assert_eq!(attempts[5], (json!("OK"), Value::Null, None));
@@ -101,7 +101,7 @@ async fn an_attempt_abandoned_at_the_deadline_has_a_span_and_a_log_line_in_its_r
         (&record_span.attributes["reservation_worker.outcome"], &record_span.error),
         (&json!("deferred"), &None)
     );
-    let call = run.log.iter().find(|line| line["message"] == "service called").unwrap();
+    let call = run.log.iter().find(|line| line["message"] == "attempt of a call ended").unwrap();
     assert_eq!((&call["trace_id"], &call["span_id"]), (&json!(W3C_TRACE_ID), &json!(record_span.span_id)));
 }
 

@@ -46,7 +46,7 @@ async fn the_attempt_and_the_dead_letter_of_a_panicked_record_report_the_panic()
         (&json!("panicked"), &json!("record is a dead letter"))
     );
     assert_eq!(line["advice"], Reason::Panicked.advice());
-    let call = run.log.iter().find(|line| line["message"] == "service called").unwrap();
+    let call = run.log.iter().find(|line| line["message"] == "attempt of a call ended").unwrap();
     assert_eq!((&call["result"], &call["message_id"]), (&json!("panicked"), &json!("m1")));
     assert!(!run.text.contains("SECRET"), "{}", run.text);
 

@@ -90,7 +90,7 @@ impl Handler for FirstIsSlow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_a_record_waits_for_no_other_and_is_like_no_other() {
+async fn by_default_records_are_independent_and_never_the_same_work() {
     let records = serde_json::json!({ "Records": standard([("m1", ""), ("m2", ""), ("m3", "")]) });
     let processor = BatchProcessor::new(FirstIsSlow::default(), settings());
     processor.handle(event(&records, 60)).await.unwrap();

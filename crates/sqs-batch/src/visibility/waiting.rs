@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 
 /// A record that waits for the end of an outage.
 #[derive(Debug, Clone)]
-pub(super) struct Parked {
+pub(super) struct WaitingRecord {
     pub(super) queue: Arc<Queue>,
     pub(super) receipt_handle: String,
     pub(super) group: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct Parked {
     pub(super) wait: Duration,
 }
 
-impl Parked {
+impl WaitingRecord {
     /// The part of the visibility time-out that is left.
     pub(super) fn left(&self, now: ClockReading) -> Duration {
         self.wait.saturating_sub(now.since(self.returned))
@@ -32,10 +32,10 @@ impl Parked {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct ParkedRecords(Mutex<VecDeque<Parked>>);
+pub(super) struct WaitingRecords(Mutex<VecDeque<WaitingRecord>>);
 
-impl ParkedRecords {
-    pub(super) fn add(&self, records: impl IntoIterator<Item = Parked>) {
+impl WaitingRecords {
+    pub(super) fn add(&self, records: impl IntoIterator<Item = WaitingRecord>) {
         let mut all = self.lock();
         all.extend(records);
         // Records that a recall puts back are older than those that were added meanwhile.
@@ -45,7 +45,7 @@ impl ParkedRecords {
     }
 
     /// Takes the records that wait because of `cause`, and forgets those whose time-out is over.
-    pub(super) fn take(&self, cause: &str, now: ClockReading) -> Vec<Parked> {
+    pub(super) fn take(&self, cause: &str, now: ClockReading) -> Vec<WaitingRecord> {
         let mut all = self.lock();
         all.retain(|record| !record.left(now).is_zero());
         let (taken, others) = all.drain(..).partition(|record| record.cause == cause);
@@ -53,7 +53,7 @@ impl ParkedRecords {
         Vec::from(taken)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Parked>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<WaitingRecord>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,7 +23,7 @@ const INVENTORY: (&str, &str) = ("INVENTORY_GRPC_ADDR", "inventory:1");
 const API: (&str, &str) = ("RESERVATION_API_BASE", "http://api");
 
 #[tokio::test]
-async fn the_secret_goes_before_the_variables_and_leaves_the_rest_to_them() {
+async fn a_value_in_the_secret_takes_precedence_over_its_variable_and_other_variables_apply() {
     let secret = json!({
         "inventory_grpc_addr": "secret:2",
         "sqs_queue_url": "https://sqs.example/1/q",
@@ -41,7 +41,7 @@ async fn the_secret_goes_before_the_variables_and_leaves_the_rest_to_them() {
 }
 
 #[tokio::test]
-async fn no_secret_is_read_unless_it_is_asked_for() {
+async fn without_use_secret_manager_no_secret_is_read() {
     for flag in ["", "false"] {
         let variables = [("USE_SECRET_MANAGER", flag), INVENTORY, API];
         let config = load(&variables, Err("must not be read")).await.unwrap();
@@ -89,7 +89,7 @@ async fn unknown_keys_of_the_secret_are_one_warning_that_shows_no_value() {
 }
 
 #[tokio::test]
-async fn a_setting_of_the_secret_that_is_wrong_is_told_with_the_others_and_not_shown() {
+async fn a_wrong_value_in_the_secret_is_reported_with_the_other_problems_and_not_shown() {
     let secret = json!({ "inventory_grpc_addr": "SECRET", "reservation_api_token": "SECRET SECRET" });
     let error = load(&[USE, ("MAX_RETRIES", "0")], Ok(&secret.to_string())).await.unwrap_err();
     assert_eq!(
