@@ -90,28 +90,28 @@ impl World {
         state: &Worker,
         actions: &mut Vec<Action>,
     ) {
-        if self.faults > 0 {
-            actions.push(Action::Crash { worker });
+        let waits = self.waits(scenario, state);
+        let is_down = state.next.service().is_some_and(|service| self.is_down(scenario, service));
+        if waits {
+            actions.extend(self.can_probe(scenario, state).then_some(Action::BeginProbe { worker }));
+        } else if is_down {
+            actions.push(Action::FindServiceDown { worker, waits_again: false });
+            // While the breaker is closed, another attempt would change nothing.
+            actions.extend(state.is_probe.then_some(Action::FindServiceDown { worker, waits_again: true }));
+        } else {
+            actions.push(Action::PerformStep { worker });
+            if state.next == Step::UpdateStatus {
+                actions.push(Action::UpdateStatusWithoutDetails { worker });
+            }
         }
         if self.can_reach_deadline(scenario, state) {
             actions.push(Action::ReachDeadline { worker });
         }
-        if self.waits(scenario, state) {
-            actions.extend(self.can_probe(scenario, state).then_some(Action::BeginProbe { worker }));
-            return;
-        }
-        if self.faults > 0 && matches!(state.next, Step::UpdateStatus | Step::ChangeSeats) {
-            actions.extend([true, false].map(|tries_again| Action::TimeOut { worker, tries_again }));
-        }
-        if state.next.service().is_some_and(|service| self.is_down(scenario, service)) {
-            actions.push(Action::FindServiceDown { worker, waits_again: false });
-            // While the breaker is closed, another attempt would change nothing.
-            actions.extend(state.is_probe.then_some(Action::FindServiceDown { worker, waits_again: true }));
-            return;
-        }
-        actions.push(Action::PerformStep { worker });
-        if state.next == Step::UpdateStatus {
-            actions.push(Action::UpdateStatusWithoutDetails { worker });
+        if self.faults > 0 {
+            actions.push(Action::Crash { worker });
+            if !waits && matches!(state.next, Step::UpdateStatus | Step::ChangeSeats) {
+                actions.extend([true, false].map(|tries_again| Action::TimeOut { worker, tries_again }));
+            }
         }
     }
 
