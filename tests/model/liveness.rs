@@ -1,12 +1,15 @@
 //! Searches for a run that is fair and never ends.
 //!
-//! A run is fair if it makes each [`Progress`] that is possible from some time on without interruption (weak fairness).
-//! Such a run that does not end stays in one strongly connected component of the state graph from some time on, or in
-//! one state. So it exists exactly if a component contains no end, and each progress that is possible in all of its states is
-//! made by one of its own transitions. If there is no such component, every other component without an end has a progress
-//! that leads out of it. From each state an end is therefore reachable by required progress alone, without a fault.
+//! An end is a state in which every event that was sent is deleted or a dead letter, and no invocation and no request
+//! is left. A run is fair if it makes each [`Progress`] that is possible from some time on without interruption (weak
+//! fairness).
 //!
-//! An end is a state in which every event that was sent is deleted or a dead letter, and no invocation and no request is left.
+//! A run that reaches no end stays, from some time on, in one strongly connected component of the graph without the
+//! ends. The component can be a single state, because a run may also stop. The run can be fair exactly if each progress
+//! that is possible in all states of the component is made by a transition within it.
+//!
+//! If no component permits a fair run, a progress leads out of each of them. Therefore an end can be reached from every
+//! state by required progress alone.
 
 use std::fmt;
 
@@ -14,7 +17,6 @@ use petgraph::algo::{astar, kosaraju_scc};
 use petgraph::graph::{EdgeReference, NodeIndex};
 use petgraph::visit::{EdgeRef, NodeFiltered};
 
-use crate::scenario::Scenario;
 use crate::search::{StateGraph, Transition, actions_to, write_actions};
 use crate::world::{Action, Progress};
 
@@ -34,11 +36,11 @@ impl fmt::Display for Lasso {
     }
 }
 
-/// The fair run that never ends and whose cycle is reached first, if there is one.
-pub fn endless_run(scenario: &Scenario, graph: &StateGraph) -> Option<Lasso> {
-    kosaraju_scc(graph)
+/// A fair run that never ends, if there is one: the one that reaches its cycle after the fewest actions.
+pub fn endless_run(graph: &StateGraph) -> Option<Lasso> {
+    let without_ends = NodeFiltered::from_fn(graph, |state| !graph[state]);
+    kosaraju_scc(&without_ends)
         .into_iter()
-        .filter(|states| !states.iter().any(|state| graph[*state].has_ended(scenario)))
         .map(|states| Component::new(graph, states))
         .filter(Component::permits_fair_run)
         .min_by_key(|component| component.states[0])
@@ -91,8 +93,8 @@ impl<'a> Component<'a> {
         })
     }
 
-    /// Repeats a walk through the component that makes the run fair: for each progress it visits a state in which that
-    /// progress is impossible, or makes it.
+    /// Repeats a walk through the component that makes the run fair: for each progress it visits a state in which
+    /// that progress is impossible, or makes it.
     fn lasso(&self) -> Lasso {
         let start = self.states[0];
         let (mut state, mut cycle) = (start, Vec::new());

@@ -1,8 +1,8 @@
 //! Searches every order in which the queue, the workers, the network and the services can act. The invariants of the
 //! contract (section 1) must hold in every state, and under fairness every event must end.
 //!
-//! `cargo test --test model -- --nocapture` prints the size of the search, and counterexamples to other orders of the two
-//! steps and to other breakers.
+//! `cargo test --test model -- --nocapture` prints the size of the search, and counterexamples to other orders of the
+//! two steps and to other breakers.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "prints the size of the search and the counterexamples")]
@@ -23,8 +23,8 @@ use sqs_batch::{Jitter, Redelivery};
 use strum::VariantArray;
 use world::Action;
 
-/// All scenarios without an outage and with one to `max_events` events: two faults with one or two events, one fault with
-/// three.
+/// All scenarios without an outage and with one to `max_events` events: two faults with one or two events, one fault
+/// with three.
 fn without_outage(first: FirstStep, max_events: usize) -> impl Iterator<Item = Scenario> {
     let scenario = move |events: Vec<_>| Scenario {
         first,
@@ -57,7 +57,7 @@ fn assert_correct(kind: &str, scenarios: impl Iterator<Item = Scenario>) {
     for scenario in scenarios {
         let graph = search::all_states(&scenario)
             .unwrap_or_else(|counterexample| panic!("{scenario}: {counterexample}"));
-        if let Some(run) = liveness::endless_run(&scenario, &graph) {
+        if let Some(run) = liveness::endless_run(&graph) {
             panic!("{scenario}: {run}");
         }
         searched += 1;
@@ -77,7 +77,7 @@ fn no_order_of_events_and_faults_during_an_outage_breaks_an_invariant_or_keeps_a
     assert_correct("with an outage", with_outage(Probing::OneAfterTheOther));
 }
 
-/// The model does not count receives that an outage spoils, because after them one receive is left.
+/// Why the model need not count the receives that are returned because of an outage: `world/outage.rs` explains it.
 #[test]
 fn the_back_offs_before_the_last_receive_are_longer_than_the_outage() {
     for (max_receives, minutes) in [(None, 20), (Some("10"), 60)] {
@@ -129,7 +129,7 @@ fn with_a_breaker_that_does_not_probe_an_event_is_deferred_for_ever() {
             with_outage(probing).filter(|scenario| scenario.events.len() == 1).filter_map(|scenario| {
                 let graph =
                     search::all_states(&scenario).unwrap_or_else(|broken| panic!("{scenario}: {broken}"));
-                let run = liveness::endless_run(&scenario, &graph)?;
+                let run = liveness::endless_run(&graph)?;
                 Some((scenario, run))
             });
         let (scenario, shortest) = endless_runs

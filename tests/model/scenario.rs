@@ -60,8 +60,8 @@ impl fmt::Display for Scenario {
 }
 
 impl Scenario {
-    /// The number of receives that count ([`crate::world::outage`]): so many that faults and duplicates alone cannot make a
-    /// message a dead letter.
+    /// The number of receives that count ([`crate::world::outage`]): so many that faults and duplicates alone cannot
+    /// make a message a dead letter.
     pub fn max_receives(&self) -> u8 {
         self.faults + DUPLICATES + 1
     }

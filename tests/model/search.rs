@@ -1,7 +1,6 @@
 //! A breadth-first search, so that the first counterexample is one of the shortest.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use petgraph::algo::astar;
@@ -10,8 +9,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::scenario::Scenario;
 use crate::world::{Action, Progress, World};
 
-/// Every reachable state, in the order of the search, and the transitions between them.
-pub type StateGraph = DiGraph<World, Transition>;
+/// Every reachable state, in the order of the search, and the transitions between them. The weight of a state says
+/// whether it is an end.
+pub type StateGraph = DiGraph<bool, Transition>;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Transition {
@@ -41,29 +41,24 @@ pub fn write_actions(f: &mut fmt::Formatter<'_>, first: usize, actions: &[Action
 /// Visits every reachable state, until an invariant is broken.
 pub fn all_states(scenario: &Scenario) -> Result<StateGraph, Counterexample> {
     let mut graph = StateGraph::new();
-    let mut seen = HashMap::new();
     let start = World::new(scenario);
-    seen.insert(start.clone(), graph.add_node(start));
-    let mut visited = 0;
-    while visited < graph.node_count() {
-        let state = NodeIndex::new(visited);
-        let world = graph[state].clone();
+    let first = graph.add_node(start.has_ended(scenario));
+    let mut seen = HashMap::from([(start.clone(), first)]);
+    let mut to_visit = VecDeque::from([(first, start)]);
+    while let Some((state, world)) = to_visit.pop_front() {
         for action in world.actions(scenario) {
             let next = world.after(scenario, action);
             if let Some(invariant) = world.broken_by_change_to(&next).or_else(|| next.broken(scenario)) {
                 let actions = [actions_to(&graph, state), vec![action]].concat();
                 return Err(Counterexample { invariant, actions });
             }
-            let next = match seen.entry(next) {
-                Entry::Occupied(entry) => *entry.get(),
-                Entry::Vacant(entry) => {
-                    let next = graph.add_node(entry.key().clone());
-                    *entry.insert(next)
-                }
-            };
+            let next = *seen.entry(next).or_insert_with_key(|next| {
+                let state = graph.add_node(next.has_ended(scenario));
+                to_visit.push_back((state, next.clone()));
+                state
+            });
             graph.add_edge(state, next, Transition { action, progress: world.progress(action) });
         }
-        visited += 1;
     }
     Ok(graph)
 }

@@ -39,8 +39,8 @@ pub enum Action {
     EndOutage,
 }
 
-/// Progress that fairness requires: what is possible from some time on without interruption is made in the end. Faults,
-/// duplicates, customers and the begin of an outage are not required.
+/// Progress that fairness requires: what is possible from some time on without interruption is made in the end.
+/// Faults, duplicates, customers and the begin of an outage are not required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Delivery { message: usize },

@@ -25,8 +25,8 @@ impl World {
         if self.was_rejected && scenario.first == FirstStep::Status {
             return Some("the worker sends no request that the inventory rejects");
         }
-        // Invariant 6, without times: the module `outage` explains it. With an incorrect breaker, a record can be returned in
-        // this way for ever, which the liveness check finds.
+        // Invariant 6, without times: the module `outage` explains it. With an incorrect breaker, a record can be
+        // returned in this way for ever, which the liveness check finds.
         let is_delayed_without_outage = self.workers.iter().any(|worker| {
             matches!(worker.next, Step::Respond { because_of_outage: true, .. }) && !worker.met_outage
         });

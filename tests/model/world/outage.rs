@@ -2,20 +2,20 @@
 //!
 //! The model has no clock. These abstractions replace the times:
 //!
-//! - **The outage ends.** Its end is an action that must happen in the end ([`Progress::Recovery`](super::Progress::Recovery)). Until then a record can
-//!   be returned and received any number of times, without a back-off.
-//! - **A receive does not count if its record is returned because of the outage.** The real queue counts it. But between
-//!   two such receives of a record there is a back-off, and the outage lasts longer than all back-offs together, because
-//!   the last of these receives begins before the recovery. The test
-//!   `the_back_offs_before_the_last_receive_are_longer_than_the_outage` adds them up, so one receive is left after the
-//!   recovery. Invariant 6 thus becomes an invariant of each state: a record is returned because of the outage only if
-//!   the service was found down during that receive.
-//! - **The deadline comes after the next probe.** An invocation lasts longer than the breaker stays open, so the deadline
-//!   is reached when a probe has failed meanwhile, or when no probe can come. A call that is not blocked by the breaker is
-//!   shorter than the invocation.
-//! - **All records share one breaker**, like the records of one process. It opens at any time during the outage, because
-//!   calls of other records can fail, too. With a breaker that is still closed, a record does what it would do in another
-//!   process. A real record makes a limited number of probes; here the number is not limited.
+//! - **The outage ends.** Fairness requires it ([`Progress::Recovery`](super::Progress::Recovery)). Until then a
+//!   record can be returned and received again any number of times, without a back-off.
+//! - **A receive does not count if its record is returned because of the outage.** The real queue counts it. But a
+//!   back-off separates two such receives of a record, and it begins and ends during the outage, because both
+//!   receives met it. The back-offs before the last receive are together longer than the outage of invariant 6: the
+//!   test `the_back_offs_before_the_last_receive_are_longer_than_the_outage` adds them up. So the last receive begins
+//!   after the recovery. What is left of invariant 6 holds in each state: a record is returned because of the outage
+//!   only if the service was found down during that receive.
+//! - **The deadline comes after the next probe.** An invocation lasts longer than the breaker stays open. So a record
+//!   reaches the deadline only if a probe has failed while it waited, or if no probe can come. While the breaker is
+//!   closed, no deadline is reached, because the calls of a record are shorter than an invocation.
+//! - **All records share one breaker**, like the records of one process. It opens at any time during the outage,
+//!   because calls of other records can fail, too. With a breaker that is still closed, a record does what it would
+//!   do in another process. A real record makes a limited number of probes; here the number is not limited.
 //! - **A recall** ends a back-off early. Without back-offs, every order with a recall is included.
 
 use reservation_worker::call::{BreakerOpen, Service};
