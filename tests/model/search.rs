@@ -1,17 +1,23 @@
 //! A breadth-first search, so that the first counterexample is one of the shortest.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
-use crate::world::{Action, Scenario, World};
+use petgraph::algo::astar;
+use petgraph::graph::{DiGraph, NodeIndex};
 
-/// The result of a search.
-pub struct SearchResult {
-    pub states: usize,
-    /// The number of states in which nothing is left to do.
-    pub end_states: usize,
-    pub counterexample: Option<Counterexample>,
+use crate::scenario::Scenario;
+use crate::world::{Action, Progress, World};
+
+/// Every reachable state, in the order of the search, and the transitions between them. The weight of a state says
+/// whether it is an end.
+pub type StateGraph = DiGraph<bool, Transition>;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Transition {
+    pub action: Action,
+    /// The progress that the action makes.
+    pub progress: Option<Progress>,
 }
 
 /// An invariant that does not hold, and the actions that lead to the state.
@@ -23,53 +29,44 @@ pub struct Counterexample {
 impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "broken invariant: {}", self.invariant)?;
-        self.actions
-            .iter()
-            .enumerate()
-            .try_for_each(|(step, action)| writeln!(f, "{:>3}. {action:?}", step + 1))
+        write_actions(f, 1, &self.actions)
     }
+}
+
+/// Writes one numbered line per action.
+pub fn write_actions(f: &mut fmt::Formatter<'_>, first: usize, actions: &[Action]) -> fmt::Result {
+    (first..).zip(actions).try_for_each(|(number, action)| writeln!(f, "{number:>3}. {action:?}"))
 }
 
 /// Visits every reachable state, until an invariant is broken.
-pub fn all_states(scenario: &Scenario) -> SearchResult {
+pub fn all_states(scenario: &Scenario) -> Result<StateGraph, Counterexample> {
+    let mut graph = StateGraph::new();
     let start = World::new(scenario);
-    let mut seen = HashMap::from([(start.clone(), 0)]);
-    let mut visits: Vec<Visit> = vec![(start, 0, None)];
-    let (mut visited, mut end_states) = (0, 0);
-    while visited < visits.len() {
-        let world = visits[visited].0.clone();
-        let actions = world.actions(scenario);
-        let has_ended = world.has_ended(scenario);
-        assert!(has_ended || !actions.is_empty(), "no action is possible: {world:?}");
-        end_states += usize::from(has_ended);
-        for action in actions {
+    let first = graph.add_node(start.has_ended(scenario));
+    let mut seen = HashMap::from([(start.clone(), first)]);
+    let mut to_visit = VecDeque::from([(first, start)]);
+    while let Some((state, world)) = to_visit.pop_front() {
+        for action in world.actions(scenario) {
             let next = world.after(scenario, action);
             if let Some(invariant) = world.broken_by_change_to(&next).or_else(|| next.broken(scenario)) {
-                let actions = [path_to(&visits, visited), vec![action]].concat();
-                let counterexample = Some(Counterexample { invariant, actions });
-                return SearchResult { states: visits.len(), end_states, counterexample };
+                let actions = [actions_to(&graph, state), vec![action]].concat();
+                return Err(Counterexample { invariant, actions });
             }
-            if let Entry::Vacant(entry) = seen.entry(next.clone()) {
-                entry.insert(visits.len());
-                visits.push((next, visited, Some(action)));
-            }
+            let next = *seen.entry(next).or_insert_with_key(|next| {
+                let state = graph.add_node(next.has_ended(scenario));
+                to_visit.push_back((state, next.clone()));
+                state
+            });
+            graph.add_edge(state, next, Transition { action, progress: world.progress(action) });
         }
-        visited += 1;
     }
-    SearchResult { states: visits.len(), end_states, counterexample: None }
+    Ok(graph)
 }
 
-/// A state, the index of the visit that it was reached from, and the action that led to it.
-type Visit = (World, usize, Option<Action>);
-
-/// The actions that lead to a visited state.
-fn path_to(visits: &[Visit], index: usize) -> Vec<Action> {
-    let mut actions = Vec::new();
-    let mut index = index;
-    while let (_, previous, Some(action)) = &visits[index] {
-        actions.push(*action);
-        index = *previous;
-    }
-    actions.reverse();
-    actions
+/// The shortest list of actions that lead to a state.
+pub fn actions_to(graph: &StateGraph, state: NodeIndex) -> Vec<Action> {
+    let path = astar(graph, NodeIndex::new(0), |other| other == state, |_| 1, |_| 0);
+    let (_, states) = path.expect("every state was reached from the first one");
+    let transition = |pair: &[NodeIndex]| graph.find_edge(pair[0], pair[1]).expect("a transition");
+    states.windows(2).map(|pair| graph[transition(pair)].action).collect()
 }
