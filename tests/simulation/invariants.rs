@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::events::{Kind, Message};
 use crate::function::Output;
+use crate::plan::Scenario;
 use crate::queue::{Entry, Place, Received};
 use crate::world::World;
 
 /// Checks a response and its summary lines, then deletes the acknowledged messages as Lambda does. Returns
 /// each record with its summary line.
 ///
-/// Each record has one summary line, with an outcome that agrees with the services. The lines of a
-/// reservation and of a FIFO group are in the order of the batch. The response lists a record if and only if
+/// Each record has one summary line, with the trace of its producer and an outcome that agrees with the services. The
+/// lines of a reservation and of a FIFO group are in the order of the batch. The response lists a record if and only if
 /// it is not acknowledged.
 pub fn check_response<'a>(
     world: &World,
@@ -35,7 +36,9 @@ pub fn check_response<'a>(
         let (position, line) = lines.next().unwrap_or_else(|| panic!("{id} has no summary line"));
         assert_eq!(lines.next(), None, "{id} has two summary lines");
         let entry = &mut queue.entries[received.number];
-        let Message { kind, reservation_id, group, .. } = &entry.message;
+        let Message { kind, reservation_id, group, carriers, .. } = &entry.message;
+        let trace_id = carriers.first().map(|(_, trace_id)| trace_id.as_str());
+        assert_eq!(line["trace_id"].as_str(), trace_id, "the trace of {id}");
         let lane = (*kind != Kind::Poison).then(|| ("reservation", reservation_id.clone()));
         let group = world.plan.is_fifo.then(|| ("group", group.clone()));
         for name in lane.into_iter().chain(group.clone()) {
@@ -88,6 +91,16 @@ fn is_acknowledged(world: &World, entry: &Entry, outcome: &str, reason: &str) ->
     (is_plausible && !reason.is_empty()).then_some(acknowledged)
 }
 
+/// Whether a message is a dead letter for a reason that has nothing to do with an outage.
+fn needs_person(entry: &Entry) -> bool {
+    let Some((outcome, reason)) = &entry.last_outcome else { return false };
+    match entry.message.kind {
+        Kind::Poison => outcome == "invalid_payload",
+        Kind::UnknownReservation => outcome == "failed",
+        _ => outcome == "failed" && rejected_by_status(reason).is_some(),
+    }
+}
+
 fn is_superseded(kind: Kind, status: Status) -> bool {
     match kind {
         Kind::Expired => matches!(status, Status::Confirmed | Status::Cancelled),
@@ -99,17 +112,25 @@ fn is_superseded(kind: Kind, status: Status) -> bool {
 /// Whether the event is rejected because of the status of the reservation, or by a reply that is final by the
 /// contract.
 fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
+    if let Some((of_kind, of_status)) = rejected_by_status(reason) {
+        return (kind, status) == (of_kind, Some(of_status));
+    }
     match reason {
-        "paid but cancelled: refund due" => (kind, status) == (Kind::Approved, Some(Status::Cancelled)),
-        "paid but expired: refund due" => (kind, status) == (Kind::Approved, Some(Status::Expired)),
-        "failed payment of a confirmed reservation" => {
-            (kind, status) == (Kind::Failed, Some(Status::Confirmed))
-        }
         // A faulty reservation API can reply with `{}`.
         "neither the event nor the reservation names the ticketed event and the seats" => {
             kind.target().is_some()
         }
         _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),
+    }
+}
+
+/// The event and the status that lead to this reason.
+fn rejected_by_status(reason: &str) -> Option<(Kind, Status)> {
+    match reason {
+        "paid but cancelled: refund due" => Some((Kind::Approved, Status::Cancelled)),
+        "paid but expired: refund due" => Some((Kind::Approved, Status::Expired)),
+        "failed payment of a confirmed reservation" => Some((Kind::Failed, Status::Confirmed)),
+        _ => None,
     }
 }
 
@@ -186,6 +207,10 @@ pub fn check_end(world: &World) -> Result<(), String> {
         let is_explained = entry.last_outcome.is_some() || entry.killed == entry.receives;
         if entry.place == Place::DeadLetters && !is_explained {
             return Err(format!("m{number} is a dead letter without a summary line"));
+        }
+        let needs_person = world.plan.scenario == Scenario::ManyFailures || needs_person(entry);
+        if entry.place == Place::DeadLetters && !needs_person {
+            return Err(format!("m{number} is a dead letter because of an outage: {:?}", entry.last_outcome));
         }
         if entry.message.must_succeed_at_once && entry.place != Place::Deleted {
             return Err(format!("m{number} did not succeed at once: {:?}", entry.last_outcome));

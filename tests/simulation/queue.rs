@@ -147,6 +147,12 @@ impl Queue {
         }
     }
 
+    /// Lets time pass for the queue only, because all other clocks stand still.
+    pub fn pass(&mut self, time: Duration) {
+        self.entries.iter_mut().for_each(|entry| entry.visible_at -= time);
+        self.changed.notify_waiters();
+    }
+
     /// Counts a receive of each message whose invocation was killed.
     pub fn count_killed(&mut self, batch: &[Received]) {
         batch.iter().for_each(|received| self.entries[received.number].killed += 1);
