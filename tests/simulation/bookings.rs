@@ -7,14 +7,14 @@ use reservation_worker_local::{Fault, Hold};
 
 use crate::conditions;
 use crate::events::{self, Kind, Message};
-use crate::plan::RECOVERY;
+use crate::plan::{RECOVERY, Scenario};
 
 /// A customer who holds seats, and the messages that are sent about the hold.
 #[derive(Debug)]
 pub struct Booking {
     pub hold: Hold,
     pub begins: Duration,
-    /// A fault that applies from the time of the hold.
+    /// A fault that applies from the time of the hold, at most until the end of the failure phase if the hold is in it.
     pub fault: Option<Fault>,
     /// The messages, each with the time from the hold until it is sent.
     pub messages: Vec<(Duration, Message)>,
@@ -22,10 +22,16 @@ pub struct Booking {
 
 impl Booking {
     /// The holds of the failure phase, which compete for seats, and three holds after the recovery.
-    pub fn draw_all(rng: &mut Rng, failure_phase: Duration) -> Vec<Self> {
+    pub fn draw_all(rng: &mut Rng, scenario: Scenario, failure_phase: Duration) -> Vec<Self> {
         let (number, seats) = (rng.usize(4..14), rng.usize(3..16));
         let mut bookings: Vec<_> =
             (0..number).map(|number| Self::in_failure_phase(rng, number, seats, failure_phase)).collect();
+        if scenario == Scenario::ManyFailures {
+            for booking in &mut bookings {
+                let id = &booking.hold.reservation_id;
+                booking.fault = rng.bool().then(|| conditions::lasting_fault(rng, id));
+            }
+        }
         bookings.extend((0..3).map(|number| Self::after_recovery(rng, number, failure_phase + RECOVERY)));
         bookings
     }

@@ -14,7 +14,7 @@ mod outage;
 mod replies;
 
 pub use outage::OutageMode;
-pub use replies::single_fault;
+pub use replies::{lasting_fault, single_fault};
 
 /// A failure condition and the time in which it applies.
 #[derive(Debug, Clone)]
@@ -66,13 +66,11 @@ impl Period {
         let link = rng.usize(..LINKS);
         let condition = match rng.u8(..14) {
             0..5 => {
-                let (operation, effect) = replies::any(rng);
-                Condition::FaultyService(Fault {
-                    operation: Some(operation),
-                    reservation_id: rng.bool().then(|| rng.choice(reservation_ids).unwrap().clone()),
-                    times: rng.bool().then(|| rng.u32(1..8)),
-                    effect,
-                })
+                let id = rng.choice(reservation_ids).unwrap();
+                let fault = lasting_fault(rng, id);
+                let reservation_id = fault.reservation_id.filter(|_| rng.bool());
+                let times = rng.bool().then(|| rng.u32(1..8));
+                Condition::FaultyService(Fault { reservation_id, times, ..fault })
             }
             5 => Condition::SlowLink { link, milliseconds: rng.choice([5, 50, 300, 2_000]).unwrap() },
             6 => Condition::LossyLink { link, probability: rng.choice([0.01, 0.1, 0.5]).unwrap() },

@@ -60,11 +60,11 @@ impl Plan {
 
     fn with_many_failures(rng: &mut Rng) -> Self {
         let failure_phase = Duration::from_secs(rng.u64(5..40));
-        let bookings = Booking::draw_all(rng, failure_phase);
+        let bookings = Booking::draw_all(rng, Scenario::ManyFailures, failure_phase);
         let ids: Vec<_> = bookings.iter().map(|booking| booking.hold.reservation_id.clone()).collect();
         let periods = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..14) };
         let max_receives = rng.u32(2..6);
-        let function_time = Duration::from_secs(rng.u64(5..30));
+        let function_time = Duration::from_secs(rng.u64(3..30));
         Self {
             scenario: Scenario::ManyFailures,
             variables: vec![
@@ -117,7 +117,7 @@ impl Plan {
             failure_phase,
             periods: vec![Period { begins, lasts, condition: Condition::outage(rng) }],
             freezes: [during, freeze_after(rng, failure_phase)].concat(),
-            bookings: Booking::draw_all(rng, failure_phase),
+            bookings: Booking::draw_all(rng, Scenario::OneOutage, failure_phase),
             ..Self::with_many_failures(rng)
         }
     }

@@ -173,9 +173,13 @@ pub async fn run(plan: Plan, clock: Clock) {
     world.trace(format_args!("the scenario is {:?}", plan.scenario));
     let events = async {
         let periods = join_all(plan.periods.iter().map(|period| world.apply(period)));
+        let end_of_faults = async {
+            sleep(plan.failure_phase).await;
+            world.services.clear_faults();
+        };
         let freezes = join_all(plan.freezes.iter().map(|freeze| world.freeze(freeze)));
         let bookings = join_all(plan.bookings.iter().map(|booking| world.book(booking)));
-        tokio::join!(biased; periods, freezes, bookings);
+        tokio::join!(biased; periods, end_of_faults, freezes, bookings);
         world.drained().await;
     };
     tokio::select! {

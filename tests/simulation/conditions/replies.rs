@@ -32,10 +32,12 @@ fn is_rest(operation: Operation) -> bool {
     matches!(operation, Operation::UpdateStatus | Operation::ReadReservation)
 }
 
-/// What happens to the calls of an operation.
-pub fn any(rng: &mut Rng) -> (Operation, Effect) {
+/// A fault of all calls of one operation for one reservation. Some reservations have lost their facts: the API updates
+/// them and returns them without any.
+pub fn lasting_fault(rng: &mut Rng, reservation_id: &str) -> Fault {
     let operation = rng.choice(OPERATIONS).unwrap();
-    (operation, effect(rng, operation))
+    let fault = Fault::on(operation, reservation_id, effect(rng, operation));
+    if rng.u8(..20) == 0 { Fault { operation: None, effect: json("{}"), ..fault } } else { fault }
 }
 
 fn effect(rng: &mut Rng, operation: Operation) -> Effect {
@@ -60,9 +62,9 @@ fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
     if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
 }
 
-/// A faulty reply. One of eight is final: a retry cannot succeed.
+/// A faulty reply. One of four is final: a retry cannot succeed.
 fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
-    let is_final = rng.u8(..8) == 0;
+    let is_final = rng.u8(..4) == 0;
     match operation {
         Operation::UpdateStatus | Operation::ReadReservation if is_final => {
             Effect::http(rng.choice([400, 404, 405, 410, 422]).unwrap())
@@ -84,8 +86,6 @@ fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
 }
 
 fn faulty_rest_reply(rng: &mut Rng) -> Effect {
-    let body =
-        |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
     match rng.u8(..15) {
         0..4 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
         7 => Effect::http_code(402, "PAYMENT_NOT_CONFIRMED"),
@@ -93,7 +93,7 @@ fn faulty_rest_reply(rng: &mut Rng) -> Effect {
         9 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
         10 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
         4 => Effect::EmptyBody,
-        5 => body(rng.choice(["{}", "null", "{", r#"{"reservation_id":"another"}"#]).unwrap()),
+        5 => json(rng.choice(["{}", "null", "{", r#"{"reservation_id":"another"}"#]).unwrap()),
         6 => html(rng.choice([404, 405, 409, 502, 503]).unwrap()),
         11 => Effect::CamelCase,
         _ => Effect::http(rng.choice([401, 403, 408, 425, 500, 501, 502, 503, 504]).unwrap()),
@@ -102,6 +102,10 @@ fn faulty_rest_reply(rng: &mut Rng) -> Effect {
 
 fn transient_code(rng: &mut Rng) -> i32 {
     rng.choice([1, 2, 3, 8, 9, 11, 13, 16, 17, 18, 19, 20, 22, 99]).unwrap()
+}
+
+fn json(text: &str) -> Effect {
+    Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() }
 }
 
 /// A page that is not an error of the API.
