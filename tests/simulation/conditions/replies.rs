@@ -62,9 +62,9 @@ fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
     if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
 }
 
-/// A faulty reply. One of four is final: a retry cannot succeed.
+/// A faulty reply. One of three is final: a retry cannot succeed.
 fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
-    let is_final = rng.u8(..4) == 0;
+    let is_final = rng.u8(..3) == 0;
     match operation {
         Operation::UpdateStatus | Operation::ReadReservation if is_final => {
             Effect::http(rng.choice([400, 404, 405, 410, 422]).unwrap())
