@@ -167,6 +167,10 @@ fn is_final(reason: &str) -> bool {
 ///
 /// The invariant that is broken.
 pub fn check_end(world: &World) -> Result<(), String> {
+    let [reservation_api, inventory, _] = &world.links;
+    if reservation_api.was_used_after_silence() || inventory.was_used_after_silence() {
+        return Err("a call used a connection that its peer had forgotten".to_owned());
+    }
     let queue = world.queue.lock().unwrap();
     let mut owners = HashMap::new();
     for Hold { reservation_id: id, event_id, seat_ids, .. } in

@@ -20,6 +20,9 @@ use crate::clock::Clock;
 use crate::conditions::LINKS;
 use crate::trace;
 
+/// The length of the frame with which a caller ends a connection of HTTP/2. A request is longer.
+const GOAWAY_LENGTH: usize = 17;
+
 pub struct Link {
     pub addr: SocketAddr,
     service: SocketAddr,
@@ -37,6 +40,8 @@ pub struct Link {
     reset: Notify,
     forgotten: Notify,
     forgets: Cell<Forgets>,
+    /// A request has arrived on a forgotten connection.
+    was_used_after_silence: Cell<bool>,
     is_down: Cell<bool>,
 }
 
@@ -80,6 +85,7 @@ impl Link {
             reset: Notify::new(),
             forgotten: Notify::new(),
             forgets: Cell::new(Forgets::Silently),
+            was_used_after_silence: Cell::new(false),
             is_down: Cell::new(false),
         });
         spawn_local(link.clone().accept(listener));
@@ -108,6 +114,11 @@ impl Link {
     pub fn forget(&self, forgets: Forgets) {
         self.forgets.set(forgets);
         self.forgotten.notify_waiters();
+    }
+
+    /// Whether a caller has sent a request on a forgotten connection.
+    pub fn was_used_after_silence(&self) -> bool {
+        self.was_used_after_silence.get()
     }
 
     /// Ends all connections.
@@ -177,14 +188,20 @@ impl Link {
     async fn discard(&self, mut caller: TcpStream) -> io::Result<()> {
         trace::line("a connection is forgotten".to_owned());
         let mut piece = vec![0; 16 * 1024];
-        while caller.read(&mut piece).await? > 0 {
+        // What the caller has sent before.
+        while caller.try_read(&mut piece).is_ok_and(|length| length > 0) {}
+        let mut received = 0;
+        loop {
+            let length = caller.read(&mut piece).await?;
             self.clock.report_activity();
-            trace::line("a forgotten connection gets data".to_owned());
-            if self.forgets.get() == Forgets::WithReset {
-                break;
+            received += length;
+            if received > GOAWAY_LENGTH && !self.was_used_after_silence.replace(true) {
+                trace::line("a forgotten connection gets a request".to_owned());
+            }
+            if length == 0 || self.forgets.get() == Forgets::WithReset {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Delays a piece of data of this length. Fails if the data breaks its connection.

@@ -111,7 +111,15 @@ impl World {
     /// still, and so does that of the world. The wall clock and the queue go on.
     async fn freeze(&self, Freeze { begins, lasts, forgets }: &Freeze) {
         sleep(*begins).await;
-        self.until(|| self.busy_instances.get() == 0).await;
+        let is_idle = || self.busy_instances.get() == 0;
+        loop {
+            self.until(is_idle).await;
+            // The links receive everything that the instances have sent.
+            sleep(Duration::from_millis(1)).await;
+            if is_idle() {
+                break;
+            }
+        }
         self.trace(format_args!(
             "the environments are frozen for {lasts:?}, connections are forgotten {forgets:?}"
         ));
