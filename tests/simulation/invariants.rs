@@ -59,7 +59,7 @@ pub fn check_response<'a>(
             let is_redelivered = !acknowledged && !leaves_order;
             blocked_groups.extend(is_redelivered.then_some(group));
         }
-        queue.entries[received.number].last_outcome = Some((outcome, reason));
+        queue.entries[received.number].outcomes.push((outcome, reason));
         if acknowledged {
             queue.delete(received);
         }
@@ -91,14 +91,14 @@ fn is_acknowledged(world: &World, entry: &Entry, outcome: &str, reason: &str) ->
     (is_plausible && !reason.is_empty()).then_some(acknowledged)
 }
 
-/// Whether a message is a dead letter for a reason that has nothing to do with an outage.
+/// Whether a message is a dead letter for a reason that has nothing to do with an outage. Its last receives may have been
+/// during one.
 fn needs_person(entry: &Entry) -> bool {
-    let Some((outcome, reason)) = &entry.last_outcome else { return false };
-    match entry.message.kind {
+    entry.outcomes.iter().any(|(outcome, reason)| match entry.message.kind {
         Kind::Poison => outcome == "invalid_payload",
         Kind::UnknownReservation => outcome == "failed",
         _ => outcome == "failed" && rejected_by_status(reason).is_some(),
-    }
+    })
 }
 
 fn is_superseded(kind: Kind, status: Status) -> bool {
@@ -208,16 +208,19 @@ pub fn check_end(world: &World) -> Result<(), String> {
     for (number, entry) in queue.entries.iter().enumerate() {
         // Every deleted message was acknowledged, and `check_response` has checked its outcome. A dead letter
         // must have an outcome too, unless the invocation was killed at every receive.
-        let is_explained = entry.last_outcome.is_some() || entry.killed == entry.receives;
+        let is_explained = !entry.outcomes.is_empty() || entry.killed == entry.receives;
         if entry.place == Place::DeadLetters && !is_explained {
             return Err(format!("m{number} is a dead letter without a summary line"));
         }
         let needs_person = world.plan.scenario == Scenario::ManyFailures || needs_person(entry);
         if entry.place == Place::DeadLetters && !needs_person {
-            return Err(format!("m{number} is a dead letter because of an outage: {:?}", entry.last_outcome));
+            return Err(format!(
+                "m{number} is a dead letter because of an outage: {:?}",
+                entry.outcomes.last()
+            ));
         }
         if entry.message.must_succeed_at_once && entry.place != Place::Deleted {
-            return Err(format!("m{number} did not succeed at once: {:?}", entry.last_outcome));
+            return Err(format!("m{number} did not succeed at once: {:?}", entry.outcomes.last()));
         }
     }
     Ok(())

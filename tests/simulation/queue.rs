@@ -29,8 +29,8 @@ pub struct Entry {
     pub message: Message,
     pub place: Place,
     pub receives: u32,
-    /// The outcome and the reason in the last summary line of the message.
-    pub last_outcome: Option<(String, String)>,
+    /// The outcome and the reason in each summary line of the message.
+    pub outcomes: Vec<(String, String)>,
     /// The number of receives whose invocation was killed.
     pub killed: u32,
     was_duplicated: bool,
@@ -68,7 +68,7 @@ impl Queue {
             message,
             place: Place::Queue,
             receives: 0,
-            last_outcome: None,
+            outcomes: Vec::new(),
             killed: 0,
             was_duplicated: false,
             visible_at: Instant::now(),
