@@ -102,12 +102,13 @@ mutants: .tools/bin/cargo-mutants ## change FILE=src/workflow.rs in every small 
 	$(require_cargo)
 	cargo install --quiet --locked --root .tools --version $(VERSION) $*
 
-# To see what happens with one seed: make soak SEED=7
+# Other seeds than 0 to 9999: make soak FIRST=10000. To see what happens with one seed: make soak SEED=7
 SEEDS := 10000
+FIRST := 0
 soak: ## simulate SEEDS=10000 runs of the function with random failures, each derived from its seed
 	$(require_cargo)
-	SIMULATION_FIRST=$(or $(SEED),0) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
-	  cargo test --locked --test simulation no_seed -- --nocapture
+	SIMULATION_FIRST=$(or $(SEED),$(FIRST)) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
+	  cargo test --locked --test simulation seeds:: -- --nocapture
 
 FUZZ := .tools/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.1

@@ -51,12 +51,20 @@ impl Clock {
 thread_local! {
     /// When the world of this thread began, on its own clock.
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// For how long its environments have been frozen.
+    static FROZEN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// The wall clock of the world in this thread. It runs with the simulated time, so that a seed determines all times.
 pub fn wall_clock() -> SystemTime {
-    let simulated = |began: Instant| UNIX_EPOCH + Duration::from_secs(1_790_000_000) + began.elapsed();
+    let start = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let simulated = |began: Instant| start + began.elapsed() + FROZEN.get();
     BEGAN.get().map_or_else(SystemTime::now, simulated)
+}
+
+/// Advances the wall clock and not the monotonic clock, as processes see it whose environment was frozen.
+pub fn freeze(time: Duration) {
+    FROZEN.set(FROZEN.get() + time);
 }
 
 /// Runs a world to its end in this thread, with its own clock.
@@ -79,6 +87,7 @@ pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
     let world = world(clock);
     LocalSet::new().block_on(&runtime, async {
         BEGAN.set(Some(Instant::now()));
+        FROZEN.set(Duration::ZERO);
         world.await
     })
 }

@@ -1,11 +1,20 @@
-//! Failure conditions: every class of the contract's reply tables (section 3), lost replies and network
-//! failures. A service that reports success has always done the work.
+//! Failure conditions: every class of the contract's reply tables (section 3), lost replies, outages, overload, network
+//! failures and frozen environments. A service that reports success has always done the work.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use reservation_worker_local::visibility::VisibilityBehaviour;
-use reservation_worker_local::{Effect, Fault, Operation};
+use reservation_worker_local::{Fault, Service};
+use strum::VariantArray;
+
+use crate::network::Forgets;
+
+mod outage;
+mod replies;
+
+pub use outage::OutageMode;
+pub use replies::{lasting_fault, single_fault};
 
 /// A failure condition and the time in which it applies.
 #[derive(Debug, Clone)]
@@ -27,46 +36,52 @@ pub enum Condition {
     Partition { link: usize },
     /// All connections of a link are reset once.
     Reset { link: usize },
+    /// A link transfers no more than this, so that its latency grows with its load.
+    LimitedCapacity { link: usize, bytes_per_second: u32 },
     /// All connections of a link are reset, and new connections are refused.
-    Outage { link: usize },
+    Refusal { link: usize },
+    /// A service fails all calls in the same way.
+    Outage { service: Service, mode: OutageMode },
     /// The queue rejects changes of the visibility time-out, or does not answer.
     FaultyQueue(VisibilityBehaviour),
 }
 
+/// A time in which all environments are frozen. It begins when no invocation is in progress. Meanwhile the peers forget
+/// all connections.
+#[derive(Debug, Clone)]
+pub struct Freeze {
+    /// The earliest time.
+    pub begins: Duration,
+    pub lasts: Duration,
+    pub forgets: Forgets,
+}
+
 /// The links to the reservation API, the inventory and the queue.
 pub const LINKS: usize = 3;
-
-/// The operations that faults are drawn from. An operation that is called more often occurs more often.
-const OPERATIONS: [Operation; 7] = [
-    Operation::ReadReservation,
-    Operation::UpdateStatus,
-    Operation::UpdateStatus,
-    Operation::ReleaseHold,
-    Operation::ReleaseHold,
-    Operation::CommitReservation,
-    Operation::CommitReservation,
-];
 
 impl Period {
     pub fn draw(rng: &mut Rng, failure_phase: Duration, reservation_ids: &[String]) -> Self {
         let begins = Duration::from_millis(rng.u64(..failure_phase.as_millis() as u64));
         let lasts = Duration::from_millis(rng.u64(10..10_000)).min(failure_phase - begins);
         let link = rng.usize(..LINKS);
-        let condition = match rng.u8(..11) {
+        let condition = match rng.u8(..14) {
             0..5 => {
-                let operation = rng.choice(OPERATIONS).unwrap();
-                Condition::FaultyService(Fault {
-                    operation: Some(operation),
-                    reservation_id: rng.bool().then(|| rng.choice(reservation_ids).unwrap().clone()),
-                    times: rng.bool().then(|| rng.u32(1..8)),
-                    effect: effect(rng, operation),
-                })
+                let id = rng.choice(reservation_ids).unwrap();
+                let fault = lasting_fault(rng, id);
+                let reservation_id = fault.reservation_id.filter(|_| rng.bool());
+                let times = rng.bool().then(|| rng.u32(1..8));
+                Condition::FaultyService(Fault { reservation_id, times, ..fault })
             }
             5 => Condition::SlowLink { link, milliseconds: rng.choice([5, 50, 300, 2_000]).unwrap() },
             6 => Condition::LossyLink { link, probability: rng.choice([0.01, 0.1, 0.5]).unwrap() },
             7 => Condition::Partition { link },
             8 => Condition::Reset { link },
-            9 => Condition::Outage { link },
+            9 => Condition::Refusal { link },
+            10 => Condition::LimitedCapacity {
+                link,
+                bytes_per_second: rng.choice([500, 2_000, 10_000]).unwrap(),
+            },
+            11 | 12 => Condition::outage(rng),
             _ => Condition::FaultyQueue(match rng.u8(..3) {
                 0 => {
                     VisibilityBehaviour::CallFails(rng.choice([400, 403, 500, 503]).unwrap(), "InternalError")
@@ -79,89 +94,20 @@ impl Period {
     }
 }
 
-/// One transient fault or one lost reply, for one reservation after the failure phase.
-pub fn single_fault(rng: &mut Rng, reservation_id: &str) -> Fault {
-    let operation = rng.choice(OPERATIONS).unwrap();
-    // HTTP 500, gRPC ABORTED and the code CONCURRENT_MODIFICATION: the breakers do not count these faults, so
-    // the fault of one event cannot defer another event.
-    let fault = match operation {
-        _ if is_rest(operation) => Effect::http(500),
-        _ if rng.bool() => Effect::grpc(10),
-        _ => Effect::reply(0, Some(22)),
-    };
-    let effect = if rng.bool() { fault } else { Effect::done_then(fault) };
-    Fault::on(operation, reservation_id, effect).times(1)
-}
-
-fn is_rest(operation: Operation) -> bool {
-    matches!(operation, Operation::UpdateStatus | Operation::ReadReservation)
-}
-
-fn effect(rng: &mut Rng, operation: Operation) -> Effect {
-    match rng.u8(..12) {
-        0 => Effect::Hang,
-        1 => Effect::Reset,
-        2 => Effect::latency(rng.u64(1..5_000)),
-        3 => Effect::done_then(Effect::Reset),
-        4 => Effect::done_then(Effect::Hang),
-        5 => Effect::done_then(Effect::latency(rng.u64(1..5_000))),
-        6 => Effect::done_then(faulty_reply(rng, operation)),
-        // The work is done now, and the reply says that it was done earlier.
-        7 if !is_rest(operation) => Effect::done_then(already_done(rng, operation)),
-        _ => faulty_reply(rng, operation),
+impl Condition {
+    /// An outage of one of the two services.
+    pub fn outage(rng: &mut Rng) -> Self {
+        let service = rng.choice([Service::ReservationApi, Service::Inventory]).unwrap();
+        Self::Outage { service, mode: rng.choice(OutageMode::VARIANTS).copied().unwrap() }
     }
 }
 
-fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
-    if operation == Operation::ReleaseHold && rng.bool() {
-        return Effect::reply(rng.choice([2, 3]).unwrap(), None);
-    }
-    if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
-}
-
-/// A faulty reply. One of eight is final: a retry cannot succeed.
-fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
-    let is_final = rng.u8(..8) == 0;
-    match operation {
-        Operation::UpdateStatus | Operation::ReadReservation if is_final => {
-            Effect::http(rng.choice([400, 404, 405, 410, 422]).unwrap())
+impl Freeze {
+    pub fn draw(rng: &mut Rng, begins: Duration) -> Self {
+        Self {
+            begins,
+            lasts: Duration::from_secs(rng.u64(10..300)),
+            forgets: rng.choice([Forgets::Silently, Forgets::WithReset]).unwrap(),
         }
-        Operation::UpdateStatus | Operation::ReadReservation => faulty_rest_reply(rng),
-        _ if rng.u8(..3) == 0 => Effect::grpc(if is_final {
-            rng.choice([3, 5, 9, 11, 12, 15]).unwrap()
-        } else {
-            rng.choice([0, 1, 2, 4, 7, 8, 10, 13, 14, 16]).unwrap()
-        }),
-        Operation::ReleaseHold if is_final => {
-            Effect::reply(rng.choice([0, 4]).unwrap(), rng.choice([4, 7, 10, 12, 14, 21]))
-        }
-        Operation::ReleaseHold if rng.u8(..4) == 0 => Effect::reply(4, None),
-        Operation::ReleaseHold => Effect::reply(rng.choice([0, 4, 99]).unwrap(), Some(transient_code(rng))),
-        _ if is_final => Effect::reply(rng.choice([2, 3, 4]).unwrap(), rng.choice([5, 12, 14, 15])),
-        _ => Effect::reply(rng.choice([0, 1, 99]).unwrap(), Some(transient_code(rng))),
     }
-}
-
-fn faulty_rest_reply(rng: &mut Rng) -> Effect {
-    let body =
-        |text: &str| Effect::Body { content_type: "application/json".to_owned(), body: text.to_owned() };
-    match rng.u8(..14) {
-        0..4 => Effect::http_code(409, rng.choice(["CONCURRENT_UPDATE", "IDEMPOTENCY_CONFLICT"]).unwrap()),
-        7 => Effect::http_code(402, "PAYMENT_NOT_CONFIRMED"),
-        8 => Effect::http_code(412, "PAYMENT_NOT_APPROVED"),
-        9 => Effect::http(429).with_retry_after(rng.choice(["0", "2", "30", "soon"]).unwrap()),
-        10 => Effect::http(rng.choice([301, 302, 307, 308]).unwrap()).with_location("/elsewhere"),
-        4 => Effect::EmptyBody,
-        5 => body(rng.choice(["{}", "null", "{", r#"{"reservation_id":"another"}"#]).unwrap()),
-        6 => Effect::HttpBody {
-            status: rng.choice([409, 502, 503]).unwrap(),
-            content_type: "text/html".to_owned(),
-            body: "<html><title>Bad Gateway</title>".to_owned(),
-        },
-        _ => Effect::http(rng.choice([401, 403, 408, 425, 500, 501, 502, 503, 504]).unwrap()),
-    }
-}
-
-fn transient_code(rng: &mut Rng) -> i32 {
-    rng.choice([1, 2, 3, 8, 9, 11, 13, 16, 17, 18, 19, 20, 22, 99]).unwrap()
 }

@@ -1,16 +1,31 @@
 //! Messages of every type and shape, with the result that each must have (contract sections 2 and 3).
 
+use std::fmt::{self, Display};
+
 use fastrand::Rng;
 use reservation_worker::event::EventType;
 use reservation_worker_local::{Hold, SeatState, Status};
-use serde_json::{Value, json};
+use serde_json::json;
 use strum::VariantArray;
+
+mod carriers;
+mod facts;
+mod form;
+
+pub use carriers::{Carrier, Carriers};
+pub use form::Form;
 
 #[derive(Debug, Clone)]
 pub struct Message {
     pub body: String,
-    pub group: String,
     pub kind: Kind,
+    /// How the event is written; `None` if the body is not a valid event.
+    pub form: Option<Form>,
+    /// The event states nothing but a reservation.
+    pub has_only_id: bool,
+    pub carriers: Carriers,
+    pub group: String,
+    /// An event that is about no reservation has an id here that occurs in no other message.
     pub reservation_id: String,
     /// The message is sent after the failure phase, so its first delivery must succeed.
     pub must_succeed_at_once: bool,
@@ -21,7 +36,7 @@ pub enum Kind {
     Expired,
     Approved,
     Failed,
-    /// A payment status that needs no work.
+    /// An event of a type, or with a payment status, that needs no work.
     NoWork,
     /// A body that is not a valid event.
     Poison,
@@ -60,19 +75,33 @@ impl Kind {
 
 /// A message about a hold.
 pub fn message(rng: &mut Rng, kind: Kind, hold: &Hold) -> Message {
-    let mut reservation_id = hold.reservation_id.clone();
-    let body = match kind {
-        Kind::Poison => poison(rng),
+    let mut carriers = Carriers::draw(rng);
+    let mut hold = hold.clone();
+    let group = hold.reservation_id.clone();
+    let mut event_kind = kind;
+    match kind {
+        Kind::Poison => carriers.remove(Carrier::Body),
         Kind::UnknownReservation => {
-            reservation_id = format!("unknown-{reservation_id}");
-            let hold = Hold { reservation_id: reservation_id.clone(), ..hold.clone() };
-            let kind = rng.choice(Kind::WORK).unwrap();
-            shape(rng, kind, &hold)
+            hold.reservation_id = format!("unknown-{group}");
+            event_kind = rng.choice(Kind::WORK).unwrap();
         }
-        kind => shape(rng, kind, hold),
+        Kind::NoWork if rng.u8(..4) == 0 => hold.reservation_id = format!("none-{:08x}", rng.u32(..)),
+        _ => {}
+    }
+    let (form, facts) = (Form::draw(rng, event_kind), facts::of(rng, event_kind, &hold));
+    let has_only_id = form.is_some() && facts.as_object().unwrap().len() == 1;
+    let body = match form {
+        None => poison(rng),
+        Some(form) => {
+            // A payment status needs a reservation even if it needs no work.
+            let needs_facts = !hold.reservation_id.starts_with("none-") || form.is_payment_status();
+            let facts = if needs_facts { facts } else { json!({}) };
+            form.body(rng, facts, carriers.get(Carrier::Body))
+        }
     };
     let body = if rng.u8(..10) == 0 { json!(body).to_string() } else { body };
-    Message { body, group: hold.reservation_id.clone(), kind, reservation_id, must_succeed_at_once: false }
+    let reservation_id = hold.reservation_id;
+    Message { body, kind, form, has_only_id, carriers, group, reservation_id, must_succeed_at_once: false }
 }
 
 fn poison(rng: &mut Rng) -> String {
@@ -83,78 +112,32 @@ fn poison(rng: &mut Rng) -> String {
         "null",
         r#"{"type":"reservation.renamed","reservation_id":"r1"}"#,
         r#"{"type":"reservation.expired","reservation_id":"../r1","event_id":"evt_1","qty":1}"#,
+        r#"{"type":"reservation.expired","reservation_id":"r1","reservationId":"r2"}"#,
         r#"{"type":"payment.approved","reservation_id":"r1"}"#,
         r#"{"type":"reservation.expired","reservation_id":"r1","qty":0}"#,
+        r#"{"type":"Payment Status Updated","detail":{"event_type":"payment.status_updated"}}"#,
+        r#"{"detail-type":"Payment Status Updated","detail":{"event_type":"payment.status_updated",
+            "reservation_id":"r1","status":"PAYMENT_STATUS_UNKNOWN"}}"#,
     ];
     rng.choice(bodies).unwrap().to_owned()
 }
 
-/// An event in one of the five shapes. Payment events can omit the ticketed event and the seats.
-fn shape(rng: &mut Rng, kind: Kind, hold: &Hold) -> String {
-    let id = format!("evt-{:08x}", rng.u32(..));
-    let type_name = match kind {
-        Kind::Expired => rng.choice(["reservation.expired", "reservation.hold.expired"]).unwrap(),
-        Kind::Approved => "payment.approved",
-        Kind::Failed => "payment.failed",
-        Kind::NoWork | Kind::Poison | Kind::UnknownReservation => "Payment Status Updated",
-    };
-    let mut facts = json!({ "reservation_id": hold.reservation_id });
-    if kind == Kind::Expired || rng.bool() {
-        add(
-            &mut facts,
-            json!({ "event_id": hold.event_id, "seat_ids": hold.seat_ids, "qty": hold.quantity }),
-        );
+/// What the trace shows of a message.
+impl Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.reservation_id)?;
+        self.form.iter().try_for_each(|form| write!(f, ", {form}"))?;
+        f.write_str(if self.has_only_id { ", only an id" } else { "" })?;
+        self.carriers.first().iter().try_for_each(|(carrier, _)| write!(f, ", trace from {carrier:?}"))
     }
-    if kind == Kind::NoWork || kind != Kind::Expired && rng.u8(..4) == 0 {
-        add(
-            &mut facts,
-            json!({ "payment_id": "pay_1", "event_type": "payment.status_updated", "status": status(rng, kind) }),
-        );
-        return json!({ "id": id, "detail-type": "Payment Status Updated", "detail": facts }).to_string();
-    }
-    match kind {
-        Kind::Approved => add(&mut facts, json!({ "payment_intent_id": "pay_1", "user_id": hold.user_id })),
-        Kind::Failed => add(&mut facts, json!({ "error_code": "CARD_DECLINED" })),
-        _ => {}
-    }
-    let body = match rng.u8(..4) {
-        0 => json!({ "id": id, "detail-type": type_name, "source": "simulation", "detail": facts }),
-        1 => json!({ "id": id, "type": type_name, "detail": facts }),
-        2 => {
-            let mut flat = json!({ "id": id, "type": type_name });
-            for field in ["reservation_id", "event_id"] {
-                if let Some(value) = facts.as_object_mut().unwrap().remove(field) {
-                    flat[field] = value;
-                }
-            }
-            flat["payload"] = facts;
-            flat
-        }
-        _ => {
-            add(&mut facts, json!({ "id": id, "type": type_name }));
-            facts
-        }
-    };
-    body.to_string()
-}
-
-fn status(rng: &mut Rng, kind: Kind) -> &'static str {
-    let statuses: &[_] = match kind {
-        Kind::Approved => &["PAYMENT_STATUS_COMPLETED", "PAYMENT_STATUS_APPROVED"],
-        Kind::Failed => &["PAYMENT_STATUS_FAILED", "PAYMENT_STATUS_CANCELLED", "PAYMENT_STATUS_EXPIRED"],
-        _ => &["PAYMENT_STATUS_PENDING", "PAYMENT_STATUS_PROCESSING", "PAYMENT_STATUS_REFUNDED"],
-    };
-    rng.choice(statuses).copied().unwrap()
-}
-
-fn add(facts: &mut Value, more: Value) {
-    let Value::Object(more) = more else { unreachable!("facts are an object") };
-    facts.as_object_mut().unwrap().extend(more.into_iter().filter(|(_, value)| !value.is_null()));
 }
 
 #[test]
-fn every_event_type_that_needs_work_is_sent() {
-    for kind in EventType::VARIANTS.iter().map(|event_type| Kind::of(*event_type)) {
+fn every_event_type_is_sent() {
+    for event_type in EventType::VARIANTS {
+        let kind = Kind::of(*event_type);
         assert!(kind == Kind::NoWork || Kind::WORK.contains(&kind), "{kind:?} is never sent");
+        let is_sent = Form::of(kind).any(|form| form.event_type() == *event_type);
+        assert!(is_sent, "{event_type:?} is never sent as {kind:?}");
     }
 }

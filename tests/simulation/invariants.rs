@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::events::{Kind, Message};
 use crate::function::Output;
+use crate::plan::Scenario;
 use crate::queue::{Entry, Place, Received};
 use crate::world::World;
 
 /// Checks a response and its summary lines, then deletes the acknowledged messages as Lambda does. Returns
 /// each record with its summary line.
 ///
-/// Each record has one summary line, with an outcome that agrees with the services. The lines of a
-/// reservation and of a FIFO group are in the order of the batch. The response lists a record if and only if
+/// Each record has one summary line, with the trace of its producer and an outcome that agrees with the services. The
+/// lines of a reservation and of a FIFO group are in the order of the batch. The response lists a record if and only if
 /// it is not acknowledged.
 pub fn check_response<'a>(
     world: &World,
@@ -35,7 +36,9 @@ pub fn check_response<'a>(
         let (position, line) = lines.next().unwrap_or_else(|| panic!("{id} has no summary line"));
         assert_eq!(lines.next(), None, "{id} has two summary lines");
         let entry = &mut queue.entries[received.number];
-        let Message { kind, reservation_id, group, .. } = &entry.message;
+        let Message { kind, reservation_id, group, carriers, .. } = &entry.message;
+        let trace_id = carriers.first().map(|(_, trace_id)| trace_id.as_str());
+        assert_eq!(line["trace_id"].as_str(), trace_id, "the trace of {id}");
         let lane = (*kind != Kind::Poison).then(|| ("reservation", reservation_id.clone()));
         let group = world.plan.is_fifo.then(|| ("group", group.clone()));
         for name in lane.into_iter().chain(group.clone()) {
@@ -56,7 +59,7 @@ pub fn check_response<'a>(
             let is_redelivered = !acknowledged && !leaves_order;
             blocked_groups.extend(is_redelivered.then_some(group));
         }
-        queue.entries[received.number].last_outcome = Some((outcome, reason));
+        queue.entries[received.number].outcomes.push((outcome, reason));
         if acknowledged {
             queue.delete(received);
         }
@@ -88,6 +91,16 @@ fn is_acknowledged(world: &World, entry: &Entry, outcome: &str, reason: &str) ->
     (is_plausible && !reason.is_empty()).then_some(acknowledged)
 }
 
+/// Whether a message is a dead letter for a reason that has nothing to do with an outage. Its last receives may have been
+/// during one.
+fn needs_person(entry: &Entry) -> bool {
+    entry.outcomes.iter().any(|(outcome, reason)| match entry.message.kind {
+        Kind::Poison => outcome == "invalid_payload",
+        Kind::UnknownReservation => outcome == "failed",
+        _ => outcome == "failed" && rejected_by_status(reason).is_some(),
+    })
+}
+
 fn is_superseded(kind: Kind, status: Status) -> bool {
     match kind {
         Kind::Expired => matches!(status, Status::Confirmed | Status::Cancelled),
@@ -99,17 +112,25 @@ fn is_superseded(kind: Kind, status: Status) -> bool {
 /// Whether the event is rejected because of the status of the reservation, or by a reply that is final by the
 /// contract.
 fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
+    if let Some((of_kind, of_status)) = rejected_by_status(reason) {
+        return (kind, status) == (of_kind, Some(of_status));
+    }
     match reason {
-        "paid but cancelled: refund due" => (kind, status) == (Kind::Approved, Some(Status::Cancelled)),
-        "paid but expired: refund due" => (kind, status) == (Kind::Approved, Some(Status::Expired)),
-        "failed payment of a confirmed reservation" => {
-            (kind, status) == (Kind::Failed, Some(Status::Confirmed))
-        }
         // A faulty reservation API can reply with `{}`.
         "neither the event nor the reservation names the ticketed event and the seats" => {
             kind.target().is_some()
         }
         _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),
+    }
+}
+
+/// The event and the status that lead to this reason.
+fn rejected_by_status(reason: &str) -> Option<(Kind, Status)> {
+    match reason {
+        "paid but cancelled: refund due" => Some((Kind::Approved, Status::Cancelled)),
+        "paid but expired: refund due" => Some((Kind::Approved, Status::Expired)),
+        "failed payment of a confirmed reservation" => Some((Kind::Failed, Status::Confirmed)),
+        _ => None,
     }
 }
 
@@ -146,6 +167,10 @@ fn is_final(reason: &str) -> bool {
 ///
 /// The invariant that is broken.
 pub fn check_end(world: &World) -> Result<(), String> {
+    let [reservation_api, inventory, _] = &world.links;
+    if reservation_api.was_used_after_silence() || inventory.was_used_after_silence() {
+        return Err("a call used a connection that its peer had forgotten".to_owned());
+    }
     let queue = world.queue.lock().unwrap();
     let mut owners = HashMap::new();
     for Hold { reservation_id: id, event_id, seat_ids, .. } in
@@ -183,12 +208,19 @@ pub fn check_end(world: &World) -> Result<(), String> {
     for (number, entry) in queue.entries.iter().enumerate() {
         // Every deleted message was acknowledged, and `check_response` has checked its outcome. A dead letter
         // must have an outcome too, unless the invocation was killed at every receive.
-        let is_explained = entry.last_outcome.is_some() || entry.killed == entry.receives;
+        let is_explained = !entry.outcomes.is_empty() || entry.killed == entry.receives;
         if entry.place == Place::DeadLetters && !is_explained {
             return Err(format!("m{number} is a dead letter without a summary line"));
         }
+        let needs_person = world.plan.scenario == Scenario::ManyFailures || needs_person(entry);
+        if entry.place == Place::DeadLetters && !needs_person {
+            return Err(format!(
+                "m{number} is a dead letter because of an outage: {:?}",
+                entry.outcomes.last()
+            ));
+        }
         if entry.message.must_succeed_at_once && entry.place != Place::Deleted {
-            return Err(format!("m{number} did not succeed at once: {:?}", entry.last_outcome));
+            return Err(format!("m{number} did not succeed at once: {:?}", entry.outcomes.last()));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The function under failure conditions, in simulated time. The batch engine, the workflow and the clients
 //! are those that are deployed. The servers are real, the network fails, the queue delivers messages more
-//! than once, and processes are killed. A seed determines everything that happens. After each seed the
+//! than once, and processes are killed, frozen and retired. A seed determines everything that happens. After each seed the
 //! invariants of the contract (section 1) must hold.
 //!
 //! `make soak` runs many seeds. `make soak SEED=7` prints what happens in one.
@@ -9,9 +9,11 @@
 #![allow(clippy::print_stdout, reason = "prints the progress and the trace of a seed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod bookings;
 mod calls;
 mod clock;
 mod conditions;
+mod counts;
 mod events;
 mod function;
 mod invariants;
@@ -23,16 +25,6 @@ mod queue;
 mod seeds;
 mod trace;
 mod world;
-
-/// The number of seeds in `make test`, limited by its run time. `make soak` sets other numbers.
-const SEEDS: u64 = 200;
-
-#[test]
-fn no_seed_breaks_an_invariant() {
-    let number = |variable| std::env::var(variable).ok().map(|value| value.parse::<u64>().unwrap());
-    let first = number("SIMULATION_FIRST").unwrap_or(0);
-    seeds::run_all(first..first + number("SIMULATION_SEEDS").unwrap_or(SEEDS));
-}
 
 #[test]
 fn a_seed_produces_the_same_trace_twice() {

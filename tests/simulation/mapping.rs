@@ -1,5 +1,6 @@
 //! The event source mapping: receives batches from the queue, invokes instances of the function with them,
-//! and deletes the messages that the response does not list. Some instances are killed during an invocation.
+//! and deletes the messages that the response does not list. Some instances are killed during an invocation, others are
+//! retired after one.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::invariants;
 use crate::queue::Received;
 use crate::world::World;
 
-/// Receives batches and invokes one instance at a time. A killed instance is replaced by a new one.
+/// Receives batches and invokes one instance at a time. A killed or retired instance is replaced by a new one.
 pub async fn poll(world: &World, mut rng: Rng) {
     loop {
         let function = Function::start(&world.links, &world.plan.variables);
@@ -20,11 +21,20 @@ pub async fn poll(world: &World, mut rng: Rng) {
             let survives = invoke(world, &function, &batch, &mut rng).await;
             world.busy_instances.update(|instances| instances - 1);
             world.queue.lock().unwrap().changed.notify_waiters();
-            if !survives {
+            if !survives || is_retired(world, &mut rng) {
                 break;
             }
         }
     }
+}
+
+/// Whether an instance is not used again after an invocation.
+fn is_retired(world: &World, rng: &mut Rng) -> bool {
+    let is_retired = rng.f64() < world.plan.retirements;
+    if is_retired {
+        world.trace("an instance is retired");
+    }
+    is_retired
 }
 
 /// Invokes an instance with a batch. Returns false if the instance was killed.
@@ -49,8 +59,8 @@ async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mu
         output = output => {
             let output = output.expect("the function responds before its time-out");
             for (received, line) in invariants::check_response(world, batch, &output) {
-                let (outcome, reason) = (&line["outcome"], &line["reason"]);
-                world.trace(format_args!("{request_id} {} {outcome} {reason}", received.receipt()));
+                let [outcome, code, reason] = ["outcome", "reason_code", "reason"].map(|name| &line[name]);
+                world.trace(format_args!("{request_id} {} {outcome} {code} {reason}", received.receipt()));
             }
             function.after_response(plan.function_time).await;
             true
@@ -82,7 +92,7 @@ fn event(world: &World, batch: &[Received]) -> Value {
     let fifo = if queue.is_fifo { ".fifo" } else { "" };
     let records = batch.iter().map(|received| {
         let message = &queue.entries[received.number].message;
-        json!({
+        let mut record = json!({
             "messageId": received.message_id(),
             "receiptHandle": received.receipt(),
             "body": message.body,
@@ -91,7 +101,9 @@ fn event(world: &World, batch: &[Received]) -> Value {
             "eventSource": "aws:sqs",
             "eventSourceARN": format!("arn:aws:sqs:ap-northeast-2:123456789012:reservation-events{fifo}"),
             "awsRegion": "ap-northeast-2",
-        })
+        });
+        message.carriers.add_to(&mut record);
+        record
     });
     json!({ "Records": records.collect::<Vec<_>>() })
 }

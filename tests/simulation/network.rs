@@ -1,5 +1,5 @@
-//! The network link to one service: a proxy on loopback that delays data and breaks connections, on the
-//! simulated clock. Data arrives in order. It can arrive so late that the caller has already given up.
+//! The network link to one service: a proxy on loopback that delays data, limits its rate and breaks connections, on
+//! the simulated clock. Data arrives in order. It can arrive so late that the caller has already given up.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -20,6 +20,9 @@ use crate::clock::Clock;
 use crate::conditions::LINKS;
 use crate::trace;
 
+/// The length of the frame with which a caller ends a connection of HTTP/2. A request is longer.
+const GOAWAY_LENGTH: usize = 17;
+
 pub struct Link {
     pub addr: SocketAddr,
     service: SocketAddr,
@@ -30,8 +33,25 @@ pub struct Link {
     /// The probability that a piece of data breaks its connection.
     loss: Cell<f64>,
     partitioned_until: Cell<Instant>,
+    /// The number of bytes per second that all connections together transfer at most.
+    capacity: Cell<Option<u32>>,
+    /// When the link has transferred the data that it has accepted, if its capacity is limited.
+    free_at: Cell<Instant>,
     reset: Notify,
+    forgotten: Notify,
+    forgets: Cell<Forgets>,
+    /// A request has arrived on a forgotten connection.
+    was_used_after_silence: Cell<bool>,
     is_down: Cell<bool>,
+}
+
+/// How a peer that has forgotten a connection treats the next piece of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgets {
+    /// It drops the data.
+    Silently,
+    /// It answers with RST.
+    WithReset,
 }
 
 impl Link {
@@ -60,7 +80,12 @@ impl Link {
             delay: RefCell::new(0..=0),
             loss: Cell::new(0.0),
             partitioned_until: Cell::new(Instant::now()),
+            capacity: Cell::new(None),
+            free_at: Cell::new(Instant::now()),
             reset: Notify::new(),
+            forgotten: Notify::new(),
+            forgets: Cell::new(Forgets::Silently),
+            was_used_after_silence: Cell::new(false),
             is_down: Cell::new(false),
         });
         spawn_local(link.clone().accept(listener));
@@ -78,6 +103,22 @@ impl Link {
     /// Keeps all data for this time, and then delivers it.
     pub fn partition(&self, time: Duration) {
         self.partitioned_until.set(Instant::now() + time);
+    }
+
+    /// Limits the rate of the data. The more calls are made at the same time, the longer each of them takes.
+    pub fn set_capacity(&self, bytes_per_second: Option<u32>) {
+        self.capacity.set(bytes_per_second);
+    }
+
+    /// Lets the peer forget all connections. The callers notice it when they use the connections.
+    pub fn forget(&self, forgets: Forgets) {
+        self.forgets.set(forgets);
+        self.forgotten.notify_waiters();
+    }
+
+    /// Whether a caller has sent a request on a forgotten connection.
+    pub fn was_used_after_silence(&self) -> bool {
+        self.was_used_after_silence.get()
     }
 
     /// Ends all connections.
@@ -103,7 +144,7 @@ impl Link {
     }
 
     async fn connect(self: Rc<Self>, mut caller: TcpStream) -> io::Result<()> {
-        self.pass().await?;
+        self.pass(0).await?;
         let mut service = TcpStream::connect(self.service).await?;
         for stream in [&caller, &service] {
             stream.set_nodelay(true)?;
@@ -118,6 +159,10 @@ impl Link {
                 trace::line("a connection is reset".to_owned());
                 Ok(())
             }
+            () = self.forgotten.notified() => {
+                drop(service);
+                self.discard(caller).await
+            }
             carried = async {
                 let requests = self.carry(from_caller, to_service);
                 tokio::try_join!(biased; requests, self.carry(from_service, to_caller)).map(drop)
@@ -130,7 +175,7 @@ impl Link {
         loop {
             let length = from.read(&mut piece).await?;
             self.clock.report_activity();
-            self.pass().await?;
+            self.pass(length).await?;
             if length == 0 {
                 return to.shutdown().await;
             }
@@ -139,12 +184,37 @@ impl Link {
         }
     }
 
-    /// Delays a piece of data. Fails if the data breaks its connection.
-    async fn pass(&self) -> io::Result<()> {
+    /// Receives data on a forgotten connection until the caller closes it, or only the first piece.
+    async fn discard(&self, mut caller: TcpStream) -> io::Result<()> {
+        trace::line("a connection is forgotten".to_owned());
+        let mut piece = vec![0; 16 * 1024];
+        // What the caller has sent before.
+        while caller.try_read(&mut piece).is_ok_and(|length| length > 0) {}
+        let mut received = 0;
+        loop {
+            let length = caller.read(&mut piece).await?;
+            self.clock.report_activity();
+            received += length;
+            if received > GOAWAY_LENGTH && !self.was_used_after_silence.replace(true) {
+                trace::line("a forgotten connection gets a request".to_owned());
+            }
+            if length == 0 || self.forgets.get() == Forgets::WithReset {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Delays a piece of data of this length. Fails if the data breaks its connection.
+    async fn pass(&self, length: usize) -> io::Result<()> {
         let milliseconds = self.rng.borrow_mut().u64(self.delay.borrow().clone());
         let is_last = self.rng.borrow_mut().f64() < self.loss.get();
         if milliseconds > 0 {
             sleep(Duration::from_millis(milliseconds)).await;
+        }
+        if let Some(bytes_per_second) = self.capacity.get() {
+            let time = Duration::from_secs_f64(length as f64 / f64::from(bytes_per_second));
+            self.free_at.set(self.free_at.get().max(Instant::now()) + time);
+            sleep_until(self.free_at.get()).await;
         }
         while self.partitioned_until.get() > Instant::now() {
             trace::line("a partition keeps data".to_owned());

@@ -3,16 +3,28 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use reservation_worker_local::{Fault, Hold};
 
-use crate::conditions::{self, LINKS, Period};
-use crate::events::{self, Kind, Message};
+use crate::bookings::Booking;
+use crate::conditions::{Condition, Freeze, LINKS, Period};
 
 /// The time after the failure phase in which breakers close and hanging invocations end.
-const RECOVERY: Duration = Duration::from_secs(60);
+pub const RECOVERY: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Which failures occur in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Any, up to ten seconds each, with any settings. They may turn events into dead letters.
+    ManyFailures,
+    /// One outage of one service that turns no event into a dead letter (contract section 1, invariant 6): of up to 20
+    /// minutes at the default settings, or of up to an hour with `MAX_RETRIES=10`. Environments may be frozen and
+    /// retired.
+    OneOutage,
+}
 
 #[derive(Debug)]
 pub struct Plan {
+    pub scenario: Scenario,
     pub variables: Vec<(&'static str, String)>,
     pub is_fifo: bool,
     pub max_receives: u32,
@@ -30,40 +42,33 @@ pub struct Plan {
     pub delays: [u64; LINKS],
     /// The probability that an invocation is killed during the failure phase.
     pub kills: f64,
+    /// The probability that an instance is not used again after an invocation.
+    pub retirements: f64,
     /// The first part of the run. All failure conditions lie in it.
     pub failure_phase: Duration,
     pub periods: Vec<Period>,
+    pub freezes: Vec<Freeze>,
     pub bookings: Vec<Booking>,
     pub rng: Rng,
-}
-
-/// A customer who holds seats, and the messages that are sent about the hold.
-#[derive(Debug)]
-pub struct Booking {
-    pub hold: Hold,
-    pub begins: Duration,
-    /// A fault that applies from the time of the hold.
-    pub fault: Option<Fault>,
-    /// The messages, each with the time from the hold until it is sent.
-    pub messages: Vec<(Duration, Message)>,
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let rng = &mut rng;
+        if rng.u8(..8) == 0 { Self::with_one_outage(&mut rng) } else { Self::with_many_failures(&mut rng) }
+    }
+
+    fn with_many_failures(rng: &mut Rng) -> Self {
         let failure_phase = Duration::from_secs(rng.u64(5..40));
-        let is_fifo = rng.u8(..3) == 0;
-        let seats = rng.usize(3..16);
-        let mut bookings: Vec<_> = (0..rng.usize(4..14))
-            .map(|number| Booking::in_failure_phase(rng, number, seats, failure_phase))
-            .collect();
+        let bookings = Booking::draw_all(rng, Scenario::ManyFailures, failure_phase);
         let ids: Vec<_> = bookings.iter().map(|booking| booking.hold.reservation_id.clone()).collect();
         let periods = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..14) };
-        bookings.extend((0..3).map(|number| Booking::after_recovery(rng, number, failure_phase + RECOVERY)));
         let max_receives = rng.u32(2..6);
-        let function_time = Duration::from_secs(rng.u64(5..30));
+        // Often too short for a call that gets no reply and its retries.
+        let function_time =
+            Duration::from_secs(if rng.u8(..3) == 0 { rng.u64(2..5) } else { rng.u64(5..30) });
         Self {
+            scenario: Scenario::ManyFailures,
             variables: vec![
                 ("WORKER_CONCURRENCY", rng.choice([1, 2, 20]).unwrap().to_string()),
                 ("MAX_RETRIES", max_receives.to_string()),
@@ -75,7 +80,7 @@ impl Plan {
                 ("BREAKER_OPEN_MS", rng.choice([500, 5_000]).unwrap().to_string()),
                 ("DEADLINE_RESERVE_MS", rng.choice([0, 1_000]).unwrap().to_string()),
             ],
-            is_fifo,
+            is_fifo: rng.u8(..3) == 0,
             max_receives,
             duplicates: rng.choice([0.0, 0.01, 0.1]).unwrap(),
             visibility: function_time * rng.u32(1..7),
@@ -85,68 +90,52 @@ impl Plan {
             window: Duration::from_millis(rng.choice([0, 100, 2_000]).unwrap()),
             delays: [(); LINKS].map(|()| rng.choice([0, 2, 10]).unwrap()),
             kills: rng.choice([0.0, 0.1, 0.5]).unwrap(),
+            retirements: rng.choice([0.0, 0.1, 0.5]).unwrap(),
             failure_phase,
             periods: (0..periods).map(|_| Period::draw(rng, failure_phase, &ids)).collect(),
+            freezes: [freezes(rng, failure_phase), freeze_after(rng, failure_phase)].concat(),
             bookings,
             rng: rng.fork(),
         }
     }
+
+    fn with_one_outage(rng: &mut Rng) -> Self {
+        let (max_receives, longest) = rng.choice([(5, 20), (5, 20), (10, 60)]).unwrap();
+        let begins = Duration::from_secs(rng.u64(..60));
+        let lasts = Duration::from_secs(rng.u64(60..=longest * 60));
+        let during = freezes(rng, begins + lasts);
+        // The outage goes on while environments are frozen.
+        let frozen = during.iter().map(|freeze| freeze.lasts).sum();
+        let lasts = lasts.saturating_sub(frozen).max(SECOND);
+        let failure_phase = begins + lasts;
+        Self {
+            scenario: Scenario::OneOutage,
+            variables: vec![("MAX_RETRIES", max_receives.to_string())],
+            max_receives,
+            duplicates: 0.0,
+            visibility: 180 * SECOND,
+            function_time: 30 * SECOND,
+            kills: 0.0,
+            failure_phase,
+            periods: vec![Period { begins, lasts, condition: Condition::outage(rng) }],
+            freezes: [during, freeze_after(rng, failure_phase)].concat(),
+            bookings: Booking::draw_all(rng, Scenario::OneOutage, failure_phase),
+            ..Self::with_many_failures(rng)
+        }
+    }
 }
 
-impl Booking {
-    /// A hold of one to three seats that other bookings compete for. Up to three events are sent about it,
-    /// some of them more than once.
-    fn in_failure_phase(rng: &mut Rng, number: usize, seats: usize, failure_phase: Duration) -> Self {
-        let mut hold = Hold {
-            reservation_id: format!("r{number}"),
-            event_id: "evt_1".to_owned(),
-            user_id: rng.bool().then(|| "user_1".to_owned()),
-            ..Hold::default()
-        };
-        match rng.u8(..6) {
-            0 => hold.quantity = Some(rng.u32(1..4)),
-            _ => {
-                let count = rng.usize(1..4);
-                hold.seat_ids = rng.choose_multiple((0..seats).map(|seat| format!("A-{seat}")), count);
-            }
-        }
-        let kinds = [
-            &Kind::WORK.repeat(3)[..],
-            &[Kind::Approved, Kind::NoWork, Kind::Poison, Kind::UnknownReservation],
-        ]
-        .concat();
-        let mut messages = Vec::new();
-        for _ in 0..rng.usize(1..4) {
-            let kind = rng.choice(&kinds).copied().unwrap();
-            for _ in 0..rng.choice([1, 1, 1, 2, 3]).unwrap() {
-                // Usually soon after the hold, sometimes much later.
-                let longest = rng.choice([100, 100, 3_000, 3_000, 15_000, 300_000]).unwrap();
-                let after = Duration::from_millis(rng.u64(..longest));
-                let mut message = events::message(rng, kind, &hold);
-                if rng.u8(..4) == 0 {
-                    message.group = "shared".to_owned();
-                }
-                messages.push((after, message));
-            }
-        }
-        let begins = Duration::from_millis(rng.u64(..failure_phase.as_millis() as u64 / 2));
-        Self { hold, begins, fault: None, messages }
-    }
+/// Up to two times in the failure phase at which the environments are frozen.
+fn freezes(rng: &mut Rng, failure_phase: Duration) -> Vec<Freeze> {
+    (0..rng.usize(..3))
+        .map(|_| {
+            let begins = failure_phase.mul_f64(rng.f64());
+            Freeze::draw(rng, begins)
+        })
+        .collect()
+}
 
-    /// A hold of a seat that no other booking competes for. One event is sent about it, and one fault at most
-    /// applies.
-    fn after_recovery(rng: &mut Rng, number: usize, begins: Duration) -> Self {
-        let hold = Hold {
-            reservation_id: format!("late{number}"),
-            event_id: "evt_2".to_owned(),
-            user_id: Some("user_2".to_owned()),
-            seat_ids: vec![format!("B-{number}")],
-            quantity: None,
-        };
-        let kind = rng.choice(Kind::WORK).unwrap();
-        let message = Message { must_succeed_at_once: true, ..events::message(rng, kind, &hold) };
-        let after = Duration::from_millis(rng.u64(..2_000));
-        let fault = rng.bool().then(|| conditions::single_fault(rng, &hold.reservation_id));
-        Self { hold, begins, fault, messages: vec![(after, message)] }
-    }
+/// In every second run the environments are frozen before the events that come after the recovery.
+fn freeze_after(rng: &mut Rng, failure_phase: Duration) -> Vec<Freeze> {
+    rng.bool().then(|| Freeze::draw(rng, failure_phase + RECOVERY / 2)).into_iter().collect()
 }

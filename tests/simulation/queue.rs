@@ -29,8 +29,8 @@ pub struct Entry {
     pub message: Message,
     pub place: Place,
     pub receives: u32,
-    /// The outcome and the reason in the last summary line of the message.
-    pub last_outcome: Option<(String, String)>,
+    /// The outcome and the reason in each summary line of the message.
+    pub outcomes: Vec<(String, String)>,
     /// The number of receives whose invocation was killed.
     pub killed: u32,
     was_duplicated: bool,
@@ -68,7 +68,7 @@ impl Queue {
             message,
             place: Place::Queue,
             receives: 0,
-            last_outcome: None,
+            outcomes: Vec::new(),
             killed: 0,
             was_duplicated: false,
             visible_at: Instant::now(),
@@ -145,6 +145,12 @@ impl Queue {
             entry.place = Place::Deleted;
             self.changed.notify_waiters();
         }
+    }
+
+    /// Lets time pass for the queue only, because all other clocks stand still.
+    pub fn pass(&mut self, time: Duration) {
+        self.entries.iter_mut().for_each(|entry| entry.visible_at -= time);
+        self.changed.notify_waiters();
     }
 
     /// Counts a receive of each message whose invocation was killed.

@@ -1,41 +1,38 @@
-//! Runs seeds in parallel and reports the results.
+//! Runs seeds in parallel, and checks that everything that can happen has happened in some seed.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::plan::Plan;
-use crate::{SEEDS, clock, function, trace, world};
+use reservation_worker::reason::Reason;
 
-/// The events that are counted, each with the text that identifies its trace lines.
-const COUNTED: [(&str, &str); 24] = [
-    ("messages", " is sent: "),
-    ("duplicates", " is duplicated"),
-    ("invocations", " gets "),
-    ("invocations killed", " is killed"),
-    ("periods of a faulty service", " begins: FaultyService"),
-    ("periods of a slow link", " begins: SlowLink"),
-    ("periods of a lossy link", " begins: LossyLink"),
-    ("partitions of a link", " begins: Partition"),
-    ("resets of a link", " begins: Reset"),
-    ("outages of a link", " begins: Outage"),
-    ("periods of a faulty queue", " begins: FaultyQueue"),
-    ("pieces of data kept by a partition", "a partition keeps data"),
-    ("connections broken", "a connection breaks"),
-    ("connections reset", "a connection is reset"),
-    ("connections refused", "a connection is refused"),
-    ("calls without a reply", " got hang"),
-    ("calls abandoned by the caller", " got abandoned"),
-    ("records succeeded", "\"success\""),
-    ("records superseded", "\"superseded\""),
-    ("records ignored", "\"ignored\""),
-    ("records retried", "\"retried\""),
-    ("records deferred", "\"deferred\""),
-    ("records failed", "\"failed\""),
-    ("records with an invalid payload", "\"invalid_payload\""),
-];
+use crate::counts::{Count, counts};
+use crate::plan::Plan;
+use crate::{clock, function, trace, world};
+
+/// The number of seeds in `make test`, limited by its run time. `make soak` sets other numbers.
+const SEEDS: u64 = 200;
+
+/// The reason codes that no seed may have, each with the cause.
+const IMPOSSIBLE: [(Reason, &str); 1] =
+    [(Reason::Panicked, "nothing makes the worker panic: this is a defect")];
+
+/// The seeds that all tests of this module refer to.
+static REPORT: LazyLock<Report> = LazyLock::new(|| {
+    let number = |variable| std::env::var(variable).ok().map(|value| value.parse::<u64>().unwrap());
+    let first = number("SIMULATION_FIRST").unwrap_or(0);
+    run_all(first..first + number("SIMULATION_SEEDS").unwrap_or(SEEDS))
+});
+
+struct Report {
+    seeds: Range<u64>,
+    /// The seeds that break an invariant.
+    failed: Vec<u64>,
+    counts: Vec<Count>,
+}
 
 /// Runs one seed, with a trace.
 ///
@@ -51,30 +48,25 @@ pub fn run(seed: u64) {
     clock::run(|clock| world::run(Plan::new(seed), clock))
 }
 
-/// Runs all seeds and prints the counts.
-///
-/// # Panics
-///
-/// If a seed breaks an invariant, or if an event of [`COUNTED`] never occurs in [`SEEDS`] seeds or more.
-pub fn run_all(seeds: Range<u64>) {
-    let began = Instant::now();
+/// Runs all seeds, and prints the counts and the commands that repeat the run and each seed that breaks an invariant. The
+/// trace is printed if there is only one seed.
+fn run_all(seeds: Range<u64>) -> Report {
+    let (began, length) = (Instant::now(), seeds.end - seeds.start);
+    println!("seeds {seeds:?}: make soak FIRST={} SEEDS={length}", seeds.start);
     let next = AtomicU64::new(seeds.start);
-    let failed = AtomicU64::new(0);
-    let counts = COUNTED.map(|(name, _)| (name, AtomicU64::new(0)));
+    let counts = counts();
     let work = || {
+        let mut failed = Vec::new();
         while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| seeds.contains(seed))
         {
-            let broken = catch_unwind(AssertUnwindSafe(|| run(seed))).is_err();
+            let is_broken = catch_unwind(AssertUnwindSafe(|| run(seed))).is_err();
             let lines = trace::take();
-            for ((_, text), (_, count)) in COUNTED.iter().zip(&counts) {
-                let found = lines.iter().filter(|line| line.contains(text)).count();
-                count.fetch_add(found as u64, Ordering::Relaxed);
-            }
-            if seeds.end - seeds.start == 1 {
+            counts.iter().for_each(|count| count.add(&lines));
+            if length == 1 {
                 println!("{}", lines.join("\n"));
             }
-            if broken {
-                failed.fetch_add(1, Ordering::Relaxed);
+            if is_broken {
+                failed.push(seed);
                 println!("seed {seed} breaks an invariant: make soak SEED={seed}");
             }
             let done = seed - seeds.start + 1;
@@ -82,14 +74,49 @@ pub fn run_all(seeds: Range<u64>) {
                 println!("{done} seeds, {} s", began.elapsed().as_secs());
             }
         }
+        failed
     };
-    thread::scope(|scope| {
+    let failed = thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let counts = counts.map(|(name, count)| (name, count.into_inner()));
-    counts.iter().for_each(|(name, count)| println!("{count:>9} {name}"));
-    assert_eq!(failed.into_inner(), 0, "number of seeds of {seeds:?} that break an invariant");
-    let missing: Vec<_> = counts.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
-    assert!(missing.is_empty() || seeds.end - seeds.start < SEEDS, "the seeds have no {missing:?}");
+    counts.iter().for_each(|count| println!("{count}"));
+    Report { seeds, failed, counts }
+}
+
+impl Report {
+    /// The kinds of this group that are in no seed, if the run is long enough to contain each of them.
+    fn missing(&self, group: &str) -> Vec<&str> {
+        let counts = self.counts.iter().filter(|count| count.group == group);
+        let is_long = self.seeds.end - self.seeds.start >= SEEDS;
+        counts.filter(|count| is_long && count.is_zero()).map(|count| count.name.as_str()).collect()
+    }
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    assert_eq!(REPORT.failed, [0; 0], "the seeds of {:?} that break an invariant", REPORT.seeds);
+}
+
+#[test]
+fn every_kind_of_failure_and_outcome_occurs_in_some_seed() {
+    assert_eq!(REPORT.missing("occurrences"), [""; 0]);
+}
+
+#[test]
+fn every_type_shape_and_spelling_of_events_is_sent_in_some_seed() {
+    assert_eq!(REPORT.missing("events"), [""; 0]);
+}
+
+#[test]
+fn every_reason_code_occurs_in_some_seed_unless_it_is_impossible() {
+    let impossible = IMPOSSIBLE.map(|(reason, _)| reason.as_str());
+    let mut missing = REPORT.missing("reason codes");
+    missing.retain(|code| !impossible.contains(code));
+    assert_eq!(missing, [""; 0]);
+    for (reason, cause) in IMPOSSIBLE {
+        let count = REPORT.counts.iter().find(|count| count.name == reason.as_str()).unwrap();
+        assert!(count.is_zero(), "{count}, but {cause}");
+    }
 }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use reservation_worker_local::Services;
 use reservation_worker_local::visibility::VisibilityBehaviour;
+use reservation_worker_local::{Service, Services};
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::clock::Clock;
-use crate::conditions::{Condition, LINKS, Period};
-use crate::network::Link;
-use crate::plan::{Booking, Plan};
+use crate::bookings::Booking;
+use crate::clock::{self, Clock};
+use crate::conditions::{Condition, Freeze, LINKS, OutageMode, Period};
+use crate::network::{Forgets, Link};
+use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::{calls, invariants, mapping, trace};
 
@@ -72,21 +73,62 @@ impl World {
             Condition::LossyLink { link, probability } => self.links[*link].set_loss(*probability),
             Condition::Partition { link } => self.links[*link].partition(period.lasts),
             Condition::Reset { link } => self.links[*link].reset(),
-            Condition::Outage { link } => self.links[*link].set_down(true),
+            Condition::LimitedCapacity { link, bytes_per_second } => {
+                self.links[*link].set_capacity(Some(*bytes_per_second));
+            }
+            Condition::Refusal { link } => self.links[*link].set_down(true),
+            Condition::Outage { service, mode: OutageMode::Refuses } => self.link(*service).set_down(true),
+            Condition::Outage { service, mode } => {
+                mode.faults(*service).into_iter().for_each(|fault| self.services.fault(fault));
+            }
             Condition::FaultyQueue(answer) => self.services.visibility().set_behaviour(answer.clone()),
         }
         sleep(period.lasts).await;
         match &period.condition {
             // This also ends the faults of overlapping periods: a single fault cannot be cleared.
             Condition::FaultyService(_) => self.services.clear_faults(),
+            Condition::Outage { service, mode: OutageMode::Refuses } => self.link(*service).set_down(false),
+            Condition::Outage { .. } => self.services.clear_faults(),
             Condition::SlowLink { link, .. } => self.links[*link].set_delay(0..=self.plan.delays[*link]),
             Condition::LossyLink { link, .. } => self.links[*link].set_loss(0.0),
             Condition::Partition { .. } | Condition::Reset { .. } => {}
-            Condition::Outage { link } => self.links[*link].set_down(false),
+            Condition::LimitedCapacity { link, .. } => self.links[*link].set_capacity(None),
+            Condition::Refusal { link } => self.links[*link].set_down(false),
             Condition::FaultyQueue(_) => {
                 self.services.visibility().set_behaviour(VisibilityBehaviour::Normal)
             }
         }
+    }
+
+    fn link(&self, service: Service) -> &Link {
+        match service {
+            Service::ReservationApi => &self.links[0],
+            Service::Inventory => &self.links[1],
+        }
+    }
+
+    /// Freezes all environments as soon as no invocation is in progress, as Lambda does. Their monotonic clocks stand
+    /// still, and so does that of the world. The wall clock and the queue go on.
+    async fn freeze(&self, Freeze { begins, lasts, forgets }: &Freeze) {
+        sleep(*begins).await;
+        let is_idle = || self.busy_instances.get() == 0;
+        loop {
+            self.until(is_idle).await;
+            // The links receive everything that the instances have sent.
+            sleep(Duration::from_millis(1)).await;
+            if is_idle() {
+                break;
+            }
+        }
+        self.trace(format_args!(
+            "the environments are frozen for {lasts:?}, connections are forgotten {forgets:?}"
+        ));
+        clock::freeze(*lasts);
+        let [reservation_api, inventory, queue] = &self.links;
+        [reservation_api, inventory].iter().for_each(|link| link.forget(*forgets));
+        // A client of the queue notices dropped packets by `TCP_USER_TIMEOUT`, which a proxy on loopback cannot cause.
+        queue.forget(Forgets::WithReset);
+        self.queue.lock().unwrap().pass(*lasts);
     }
 
     /// Holds the seats and sends the messages about the hold. Tries again while other reservations own the
@@ -106,15 +148,20 @@ impl World {
         join_all(booking.messages.iter().map(async |(after, message)| {
             sleep(*after).await;
             let number = self.queue.lock().unwrap().send(message.clone());
-            self.trace(format_args!("m{number} is sent: {:?} {}", message.kind, message.reservation_id));
+            self.trace(format_args!("m{number} is sent: {message}"));
         }))
         .await;
     }
 
     /// Waits until the queue is empty and no instance handles a batch.
     async fn drained(&self) {
+        self.until(|| self.busy_instances.get() == 0 && self.queue.lock().unwrap().is_drained()).await;
+    }
+
+    /// Waits for a state of the queue or the instances.
+    async fn until(&self, is_reached: impl Fn() -> bool) {
         let changed = self.queue.lock().unwrap().changed.clone();
-        while self.busy_instances.get() > 0 || !self.queue.lock().unwrap().is_drained() {
+        while !is_reached() {
             changed.notified().await;
         }
     }
@@ -131,9 +178,16 @@ pub async fn run(plan: Plan, clock: Clock) {
     let world = &world;
     let polling = join_all(instances.into_iter().map(|rng| mapping::poll(world, rng)));
     let plan = &world.plan;
+    world.trace(format_args!("the scenario is {:?}", plan.scenario));
     let events = async {
         let periods = join_all(plan.periods.iter().map(|period| world.apply(period)));
-        tokio::join!(biased; periods, join_all(plan.bookings.iter().map(|booking| world.book(booking))));
+        let end_of_faults = async {
+            sleep(plan.failure_phase).await;
+            world.services.clear_faults();
+        };
+        let freezes = join_all(plan.freezes.iter().map(|freeze| world.freeze(freeze)));
+        let bookings = join_all(plan.bookings.iter().map(|booking| world.book(booking)));
+        tokio::join!(biased; periods, end_of_faults, freezes, bookings);
         world.drained().await;
     };
     tokio::select! {
