@@ -12,12 +12,14 @@
 mod calls;
 mod clock;
 mod conditions;
+mod deployment;
 mod events;
 mod function;
 mod invariants;
 mod mapping;
 mod network;
 mod outages;
+mod overload;
 mod plan;
 mod queue;
 mod seeds;
