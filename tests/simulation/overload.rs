@@ -28,7 +28,22 @@ fn explore() {
     let began = std::time::Instant::now();
     let report = scenario.run();
     for w in &report.windows {
-        println!("{:>5} arrived {:>5} done {:>5} {:>4.0} % attempts {:>5} ok {:>5} waiting {:>5} dlq {}", w.begins, w.arrived, w.done, w.goodput() * 100.0, w.attempts, w.successes, w.waiting, w.dead_letters);
+        println!(
+            "{:>5} arrived {:>5} done {:>5} {:>4.0} % attempts {:>5} ok {:>5} waiting {:>5} dlq {}",
+            w.begins,
+            w.arrived,
+            w.done,
+            w.goodput() * 100.0,
+            w.attempts,
+            w.successes,
+            w.waiting,
+            w.dead_letters
+        );
     }
-    println!("dead {} most receives {} took {:?}", report.dead_letters, report.most_receives, began.elapsed());
+    println!(
+        "dead {} most receives {} took {:?}",
+        report.dead_letters,
+        report.most_receives,
+        began.elapsed()
+    );
 }

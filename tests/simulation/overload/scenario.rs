@@ -134,7 +134,8 @@ impl World {
     fn report(&self) -> Report {
         let queue = self.deployment.queue.lock().unwrap();
         let messages = &queue.messages;
-        let ended = |message: &Message, expected| message.ended.filter(|(_, end)| *end == expected).map(|(at, _)| at);
+        let ended =
+            |message: &Message, expected| message.ended.filter(|(_, end)| *end == expected).map(|(at, _)| at);
         let service = match self.scenario.service {
             Service::ReservationApi => "reservation-api",
             Service::Inventory => "inventory",
@@ -142,25 +143,26 @@ impl World {
         let attempts: Vec<_> =
             attempts::take().into_iter().filter(|attempt| attempt.service == service).collect();
         let times = (0..).map(|number| WINDOW * number);
-        let windows = times.take_while(|begins| *begins < BEFORE + OVERLOAD + self.scenario.after).map(|begins| {
-            let (from, to) = (self.began + begins, self.began + begins + WINDOW);
-            let is_within = |time: Option<Instant>| time.is_some_and(|time| (from..to).contains(&time));
-            let count = |time: &dyn Fn(&Message) -> Option<Instant>| {
-                messages.iter().filter(|message| is_within(time(message))).count()
-            };
-            let begun = attempts.iter().filter(|attempt| is_within(attempt.began));
-            let has_ended = |message: &&Message| message.ended.is_some_and(|(at, _)| at < to);
-            let sent = messages.iter().filter(|message| message.sent < to);
-            Window {
-                begins: begins.as_secs() as i64 - (BEFORE + OVERLOAD).as_secs() as i64,
-                arrived: count(&|message| Some(message.sent)),
-                done: count(&|message| ended(message, End::Deleted)),
-                dead_letters: count(&|message| ended(message, End::DeadLetter)),
-                attempts: begun.clone().count(),
-                successes: begun.filter(|attempt| attempt.result == "success").count(),
-                waiting: sent.clone().count() - sent.filter(has_ended).count(),
-            }
-        });
+        let windows =
+            times.take_while(|begins| *begins < BEFORE + OVERLOAD + self.scenario.after).map(|begins| {
+                let (from, to) = (self.began + begins, self.began + begins + WINDOW);
+                let is_within = |time: Option<Instant>| time.is_some_and(|time| (from..to).contains(&time));
+                let count = |time: &dyn Fn(&Message) -> Option<Instant>| {
+                    messages.iter().filter(|message| is_within(time(message))).count()
+                };
+                let begun = attempts.iter().filter(|attempt| is_within(attempt.began));
+                let has_ended = |message: &&Message| message.ended.is_some_and(|(at, _)| at < to);
+                let sent = messages.iter().filter(|message| message.sent < to);
+                Window {
+                    begins: begins.as_secs() as i64 - (BEFORE + OVERLOAD).as_secs() as i64,
+                    arrived: count(&|message| Some(message.sent)),
+                    done: count(&|message| ended(message, End::Deleted)),
+                    dead_letters: count(&|message| ended(message, End::DeadLetter)),
+                    attempts: begun.clone().count(),
+                    successes: begun.filter(|attempt| attempt.result == "success").count(),
+                    waiting: sent.clone().count() - sent.filter(has_ended).count(),
+                }
+            });
         Report {
             windows: windows.collect(),
             dead_letters: messages.iter().filter(|message| ended(message, End::DeadLetter).is_some()).count(),
