@@ -61,7 +61,8 @@ impl Breaker {
 
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
-    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe.
+    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After failures it
+    /// also waits while as many calls are in progress as the [limit](super::limit) permits.
     ///
     /// # Errors
     ///
@@ -116,14 +117,9 @@ impl Breaker {
         let mut state = self.state();
         let (reason, wait) = match *state {
             State::Closed { .. } => {
-                let limit = self.limit();
-                match (limit.wait(began), limit.reason()) {
-                    (Duration::ZERO, _) | (_, None) => {
-                        drop(limit);
-                        return Ok(self.permit(began, None));
-                    }
-                    (wait, Some(reason)) => return Err((self.because(reason), wait)),
-                }
+                let limited = self.limit().wait(began);
+                let Some((wait, reason)) = limited else { return Ok(self.permit(began, None)) };
+                return Err((self.because(reason), wait));
             }
             State::Open { since, reason } => {
                 let wait = self.settings.open_for.saturating_sub(began.since(since));
@@ -182,7 +178,7 @@ impl Permit<'_> {
         if limit == 0 || open_for.is_zero() {
             return;
         }
-        if self.breaker.limit().adapt(self.began, failure) {
+        if self.breaker.limit().adapt(self.began, ClockReading::now(), failure) {
             has_recovered.store(true, Ordering::Relaxed);
         }
         let mut state = self.breaker.state();

@@ -52,13 +52,15 @@ impl Limit {
         self.reduced.map(|reduced| reduced.reason)
     }
 
-    /// How long a call must wait; [`Duration::MAX`] if another call must end first.
-    pub fn wait(&self, now: ClockReading) -> Duration {
-        let Some(Reduced { calls, pause: (began, pause), .. }) = self.reduced else { return Duration::ZERO };
+    /// Whether a call must wait: how long, and the reason code of the failure that caused the limit. The time is
+    /// [`Duration::MAX`] if another call must end first.
+    pub fn wait(&self, now: ClockReading) -> Option<(Duration, Reason)> {
+        let Reduced { calls, reason, pause: (began, pause), .. } = self.reduced?;
         if f64::from(self.in_progress) + 1.0 > calls.max(1.0) {
-            return Duration::MAX;
+            return Some((Duration::MAX, reason));
         }
-        pause.saturating_sub(now.since(began))
+        let left = pause.saturating_sub(now.since(began));
+        (!left.is_zero()).then_some((left, reason))
     }
 
     /// Counts a call that begins.
@@ -66,10 +68,9 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Adapts the limit to the result of a call that began at `began`: the reason code if the call failed. Returns whether
-    /// the limit ends.
-    pub fn adapt(&mut self, began: ClockReading, failure: Option<Reason>) -> bool {
-        let now = ClockReading::now();
+    /// Adapts the limit to the result of a call that ends now, but is still counted: the reason code if the call failed.
+    /// Returns whether the limit has ended.
+    pub fn adapt(&mut self, began: ClockReading, now: ClockReading, failure: Option<Reason>) -> bool {
         let in_progress = f64::from(self.in_progress);
         let mut reduced = match (self.reduced, failure) {
             (None, None) => return false,
@@ -101,5 +102,91 @@ impl Limit {
     /// Counts a call that ends.
     pub fn end(&mut self) {
         self.in_progress = self.in_progress.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: Duration = Duration::from_millis(100);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+    const FAILURE: Option<Reason> = Some(Reason::InventoryUnavailable);
+
+    /// Calls of 100 ms, all of them at the same time.
+    struct Calls {
+        limit: Limit,
+        now: ClockReading,
+    }
+
+    impl Calls {
+        fn new() -> Self {
+            Self { limit: Limit::new(LONGEST_PAUSE), now: ClockReading::now() }
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now = ClockReading { instant: self.now.instant + time, time: self.now.time + time };
+        }
+
+        /// Begins as many calls as the limit permits, at most 10, and ends them. Returns their number, and whether the limit
+        /// has ended.
+        fn run(&mut self, failure: Option<Reason>) -> (usize, bool) {
+            let began = self.now;
+            let calls = (0..10).take_while(|_| {
+                let begins = self.limit.wait(began).is_none();
+                if begins {
+                    self.limit.begin();
+                }
+                begins
+            });
+            let number = calls.count();
+            self.pass(CALL);
+            let mut has_ended = false;
+            for _ in 0..number {
+                has_ended |= self.limit.adapt(began, self.now, failure);
+                self.limit.end();
+            }
+            (number, has_ended)
+        }
+    }
+
+    #[test]
+    fn calls_are_not_limited_until_one_fails() {
+        let mut calls = Calls::new();
+        assert_eq!([(); 3].map(|()| calls.run(None)), [(10, false); 3]);
+        assert_eq!(calls.limit.reason(), None);
+    }
+
+    #[test]
+    fn failures_halve_the_number_of_calls_once_per_round() {
+        let mut calls = Calls::new();
+        assert_eq!([(); 4].map(|()| calls.run(FAILURE).0), [10, 5, 2, 1]);
+        assert_eq!(calls.limit.reason(), FAILURE);
+    }
+
+    #[test]
+    fn the_limit_grows_with_each_success_until_it_ends() {
+        let mut calls = Calls::new();
+        calls.run(FAILURE);
+        let rounds: Vec<_> =
+            std::iter::from_fn(|| Some(calls.run(None))).take_while(|(_, ended)| !ended).collect();
+        assert_eq!(
+            rounds.iter().map(|(number, _)| number).collect::<Vec<_>>(),
+            [&5, &5, &6, &6, &7, &7, &8, &9]
+        );
+        assert_eq!((calls.run(None), calls.limit.reason()), ((10, false), None));
+    }
+
+    #[test]
+    fn below_one_call_a_pause_follows_each_call_and_has_a_limit() {
+        let mut calls = Calls::new();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            calls.run(FAILURE);
+            let pause = calls.limit.wait(calls.now).map_or(Duration::ZERO, |(pause, _)| pause);
+            pauses.push(pause.as_millis());
+            calls.pass(pause);
+        }
+        assert_eq!(pauses, [0, 0, 0, 60, 220, 540, 1_180, 2_460, 5_000, 5_000, 5_000, 5_000]);
     }
 }

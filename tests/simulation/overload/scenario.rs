@@ -3,20 +3,20 @@
 use std::num::NonZeroUsize;
 
 use reservation_worker_local::{Capacity, Service};
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::deployment::attempts;
-use crate::deployment::queue::{End, Message, Queue};
+use crate::deployment::queue::{End, Queue};
 use crate::deployment::{self, Deployment, Settings, mapping};
 
 /// The time before the overload.
-pub const BEFORE: Duration = Duration::from_secs(30);
-pub const OVERLOAD: Duration = Duration::from_secs(60);
+const BEFORE: Duration = Duration::from_secs(20);
+const OVERLOAD: Duration = Duration::from_secs(60);
 /// The events of each period, as a share of the capacity of the service.
 const USUAL_LOAD: f64 = 0.7;
 const OVERLOAD_LOAD: f64 = 2.0;
-pub const WINDOW: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(20);
 
 /// Events arrive at 70 % of the capacity of a service, for a minute at twice the capacity, and then at 70 % again.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Scenario {
     pub has_breaker: bool,
     /// The time after the overload in which events are sent.
     pub after: Duration,
-    /// Waits for the end of every event.
+    /// Stops sending after that time, and waits for the end of every event.
     pub is_drained: bool,
 }
 
@@ -39,24 +39,29 @@ pub struct Scenario {
 #[derive(Debug)]
 pub struct Report {
     pub windows: Vec<Window>,
-    pub dead_letters: usize,
+    /// How each event ended, or `None` if it was still in the queue.
+    pub ends: Vec<Option<End>>,
     pub most_receives: u32,
+    /// The time from the end of the overload until the queue was empty, if the scenario waited for that.
+    pub drained_after: Option<Duration>,
 }
 
-/// What happened within 10 s.
+/// What happened within 20 s.
 #[derive(Debug)]
 pub struct Window {
-    /// When it began, from the end of the overload; negative before.
+    /// When it began, in seconds from the end of the overload; negative before.
     pub begins: i64,
     /// The number of events that arrived in it, and of those that were done in it, whenever they had arrived.
     pub arrived: usize,
     pub done: usize,
-    /// The number of attempts of calls to the service that began in it, and of those that succeeded.
-    pub attempts: usize,
-    pub successes: usize,
-    /// The number of events in the queue at its end.
-    pub waiting: usize,
-    pub dead_letters: usize,
+    /// The number of calls of the service that began in it, each attempt counted.
+    pub calls: usize,
+}
+
+impl Report {
+    pub fn dead_letters(&self) -> usize {
+        self.ends.iter().filter(|end| **end == Some(End::DeadLetter)).count()
+    }
 }
 
 impl Window {
@@ -134,39 +139,30 @@ impl World {
     fn report(&self) -> Report {
         let queue = self.deployment.queue.lock().unwrap();
         let messages = &queue.messages;
-        let ended =
-            |message: &Message, expected| message.ended.filter(|(_, end)| *end == expected).map(|(at, _)| at);
         let service = match self.scenario.service {
             Service::ReservationApi => "reservation-api",
             Service::Inventory => "inventory",
         };
-        let attempts: Vec<_> =
-            attempts::take().into_iter().filter(|attempt| attempt.service == service).collect();
-        let times = (0..).map(|number| WINDOW * number);
-        let windows =
-            times.take_while(|begins| *begins < BEFORE + OVERLOAD + self.scenario.after).map(|begins| {
-                let (from, to) = (self.began + begins, self.began + begins + WINDOW);
-                let is_within = |time: Option<Instant>| time.is_some_and(|time| (from..to).contains(&time));
-                let count = |time: &dyn Fn(&Message) -> Option<Instant>| {
-                    messages.iter().filter(|message| is_within(time(message))).count()
-                };
-                let begun = attempts.iter().filter(|attempt| is_within(attempt.began));
-                let has_ended = |message: &&Message| message.ended.is_some_and(|(at, _)| at < to);
-                let sent = messages.iter().filter(|message| message.sent < to);
-                Window {
-                    begins: begins.as_secs() as i64 - (BEFORE + OVERLOAD).as_secs() as i64,
-                    arrived: count(&|message| Some(message.sent)),
-                    done: count(&|message| ended(message, End::Deleted)),
-                    dead_letters: count(&|message| ended(message, End::DeadLetter)),
-                    attempts: begun.clone().count(),
-                    successes: begun.filter(|attempt| attempt.result == "success").count(),
-                    waiting: sent.clone().count() - sent.filter(has_ended).count(),
-                }
-            });
+        let attempts = attempts::take().into_iter().filter(|attempt| attempt.service == service);
+        let calls: Vec<_> = attempts.filter_map(|attempt| attempt.began).collect();
+        let sent: Vec<_> = messages.iter().map(|message| message.sent).collect();
+        let done = messages.iter().filter_map(|message| message.ended);
+        let done: Vec<_> = done.filter(|(_, end)| *end == End::Deleted).map(|(at, _)| at).collect();
+        let overload_ends = self.began + BEFORE + OVERLOAD;
+        let window = |begins: Duration| {
+            let from = self.began + begins;
+            let count =
+                |times: &[Instant]| times.iter().filter(|time| (from..from + WINDOW).contains(time)).count();
+            let begins = begins.as_secs() as i64 - (BEFORE + OVERLOAD).as_secs() as i64;
+            Window { begins, arrived: count(&sent), done: count(&done), calls: count(&calls) }
+        };
+        let begins = (0..).map(|number| WINDOW * number);
+        let begins = begins.take_while(|begins| *begins < BEFORE + OVERLOAD + self.scenario.after);
         Report {
-            windows: windows.collect(),
-            dead_letters: messages.iter().filter(|message| ended(message, End::DeadLetter).is_some()).count(),
+            windows: begins.map(window).collect(),
+            ends: messages.iter().map(|message| message.ended.map(|(_, end)| end)).collect(),
             most_receives: messages.iter().map(|message| message.receives).max().unwrap(),
+            drained_after: self.scenario.is_drained.then(|| overload_ends.elapsed()),
         }
     }
 }
