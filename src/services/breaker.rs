@@ -87,12 +87,17 @@ impl Breaker {
         }
     }
 
-    /// Why calls wait for it, if they do.
+    /// Why it is open, if it is.
     pub fn open(&self) -> Option<BreakerOpen> {
-        let reason = match *self.state() {
-            State::Closed { .. } => self.limit().reason(),
-            State::Open { reason, .. } | State::Probing { reason } => Some(reason),
-        };
+        match *self.state() {
+            State::Closed { .. } => None,
+            State::Open { reason, .. } | State::Probing { reason } => Some(self.because(reason)),
+        }
+    }
+
+    /// Why calls are limited, if they are. A record that waits for the limit is treated as one that waits for an open breaker.
+    pub fn limited(&self) -> Option<BreakerOpen> {
+        let reason = self.limit().reason();
         reason.map(|reason| self.because(reason))
     }
 

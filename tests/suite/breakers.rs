@@ -302,7 +302,7 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
         let late_call = call(late_ms, false);
         let began = Instant::now();
         let probe_and_waiting_call = async {
-            sleep(OPEN).await;
+            sleep(Duration::from_millis(1) + OPEN).await;
             tokio::join!(call(200, true), call(0, false))
         };
 
