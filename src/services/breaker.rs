@@ -36,6 +36,7 @@ pub struct Breaker {
     settings: BreakerSettings,
     metrics: Metrics,
     state: Mutex<State>,
+    /// While both are locked, `state` was locked first.
     limit: Mutex<Limit>,
     /// Notified when a call has ended for which others may wait.
     call_ended: Notify,
@@ -106,7 +107,7 @@ impl Breaker {
         self.service
     }
 
-    /// Whether it has closed after an outage, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
+    /// Whether it has closed after an outage, or a limit has ended, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
     pub fn has_recovered(&self) -> bool {
         self.has_recovered.load(Ordering::Relaxed)
     }
@@ -183,9 +184,7 @@ impl Permit<'_> {
         if limit == 0 || open_for.is_zero() {
             return;
         }
-        if self.breaker.limit().adapt(self.began, ClockReading::now(), failure) {
-            has_recovered.store(true, Ordering::Relaxed);
-        }
+        let limit_ended = self.breaker.limit().adapt(self.began, ClockReading::now(), failure);
         let mut state = self.breaker.state();
         // The probe ends here, so dropping the permit must not hand it on.
         let is_probe = self.probe.take().is_some();
@@ -201,7 +200,12 @@ impl Permit<'_> {
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker open");
             }
             (State::Closed { failures }, Some(_)) => *state = State::Closed { failures: failures + 1 },
-            (State::Closed { .. }, None) => *state = State::Closed { failures: 0 },
+            (State::Closed { .. }, None) => {
+                *state = State::Closed { failures: 0 };
+                if limit_ended {
+                    has_recovered.store(true, Ordering::Relaxed);
+                }
+            }
             (State::Probing { .. }, Some(reason)) if is_probe => *state = open(reason),
             (State::Probing { .. }, None) if is_probe => {
                 *state = State::Closed { failures: 0 };
