@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod inventory;
+mod limit;
 pub mod reservation_api;
 pub mod retry;
 pub mod silence;

@@ -89,8 +89,11 @@ impl Handler for Worker {
         }
     }
 
-    /// A record that ran out of time while a breaker was open was kept from its work by the outage.
+    /// A record that ran out of time while a breaker was open, or while the calls to an overloaded service were limited, was
+    /// kept from its work by the outage.
     fn out_of_time(&self) -> Option<Outcome> {
-        self.breakers().into_iter().find_map(Breaker::open_reason).map(Outcome::Deferred)
+        let breakers = self.breakers();
+        let open = breakers.into_iter().find_map(Breaker::open_reason);
+        open.or_else(|| breakers.into_iter().find_map(Breaker::limited)).map(Outcome::Deferred)
     }
 }

@@ -1,18 +1,19 @@
-//! The control API: HTTP endpoints with which people create holds, read seats and calls, and add faults. It
-//! uses the port of the reservation API. Its requests are not recorded as calls, and faults do not affect
-//! them.
+//! The control API: HTTP endpoints with which people create holds, read seats and calls, add faults, and limit
+//! the capacity of the services. It uses the port of the reservation API. Its requests are not recorded as
+//! calls, and neither faults nor limits affect them.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::calls::Call;
+use crate::calls::{Call, Service};
+use crate::capacity::Capacity;
 use crate::faults::Fault;
 use crate::hold::Hold;
 use crate::lock::locked;
@@ -25,6 +26,7 @@ pub(crate) fn routes(state: Arc<SharedState>) -> Router {
         .route("/events/{event_id}/seats", get(seat_map))
         .route("/calls", get(calls).delete(delete_calls))
         .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/capacity/{service}", put(limit_capacity).delete(end_limit))
         .with_state(state)
 }
 
@@ -66,5 +68,19 @@ async fn add_fault(State(state): State<Arc<SharedState>>, Json(fault): Json<Faul
 
 async fn clear_faults(State(state): State<Arc<SharedState>>) -> StatusCode {
     locked(&state.faults).clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn limit_capacity(
+    State(state): State<Arc<SharedState>>,
+    Path(service): Path<Service>,
+    Json(capacity): Json<Capacity>,
+) -> StatusCode {
+    state.request_queues.limit(service, Some(capacity));
+    StatusCode::NO_CONTENT
+}
+
+async fn end_limit(State(state): State<Arc<SharedState>>, Path(service): Path<Service>) -> StatusCode {
+    state.request_queues.limit(service, None);
     StatusCode::NO_CONTENT
 }

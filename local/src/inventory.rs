@@ -13,6 +13,8 @@ use tonic::server::NamedService;
 use tonic::{Code, Request, Response, Status, async_trait};
 
 use self::operation::InventoryRequest;
+use crate::calls::Service;
+use crate::capacity::wait_until_finished;
 use crate::faults::Effect;
 use crate::lock::locked;
 use crate::proto::common::v1::Error;
@@ -56,7 +58,8 @@ impl InventoryService for Inventory {
 }
 
 impl Inventory {
-    /// Records the request, applies a fault if there is one, and otherwise performs the operation.
+    /// Records the request, applies a fault if there is one, and otherwise performs the operation. Replies when the
+    /// service has finished the request.
     async fn respond<Q: InventoryRequest>(&self, request: Request<Q>) -> Result<Response<Q::Reply>, Status> {
         let Self(state) = self;
         let (metadata, mut extensions, request) = request.into_parts();
@@ -66,11 +69,13 @@ impl Inventory {
         let id = request.reservation_id();
         let mut call = state.calls.record(Q::OPERATION, id, &path, metadata.as_ref(), body);
         let work = || request.perform(&mut locked(&state.seats));
+        let finished = state.request_queues.add(Service::Inventory);
         let effect = locked(&state.faults).next_effect(Q::OPERATION, id);
         let reply = match effect {
             None => work(),
             Some(effect) => effect.apply(&mut call, &connection, work, replaced::<Q>).await,
         };
+        wait_until_finished(finished).await;
         call.set_reply(&short_form::<Q>(&reply));
         reply.map(Response::new)
     }

@@ -6,9 +6,10 @@
 //! 1. `server` accepts the connection.
 //! 2. `reservation_api` (REST) or `inventory` (gRPC) decodes the request and encodes the reply.
 //! 3. `calls` records the call.
-//! 4. `faults` selects a fault for the call, if one was requested. The fault delays, replaces or suppresses
+//! 4. `capacity` computes when the reply is sent, if the capacity of the service is limited.
+//! 5. `faults` selects a fault for the call, if one was requested. The fault delays, replaces or suppresses
 //!    the reply.
-//! 5. `reservations` or `seats` performs the operation. `idempotency` returns the earlier reply to a repeated
+//! 6. `reservations` or `seats` performs the operation. `idempotency` returns the earlier reply to a repeated
 //!    request.
 //!
 //! `state` contains the data that these modules share. [`Services`] starts both services and gives tests
@@ -41,6 +42,7 @@ pub mod trace_receivers;
 pub mod visibility;
 
 mod calls;
+mod capacity;
 mod control;
 mod faults;
 mod hold;
@@ -55,6 +57,7 @@ mod services;
 mod state;
 
 pub use calls::{Call, Operation, Service};
+pub use capacity::Capacity;
 pub use faults::{Effect, Fault};
 pub use hold::{Hold, HoldRefused};
 pub use reservations::{Reservation, Status};

@@ -11,6 +11,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::calls::Operation;
+use crate::capacity::wait_until_finished;
 use crate::faults::Effect;
 use crate::lock::locked;
 use crate::reservations::{ApiError, Reservation};
@@ -65,7 +66,8 @@ struct ApiRequest<'a> {
     body: Value,
 }
 
-/// Records the request, applies a fault if there is one, and otherwise performs `work`.
+/// Records the request, applies a fault if there is one, and otherwise performs `work`. Replies when the service has
+/// finished the request.
 async fn respond(
     state: &SharedState,
     request: ApiRequest<'_>,
@@ -84,6 +86,7 @@ async fn respond(
         call.set_reply(&reply.text);
         return reply.response;
     }
+    let finished = state.request_queues.add(operation.service());
     let effect = locked(&state.faults).next_effect(operation, id);
     let reply = match effect {
         None => work(),
@@ -92,6 +95,7 @@ async fn respond(
             effect.apply(&mut call, connection, work, replace).await
         }
     };
+    wait_until_finished(finished).await;
     call.set_reply(&reply.text);
     reply.response
 }

@@ -8,6 +8,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::calls::{Call, Service};
+use crate::capacity::Capacity;
 use crate::cloudwatch::CloudWatch;
 use crate::faults::Fault;
 use crate::hold::{Hold, HoldRefused};
@@ -157,6 +158,14 @@ impl Services {
     /// The number of faults whose [`Fault::times`](field@Fault::times) is set and not used up.
     pub fn unused_faults(&self) -> usize {
         locked(&self.state.faults).unused()
+    }
+
+    /// Limits the capacity of a service, or ends the limit with `None`. From then on its latency grows with its load.
+    ///
+    /// An operation is performed when its request arrives, and the reply is sent when the service would have finished
+    /// it, so that the operation of a caller that has given up is performed, too.
+    pub fn limit_capacity(&self, service: Service, capacity: Option<Capacity>) {
+        self.state.request_queues.limit(service, capacity);
     }
 
     /// The calls to both services, in the order in which they arrived. Only the latest 100,000 are available.

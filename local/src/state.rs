@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use crate::calls::CallLog;
+use crate::capacity::RequestQueues;
 use crate::faults::Faults;
 use crate::hold::{Hold, HoldRefused};
 use crate::lock::locked;
@@ -16,6 +17,7 @@ pub(crate) struct SharedState {
     pub(crate) seats: Mutex<Seats>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) calls: CallLog,
+    pub(crate) request_queues: RequestQueues,
     /// The bearer token that the reservation API requires, if it requires one.
     pub(crate) required_token: Mutex<Option<String>>,
 }

@@ -12,6 +12,7 @@ use sqs_batch::{ClockReading, Deadline};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::limit::Limit;
 use crate::call::{BreakerOpen, Classify, Service};
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
@@ -35,8 +36,10 @@ pub struct Breaker {
     settings: BreakerSettings,
     metrics: Metrics,
     state: Mutex<State>,
-    /// Notified when a probe has ended, whatever its result.
-    probe_ended: Notify,
+    /// While both are locked, `state` was locked first.
+    limit: Mutex<Limit>,
+    /// Notified when a call has ended for which others may wait.
+    call_ended: Notify,
     /// Whether it has closed after an outage, and records may still wait for that.
     has_recovered: AtomicBool,
 }
@@ -52,13 +55,15 @@ impl Breaker {
     /// A closed breaker.
     pub fn new(service: Service, settings: BreakerSettings, metrics: Metrics) -> Self {
         let state = Mutex::new(State::Closed { failures: 0 });
-        let (probe_ended, has_recovered) = (Notify::new(), AtomicBool::new(false));
-        Self { service, settings, metrics, state, probe_ended, has_recovered }
+        let limit = Mutex::new(Limit::new(settings.open_for));
+        let (call_ended, has_recovered) = (Notify::new(), AtomicBool::new(false));
+        Self { service, settings, metrics, state, limit, call_ended, has_recovered }
     }
 
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
-    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe.
+    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After failures it
+    /// also waits while as many calls are in progress as the [limit](super::limit) permits.
     ///
     /// # Errors
     ///
@@ -66,7 +71,7 @@ impl Breaker {
     pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, BreakerOpen> {
         let mut give_up = deadline;
         loop {
-            let probe_ended = self.probe_ended.notified();
+            let call_ended = self.call_ended.notified();
             let (open, wait) = match self.try_admit() {
                 Ok(permit) => return Ok(permit),
                 Err(open) => open,
@@ -77,7 +82,7 @@ impl Breaker {
             tokio::select! {
                 biased;
                 () = give_up.reached() => return Err(open),
-                () = probe_ended => {}
+                () = call_ended => {}
                 () = sleep(wait) => {}
             }
         }
@@ -91,12 +96,18 @@ impl Breaker {
         }
     }
 
+    /// Why calls are limited, if they are. A record that waits for the limit is treated as one that waits for an open breaker.
+    pub fn limited(&self) -> Option<BreakerOpen> {
+        let reason = self.limit().reason();
+        reason.map(|reason| self.because(reason))
+    }
+
     /// The service.
     pub fn service(&self) -> Service {
         self.service
     }
 
-    /// Whether it has closed after an outage, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
+    /// Whether it has closed after an outage, or a limit has ended, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
     pub fn has_recovered(&self) -> bool {
         self.has_recovered.load(Ordering::Relaxed)
     }
@@ -108,15 +119,19 @@ impl Breaker {
 
     /// A permit, or how long to wait for one if no probe ends earlier.
     fn try_admit(&self) -> Result<Permit<'_>, (BreakerOpen, Duration)> {
+        let began = ClockReading::now();
         let mut state = self.state();
         let (reason, wait) = match *state {
-            State::Closed { .. } => return Ok(Permit { breaker: self, probe: None }),
+            State::Closed { .. } => {
+                let limited = self.limit().wait(began);
+                let Some((wait, reason)) = limited else { return Ok(self.permit(began, None)) };
+                return Err((self.because(reason), wait));
+            }
             State::Open { since, reason } => {
-                let began = ClockReading::now();
                 let wait = self.settings.open_for.saturating_sub(began.since(since));
                 if wait.is_zero() {
                     *state = State::Probing { reason };
-                    return Ok(Permit { breaker: self, probe: Some(Probe { began, reason }) });
+                    return Ok(self.permit(began, Some(reason)));
                 }
                 (reason, wait)
             }
@@ -126,12 +141,21 @@ impl Breaker {
         Err((self.because(reason), wait))
     }
 
+    fn permit(&self, began: ClockReading, probe: Option<Reason>) -> Permit<'_> {
+        self.limit().begin();
+        Permit { breaker: self, began, probe }
+    }
+
     fn because(&self, reason: Reason) -> BreakerOpen {
         BreakerOpen { service: self.service, reason }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,29 +170,26 @@ pub fn outage(error: &impl Classify) -> Option<Reason> {
 #[must_use = "the breaker counts completed calls"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    /// Set for a probe.
-    probe: Option<Probe>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Probe {
     began: ClockReading,
-    /// Why the breaker is open.
-    reason: Reason,
+    /// Why the breaker is open, if the call is a probe.
+    probe: Option<Reason>,
 }
 
 impl Permit<'_> {
     /// Reports the result of the call: the reason code if it found the service unavailable or misconfigured. A service that
     /// rejects a call works.
     pub fn complete(mut self, failure: Option<Reason>) {
-        let Breaker { service, settings, metrics, probe_ended, has_recovered, .. } = self.breaker;
+        let Breaker { service, settings, metrics, has_recovered, .. } = self.breaker;
         let BreakerSettings { failures: limit, open_for } = *settings;
         if limit == 0 || open_for.is_zero() {
             return;
         }
-        let mut state = self.breaker.state();
         // The probe ends here, so dropping the permit must not hand it on.
         let is_probe = self.probe.take().is_some();
+        // A failed probe does not reduce the limit: there was no other call, so it says nothing about the load.
+        let limit_ended = (failure.is_none() || !is_probe)
+            && self.breaker.limit().adapt(self.began, ClockReading::now(), failure);
+        let mut state = self.breaker.state();
         let open = |reason| {
             metrics.breaker_open(*service);
             has_recovered.store(false, Ordering::Relaxed);
@@ -181,7 +202,12 @@ impl Permit<'_> {
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");
             }
             (State::Closed { failures }, Some(_)) => *state = State::Closed { failures: failures + 1 },
-            (State::Closed { .. }, None) => *state = State::Closed { failures: 0 },
+            (State::Closed { .. }, None) => {
+                *state = State::Closed { failures: 0 };
+                if limit_ended {
+                    has_recovered.store(true, Ordering::Relaxed);
+                }
+            }
             (State::Probing { .. }, Some(reason)) if is_probe => *state = open(reason),
             (State::Probing { .. }, None) if is_probe => {
                 *state = State::Closed { failures: 0 };
@@ -191,17 +217,15 @@ impl Permit<'_> {
             // The call began before the breaker opened, so its result is old.
             (State::Open { .. } | State::Probing { .. }, _) => {}
         }
-        if is_probe {
-            probe_ended.notify_waiters();
-        }
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if let Some(Probe { began, reason }) = self.probe {
-            *self.breaker.state() = State::Open { since: began, reason };
-            self.breaker.probe_ended.notify_waiters();
+        if let Some(reason) = self.probe {
+            *self.breaker.state() = State::Open { since: self.began, reason };
         }
+        self.breaker.limit().end();
+        self.breaker.call_ended.notify_waiters();
     }
 }

@@ -35,16 +35,25 @@ pub struct Output {
     pub summaries: Vec<Value>,
 }
 
+/// The configuration that consists of the addresses of `links` and of `variables`.
+pub fn config(links: &[Rc<Link>; LINKS], variables: &[(&'static str, String)]) -> Config {
+    let [reservation_api, inventory, _] = links;
+    Config::from_lookup(|variable| match variable {
+        "INVENTORY_GRPC_ADDR" => Some(inventory.addr.to_string()),
+        "RESERVATION_API_BASE" => Some(format!("http://{}", reservation_api.addr)),
+        _ => variables.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.clone()),
+    })
+    .unwrap()
+}
+
 impl Function {
     /// A cold start. The configuration consists of the addresses of `links` and of `variables`.
     pub fn start(links: &[Rc<Link>; LINKS], variables: &[(&'static str, String)]) -> Self {
-        let [reservation_api, inventory, queue] = links;
-        let config = Config::from_lookup(|variable| match variable {
-            "INVENTORY_GRPC_ADDR" => Some(inventory.addr.to_string()),
-            "RESERVATION_API_BASE" => Some(format!("http://{}", reservation_api.addr)),
-            _ => variables.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.clone()),
-        })
-        .unwrap();
+        Self::with_config(config(links, variables), links)
+    }
+
+    /// A cold start with a configuration for these links.
+    pub fn with_config(config: Config, [_, _, queue]: &[Rc<Link>; LINKS]) -> Self {
         let sqs = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("ap-northeast-2"))

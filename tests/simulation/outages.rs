@@ -3,17 +3,15 @@
 //! `make test` runs them with few processes and a moderate load. With the variable `OUTAGES=all` they run with 50 concurrent
 //! invocations and one event per second. With `OUTAGES=table` the test `table` prints the table of `docs/reliability.md`.
 
-mod attempts;
-mod mapping;
-mod queue;
 mod scenario;
 mod table;
 
 use std::time::Duration;
 
-use queue::End;
 use reservation_worker_local::Service;
 use scenario::{MODES, Mode, Report, SERVICES, Scenario};
+
+use crate::deployment::queue::End;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);

@@ -302,16 +302,17 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
         let late_call = call(late_ms, false);
         let began = Instant::now();
         let probe_and_waiting_call = async {
-            sleep(OPEN).await;
+            sleep(Duration::from_millis(1) + OPEN).await;
             tokio::join!(call(200, true), call(0, false))
         };
 
+        // The calls that open the breaker begin before one of them fails: a failure limits the calls that follow it.
         let (late, _, _, (probe, waiting)) =
-            tokio::join!(late_call, call(0, true), call(0, true), probe_and_waiting_call);
+            tokio::join!(late_call, call(1, true), call(1, true), probe_and_waiting_call);
 
         assert_eq!((late, probe), (Ok(()), Ok(())));
         assert_eq!(waiting, Ok(()), "the call that waited for the failed probe is the next probe");
-        assert_eq!(began.elapsed(), OPEN + Duration::from_millis(200) + OPEN);
+        assert_eq!(began.elapsed(), Duration::from_millis(1) + OPEN + Duration::from_millis(200) + OPEN);
     }
 }
 

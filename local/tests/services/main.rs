@@ -6,6 +6,7 @@
     reason = "clippy.toml allows it in test functions, but not in their helper functions"
 )]
 
+mod capacity;
 mod client;
 mod control;
 mod faults;

@@ -1,22 +1,14 @@
 //! An outage of one service under a load, and its result.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
-use fastrand::Rng;
-use reservation_worker_local::{Effect, Fault, Hold, Operation, Service, Services};
-use serde_json::json;
+use reservation_worker_local::{Effect, Fault, Operation, Service};
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
-use super::attempts::{self, Attempt};
-use super::mapping;
-use super::queue::{End, Message, Queue};
-use crate::clock::{self, Clock};
-use crate::conditions::LINKS;
-use crate::network::Link;
-use crate::trace;
+use crate::clock::Clock;
+use crate::deployment::attempts::{self, Attempt};
+use crate::deployment::queue::{End, Message, Queue};
+use crate::deployment::{self, Choice, Deployment, Settings, mapping};
 
 /// The time before the outage, in which the first processes start.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -24,8 +16,6 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 /// The time within which a backlog must be done after the recovery (contract section 1).
 const THREE_MINUTES: Duration = Duration::from_secs(180);
-/// On a FIFO queue, the events belong to this many message groups.
-const GROUPS: usize = 100;
 /// The default of `BREAKER_OPEN_MS`.
 const BREAKER_OPEN: Duration = Duration::from_secs(5);
 /// The calls of a process that can fail before its breaker is open: `BREAKER_FAILURES`, and a batch in flight.
@@ -66,18 +56,9 @@ pub struct Scenario {
     pub concurrency: usize,
     /// A process is not used again when it is this old.
     pub process_lifetime: Option<Duration>,
-    /// Which of the free processes gets the next invocation. Lambda does not document its choice.
     pub choice: Choice,
     /// The mechanisms against outages are off, as before they existed.
     pub is_before: bool,
-}
-
-/// Which free process gets the next invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// The others may never be used again, so this is the worst case for records that only they can recall.
-    MostRecentlyUsed,
-    Random,
 }
 
 /// The result of a scenario.
@@ -124,15 +105,10 @@ impl Report {
     }
 }
 
-pub struct World {
-    pub scenario: Scenario,
-    pub variables: Vec<(&'static str, String)>,
-    pub services: Services,
-    pub links: [Rc<Link>; LINKS],
-    pub queue: Arc<Mutex<Queue>>,
+struct World {
+    scenario: Scenario,
+    deployment: Deployment,
     begins: Instant,
-    billed: Cell<Duration>,
-    sent: Cell<usize>,
 }
 
 impl Scenario {
@@ -157,59 +133,41 @@ impl Scenario {
 
     /// Runs the scenario in this thread.
     pub fn run(self) -> Report {
-        fastrand::seed(1);
-        trace::take();
-        attempts::take();
-        let _subscriber = tracing::subscriber::set_default(attempts::subscriber());
-        let report = clock::run(|clock| async move { World::new(self, &clock).await.run().await });
-        trace::take();
-        report
+        deployment::run(|clock| async move { World::new(self, &clock).await.run().await })
     }
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        let mut variables =
-            vec![("MAX_RETRIES", self.max_receives.to_string()), ("METRICS_SINK", "none".to_owned())];
+    fn settings(&self) -> Settings {
+        let mut settings = Settings {
+            is_fifo: self.is_fifo,
+            max_receives: self.max_receives,
+            concurrency: self.concurrency,
+            process_lifetime: self.process_lifetime,
+            choice: self.choice,
+            ..Settings::default()
+        };
         if self.is_before {
-            variables.push(("BREAKER_FAILURES", "0".to_owned()));
-            variables.push(("OUTAGE_BACKOFF_MS", "1000,2000,4000,8000,16000".to_owned()));
+            settings.variables.push(("BREAKER_FAILURES", "0".to_owned()));
+            settings.variables.push(("OUTAGE_BACKOFF_MS", "1000,2000,4000,8000,16000".to_owned()));
         }
-        variables
+        settings
     }
 }
 
 impl World {
     async fn new(scenario: Scenario, clock: &Clock) -> Self {
-        let mut rng = Rng::with_seed(1);
-        let services = Services::start().await.unwrap();
-        let queue = Queue::new(scenario.is_fifo, scenario.max_receives, rng.fork());
-        let queue = Arc::new(Mutex::new(queue));
-        let changed_queue = queue.clone();
-        services.visibility().set_entry_check(move |entry| {
-            let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
-            changed_queue.lock().unwrap().change_visibility(&entry.receipt_handle, time)
-        });
-        let links = Link::to_services(&services, clock, &mut rng);
-        Self {
-            variables: scenario.variables(),
-            scenario,
-            services,
-            links,
-            queue,
-            begins: Instant::now() + WARM_UP,
-            billed: Cell::default(),
-            sent: Cell::default(),
-        }
+        let deployment = Deployment::new(scenario.settings(), clock).await;
+        Self { scenario, deployment, begins: Instant::now() + WARM_UP }
     }
 
     async fn run(self) -> Report {
         let recovery = self.begins + self.scenario.outage;
         let scenario = async {
             tokio::join!(self.outage(), self.backlog(), self.traffic(recovery), self.poison(recovery));
-            self.until(Queue::is_drained).await;
+            self.deployment.until(Queue::is_drained).await;
         };
         tokio::select! {
             biased;
-            () = mapping::poll(&self) => {}
+            () = mapping::poll(&self.deployment) => {}
             () = scenario => {}
             () = sleep(TIME_LIMIT) => panic!("the queue is not drained after {TIME_LIMIT:?}"),
         }
@@ -226,28 +184,28 @@ impl World {
         };
         let (link, effect, operations) = match self.scenario.service {
             Service::ReservationApi => {
-                (&self.links[0], rest, [Operation::UpdateStatus, Operation::ReadReservation])
+                (&self.deployment.links[0], rest, [Operation::UpdateStatus, Operation::ReadReservation])
             }
             Service::Inventory => {
-                (&self.links[1], grpc, [Operation::ReleaseHold, Operation::CommitReservation])
+                (&self.deployment.links[1], grpc, [Operation::ReleaseHold, Operation::CommitReservation])
             }
         };
         match effect {
             None => link.set_down(true),
             Some(effect) => {
                 for operation in operations {
-                    self.services.fault(Fault::any(operation, effect.clone()));
+                    self.deployment.services.fault(Fault::any(operation, effect.clone()));
                 }
             }
         }
         sleep(self.scenario.outage).await;
         link.set_down(false);
-        self.services.clear_faults();
+        self.deployment.services.clear_faults();
     }
 
     async fn backlog(&self) {
         sleep_until(self.begins).await;
-        (0..self.scenario.backlog).for_each(|_| self.send());
+        (0..self.scenario.backlog).for_each(|_| self.deployment.send());
     }
 
     /// Sends events until the recovery, or until the events from before the recovery have left the queue.
@@ -258,9 +216,9 @@ impl World {
             old.any(|message| message.ended.is_none())
         };
         while Instant::now() < recovery
-            || self.scenario.has_traffic_after && has_old(&self.queue.lock().unwrap())
+            || self.scenario.has_traffic_after && has_old(&self.deployment.queue.lock().unwrap())
         {
-            self.send();
+            self.deployment.send();
             sleep(interval).await;
         }
     }
@@ -270,62 +228,18 @@ impl World {
         sleep_until(self.begins).await;
         while Instant::now() + interval < recovery {
             sleep(interval).await;
-            self.queue.lock().unwrap().send("{".to_owned(), "poison".to_owned(), true);
+            self.deployment.queue.lock().unwrap().send("{".to_owned(), "poison".to_owned(), true);
         }
     }
 
-    /// Sends an event about a new hold.
-    fn send(&self) {
-        let number = self.sent.replace(self.sent.get() + 1);
-        let hold = Hold {
-            reservation_id: format!("r{number}"),
-            event_id: "evt_1".to_owned(),
-            user_id: Some("user_1".to_owned()),
-            seat_ids: vec![format!("A-{number}")],
-            quantity: None,
-        };
-        let mut detail = json!({
-            "reservation_id": hold.reservation_id,
-            "event_id": hold.event_id,
-            "seat_ids": hold.seat_ids,
-        });
-        let event_type = if number.is_multiple_of(2) { "reservation.expired" } else { "payment.approved" };
-        if event_type == "payment.approved" {
-            detail["payment_intent_id"] = "pay_1".into();
-            detail["user_id"] = "user_1".into();
-        }
-        self.services.create_hold(hold).unwrap();
-        let body = json!({ "detail-type": event_type, "source": "simulation", "detail": detail });
-        let group = format!("g{}", number % GROUPS);
-        self.queue.lock().unwrap().send(body.to_string(), group, false);
-    }
-
-    /// Waits for a state of the queue.
-    async fn until(&self, is_reached: impl Fn(&Queue) -> bool) {
-        let changed = self.queue.lock().unwrap().changed.clone();
-        while !is_reached(&self.queue.lock().unwrap()) {
-            tokio::select! {
-                biased;
-                () = changed.notified() => {}
-                // A message that becomes a dead letter notifies nobody.
-                () = sleep(Duration::from_secs(1)) => {}
-            }
-        }
-    }
-
-    /// Whether a process that was started at this time is no longer used.
-    pub fn is_retired(&self, started: Instant) -> bool {
-        self.scenario.process_lifetime.is_some_and(|lifetime| started.elapsed() >= lifetime)
-    }
-
-    /// Counts the part of an invocation that is within the outage.
-    pub fn bill(&self, began: Instant, ended: Instant) {
-        let (from, to) = (began.max(self.begins), ended.min(self.begins + self.scenario.outage));
-        self.billed.update(|billed| billed + to.saturating_duration_since(from));
+    /// The part of an invocation that is within the outage.
+    fn within_outage(&self, (began, ended): &(Instant, Instant)) -> Duration {
+        let (from, to) = (self.begins.max(*began), (self.begins + self.scenario.outage).min(*ended));
+        to.saturating_duration_since(from)
     }
 
     fn report(&self, recovery: Instant) -> Report {
-        let queue = self.queue.lock().unwrap();
+        let queue = self.deployment.queue.lock().unwrap();
         let fate = |message: &Message| {
             let (at, end) = message.ended.expect("the queue is drained");
             let waited = at - message.sent;
@@ -358,7 +272,7 @@ impl World {
         Report {
             events: fates(false),
             poison: fates(true),
-            billed: self.billed.get(),
+            billed: self.deployment.invocations.borrow().iter().map(|times| self.within_outage(times)).sum(),
             most_calls: most_calls.max().unwrap_or_default(),
             calls: by_process.values().map(Vec::len).sum(),
             processes: by_process.len(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use reservation_worker_local::Service;
 
-use super::scenario::{Choice, Mode, Report, Scenario};
+use super::scenario::{Mode, Report, Scenario};
+use crate::deployment::Choice;
 
 /// Prints a row for each load and variant.
 pub fn print() {

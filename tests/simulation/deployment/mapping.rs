@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::attempts::PROCESS;
-use super::scenario::{Choice, World};
+use super::{Choice, Deployment};
 use crate::function::Function;
 
 const BATCH_SIZE: usize = 10;
@@ -22,31 +22,31 @@ struct Process {
 }
 
 /// Receives batches as long as there are visible messages and fewer than `concurrency` invocations.
-pub async fn poll(world: &World) {
+pub async fn poll(deployment: &Deployment) {
     let (mut idle, mut running) = (Vec::<Process>::new(), FuturesUnordered::new());
-    let changed = world.queue.lock().unwrap().changed.clone();
+    let changed = deployment.queue.lock().unwrap().changed.clone();
     let mut processes = 0;
     loop {
-        while running.len() < world.scenario.concurrency {
-            let batch = world.queue.lock().unwrap().receive(BATCH_SIZE);
+        while running.len() < deployment.settings.concurrency {
+            let batch = deployment.queue.lock().unwrap().receive(BATCH_SIZE);
             if batch.is_empty() {
                 break;
             }
-            idle.retain(|process| !world.is_retired(process.started));
-            let chosen = match world.scenario.choice {
+            idle.retain(|process| !deployment.is_retired(process.started));
+            let chosen = match deployment.settings.choice {
                 Choice::MostRecentlyUsed => idle.pop(),
                 Choice::Random if idle.is_empty() => None,
                 Choice::Random => Some(idle.swap_remove(fastrand::usize(..idle.len()))),
             };
             let process = chosen.unwrap_or_else(|| {
                 processes += 1;
-                let function = Function::start(&world.links, &world.variables);
+                let function = deployment.start_process();
                 Process { number: processes, started: Instant::now(), function }
             });
-            running.push(PROCESS.scope(process.number, invoke(world, process, batch)));
+            running.push(PROCESS.scope(process.number, invoke(deployment, process, batch)));
         }
-        let has_capacity = running.len() < world.scenario.concurrency;
-        let next = world.queue.lock().unwrap().next_visible().filter(|_| has_capacity);
+        let has_capacity = running.len() < deployment.settings.concurrency;
+        let next = deployment.queue.lock().unwrap().next_visible().filter(|_| has_capacity);
         tokio::select! {
             biased;
             Some(process) = running.next() => idle.push(process),
@@ -56,21 +56,21 @@ pub async fn poll(world: &World) {
     }
 }
 
-async fn invoke(world: &World, process: Process, batch: Vec<usize>) -> Process {
+async fn invoke(deployment: &Deployment, process: Process, batch: Vec<usize>) -> Process {
     let began = Instant::now();
-    let event = event(world, &batch);
+    let event = event(deployment, &batch);
     let output = process.function.invoke("request", &event, FUNCTION_TIME);
     let output = tokio::time::timeout(FUNCTION_TIME, output).await.expect("a response in time");
     let returned = output.response["batchItemFailures"].as_array().unwrap();
     let returned: Vec<_> = returned.iter().map(|item| item["itemIdentifier"].as_str().unwrap()).collect();
     for number in batch {
         if !returned.contains(&&*message_id(number)) {
-            world.queue.lock().unwrap().delete(number);
+            deployment.queue.lock().unwrap().delete(number);
         }
     }
     process.function.after_response(FUNCTION_TIME.saturating_sub(began.elapsed())).await;
-    world.bill(began, Instant::now());
-    drop(world.services.take_calls());
+    deployment.invocations.borrow_mut().push((began, Instant::now()));
+    drop(deployment.services.take_calls());
     process
 }
 
@@ -78,8 +78,8 @@ fn message_id(number: usize) -> String {
     format!("m{number}")
 }
 
-fn event(world: &World, batch: &[usize]) -> Value {
-    let queue = world.queue.lock().unwrap();
+fn event(deployment: &Deployment, batch: &[usize]) -> Value {
+    let queue = deployment.queue.lock().unwrap();
     let suffix = if queue.is_fifo { ".fifo" } else { "" };
     let records = batch.iter().map(|&number| {
         let message = &queue.messages[number];

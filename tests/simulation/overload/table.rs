@@ -1,0 +1,61 @@
+//! The tables of `docs/reliability.md`: the goodput over time, with and without the mechanisms against overload.
+
+use std::thread;
+
+use reservation_worker_local::Service;
+
+use super::scenario::{Report, Scenario};
+use super::{SECOND, SERVICES};
+
+/// The name of each variant, and whether it has the retry budget and the breaker.
+const VARIANTS: [(&str, bool, bool); 4] = [
+    ("both", true, true),
+    ("no retry budget", false, true),
+    ("no breaker", true, false),
+    ("neither", false, false),
+];
+
+/// Prints a table for each service.
+pub fn print() {
+    for service in SERVICES {
+        let run = |(_, has_retry_budget, has_breaker)| {
+            move || scenario(service, has_retry_budget, has_breaker).run()
+        };
+        let reports = thread::scope(|scope| {
+            let threads = VARIANTS.map(|variant| scope.spawn(run(variant)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        println!("| {service:?}, seconds | {} |", VARIANTS.map(|(name, ..)| name).join(" | "));
+        println!("|--:|--:|--:|--:|--:|");
+        for (number, window) in reports[0].windows.iter().enumerate() {
+            let cells = reports.each_ref().map(|report| {
+                let window = &report.windows[number];
+                format!("{:.0} % ({})", window.goodput() * 100.0, window.calls)
+            });
+            println!("| {} | {} |", window.begins, cells.join(" | "));
+        }
+        println!("| dead letters, most receives | {} |", reports.each_ref().map(end).join(" | "));
+    }
+}
+
+fn scenario(service: Service, has_retry_budget: bool, has_breaker: bool) -> Scenario {
+    let (service_time, concurrency) = match service {
+        Service::ReservationApi => (SECOND / 10, 20),
+        Service::Inventory => (SECOND / 20, 5),
+    };
+    Scenario {
+        service,
+        service_concurrency: 2,
+        service_time,
+        concurrency,
+        has_retry_budget,
+        has_breaker,
+        after: 180 * SECOND,
+        is_drained: has_breaker,
+    }
+}
+
+fn end(report: &Report) -> String {
+    let drained = report.drained_after.map(|time| format!(", drained after {} s", time.as_secs()));
+    format!("{}, {}{}", report.dead_letters(), report.most_receives, drained.unwrap_or_default())
+}
