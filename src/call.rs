@@ -68,13 +68,13 @@ pub enum ErrorClass {
     Misconfigured,
     /// A retry cannot help: a person must look at the record.
     Rejected,
-    /// The service was not called because its breaker is open.
+    /// The service was not called, because its breaker is open or its calls are limited.
     NotCalled(BreakerOpen),
 }
 
-/// The breaker of a service is open, so the service was not called.
+/// The breaker of a service is open, or its calls are limited, so the service was not called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not called because its breaker is open")]
+#[error("not called, because calls to it are paused or limited after failures")]
 pub struct BreakerOpen {
     /// The service.
     pub service: Service,

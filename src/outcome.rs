@@ -29,7 +29,7 @@ pub enum Outcome {
         /// The service that is down, if that is the failure: the record waits for the end of the outage.
         outage: Option<Service>,
     },
-    /// A service that the record needs was not called because its breaker is open.
+    /// A service that the record needs was not called, because its breaker is open or its calls are limited.
     Deferred(BreakerOpen),
     /// Rejected: a retry cannot help.
     Failed {
@@ -157,8 +157,10 @@ impl<'a> Summary<'a> {
             Outcome::Retried { code, reason, .. } => (OutcomeLabel::Retried, reason.as_str(), Some(*code)),
             Outcome::Deferred(open) => {
                 let reason = match open.service {
-                    Service::ReservationApi => "the breaker of the reservation API is open",
-                    Service::Inventory => "the breaker of the inventory is open",
+                    Service::ReservationApi => {
+                        "calls to the reservation API are paused or limited after failures"
+                    }
+                    Service::Inventory => "calls to the inventory are paused or limited after failures",
                 };
                 (OutcomeLabel::Deferred, reason, Some(open.reason))
             }

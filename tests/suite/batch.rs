@@ -5,6 +5,7 @@ use std::time::Duration;
 use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::{Value, json};
 
+use crate::table::app_with_generous_limits;
 use crate::test_app::{TestApp, approved, context, expired, failed, fifo, record, sqs};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -22,7 +23,7 @@ fn requested_statuses(app: &TestApp, reservation_id: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_batch_of_a_thousand_records_is_processed() {
-    let app = TestApp::new().await;
+    let app = app_with_generous_limits(&[]).await;
     let ids = numbered("r", 0..1_000);
     ids.iter().for_each(|id| app.hold(id));
     let bodies = ids.iter().enumerate().map(|(number, id)| match number % 3 {

@@ -240,7 +240,7 @@ async fn every_deferred_record_has_a_line() {
 
 #[tokio::test]
 async fn started_and_waiting_records_have_a_line_when_the_deadline_cuts_them_off() {
-    let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "100")]).await;
+    let app = TestApp::with(&[("WORKER_CONCURRENCY", "1"), ("DEADLINE_RESERVE_MS", "2000")]).await;
     app.hold("hangs");
     app.hold("waits");
     app.services.fault(Fault::on(Operation::UpdateStatus, "hangs", Effect::Hang));
@@ -250,7 +250,7 @@ async fn started_and_waiting_records_have_a_line_when_the_deadline_cuts_them_off
         ("same", expired("hangs")),
         ("bad", json!("no JSON")),
     ];
-    let run = app.run_within(sqs(records), Duration::from_millis(500)).await;
+    let run = app.run_within(sqs(records), Duration::from_millis(2_400)).await;
 
     assert_eq!(run.log.len(), 4, "{}", run.text);
     for (id, reason) in [
