@@ -1,5 +1,5 @@
-//! Contract section 6, "Connections after silence": the process is frozen as Lambda freezes it, and the peers forget its
-//! connections.
+//! Contract section 6, "Connections after silence": the process is frozen as Lambda freezes it, and the peers forget
+//! its connections.
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 //! - SQS counts whole seconds. The worker rounds a visibility time-out up or down at random, in proportion to its
 //!   fraction (contract section 6). The time-outs of 0.05 s and 1.5 s are thus right on average. The one of 30 s is
 //!   exact, and it is the one that decides how long the receives of an event last.
-//! - The machine and moto do not respond faster. The reserve for the response is therefore long, and the time-out of the
-//!   function is longer by the reserve. The time for which records wait in an invocation is exact: 29 s / 20.
+//! - The machine and moto do not respond faster. The reserve for the response is therefore long, and the time-out of
+//!   the function is longer by the reserve. The time for which records wait in an invocation is exact: 29 s / 20.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
