@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::future::join;
 use reservation_worker_local::event_source::RunningMapping;
 use reservation_worker_local::{Effect, Fault, Service, Status};
 use serde_json::Value;
@@ -32,7 +33,12 @@ const PAYMENTS_PER_ROUND: usize = 5;
 const POISON_PER_ROUND: usize = 2;
 
 #[tokio::test]
-async fn while_the_inventory_refuses_connections_only_poison_goes_to_the_dlq() {
+async fn while_a_service_refuses_connections_or_answers_401_only_poison_goes_to_the_dlq() {
+    // At the same time, because each takes more than a minute.
+    join(inventory_refuses_connections(), reservation_api_answers_401()).await;
+}
+
+async fn inventory_refuses_connections() {
     let mut outage = LongOutage::begin().await;
     outage.fixture.services.stop(Service::Inventory).await;
     let down = outage.last().await;
@@ -40,8 +46,7 @@ async fn while_the_inventory_refuses_connections_only_poison_goes_to_the_dlq() {
     outage.end("inventory", down).await;
 }
 
-#[tokio::test]
-async fn while_the_reservation_api_answers_401_only_poison_goes_to_the_dlq() {
+async fn reservation_api_answers_401() {
     let mut outage = LongOutage::begin().await;
     let every_call = Fault { operation: None, reservation_id: None, times: None, effect: Effect::http(401) };
     outage.fixture.services.fault(every_call);
@@ -107,12 +112,12 @@ impl LongOutage {
     /// its receives, and that the dead-letter queue contains the poison messages only.
     async fn end(self, service: &str, down: Duration) {
         let Self { fixture, running, paid, poison } = self;
-        assert_eq!(fixture.queue.dead_count().await.unwrap(), poison.len());
+        assert_eq!(fixture.queue.dead_count().await.unwrap(), poison.len(), "{service}");
         let probes = probes(&running.log_lines(), service);
-        assert!(probes.len() > 1, "{probes:?}");
+        assert!(probes.len() > 1, "{service} {probes:?}");
         // Up to a batch of calls is in progress when a breaker opens.
         let limit = BATCH + down.as_millis().div_ceil(BREAKER_OPEN.as_millis()) as usize;
-        assert!(probes.values().all(|calls| (1..=limit).contains(calls)), "{probes:?} in {down:?}");
+        assert!(probes.values().all(|calls| (1..=limit).contains(calls)), "{service} {probes:?} in {down:?}");
 
         fixture.drained(&running).await;
         let log = running.log_lines();
