@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../shared/forgetful_proxy.rs"]
+mod forgetful_proxy;
 mod function;
 #[path = "../shared/sent.rs"]
 mod sent;
@@ -21,5 +23,6 @@ mod metrics;
 mod proxy;
 mod refused_invocations;
 mod secrets_manager;
+mod silence;
 mod sqs_client;
 mod traces;

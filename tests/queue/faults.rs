@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
+use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::fixture::{Fixture, LONG, approved};
+use crate::fixture::{Fixture, approved};
 
 #[tokio::test]
 async fn a_function_that_is_killed_thirty_times_loses_no_event_and_sells_no_seat_twice() {
@@ -88,22 +90,57 @@ async fn after_a_time_out_in_the_middle_of_a_batch_the_finished_records_are_deli
 }
 
 #[tokio::test]
-async fn services_that_stop_and_start_lose_no_event() {
-    let fixture = Fixture::new(false, 100, LONG).await;
-    let ids: Vec<_> = (0..100).map(|number| format!("r{number}")).collect();
-    ids.iter().for_each(|id| fixture.hold(id));
-    let variables = [("MAX_RETRIES", "100"), ("BREAKER_OPEN_MS", "500")];
+async fn two_restarts_of_both_services_under_load_lose_no_event() {
+    let fixture = Fixture::new(false, 5, Duration::from_secs(30)).await;
+    let operations = [Operation::UpdateStatus, Operation::CommitReservation];
+    operations.into_iter().for_each(|of| fixture.services.fault(Fault::any(of, Effect::latency(100))));
+    let variables = [
+        ("MAX_RETRIES", "5"),
+        // The breakers must be closed when the second restart begins.
+        ("BREAKER_OPEN_MS", "500"),
+        // A record that no process recalls would have to wait for up to ten minutes.
+        ("OUTAGE_BACKOFF_MS", "1000,5000"),
+        ("BACKOFF_BASE_MS", "1000"),
+        ("BACKOFF_MAX_MS", "900000"),
+        ("INVENTORY_TIMEOUT_MS", "5000"), // for a slow machine
+        ("LOG_LEVEL", "debug"),
+    ];
     let running = fixture.mapping(&variables).start().await.unwrap();
 
-    for (service, half) in [(Service::ReservationApi, &ids[..50]), (Service::Inventory, &ids[50..])] {
-        fixture.services.stop(service).await;
-        fixture.queue.send(half.iter().map(|id| approved(id))).await.unwrap();
-        sleep(Duration::from_millis(500)).await;
-        fixture.services.restart(service).await.unwrap();
-    }
+    let load = async {
+        let mut ids = Vec::new();
+        for _ in 0..40 {
+            ids.extend(fixture.pay(ids.len()..ids.len() + 20).await);
+            sleep(Duration::from_millis(100)).await;
+        }
+        ids
+    };
+    let has_call_in_progress = |operation| {
+        let calls = fixture.services.calls();
+        calls.iter().any(|call| call.operation == operation && call.reply == "in flight")
+    };
+    let restarts = async {
+        let (reservation_api, inventory) = (Service::ReservationApi, Service::Inventory);
+        for _ in 0..2 {
+            sleep(Duration::from_secs(1)).await;
+            // The calls in progress are cut off.
+            fixture.until(|| operations.into_iter().all(has_call_in_progress)).await;
+            join(fixture.services.stop(reservation_api), fixture.services.stop(inventory)).await;
+            sleep(Duration::from_secs(1)).await;
+            for service in [reservation_api, inventory] {
+                fixture.services.restart(service).await.unwrap();
+            }
+        }
+    };
+    let (ids, ()) = join(load, restarts).await;
     fixture.drained(&running).await;
+    let log = running.log_lines();
     running.stop().await;
 
+    for service in ["reservation-api", "inventory"] {
+        let failed = |line: &Value| line["service"] == service && line["result"] == "unavailable";
+        assert!(log.iter().any(failed), "the restarts of the {service} were not noticed");
+    }
     assert!(ids.iter().all(|id| fixture.assert_completed(id) == Status::Confirmed));
     assert_eq!(fixture.queue.dead().await.unwrap(), []);
 }

@@ -1,5 +1,6 @@
 //! A queue, both services, and an event source mapping that runs processes of the function.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -59,6 +60,14 @@ impl Fixture {
         self.services.create_hold(hold).unwrap();
     }
 
+    /// Creates a hold for each number and sends its approved payment. Returns the ids of the reservations.
+    pub async fn pay(&self, numbers: Range<usize>) -> Vec<String> {
+        let ids: Vec<_> = numbers.map(|number| format!("r{number}")).collect();
+        ids.iter().for_each(|id| self.hold(id));
+        self.queue.send(ids.iter().map(|id| approved(id))).await.unwrap();
+        ids
+    }
+
     /// Waits until the queue is empty and no message is in flight.
     pub async fn drained(&self, running: &RunningMapping) {
         let started = Instant::now();
@@ -89,6 +98,11 @@ impl Fixture {
         assert_eq!(self.services.seat_state(id), Some(seats), "{id} is {status:?}");
         status
     }
+}
+
+/// The process that wrote a line of the log. The Runtime API puts its process id into the request ids.
+pub fn process(line: &Value) -> &str {
+    line["request_id"].as_str().unwrap().split('-').next().unwrap()
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {

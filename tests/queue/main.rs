@@ -8,6 +8,7 @@ mod fixture;
 
 mod dead_letters;
 mod faults;
+mod long_outages;
 mod order;
 mod outages;
 mod races;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::fixture::{Fixture, LONG, approved};
+use crate::fixture::{Fixture, LONG, process};
 
 const DOWN: Duration = Duration::from_secs(8);
 const FAILURES: usize = 5;
@@ -96,11 +96,8 @@ impl Outage {
     }
 
     async fn pay(&mut self, count: usize) {
-        let ids: Vec<_> =
-            (self.paid.len()..self.paid.len() + count).map(|number| format!("r{number}")).collect();
-        ids.iter().for_each(|id| self.fixture.hold(id));
-        self.fixture.queue.send(ids.iter().map(|id| approved(id))).await.unwrap();
-        self.paid.extend(ids);
+        let paid = self.paid.len();
+        self.paid.extend(self.fixture.pay(paid..paid + count).await);
     }
 
     /// Sends payments during the outage. Returns the time that it lasted.
@@ -118,8 +115,7 @@ impl Outage {
             let message = line["message"].as_str().unwrap_or_default();
             if message.starts_with("breaker ") {
                 assert_eq!(line["service"], "inventory");
-                let process = line["request_id"].as_str().unwrap().split('-').next().unwrap();
-                breakers.insert(process.to_owned(), message.to_owned());
+                breakers.insert(process(&line).to_owned(), message.to_owned());
             }
         }
         breakers

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "../shared/forgetful_proxy.rs"]
+mod forgetful_proxy;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 #[path = "../shared/sent.rs"]

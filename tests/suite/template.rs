@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reservation_worker::call::Service;
 use reservation_worker::config::Config;
 use reservation_worker::event::{self, EventType};
 use reservation_worker::outcome::OutcomeLabel;
@@ -119,6 +120,16 @@ fn the_error_rate_counts_each_outcome_once() {
     let mut outcomes = OutcomeLabel::VARIANTS.iter().map(|label| label.as_str()).collect::<Vec<_>>();
     outcomes.sort_unstable();
     assert_eq!(counted, outcomes);
+}
+
+#[test]
+fn the_duration_alarm_reads_the_breaker_of_each_service() {
+    let template = template();
+    let metrics = &template["Resources"]["DurationAlarm"]["Properties"]["Metrics"];
+    let metrics = metrics.as_vec().unwrap().iter().map(|part| &part["MetricStat"]["Metric"]);
+    let breakers = metrics.filter(|metric| metric["MetricName"].as_str() == Some(Metric::BreakerOpen.name()));
+    let read: Vec<_> = breakers.filter_map(|metric| metric["Dimensions"][0]["Value"].as_str()).collect();
+    assert_eq!(read, Service::VARIANTS.iter().map(|service| service.as_str()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -28,12 +28,16 @@ ALARMS = {
         1,
     ),
     "ScheduleDeliveryAlarm": ("InvocationDroppedCount", {"ScheduleGroup": "HoldExpiries"}, 0, 1),
-    "DurationAlarm": ("Duration", FUNCTION, 80, 3),
     "ConcurrencyAlarm": ("ConcurrentExecutions", FUNCTION, 90, 5),
 }
 # Alarms on several metrics, or on the metric of one version: threshold and minutes.
 # Separate tests check their metrics.
-OTHER_ALARMS = {"ErrorRateAlarm": (5, 5), "CanaryErrorsAlarm": (0, 1), "RuleDeliveryAlarm": (0, 1)}
+OTHER_ALARMS = {
+    "ErrorRateAlarm": (5, 5),
+    "CanaryErrorsAlarm": (0, 1),
+    "RuleDeliveryAlarm": (0, 1),
+    "DurationAlarm": (80, 3),
+}
 OUTCOMES = ["success", "superseded", "ignored", "retried", "deferred", "failed", "invalid_payload"]
 
 
@@ -66,7 +70,7 @@ class Alarms(Telemetry):
             "ApproximateAgeOfOldestMessage",
             "ConcurrentExecutions",
         }
-        levels |= {"Duration", "worker_event_age_seconds"}
+        levels |= {"Duration", "worker_event_age_seconds", "worker_breaker_open"}
         for name, alarm in self.alarms.items():
             for _, metric, _, statistic in self.metrics(alarm):
                 # SQS does not count messages that it moves to a dead-letter queue as sent.
@@ -98,10 +102,37 @@ class Alarms(Telemetry):
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
         self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {60}, name)
 
-    def test_duration_is_a_percentage_of_the_time_out(self):
+    def test_duration_is_a_percentage_of_the_time_out_and_0_in_minutes_with_an_open_breaker(self):
         for timeout in ("30", "120"):
-            metrics = Stack({**SERVICES, "Timeout": timeout})["DurationAlarm"]["Metrics"]
-            self.assertEqual(eval(metrics[0]["Expression"], {}, {"longest": 500 * int(timeout)}), 50)
+            alarm = Stack({**SERVICES, "Timeout": timeout})["DurationAlarm"]
+            metrics = {metric["Id"]: metric for metric in alarm["Metrics"]}
+            visible = [metric["Id"] for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
+            self.assertEqual(visible, ["result"])
+            # A breaker that is not open has no value.
+            for breakers, expected in [({}, 90), ({"reservation_api": 1}, 0), ({"inventory": 1}, 0)]:
+                values = {
+                    "FILL": lambda value, filling: filling if value is None else value,
+                    "IF": lambda condition, then, otherwise: then if condition else otherwise,
+                    "longest": 900 * int(timeout),
+                    "reservation_api": None,
+                    "inventory": None,
+                    **breakers,
+                }
+                values["open_breakers"] = eval(metrics["open_breakers"]["Expression"], {}, values)
+                self.assertEqual(eval(metrics["result"]["Expression"], {}, values), expected)
+
+    def test_duration_reads_the_longest_invocation_and_the_breaker_of_each_service(self):
+        metrics = {m["Id"]: m["MetricStat"]["Metric"] for m in self.alarms["DurationAlarm"]["Metrics"][2:]}
+        expected = {
+            "longest": ("Duration", FUNCTION),
+            "reservation_api": ("worker_breaker_open", {"service": "reservation-api"}),
+            "inventory": ("worker_breaker_open", {"service": "inventory"}),
+        }
+        actual = {
+            name: (metric["MetricName"], {d["Name"]: d["Value"] for d in metric["Dimensions"]})
+            for name, metric in metrics.items()
+        }
+        self.assertEqual(actual, expected)
 
     def test_rule_delivery_counts_failed_and_lost_events_of_both_rules(self):
         arns = {f"{rule}.Arn": f"arn:aws:events:r:a:rule/bus/{rule}" for rule in self.rules}

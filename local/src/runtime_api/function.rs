@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::serve::ListenerExt;
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -170,13 +171,23 @@ impl Function {
     ///
     /// The process still runs after `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Result<Exit, InvokeError> {
-        self.process.terminate();
+        self.process.signal(Signal::TERM);
         self.exit(limit).await
     }
 
     /// Kills the process immediately.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Suspends the process (SIGSTOP), as Lambda freezes an execution environment between invocations.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Continues a suspended process.
+    pub fn thaw(&self) {
+        self.process.signal(Signal::CONT);
     }
 
     /// Whether the function has an extension that is ready. Lambda ends a function without an extension with

@@ -75,12 +75,12 @@ impl Process {
         self.child.wait().await
     }
 
-    /// Sends SIGTERM, unless the process has ended.
-    pub(super) fn terminate(&self) {
+    /// Sends this signal, unless the process has ended.
+    pub(super) fn signal(&self, signal: Signal) {
         // After `wait`, the child has no id: the operating system may have given the number to another
         // process.
         if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-            _ = kill_process(pid, Signal::TERM);
+            _ = kill_process(pid, signal);
         }
     }
 

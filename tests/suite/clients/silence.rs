@@ -1,15 +1,12 @@
 //! Contract section 6, "Connections after silence": an environment is frozen, and its peers forget its connections.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reservation_worker_local::{Effect, Fault, Services};
 use rustls::RootCertStore;
-use tokio::io::copy_bidirectional;
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::{app_with_counting_proxies, ids, pay};
+use crate::forgetful_proxy::{ForgetfulProxy, Forgets};
 use crate::shifted_clock::{self, Shift};
 use crate::table::PATCH;
 use crate::test_app::{BatchRun, TestApp};
@@ -17,48 +14,6 @@ use crate::wire::Server;
 
 const SILENCE: Duration = Duration::from_secs(10);
 const ALMOST_SILENCE: Duration = Duration::from_millis(9_000);
-
-/// How a peer that has forgotten a connection treats the next packet.
-#[derive(Clone, Copy, Debug)]
-enum Forgets {
-    /// It drops the packet.
-    Silently,
-    /// It answers with RST.
-    WithReset,
-}
-
-/// A proxy that forgets all its open connections on demand. New connections work.
-struct ForgetfulProxy {
-    server: Server,
-    forget: Arc<Notify>,
-}
-
-impl ForgetfulProxy {
-    async fn start(to: String, forgets: Forgets) -> Self {
-        let forget = Arc::new(Notify::new());
-        let forgotten = forget.clone();
-        let server = Server::start(move |mut inbound| {
-            let (to, forgotten) = (to.clone(), forgotten.clone());
-            async move {
-                let forgotten = forgotten.notified();
-                let mut outbound = TcpStream::connect(to).await.unwrap();
-                outbound.set_nodelay(true).unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
-                    () = forgotten => {}
-                }
-                match forgets {
-                    Forgets::Silently => std::future::pending().await,
-                    Forgets::WithReset => {
-                        inbound.readable().await.unwrap();
-                        inbound.set_zero_linger().unwrap();
-                    }
-                }
-            }
-        });
-        Self { server: server.await, forget }
-    }
-}
 
 /// An app with this concurrency and otherwise the default settings, except for its time-outs, which suit a slow machine.
 async fn app(rest: &Server, grpc: &Server, services: Services, concurrency: usize) -> TestApp {
@@ -94,7 +49,7 @@ async fn forgotten_connections_cost_nothing(forgets: Forgets, size: usize) {
         assert_eq!((rest.server.accepted(), grpc.server.accepted()), (size, 1));
 
         for proxy in [&rest, &grpc] {
-            proxy.forget.notify_waiters();
+            proxy.forget();
         }
         shifted_clock::advance(shift);
         let run = pay(&app, &ids("after", size)).await;
