@@ -179,7 +179,7 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
-# Beside another version of the function: make bench BEFORE=path/to/its/binary
+# To compare with another version of the function: make bench BEFORE=path/to/binary
 # The output of a function goes to a file. In memory, a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
 bench: ## measure the function and a minimal function, and write the comparison to docs/performance/

@@ -30,7 +30,7 @@ pub enum CallOutcome {
     Transient,
     /// The service could not be reached, did not reply in time, or replied that it is unavailable.
     Unavailable,
-    /// The deployment is wrong: the address, or the access of the worker.
+    /// The deployment is wrong: the address, or what the worker is allowed to do.
     Misconfigured,
     /// A retry cannot help.
     Rejected,
@@ -64,22 +64,35 @@ pub enum ErrorClass {
         /// The shortest time to wait before the next call, if the service requested one.
         retry_after: Option<Duration>,
     },
-    /// The deployment is wrong and not the record: the address, or the access of the worker.
+    /// The deployment is wrong and not the record: the address, or what the worker is allowed to do.
     Misconfigured,
     /// A retry cannot help: a person must look at the record.
     Rejected,
     /// The service was not called, because its breaker is open or its calls are limited.
-    NotCalled(BreakerOpen),
+    NotCalled(NotCalled),
 }
 
-/// The breaker of a service is open, or its calls are limited, so the service was not called.
+/// A service was not called before the deadline, because of earlier failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not called, because calls to it are paused or limited after failures")]
-pub struct BreakerOpen {
+#[error("not called, because {cause}")]
+pub struct NotCalled {
     /// The service.
     pub service: Service,
-    /// The reason code of the failures that opened it.
+    /// What prevented the call.
+    pub cause: NotCalledCause,
+    /// The reason code of the earlier failures.
     pub reason: Reason,
+}
+
+/// What prevents a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotCalledCause {
+    /// The breaker of the service is open.
+    #[error("its breaker is open")]
+    BreakerOpen,
+    /// The calls to the service are limited (`services/limit.rs`).
+    #[error("its calls are limited")]
+    CallsLimited,
 }
 
 /// An error that has a class and a reason code.

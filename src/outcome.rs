@@ -5,7 +5,9 @@ use std::time::Duration;
 use sqs_batch::{Completion, Redelivery};
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
+use crate::call::NotCalledCause::{BreakerOpen, CallsLimited};
+use crate::call::Service::{Inventory, ReservationApi};
+use crate::call::{Classify, ErrorClass, NotCalled, Service};
 use crate::reason::Reason;
 
 /// The result of the work on one record.
@@ -30,7 +32,7 @@ pub enum Outcome {
         outage: Option<Service>,
     },
     /// A service that the record needs was not called, because its breaker is open or its calls are limited.
-    Deferred(BreakerOpen),
+    Deferred(NotCalled),
     /// Rejected: a retry cannot help.
     Failed {
         /// The reason code.
@@ -54,7 +56,7 @@ impl Outcome {
             ErrorClass::Unavailable { retry_after } => Self::Retried { code, reason, retry_after, outage },
             ErrorClass::Misconfigured => Self::Retried { code, reason, retry_after: None, outage },
             ErrorClass::Rejected => Self::Failed { code, reason },
-            ErrorClass::NotCalled(open) => Self::Deferred(open),
+            ErrorClass::NotCalled(not_called) => Self::Deferred(not_called),
         }
     }
 }
@@ -74,7 +76,7 @@ impl sqs_batch::Outcome for Outcome {
                     None => Redelivery::AfterBackoff { at_least },
                 }
             }
-            Self::Deferred(BreakerOpen { service, .. }) => {
+            Self::Deferred(NotCalled { service, .. }) => {
                 Redelivery::AfterOutage { cause: service.as_str(), at_least: Duration::ZERO }
             }
             Self::Success | Self::Superseded(_) | Self::Ignored(_) => Redelivery::BACKOFF,
@@ -96,7 +98,8 @@ pub enum OutcomeLabel {
     Ignored,
     /// A transient failure. The queue delivers the record again after a back-off.
     Retried,
-    /// Not started or not finished: no time was left, the FIFO group is blocked, or the breaker of a service is open.
+    /// Not started or not finished: no time was left, the FIFO group is blocked, or calls to a service are stopped by its
+    /// breaker or limited.
     Deferred,
     /// A service rejected the record, and a retry cannot help.
     Failed,
@@ -155,14 +158,16 @@ impl<'a> Summary<'a> {
             Outcome::Superseded(reason) => (OutcomeLabel::Superseded, reason.as_str(), None),
             Outcome::Ignored(reason) => (OutcomeLabel::Ignored, *reason, None),
             Outcome::Retried { code, reason, .. } => (OutcomeLabel::Retried, reason.as_str(), Some(*code)),
-            Outcome::Deferred(open) => {
-                let reason = match open.service {
-                    Service::ReservationApi => {
-                        "calls to the reservation API are paused or limited after failures"
+            Outcome::Deferred(not_called) => {
+                let reason = match (not_called.cause, not_called.service) {
+                    (BreakerOpen, ReservationApi) => "the breaker of the reservation API is open",
+                    (BreakerOpen, Inventory) => "the breaker of the inventory is open",
+                    (CallsLimited, ReservationApi) => {
+                        "calls to the reservation API are limited after failures"
                     }
-                    Service::Inventory => "calls to the inventory are paused or limited after failures",
+                    (CallsLimited, Inventory) => "calls to the inventory are limited after failures",
                 };
-                (OutcomeLabel::Deferred, reason, Some(open.reason))
+                (OutcomeLabel::Deferred, reason, Some(not_called.reason))
             }
             Outcome::Failed { code, reason } => (OutcomeLabel::Failed, reason.as_str(), Some(*code)),
             Outcome::InvalidPayload(reason) => {

@@ -30,9 +30,9 @@ pub enum Reason {
     ReservationApiError,
     /// The inventory replied with a transient error.
     InventoryError,
-    /// The reservation API refused access to the worker (401 or 403).
+    /// The reservation API denied the worker access (401 or 403).
     ReservationApiDenied,
-    /// The inventory refused access to the worker (`UNAUTHENTICATED`, `PERMISSION_DENIED`, or an error code 1 to 3).
+    /// The inventory denied the worker access (`UNAUTHENTICATED`, `PERMISSION_DENIED`, or an error code 1 to 3).
     InventoryDenied,
     /// `RESERVATION_API_BASE` does not lead to the reservation API: a redirect, or a 404 or 405 that is not an error of the
     /// API.

@@ -89,8 +89,7 @@ impl Handler for Worker {
         }
     }
 
-    /// A record that ran out of time while a breaker was open, or while the calls to an overloaded service were limited, was
-    /// kept from its work by the outage.
+    /// If a breaker is open or calls are limited, the record ran out of time because of that.
     fn out_of_time(&self) -> Option<Outcome> {
         let breakers = self.breakers();
         let open = breakers.into_iter().find_map(Breaker::open_reason);

@@ -5,7 +5,7 @@
 //! round they run one after the other. A figure is the median of all rounds. Quote the ratios: each is the
 //! median of the ratios of the rounds, so it depends less on the machine.
 //!
-//! If the variable `BEFORE` names a binary of another version of the function, its figures are compared too, and printed.
+//! If the variable `BEFORE` names a binary of another version of the function, the figures of that version are printed beside the new ones.
 
 #![forbid(unsafe_code)]
 

@@ -203,7 +203,7 @@ impl Report {
             writeln!(text, "| {concurrency} | {throughput:.0} |")?;
         }
         text += "\n## CPU by part\n\nPer event, in batches of 100 records. The cost of a part of the telemetry is the CPU \
-             that is saved without it.\n\n| part | CPU | share |\n|---|--:|--:|\n";
+             that is saved without it. A value below zero is within the measurement error.\n\n| part | CPU | share |\n|---|--:|--:|\n";
         Ok(text + &self.parts)
     }
 }

@@ -65,11 +65,11 @@ variables! {
     RESERVATION_API_TIMEOUT_MS, Value("3000"),
         "Time-out of each attempt of a call to the reservation API in ms, 1 to 900000";
     BREAKER_FAILURES, Value("20"),
-        "Attempts in a row that find a service unavailable or misconfigured, after which its breaker opens, 0 to 1000000; 0 \
-         turns off the breakers and the limit of calls to an overloaded service";
+        "Number of consecutive attempts that must find a service unavailable or misconfigured before its breaker opens, 0 to \
+         1000000; 0 turns off the breakers and the limit of calls to an overloaded service";
     BREAKER_OPEN_MS, Value("5000"),
         "Time for which a breaker stays open, and longest pause between calls to an overloaded service, in ms, 0 to 900000; 0 \
-         turns off both";
+         turns off the breakers and the limit";
     DEADLINE_RESERVE_MS, Value("1000"),
         "Part of the invocation's time that is reserved for the response in ms, 0 to 900000; at least 100 ms are always \
          reserved, and the function time-out must be longer";

@@ -3,6 +3,8 @@
 //! With partial batch responses Lambda keeps polling at full speed while a service is down. Records that are returned at
 //! once would use up their receives within a minute. So records wait for an open breaker inside the invocation, which slows
 //! the consumption down to one batch per process and invocation time-out.
+//!
+//! A call in this file is one attempt of a call.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,17 +15,17 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::limit::Limit;
-use crate::call::{BreakerOpen, Classify, Service};
+use crate::call::{Classify, NotCalled, NotCalledCause, Service};
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a call waits for an open breaker if the invocation has no deadline.
+/// How long a call waits for an open breaker or for the limit if the invocation has no deadline.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// When a breaker opens and for how long. A zero in either field turns it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// The number of calls in a row that must find the service unavailable or misconfigured.
+    /// The number of attempts in a row that must find the service unavailable or misconfigured.
     pub failures: u32,
     /// How long the breaker stays open before it permits a probe.
     pub open_for: Duration,
@@ -36,7 +38,7 @@ pub struct Breaker {
     settings: BreakerSettings,
     metrics: Metrics,
     state: Mutex<State>,
-    /// While both are locked, `state` was locked first.
+    /// Lock order: `state`, then `limit`.
     limit: Mutex<Limit>,
     /// Notified when a call has ended for which others may wait.
     call_ended: Notify,
@@ -67,21 +69,21 @@ impl Breaker {
     ///
     /// # Errors
     ///
-    /// [`BreakerOpen`] when the deadline is reached, or after 30 s without a deadline. The call must not be made.
-    pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, BreakerOpen> {
+    /// [`NotCalled`] when the deadline is reached, or after 30 s without a deadline. The call must not be made.
+    pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, NotCalled> {
         let mut give_up = deadline;
         loop {
             let call_ended = self.call_ended.notified();
-            let (open, wait) = match self.try_admit() {
+            let (not_called, wait) = match self.try_admit() {
                 Ok(permit) => return Ok(permit),
-                Err(open) => open,
+                Err(waits) => waits,
             };
             if give_up == Deadline::NONE {
                 give_up = Deadline::within(LONGEST_WAIT);
             }
             tokio::select! {
                 biased;
-                () = give_up.reached() => return Err(open),
+                () = give_up.reached() => return Err(not_called),
                 () = call_ended => {}
                 () = sleep(wait) => {}
             }
@@ -89,17 +91,19 @@ impl Breaker {
     }
 
     /// Why it is open, if it is.
-    pub fn open_reason(&self) -> Option<BreakerOpen> {
+    pub fn open_reason(&self) -> Option<NotCalled> {
         match *self.state() {
             State::Closed { .. } => None,
-            State::Open { reason, .. } | State::Probing { reason } => Some(self.because(reason)),
+            State::Open { reason, .. } | State::Probing { reason } => {
+                Some(self.not_called(NotCalledCause::BreakerOpen, reason))
+            }
         }
     }
 
-    /// Why calls are limited, if they are. A record that waits for the limit is treated as one that waits for an open breaker.
-    pub fn limited(&self) -> Option<BreakerOpen> {
+    /// Why calls are limited, if they are.
+    pub fn limited(&self) -> Option<NotCalled> {
         let reason = self.limit().reason();
-        reason.map(|reason| self.because(reason))
+        reason.map(|reason| self.not_called(NotCalledCause::CallsLimited, reason))
     }
 
     /// The service.
@@ -107,7 +111,8 @@ impl Breaker {
         self.service
     }
 
-    /// Whether it has closed after an outage, or a limit has ended, until [`forget_recovery`](Self::forget_recovery) is called or it opens again.
+    /// Whether it has closed after an outage, or a limit has ended, until [`forget_recovery`](Self::forget_recovery) is called
+    /// or it opens again.
     pub fn has_recovered(&self) -> bool {
         self.has_recovered.load(Ordering::Relaxed)
     }
@@ -117,15 +122,15 @@ impl Breaker {
         self.has_recovered.store(false, Ordering::Relaxed);
     }
 
-    /// A permit, or how long to wait for one if no probe ends earlier.
-    fn try_admit(&self) -> Result<Permit<'_>, (BreakerOpen, Duration)> {
+    /// A permit, or how long to wait for one if no call ends earlier.
+    fn try_admit(&self) -> Result<Permit<'_>, (NotCalled, Duration)> {
         let began = ClockReading::now();
         let mut state = self.state();
         let (reason, wait) = match *state {
             State::Closed { .. } => {
                 let limited = self.limit().wait(began);
                 let Some((wait, reason)) = limited else { return Ok(self.permit(began, None)) };
-                return Err((self.because(reason), wait));
+                return Err((self.not_called(NotCalledCause::CallsLimited, reason), wait));
             }
             State::Open { since, reason } => {
                 let wait = self.settings.open_for.saturating_sub(began.since(since));
@@ -138,7 +143,7 @@ impl Breaker {
             State::Probing { reason } => (reason, Duration::MAX),
         };
         self.metrics.breaker_open(self.service);
-        Err((self.because(reason), wait))
+        Err((self.not_called(NotCalledCause::BreakerOpen, reason), wait))
     }
 
     fn permit(&self, began: ClockReading, probe: Option<Reason>) -> Permit<'_> {
@@ -146,8 +151,8 @@ impl Breaker {
         Permit { breaker: self, began, probe }
     }
 
-    fn because(&self, reason: Reason) -> BreakerOpen {
-        BreakerOpen { service: self.service, reason }
+    fn not_called(&self, cause: NotCalledCause, reason: Reason) -> NotCalled {
+        NotCalled { service: self.service, cause, reason }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -180,15 +185,18 @@ impl Permit<'_> {
     /// rejects a call works.
     pub fn complete(mut self, failure: Option<Reason>) {
         let Breaker { service, settings, metrics, has_recovered, .. } = self.breaker;
-        let BreakerSettings { failures: limit, open_for } = *settings;
-        if limit == 0 || open_for.is_zero() {
+        let BreakerSettings { failures: threshold, open_for } = *settings;
+        if threshold == 0 || open_for.is_zero() {
             return;
         }
         // The probe ends here, so dropping the permit must not hand it on.
         let is_probe = self.probe.take().is_some();
-        // A failed probe does not reduce the limit: there was no other call, so it says nothing about the load.
-        let limit_ended = (failure.is_none() || !is_probe)
-            && self.breaker.limit().adapt(self.began, ClockReading::now(), failure);
+        let limit_ended = if is_probe && failure.is_some() {
+            // A failed probe says nothing about the load, because no other call has begun since the breaker opened.
+            false
+        } else {
+            self.breaker.limit().adapt(self.began, ClockReading::now(), failure)
+        };
         let mut state = self.breaker.state();
         let open = |reason| {
             metrics.breaker_open(*service);
@@ -196,7 +204,7 @@ impl Permit<'_> {
             State::Open { since: ClockReading::now(), reason }
         };
         match (*state, failure) {
-            (State::Closed { failures }, Some(reason)) if failures + 1 >= limit => {
+            (State::Closed { failures }, Some(reason)) if failures + 1 >= threshold => {
                 *state = open(reason);
                 let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");

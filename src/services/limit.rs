@@ -3,7 +3,10 @@
 //! An overloaded service replies so late that its callers give up, but it still works on their requests. If the callers go
 //! on with as many calls as before, all of its work is wasted, even after the cause of the overload has ended. A breaker
 //! alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process halves the
-//! number of its calls when a call fails, and increases it slowly while calls succeed.
+//! number of its calls when a call finds the service unavailable or misconfigured, and increases it slowly while calls
+//! succeed.
+//!
+//! A call in this file is one attempt of a call.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use crate::reason::Reason;
 
 /// A failure reduces the limit to this share of the calls in progress.
 const REDUCTION: f64 = 0.5;
-/// The growth of the limit in the time in which as many calls succeed as it allows at once.
+/// Each success adds this to a limit of one call or more, and this share to a lower limit.
 const GROWTH: f64 = 0.1;
 /// The lowest limit.
 const LEAST: f64 = 1.0 / 64.0;
@@ -68,8 +71,8 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Adapts the limit to the result of a call that ends now, but is still counted: the reason code if the call failed.
-    /// Returns whether the limit has ended.
+    /// Adapts the limit to the result of a call, before [`end`](Self::end) is called for it: the reason code if the call
+    /// failed. Returns whether the limit has ended.
     pub fn adapt(&mut self, began: ClockReading, now: ClockReading, failure: Option<Reason>) -> bool {
         let in_progress = f64::from(self.in_progress);
         let mut reduced = match (self.reduced, failure) {
@@ -81,7 +84,7 @@ impl Limit {
             (Some(reduced), Some(_)) if began.instant < reduced.at.instant => reduced,
             (reduced, Some(reason)) => {
                 let (calls, until) =
-                    reduced.map_or((in_progress, in_progress), |limit| (limit.calls, limit.until));
+                    reduced.map_or((in_progress, in_progress), |reduced| (reduced.calls, reduced.until));
                 let calls = (calls.min(in_progress) * REDUCTION).max(LEAST);
                 Reduced {
                     calls,

@@ -106,7 +106,7 @@ impl Metrics {
         recorder.current().record(Metric::Downstream, labels, duration.as_micros() as u64);
     }
 
-    /// A breaker has opened or has refused a call.
+    /// A breaker has opened or has made a call wait.
     pub fn breaker_open(&self, service: Service) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::BreakerOpen, [service as usize], 1);

@@ -21,13 +21,13 @@ use crate::search::{StateGraph, Transition, actions_to, write_actions};
 use crate::world::{Action, Progress};
 
 /// A fair run that never ends.
-pub struct Lasso {
+pub struct EndlessRun {
     pub beginning: Vec<Action>,
     /// The actions that repeat for ever. If there are none, nothing has to happen after the beginning.
     pub cycle: Vec<Action>,
 }
 
-impl fmt::Display for Lasso {
+impl fmt::Display for EndlessRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "an event never ends:")?;
         write_actions(f, 1, &self.beginning)?;
@@ -37,14 +37,14 @@ impl fmt::Display for Lasso {
 }
 
 /// A fair run that never ends, if there is one: the one that reaches its cycle after the fewest actions.
-pub fn endless_run(graph: &StateGraph) -> Option<Lasso> {
+pub fn endless_run(graph: &StateGraph) -> Option<EndlessRun> {
     let without_ends = NodeFiltered::from_fn(graph, |state| !graph[state]);
     kosaraju_scc(&without_ends)
         .into_iter()
         .map(|states| Component::new(graph, states))
         .filter(Component::permits_fair_run)
         .min_by_key(|component| component.states[0])
-        .map(|component| component.lasso())
+        .map(|component| component.endless_run())
 }
 
 /// A strongly connected component.
@@ -95,7 +95,7 @@ impl<'a> Component<'a> {
 
     /// Repeats a walk through the component that makes the run fair: for each progress it visits a state in which
     /// that progress is impossible, or makes it.
-    fn lasso(&self) -> Lasso {
+    fn endless_run(&self) -> EndlessRun {
         let start = self.states[0];
         let (mut state, mut cycle) = (start, Vec::new());
         for progress in self.progress_in(start) {
@@ -110,7 +110,7 @@ impl<'a> Component<'a> {
             }
         }
         self.walk(state, |state| state == start, &mut cycle);
-        Lasso { beginning: actions_to(self.graph, start), cycle }
+        EndlessRun { beginning: actions_to(self.graph, start), cycle }
     }
 
     /// Adds the shortest list of actions within the component from a state to a goal. Returns the goal.

@@ -57,9 +57,9 @@ async fn fail_no_record(size: usize, forgets: Forgets) {
     pay(&mut function, &services, "after", size).await;
 
     let log = function.take_log();
-    let attempts = log.iter().filter(|line| line["message"] == "service called").count();
+    let attempts = log.iter().filter(|line| line["message"] == "attempt of a call ended").count();
     assert_eq!(attempts, 2 * size, "{size} {forgets:?}");
-    assert!(!log.iter().any(|line| line["message"] == "breaker open"), "{size} {forgets:?}");
+    assert!(!log.iter().any(|line| line["message"] == "breaker opened"), "{size} {forgets:?}");
 }
 
 /// Invokes the function with approved payments, none of which may be returned.

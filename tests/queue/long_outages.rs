@@ -41,7 +41,7 @@ async fn while_a_service_refuses_connections_or_answers_401_only_poison_goes_to_
 async fn inventory_refuses_connections() {
     let mut outage = LongOutage::begin().await;
     outage.fixture.services.stop(Service::Inventory).await;
-    let down = outage.last().await;
+    let down = outage.send_until_recovery().await;
     outage.fixture.services.restart(Service::Inventory).await.unwrap();
     outage.end("inventory", down).await;
 }
@@ -50,7 +50,7 @@ async fn reservation_api_answers_401() {
     let mut outage = LongOutage::begin().await;
     let every_call = Fault { operation: None, reservation_id: None, times: None, effect: Effect::http(401) };
     outage.fixture.services.fault(every_call);
-    let down = outage.last().await;
+    let down = outage.send_until_recovery().await;
     outage.fixture.services.clear_faults();
     outage.end("reservation-api", down).await;
 }
@@ -92,7 +92,7 @@ impl LongOutage {
     }
 
     /// Sends payments and poison messages until the outage has lasted long enough. Returns the time that it lasted.
-    async fn last(&mut self) -> Duration {
+    async fn send_until_recovery(&mut self) -> Duration {
         let began = Instant::now();
         self.pay(BACKLOG).await;
         for round in 0..ROUNDS {
@@ -136,8 +136,8 @@ fn probes(log: &[Value], service: &str) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
     for line in log.iter().filter(|line| line["service"] == service) {
         match line["message"].as_str() {
-            Some("breaker open") => _ = calls.entry(process(line).to_owned()).or_insert(0),
-            Some("service called") if line["result"] != "success" => {
+            Some("breaker opened") => _ = calls.entry(process(line).to_owned()).or_insert(0),
+            Some("attempt of a call ended") if line["result"] != "success" => {
                 if let Some(calls) = calls.get_mut(process(line)) {
                     *calls += 1;
                 }

@@ -25,10 +25,10 @@ use crate::outcome::{Completion, Outcome, Redelivery, leaves_group};
 use crate::record::Record;
 
 mod queue;
-mod waiting;
+mod recallable;
 
 use queue::Queue;
-use waiting::{WaitingRecord, WaitingRecords};
+use recallable::{RecallableRecord, RecallableRecords};
 
 /// `ChangeMessageVisibilityBatch` takes at most this many entries.
 const ENTRIES_PER_CALL: usize = 10;
@@ -48,7 +48,7 @@ pub struct Visibility {
     queue_url: Option<String>,
     connect: Connect,
     client: OnceCell<Client>,
-    waiting: WaitingRecords,
+    recallable: RecallableRecords,
 }
 
 /// A part of a batch whose visibility time-outs could not be changed.
@@ -90,7 +90,7 @@ impl Visibility {
             queue_url: None,
             connect,
             client: OnceCell::new(),
-            waiting: WaitingRecords::default(),
+            recallable: RecallableRecords::default(),
         }
     }
 
@@ -115,7 +115,7 @@ impl Visibility {
             return vec![Failure { messages, reason: FailureReason::UnknownQueue }];
         };
         let queue = Arc::new(queue);
-        self.waiting.add(returned.iter().filter_map(|record| record.waiting(&queue)));
+        self.recallable.add(returned.iter().filter_map(|record| record.recallable(&queue)));
         let entries = returned.iter().enumerate();
         let entries = entries.filter_map(|(id, record)| entry(id, record.receipt_handle, record.seconds));
         let time = deadline.left().min(LONGEST_WAIT);
@@ -128,7 +128,7 @@ impl Visibility {
     /// next recall. A receipt handle that is no longer valid does no harm.
     pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> usize {
         let deadline = Deadline::within(time);
-        let waiting = self.waiting.take(cause, now);
+        let waiting = self.recallable.take(cause, now);
         let number = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         let spread = LONGEST_SPREAD.as_secs_f64().min(f64::from(number) / RECALLED_PER_SECOND);
         let mut groups = HashMap::new();
@@ -152,16 +152,16 @@ impl Visibility {
             .collect();
         let replies: Vec<_> = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).collect().await;
         let unanswered = replies.iter().filter_map(|reply| reply.err()).flatten();
-        self.waiting.add(unanswered.map(|(record, _)| record.clone()));
+        self.recallable.add(unanswered.map(|(record, _)| record.clone()));
         replies.into_iter().flatten().sum()
     }
 
     /// The number of accepted requests, or the whole chunk if the queue did not reply in time.
     async fn recall_chunk<'a>(
         &self,
-        chunk: &'a [(WaitingRecord, i32)],
+        chunk: &'a [(RecallableRecord, i32)],
         deadline: Deadline,
-    ) -> Result<usize, &'a [(WaitingRecord, i32)]> {
+    ) -> Result<usize, &'a [(RecallableRecord, i32)]> {
         let [(first, _), ..] = chunk else { return Ok(0) };
         if deadline.left().is_zero() {
             return Err(chunk);
@@ -236,10 +236,10 @@ struct Returned<'a> {
 
 impl Returned<'_> {
     /// What is remembered of a record that waits for the end of an outage.
-    fn waiting(&self, queue: &Arc<Queue>) -> Option<WaitingRecord> {
+    fn recallable(&self, queue: &Arc<Queue>) -> Option<RecallableRecord> {
         let Redelivery::AfterOutage { cause, .. } = self.redelivery else { return None };
         let wait = Duration::from_secs(self.seconds.unsigned_abs().into());
-        (!wait.is_zero()).then(|| WaitingRecord {
+        (!wait.is_zero()).then(|| RecallableRecord {
             queue: queue.clone(),
             receipt_handle: self.receipt_handle.to_owned(),
             group: self.group.map(str::to_owned),

@@ -10,16 +10,16 @@ use super::proto::common::v1::{Error as BodyError, ErrorCode};
 use super::proto::reservation::v1::{
     CommitReservationResponse, CommitStatus, ReleaseHoldResponse, ReleaseStatus,
 };
-use crate::call::{BreakerOpen, Classify, ErrorClass, ReplyStatus, Service};
+use crate::call::{Classify, ErrorClass, NotCalled, ReplyStatus, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
 
 /// A failed call to the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The breaker is open.
+    /// The call was not made.
     #[error("inventory: {0}")]
-    NotCalled(#[from] BreakerOpen),
+    NotCalled(#[from] NotCalled),
     /// The call failed.
     #[error("inventory: {status}")]
     Rpc {

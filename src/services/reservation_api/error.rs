@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::call::{BreakerOpen, Classify, ErrorClass, Service};
+use crate::call::{Classify, ErrorClass, NotCalled, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
 
@@ -21,9 +21,9 @@ pub enum Error {
     /// A reply with an error status.
     #[error("reservation API: {0}")]
     Refused(Refusal),
-    /// The breaker is open.
+    /// The call was not made.
     #[error("reservation API: {0}")]
-    NotCalled(#[from] BreakerOpen),
+    NotCalled(#[from] NotCalled),
     /// A conflict, but the reservation is still on hold or in a status that the worker does not know.
     #[error("reservation API: conflict, but the reservation has not ended")]
     NotEnded,

@@ -18,7 +18,7 @@
 //!   do in another process. A real record makes a limited number of probes; here the number is not limited.
 //! - **A recall** ends a back-off early. Without back-offs, every order with a recall is included.
 
-use reservation_worker::call::{BreakerOpen, Service};
+use reservation_worker::call::{NotCalled, NotCalledCause, Service};
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
 
@@ -110,7 +110,8 @@ pub(super) fn unavailable(service: Service) -> Outcome {
 }
 
 pub(super) fn deferred(service: Service) -> Outcome {
-    Outcome::Deferred(BreakerOpen { service, reason: reason_of(service) })
+    let cause = NotCalledCause::BreakerOpen;
+    Outcome::Deferred(NotCalled { service, cause, reason: reason_of(service) })
 }
 
 fn reason_of(service: Service) -> Reason {

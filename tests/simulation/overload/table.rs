@@ -9,10 +9,10 @@ use super::{SECOND, SERVICES};
 
 /// The name of each variant, and whether it has the retry budget and the breaker.
 const VARIANTS: [(&str, bool, bool); 4] = [
-    ("both", true, true),
-    ("no retry budget", false, true),
-    ("no breaker", true, false),
-    ("neither", false, false),
+    ("budget, breaker and limit", true, true),
+    ("no budget", false, true),
+    ("no breaker or limit", true, false),
+    ("none", false, false),
 ];
 
 /// Prints a table for each service.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reservation_worker::call::{BreakerOpen, Service};
+use reservation_worker::call::{NotCalled, NotCalledCause, Service};
 use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
@@ -40,7 +40,8 @@ fn case() -> impl Strategy<Value = Case> {
                 (Outcome::Retried { code, reason: reason(), retry_after: Some(wait), outage }, wait)
             }
             3 => {
-                let open = BreakerOpen { service: Service::Inventory, reason: code };
+                let cause = NotCalledCause::BreakerOpen;
+                let open = NotCalled { service: Service::Inventory, cause, reason: code };
                 (Outcome::Deferred(open), Duration::ZERO)
             }
             _ => (Outcome::Failed { code, reason: reason() }, Duration::ZERO),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reservation_worker::call::{BreakerOpen, Service};
+use reservation_worker::call::{NotCalled, NotCalledCause, Service};
 use reservation_worker::config::Config;
 use reservation_worker::event::Event;
 use reservation_worker::job::Job;
@@ -40,8 +40,9 @@ impl Handler for Scripted {
                 retry_after: None,
                 outage: None,
             },
-            "4" => Outcome::Deferred(BreakerOpen {
+            "4" => Outcome::Deferred(NotCalled {
                 service: Service::Inventory,
+                cause: NotCalledCause::BreakerOpen,
                 reason: Reason::InventoryUnavailable,
             }),
             "5" => Outcome::Failed { code: Reason::CommitRejected, reason: "scripted".to_owned() },

@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 
 /// A record that waits for the end of an outage.
 #[derive(Debug, Clone)]
-pub(super) struct WaitingRecord {
+pub(super) struct RecallableRecord {
     pub(super) queue: Arc<Queue>,
     pub(super) receipt_handle: String,
     pub(super) group: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct WaitingRecord {
     pub(super) wait: Duration,
 }
 
-impl WaitingRecord {
+impl RecallableRecord {
     /// The part of the visibility time-out that is left.
     pub(super) fn left(&self, now: ClockReading) -> Duration {
         self.wait.saturating_sub(now.since(self.returned))
@@ -32,10 +32,10 @@ impl WaitingRecord {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct WaitingRecords(Mutex<VecDeque<WaitingRecord>>);
+pub(super) struct RecallableRecords(Mutex<VecDeque<RecallableRecord>>);
 
-impl WaitingRecords {
-    pub(super) fn add(&self, records: impl IntoIterator<Item = WaitingRecord>) {
+impl RecallableRecords {
+    pub(super) fn add(&self, records: impl IntoIterator<Item = RecallableRecord>) {
         let mut all = self.lock();
         all.extend(records);
         // Records that a recall puts back are older than those that were added meanwhile.
@@ -45,7 +45,7 @@ impl WaitingRecords {
     }
 
     /// Takes the records that wait because of `cause`, and forgets those whose time-out is over.
-    pub(super) fn take(&self, cause: &str, now: ClockReading) -> Vec<WaitingRecord> {
+    pub(super) fn take(&self, cause: &str, now: ClockReading) -> Vec<RecallableRecord> {
         let mut all = self.lock();
         all.retain(|record| !record.left(now).is_zero());
         let (taken, others) = all.drain(..).partition(|record| record.cause == cause);
@@ -53,7 +53,7 @@ impl WaitingRecords {
         Vec::from(taken)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<WaitingRecord>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<RecallableRecord>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
