@@ -65,7 +65,7 @@ impl Breaker {
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
     /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After failures it
-    /// also waits while as many calls are in progress as the [limit](super::limit) permits.
+    /// also waits while as many calls are in progress as the limit (`services/limit.rs`) permits.
     ///
     /// # Errors
     ///
