@@ -61,7 +61,7 @@ impl Worker {
 /// response. It takes at most 2 s and never more than `time_left`; the rest is recalled after the next response.
 pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
     for breaker in processor.handler().breakers() {
-        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.has_ended(**cause)) {
+        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.cause_has_ended(**cause)) {
             let service = breaker.service();
             let recalled = processor.recall(cause.recall_cause(service), time_left.min(RECALL_TIME)).await;
             if recalled.unanswered == 0 {

@@ -68,7 +68,8 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Reduces the limit after a time-out of a call that began at `began`, before [`end`](Self::end) is called for it.
+    /// Reduces the limit after a time-out of a call that began at `began`. This must be called before [`end`](Self::end), so
+    /// that the calls in progress still include this call.
     pub fn reduce(&mut self, began: ClockReading, now: ClockReading, reason: Reason) {
         // A call that began before the last reduction says nothing about the reduced limit.
         if self.reduced.is_some_and(|reduced| began.instant < reduced.reduced_at.instant) {
