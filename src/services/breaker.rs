@@ -128,7 +128,7 @@ impl Breaker {
         self.ended(cause).load(Ordering::Relaxed)
     }
 
-    /// No record waits any more for the end of this cause.
+    /// Notes that no record waits any more for the end of this cause.
     pub fn forget_end(&self, cause: NotCalledCause) {
         self.ended(cause).store(false, Ordering::Relaxed);
     }
