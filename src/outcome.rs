@@ -144,7 +144,7 @@ impl<'a> Summary<'a> {
             }
             Completion::GroupBlocked => (
                 OutcomeLabel::Deferred,
-                "an earlier record of its message group was returned",
+                "an earlier record of its message group will be delivered again",
                 Reason::GroupBlocked,
             ),
             // The cause may be transient, so the record is retried.
