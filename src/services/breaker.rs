@@ -247,6 +247,8 @@ impl Permit<'_> {
             (State::Probing { .. }, _) if is_probe => {
                 *state = State::Closed { failures: 0 };
                 has_closed.store(true, Ordering::Relaxed);
+                // Records that waited for a limit wait no longer than those that waited for the breaker.
+                has_ended_limit.store(true, Ordering::Relaxed);
                 tracing::info!(service = service.as_str(), "breaker closed");
             }
             // The call began before the breaker opened, so its result is old.
