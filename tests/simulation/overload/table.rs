@@ -4,7 +4,7 @@ use std::thread;
 
 use reservation_worker_local::Service;
 
-use super::scenario::{Report, Scenario};
+use super::run::{Overload, OverloadReport};
 use super::{SECOND, SERVICES};
 
 /// The name of each variant, and whether it has the retry budget and the breaker.
@@ -19,7 +19,7 @@ const VARIANTS: [(&str, bool, bool); 4] = [
 pub fn print() {
     for service in SERVICES {
         let run = |(_, has_retry_budget, has_breaker)| {
-            move || scenario(service, has_retry_budget, has_breaker).run()
+            move || overload(service, has_retry_budget, has_breaker).run()
         };
         let reports = thread::scope(|scope| {
             let threads = VARIANTS.map(|variant| scope.spawn(run(variant)));
@@ -38,12 +38,12 @@ pub fn print() {
     }
 }
 
-fn scenario(service: Service, has_retry_budget: bool, has_breaker: bool) -> Scenario {
+fn overload(service: Service, has_retry_budget: bool, has_breaker: bool) -> Overload {
     let (service_time, concurrency) = match service {
         Service::ReservationApi => (SECOND / 10, 20),
         Service::Inventory => (SECOND / 20, 5),
     };
-    Scenario {
+    Overload {
         service,
         service_concurrency: 2,
         service_time,
@@ -55,7 +55,7 @@ fn scenario(service: Service, has_retry_budget: bool, has_breaker: bool) -> Scen
     }
 }
 
-fn end(report: &Report) -> String {
+fn end(report: &OverloadReport) -> String {
     let drained = report.drained_after.map(|time| format!(", drained after {} s", time.as_secs()));
     format!("{}, {}{}", report.dead_letters(), report.most_receives, drained.unwrap_or_default())
 }
