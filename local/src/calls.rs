@@ -84,6 +84,7 @@ struct LoggedCalls {
     /// The number of earlier calls that are no longer in `calls`.
     removed: usize,
     in_flight: usize,
+    answered: usize,
     peak: usize,
 }
 
@@ -130,6 +131,11 @@ impl CallLog {
         std::mem::take(&mut log.calls).into()
     }
 
+    /// The number of calls since the start whose reply is known, suppressed and abandoned replies included.
+    pub(crate) fn answered(&self) -> usize {
+        locked(&self.0).answered
+    }
+
     pub(crate) fn peak_in_flight(&self) -> usize {
         locked(&self.0).peak
     }
@@ -146,6 +152,7 @@ impl CallInFlight<'_> {
     pub(crate) fn set_reply(&mut self, reply: &str) {
         self.has_reply = true;
         let mut log = locked(self.log);
+        log.answered += 1;
         // The call may have been removed from the log in the meantime.
         let index = self.number.checked_sub(log.removed);
         if let Some(call) = index.and_then(|index| log.calls.get_mut(index)) {

@@ -6,6 +6,7 @@
 
 mod case;
 mod check;
+mod sample;
 
 pub use case::{Case, Given, LoadError, load};
 pub use check::{CaseReport, RecordReport, Summary};

@@ -1,7 +1,6 @@
 //! The command `load`: sends a burst of events, measures how fast they are processed, and checks the
 //! invariants.
 
-mod burst;
 mod invariants;
 
 use std::collections::BTreeMap;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::burst::Burst;
+use crate::burst::{Burst, BurstPlan};
 use crate::options::{Failure, Options};
 use crate::pipeline::Pipeline;
 
@@ -28,8 +27,8 @@ pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Fai
     if events == 0 {
         return Err("N must be at least 1".into());
     }
-    let pipeline = Pipeline::start(options, "release").await?;
-    let burst = Burst::new(events);
+    let pipeline = Pipeline::start(options, "release", []).await?;
+    let burst = Burst::new(&BurstPlan { events, duplicates_percent: 20, poison: 0, name: String::new() });
     for hold in &burst.holds {
         pipeline.services.create_hold(hold.clone())?;
     }

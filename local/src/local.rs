@@ -2,13 +2,17 @@
 
 use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reservation_worker_local::Hold;
+use reservation_worker_local::trace_receivers::Collector;
 use tokio::time::sleep;
 
+use crate::activity::Activity;
+use crate::console::Console;
 use crate::options::{Failure, Options};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, workspace};
 
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Moto recognises from the signature that a request is for SQS.
@@ -17,7 +21,13 @@ const RESERVATION: &str = "rsv_example";
 
 /// Runs until the future is dropped.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let pipeline = Pipeline::start(options, "process").await?;
+    let console_port = options.console;
+    // The console shows the calls of a record, which the function logs at this level, and its trace.
+    let collector = Collector::start().await?;
+    let variables =
+        [("LOG_LEVEL", "debug".to_owned()), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let pipeline = Arc::new(Pipeline::start(options, "process", variables).await?);
     pipeline.services.create_hold(Hold {
         reservation_id: RESERVATION.to_owned(),
         event_id: "evt_example".to_owned(),
@@ -25,6 +35,16 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
         ..Hold::default()
     })?;
     println!("{}", instructions(&pipeline));
+    let activity = Activity::observe(pipeline.clone(), collector);
+    let _console = match console_port {
+        Some(port) => {
+            let events = workspace()?.join("events");
+            let console = Console::start(port, pipeline.clone(), activity, &events).await?;
+            println!("Console: {}\n", console.url());
+            Some(console)
+        }
+        None => None,
+    };
     let mut printed = String::new();
     loop {
         let line = pipeline.status_line().await.unwrap_or_else(|failure| failure.to_string());

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command line tool")]
 
+mod activity;
+mod burst;
+mod console;
 mod demo;
 mod load;
 mod local;
@@ -28,7 +31,11 @@ usage: reservation-worker-local <command>
 options of `local` and `load`:
 
   --endpoint URL           use this SQS endpoint instead of moto
-  --fault JSON             add this fault to the services, as with POST /faults; can be repeated";
+  --fault JSON             add this fault to the services, as with POST /faults; can be repeated
+
+option of `local`:
+
+  --console off|PORT       start no console in the browser, or start it on this port";
 
 /// The exit status of a shell for a command that was interrupted.
 const INTERRUPTED: u8 = 130;

@@ -2,6 +2,7 @@
 //! services.
 
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,11 @@ const MAX_RETRIES: u32 = 5;
 /// The queue's default visibility time-out.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The folder of the workspace.
+pub(crate) fn workspace() -> io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
+
 pub(crate) struct Pipeline {
     pub(crate) sqs: Sqs,
     pub(crate) queue: Queue,
@@ -24,9 +30,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the function with this profile and starts everything. Dropping the pipeline stops everything.
-    pub(crate) async fn start(options: Options, profile: &str) -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    /// Builds the function with this profile and starts everything. The function gets these variables in addition.
+    /// Dropping the pipeline stops everything.
+    pub(crate) async fn start(
+        options: Options,
+        profile: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Failure> {
+        let root = workspace()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         eprintln!(
             "building the function with the profile `{profile}` (the first build takes several minutes) ..."
@@ -47,6 +58,7 @@ impl Pipeline {
         // The function changes visibility time-outs in the real queue, and not in the server of `Services`.
         environment.remove("AWS_ENDPOINT_URL");
         environment.insert("SQS_QUEUE_URL".to_owned(), queue.url.clone());
+        environment.extend(variables);
         let mapping = Mapping::new(&queue, function, environment).start().await?;
         Ok(Self { sqs, queue, services, mapping })
     }

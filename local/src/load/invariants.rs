@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use reservation_worker_local::{SeatState, Status};
 
-use super::burst::Burst;
+use crate::burst::Burst;
 use crate::options::Failure;
 use crate::pipeline::Pipeline;
 

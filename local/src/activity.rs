@@ -1,0 +1,116 @@
+//! What the pipeline does, for people to watch: the records as they end, the log, the spans, and the current numbers.
+//!
+//! A task observes the pipeline several times per second. `records` makes records of log lines, `history` keeps the
+//! latest ones, `invariants` checks the services, and `overview` has the current numbers.
+
+mod history;
+mod invariants;
+mod overview;
+mod record;
+mod records;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reservation_worker_local::event_source::Stats;
+use reservation_worker_local::trace_receivers::Collector;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+pub(crate) use self::history::{History, NumberedLine};
+pub(crate) use self::overview::{Overview, QueueDepth};
+pub(crate) use self::record::Record;
+use crate::pipeline::Pipeline;
+
+/// The time between two observations of the log.
+const LOG_INTERVAL: Duration = Duration::from_millis(150);
+/// The time between two observations of the queue. Each takes two calls to SQS.
+const QUEUE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The activity of a pipeline. Dropping it ends the observation.
+pub(crate) struct Activity {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    pipeline: Arc<Pipeline>,
+    collector: Collector,
+    history: Mutex<History>,
+    changed: watch::Sender<u64>,
+}
+
+impl Activity {
+    /// Starts to observe the pipeline. The function sends its spans to `collector`.
+    pub(crate) fn observe(pipeline: Arc<Pipeline>, collector: Collector) -> Self {
+        let (changed, changes) = watch::channel(0);
+        let shared = Arc::new(Shared { pipeline, collector, history: Mutex::default(), changed });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(observe_log(shared.clone()));
+        tasks.spawn(observe_queue(shared.clone()));
+        Self { shared, changes, _tasks: tasks }
+    }
+
+    /// What happened up to now.
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.shared.history()
+    }
+
+    /// Changes when the history changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+impl Shared {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+async fn observe_log(shared: Arc<Shared>) {
+    loop {
+        sleep(LOG_INTERVAL).await;
+        let Pipeline { mapping, services, .. } = &*shared.pipeline;
+        // The metrics are not shown. They are taken, so that they do not use more and more memory.
+        drop(services.cloudwatch().take());
+        let (spans, lines) = (shared.collector.take(), mapping.take_log_lines());
+        let mut history = shared.history();
+        history.add_spans(spans);
+        history.add_lines(lines);
+        let changed = history.update(mapping.stats(), &mapping.processes(), services);
+        drop(history);
+        if changed {
+            shared.notify();
+        }
+    }
+}
+
+async fn observe_queue(shared: Arc<Shared>) {
+    loop {
+        let Pipeline { mapping, queue, services, .. } = &*shared.pipeline;
+        let revision = services.revision();
+        let depth = async {
+            let ((visible, not_visible), dead) = (queue.depth().await?, queue.dead_count().await?);
+            Ok::<_, io::Error>(QueueDepth::new(visible, not_visible, dead, mapping.stats()))
+        };
+        let depth = depth.await.map_err(|error| error.to_string());
+        shared.history().set_depth(depth, revision);
+        sleep(QUEUE_INTERVAL).await;
+    }
+}
+
+impl QueueDepth {
+    fn new(visible: usize, not_visible: usize, dead: usize, stats: Stats) -> Self {
+        // The messages that are not visible are those in flight and those that wait for their visibility time-out.
+        let in_flight = stats.in_flight;
+        Self { ready: visible, waiting: not_visible.saturating_sub(in_flight), in_flight, dead }
+    }
+}

@@ -1,0 +1,121 @@
+//! The console: a page in the browser that shows what the pipeline does, sends events, and breaks things.
+//!
+//! A request passes through these modules, in this order:
+//!
+//! 1. `guard` refuses requests that do not come from the console's own page.
+//! 2. `pages` serves the files of the page.
+//! 3. `stream` sends records and numbers as they change. `reads` answers single questions.
+//! 4. `send` sends events, `breaking` changes how services and processes behave, and `dead_letters` handles the
+//!    dead-letter queue. `refusal` is the reply if they cannot.
+
+mod breaking;
+mod dead_letters;
+mod guard;
+mod pages;
+mod reads;
+mod refusal;
+mod send;
+mod stream;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, middleware};
+use reservation_worker_local::expectations::{self, Case};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use self::breaking::Mode;
+use crate::activity::Activity;
+use crate::options::{ConsolePort, Failure};
+use crate::pipeline::Pipeline;
+use reservation_worker_local::Service;
+
+/// The port that is used if it is free and no other one was requested, so that the address stays the same.
+const USUAL_PORT: u16 = 7420;
+
+/// A running console. Dropping it closes its port.
+pub(crate) struct Console {
+    address: SocketAddr,
+    server: JoinHandle<io::Result<()>>,
+}
+
+/// What the handlers of requests share.
+struct Desk {
+    /// Differs each time that the console is started.
+    run: String,
+    pipeline: Arc<Pipeline>,
+    activity: Activity,
+    cases: Vec<Case>,
+    /// How often each sample event was sent, by name.
+    copies: Mutex<HashMap<String, usize>>,
+    /// The number of bursts and races that were sent.
+    bursts: Mutex<usize>,
+    /// How each service was made to behave. A service without an entry works.
+    modes: Mutex<HashMap<Service, Mode>>,
+    /// Held while messages of the dead-letter queue are received, because they are invisible to others then.
+    dead_letters: tokio::sync::Mutex<()>,
+}
+
+type Shared = Arc<Desk>;
+
+impl Console {
+    /// Starts the console on a loopback port. `events` is the folder of the sample events.
+    pub(crate) async fn start(
+        port: ConsolePort,
+        pipeline: Arc<Pipeline>,
+        activity: Activity,
+        events: &Path,
+    ) -> Result<Self, Failure> {
+        let listener = listen(port).await?;
+        let address = listener.local_addr()?;
+        let desk = Desk {
+            run: format!("{:016x}", fastrand::u64(..)),
+            pipeline,
+            activity,
+            cases: expectations::load(events)?,
+            copies: Mutex::default(),
+            bursts: Mutex::default(),
+            modes: Mutex::default(),
+            dead_letters: tokio::sync::Mutex::default(),
+        };
+        let routes = Router::new()
+            .merge(stream::routes())
+            .merge(reads::routes())
+            .merge(send::routes())
+            .merge(breaking::routes())
+            .merge(dead_letters::routes())
+            .with_state(Arc::new(desk))
+            .merge(pages::routes())
+            .layer(middleware::from_fn_with_state(address.port(), guard::check));
+        let server = tokio::spawn(axum::serve(listener, routes).into_future());
+        Ok(Self { address, server })
+    }
+
+    /// The address of the page.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn listen(port: ConsolePort) -> io::Result<TcpListener> {
+    let at = async |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    match port {
+        ConsolePort::Usual => match at(USUAL_PORT).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => at(0).await,
+            listener => listener,
+        },
+        ConsolePort::Fixed(port) => at(port).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("the console cannot use the port {port}: {error}"))
+        }),
+    }
+}

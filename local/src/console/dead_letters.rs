@@ -1,0 +1,75 @@
+//! Lists the messages of the dead-letter queue, moves them back, and deletes them.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::refusal::Refusal;
+use crate::activity::Record;
+
+/// The largest number of messages in one reply.
+const MAX_LETTERS: usize = 200;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/dead-letters", get(list))
+        .route("/api/dead-letters/redrive", post(redrive))
+        .route("/api/dead-letters/delete", post(delete))
+}
+
+#[derive(Serialize)]
+struct DeadLetters {
+    total: usize,
+    letters: Vec<Letter>,
+}
+
+#[derive(Serialize)]
+struct Letter {
+    message_id: String,
+    body: String,
+    /// How often it was received from the queue.
+    receives: u32,
+    /// Its last delivery, if it is still known.
+    record: Option<Record>,
+}
+
+async fn list(State(desk): State<Shared>) -> Result<Json<DeadLetters>, Refusal> {
+    let _guard = desk.dead_letters.lock().await;
+    let messages = desk.pipeline.queue.dead().await?;
+    let total = messages.len();
+    let history = desk.activity.history();
+    let letter = |(message_id, body, receives): (String, String, u32)| {
+        let record = history.find(|record| record.summary.message_id == message_id).pop();
+        Letter { message_id, body, receives, record }
+    };
+    let letters = messages.into_iter().take(MAX_LETTERS).map(letter).collect();
+    Ok(Json(DeadLetters { total, letters }))
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    /// `None`: all messages.
+    message_ids: Option<Vec<String>>,
+}
+
+impl Chosen {
+    fn contains(&self, id: &str) -> bool {
+        self.message_ids.as_ref().is_none_or(|ids| ids.iter().any(|chosen| chosen == id))
+    }
+}
+
+async fn redrive(State(desk): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
+    let _guard = desk.dead_letters.lock().await;
+    let moved = desk.pipeline.queue.redrive_some(|id| chosen.contains(id)).await?;
+    desk.activity.history().removed(&moved);
+    Ok(Json(moved.len()))
+}
+
+async fn delete(State(desk): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
+    let _guard = desk.dead_letters.lock().await;
+    let deleted = desk.pipeline.queue.delete_dead(|id| chosen.contains(id)).await?;
+    desk.activity.history().removed(&deleted);
+    Ok(Json(deleted.len()))
+}
