@@ -59,6 +59,11 @@ impl Activity {
         self.shared.history()
     }
 
+    /// Announces a change that is not in the history.
+    pub(crate) fn announce(&self) {
+        self.shared.notify();
+    }
+
     /// Changes when the history changes.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()

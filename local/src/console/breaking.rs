@@ -1,10 +1,10 @@
 //! Changes how the services and the processes of the function behave.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use axum::extract::{Path, State};
-use axum::routing::{get, post, put};
+use axum::routing::{post, put};
 use axum::{Json, Router};
 use reservation_worker_local::{Effect, Fault, Service};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,6 @@ const SUCCESS: i32 = 1;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
-        .route("/api/services", get(modes))
         .route("/api/services/{service}", put(set_mode))
         .route("/api/processes/{pid}/{action}", post(signal))
 }
@@ -61,6 +60,8 @@ pub(super) struct Mode {
 }
 
 impl Mode {
+    const WORKS: Self = Self { behaviour: Behaviour::Works, ms: 0, calls: None };
+
     fn effect(self, service: Service) -> Option<Effect> {
         let is_rest = service == Service::ReservationApi;
         Some(match self.behaviour {
@@ -78,8 +79,23 @@ impl Mode {
     }
 }
 
-async fn modes(State(desk): State<Shared>) -> Json<HashMap<Service, Mode>> {
-    Json(desk.modes.lock().unwrap_or_else(PoisonError::into_inner).clone())
+impl Desk {
+    /// How each service behaves now, with the number of calls that are left.
+    pub(super) fn current_modes(&self) -> BTreeMap<Service, Mode> {
+        let faults = self.pipeline.services.faults();
+        let modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = |service| {
+            let mode = modes.get(&service).copied().unwrap_or(Mode::WORKS);
+            let fault = faults.iter().find(|fault| fault.service == Some(service));
+            match (mode.behaviour, fault) {
+                (Behaviour::Refuses, _) => mode,
+                (_, Some(fault)) => Mode { calls: fault.times, ..mode },
+                // All calls that the fault affects were made.
+                (_, None) => Mode::WORKS,
+            }
+        };
+        [Service::ReservationApi, Service::Inventory].map(|service| (service, current(service))).into()
+    }
 }
 
 async fn set_mode(
@@ -97,6 +113,7 @@ async fn set_mode(
         services.fault(Fault { times: mode.calls, ..Fault::of_service(service, effect) });
     }
     desk.modes.lock().unwrap_or_else(PoisonError::into_inner).insert(service, mode);
+    desk.activity.announce();
     Ok(())
 }
 

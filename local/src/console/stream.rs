@@ -5,6 +5,7 @@
 //! the records after it. If they are no longer known, or if the console was started again in the meantime, the page gets
 //! a snapshot, which replaces everything that it had.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use axum::response::sse::{Event, KeepAlive};
 use axum::routing::get;
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use reservation_worker_local::Service;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Shared;
+use super::breaking::Mode;
 use crate::activity::{Overview, Record};
 
 /// The largest number of records in one event, which is also the number that a page keeps.
@@ -39,6 +42,7 @@ struct Update<'a> {
     is_snapshot: bool,
     records: Vec<&'a Record>,
     overview: &'a Overview,
+    services: BTreeMap<Service, Mode>,
 }
 
 /// A page, as the server knows it.
@@ -80,6 +84,7 @@ impl Reader {
             is_snapshot: has.is_none(),
             records: history.records_after(has.unwrap_or_default(), MAX_RECORDS).collect(),
             overview: history.overview(),
+            services: self.desk.current_modes(),
         };
         let event = Event::default()
             .retry(RECONNECT_AFTER)
