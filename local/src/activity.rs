@@ -40,6 +40,8 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     collector: Collector,
     history: Mutex<History>,
+    /// Held while messages are sent whose outcomes are expected, so that none ends before that is known.
+    sending: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
 }
 
@@ -47,7 +49,13 @@ impl Activity {
     /// Starts to observe the pipeline. The function sends its spans to `collector`.
     pub(crate) fn observe(pipeline: Arc<Pipeline>, collector: Collector) -> Self {
         let (changed, changes) = watch::channel(0);
-        let shared = Arc::new(Shared { pipeline, collector, history: Mutex::default(), changed });
+        let shared = Arc::new(Shared {
+            pipeline,
+            collector,
+            history: Mutex::default(),
+            sending: Default::default(),
+            changed,
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(observe_log(shared.clone()));
         tasks.spawn(observe_queue(shared.clone()));
@@ -57,6 +65,11 @@ impl Activity {
     /// What happened up to now.
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         self.shared.history()
+    }
+
+    /// No record is observed until the guard is dropped.
+    pub(crate) async fn pause(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.sending.lock().await
     }
 
     /// Announces a change that is not in the history.
@@ -84,6 +97,7 @@ async fn observe_log(shared: Arc<Shared>) {
     loop {
         sleep(LOG_INTERVAL).await;
         let Pipeline { mapping, services, .. } = &*shared.pipeline;
+        let _nothing_is_sent = shared.sending.lock().await;
         // The metrics are not shown. They are taken, so that they do not use more and more memory.
         drop(services.cloudwatch().take());
         let (spans, lines) = (shared.collector.take(), mapping.take_log_lines());

@@ -101,7 +101,9 @@ impl History {
         self.spans.drain(..self.spans.len().saturating_sub(MAX_SPANS));
     }
 
-    pub(super) fn add_lines(&mut self, lines: Vec<LogLine>) {
+    pub(super) fn add_lines(&mut self, mut lines: Vec<LogLine>) {
+        // The lines of several processes. All times have the same format, so that their texts can be compared.
+        lines.sort_by(|a, b| a.json["timestamp"].as_str().cmp(&b.json["timestamp"].as_str()));
         for line in lines {
             let meaning = self.facts.add(&line);
             self.overview.count(&meaning);

@@ -59,6 +59,7 @@ async fn send_sample(State(desk): State<Shared>, Path(name): Path<String>) -> Re
     let case = case.ok_or_else(|| Refusal::not_found("sample event with this name"))?;
     let sample = case.sample(next(&desk.copies, name));
     sample.prepare(&desk.pipeline.services)?;
+    let _pause = desk.activity.pause().await;
     let ids = desk.pipeline.queue.send(sample.messages).await?;
     let outcomes = sample.expected.into_iter().map(|(_, outcome)| outcome);
     let messages = ids.len();

@@ -47,7 +47,7 @@ function letter({ message_id, body, receives, record }, run) {
     el("p", { class: "title" },
       el("code", { class: "reason-code" }, record?.reason_code ?? "unknown reason"),
       el("a", { class: "id", href: storyLink(record ?? { message_id }) }, record?.reservation_id ?? message_id),
-      el("span", { class: "quiet" }, `${record?.event_type ?? ""} received ${receives} times`)),
+      el("span", { class: "quiet" }, `type ${record?.event_type ?? "unknown"}, received ${receives} times`)),
     el("p", { class: "reason" }, record?.reason ?? "Its last delivery is not known any more."),
     record?.advice && el("p", { class: "advice" }, record.advice),
     el("details", {}, el("summary", {}, "Body"), el("pre", {}, body)),

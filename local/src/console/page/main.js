@@ -36,8 +36,7 @@ function live() {
   const [picture, breakThings, list] = parts;
   return {
     section: el("div", { class: "live" }, picture.section,
-      el("div", { class: "columns wide-right" }, list.section,
-        el("div", { class: "side" }, send(), breakThings.section))),
+      el("div", { class: "columns with-side" }, el("div", { class: "side" }, send(), breakThings.section), list.section)),
     render: (state) => parts.forEach((part) => part.render(state)),
   };
 }

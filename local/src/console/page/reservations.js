@@ -28,7 +28,7 @@ export function reservations() {
     const [all, found] = await Promise.all([get("/api/concerts"),
       get(`/api/reservations?text=${encodeURIComponent(text.value.trim())}`)]);
     if (!all || !found) return;
-    if (!(chosen in all)) chosen = Object.keys(all).at(-1) ?? null;
+    if (!(chosen in all)) chosen = largest(all);
     renderConcerts(all);
     renderRows(found);
     if (chosen === null) return setText(mapNote, "No seat was held yet. Send an event on the page Live.");
@@ -91,6 +91,12 @@ export function reservations() {
   }
 }
 
+// The ticketed event with the most places.
+function largest(all) {
+  const places = (id) => Object.values(all[id]).reduce((a, b) => a + b, 0);
+  return Object.keys(all).sort((a, b) => places(b) - places(a))[0] ?? null;
+}
+
 function legend() {
-  return el("p", { class: "legend" }, STATES.map((state) => el("span", { class: `seat ${state}` }, state.toLowerCase())));
+  return el("p", { class: "legend" }, STATES.flatMap((state) => [el("span", { class: `seat ${state}` }, state.toLowerCase()), " / "]).slice(0, -1));
 }

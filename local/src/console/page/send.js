@@ -38,7 +38,7 @@ function samples() {
     choice.value = "eventbridge-reservation-expired";
     describe();
   });
-  return group("A sample of events/, with the holds that it needs",
+  return group("A sample event, with its holds",
     el("div", { class: "line" }, field("Sample", choice),
       action("Send", () => sendAndSay(`/api/samples/${choice.value}`), { class: "primary" }),
       action("Send every sample", sendAll)),
@@ -65,12 +65,12 @@ function burst() {
     { events: +events.value, duplicates_percent: +duplicates.value, poison: +poison.value });
   return group("A burst of all types and shapes",
     el("div", { class: "line" }, field("Events", events), field("Duplicates, %", duplicates),
-      field("Bodies that are no events", poison), action("Send the burst", run)));
+      field("Not events", poison), action("Send the burst", run)));
 }
 
 function race() {
   const races = number(5, 1, 100);
-  return group("Races: a hold expires while its payment is approved",
+  return group("Races of an expiry and a payment",
     el("div", { class: "line" }, field("Races", races),
       action("Start the races", () => sendAndSay("/api/races", { races: +races.value }))));
 }

@@ -32,7 +32,8 @@ function line({ name, kind, error, attributes, time }, depth, start, total) {
   const bar = el("i", { class: error == null ? "ok" : "bad" });
   bar.style.left = `${Math.min(98, ((time.start - start) / total) * 100)}%`;
   bar.style.width = `${Math.max(2, ((time.end - time.start) / total) * 100)}%`;
-  const title = el("span", { class: "name" }, name);
+  const about = ["reservation_id", "outcome"].map((key) => attributes[`reservation_worker.${key}`]).filter(Boolean);
+  const title = el("span", { class: "name" }, [name, ...about].join(" · "));
   title.style.paddingInlineStart = `${depth}em`;
   return el("li", {}, el("details", {},
     el("summary", {}, title, el("span", { class: "time" }, milliseconds((time.end - time.start) / 1e6)),
