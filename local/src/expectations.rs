@@ -10,3 +10,4 @@ mod sample;
 
 pub use case::{Case, Given, LoadError, load};
 pub use check::{CaseReport, RecordReport, Summary};
+pub use sample::Sample;

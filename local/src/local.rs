@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::activity::Activity;
 use crate::console::Console;
 use crate::options::{Failure, Options};
-use crate::pipeline::{Pipeline, workspace};
+use crate::pipeline::Pipeline;
 
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Moto recognises from the signature that a request is for SQS.
@@ -38,8 +38,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let activity = Activity::observe(pipeline.clone(), collector);
     let _console = match console_port {
         Some(port) => {
-            let events = workspace()?.join("events");
-            let console = Console::start(port, pipeline.clone(), activity, &events).await?;
+            let console = Console::start(port, pipeline.clone(), activity, &crate::events()).await?;
             println!("Console: {}\n", console.url());
             Some(console)
         }

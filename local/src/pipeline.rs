@@ -2,7 +2,6 @@
 //! services.
 
 use std::env;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,11 +15,6 @@ use crate::options::{Failure, Options};
 const MAX_RETRIES: u32 = 5;
 /// The queue's default visibility time-out.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The folder of the workspace.
-pub(crate) fn workspace() -> io::Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
-}
 
 pub(crate) struct Pipeline {
     pub(crate) sqs: Sqs,
@@ -37,7 +31,7 @@ impl Pipeline {
         profile: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Failure> {
-        let root = workspace()?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         eprintln!(
             "building the function with the profile `{profile}` (the first build takes several minutes) ..."

@@ -119,7 +119,7 @@ impl Metrics {
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
+    /// Whether something urgent was recorded: a dead letter or an open breaker, because alarms depend on them.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }

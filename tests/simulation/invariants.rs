@@ -117,7 +117,7 @@ fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
     }
     match reason {
         // A faulty reservation API can reply with `{}`.
-        "neither the event nor the reservation names the ticketed event and the seats" => {
+        "the ticketed event or the seats are missing: neither the event nor the reservation contains them" => {
             kind.target().is_some()
         }
         _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),

@@ -58,13 +58,13 @@ async fn send_sample(State(desk): State<Shared>, Path(name): Path<String>) -> Re
     let case = desk.cases.iter().find(|case| case.name() == name);
     let case = case.ok_or_else(|| Refusal::not_found("sample event with this name"))?;
     let sample = case.sample(next(&desk.copies, name));
-    sample.prepare(&desk.pipeline.services)?;
+    sample.given.add(&desk.pipeline.services)?;
     let _pause = desk.activity.pause().await;
     let ids = desk.pipeline.queue.send(sample.messages).await?;
     let outcomes = sample.expected.into_iter().map(|(_, outcome)| outcome);
     let messages = ids.len();
     desk.activity.history().expect(ids.into_iter().zip(outcomes));
-    let reservations = sample.holds.into_iter().map(|hold| hold.reservation_id).collect();
+    let reservations = sample.given.holds().iter().map(|hold| hold.reservation_id.clone()).collect();
     Ok(desk.sent(messages, reservations))
 }
 

@@ -1,23 +1,19 @@
 //! A case as messages for a queue. It can be sent any number of times, because each copy has its own reservations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::case::Case;
+use super::case::{Case, Given};
 use crate::event_source::OutgoingMessage;
 use crate::faults::Fault;
-use crate::hold::{Hold, HoldRefused};
-use crate::reservations::Status;
-use crate::services::Services;
+use crate::hold::Hold;
 
 /// The messages of a case, and what must be there before they are sent.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The holds that the messages refer to.
-    pub holds: Vec<Hold>,
-    statuses: BTreeMap<String, Status>,
-    faults: Vec<Fault>,
+    /// The state of the services before the messages.
+    pub given: Given,
     /// In the order of the batch.
     pub messages: Vec<OutgoingMessage>,
     /// The expected event type and outcome of the first delivery of each message.
@@ -36,33 +32,16 @@ impl Case {
         let renamed =
             |text: &str| names.iter().fold(text.to_owned(), |text, name| rename(&text, name, &suffix));
         let records = self.event["Records"].as_array().into_iter().flatten();
-        Sample {
+        let given = Given {
             holds: self.given.holds.iter().map(|hold| renamed_hold(hold, &renamed)).collect(),
             statuses: self.given.statuses.iter().map(|(id, status)| (renamed(id), *status)).collect(),
             faults: self.given.faults.iter().map(|fault| renamed_fault(fault, &renamed)).collect(),
+        };
+        Sample {
+            given,
             messages: records.map(|record| message(record, &renamed)).collect(),
             expected: self.records.iter().map(|r| (r.event_type.clone(), r.outcome.clone())).collect(),
         }
-    }
-}
-
-impl Sample {
-    /// Creates the holds and adds the faults.
-    ///
-    /// # Errors
-    ///
-    /// A hold exists already.
-    pub fn prepare(&self, services: &Services) -> Result<(), HoldRefused> {
-        for hold in &self.holds {
-            services.create_hold(hold.clone())?;
-        }
-        for (reservation_id, status) in &self.statuses {
-            services.set_reservation_status(reservation_id, *status);
-        }
-        for fault in &self.faults {
-            services.fault(fault.clone());
-        }
-        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Recorder {
     function_version: Option<Arc<str>>,
     /// In order. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
+    /// Whether something urgent was recorded: a dead letter or an open breaker, because alarms depend on them.
     pub(super) is_urgent: bool,
 }
 
