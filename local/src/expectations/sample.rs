@@ -16,6 +16,8 @@ pub struct Sample {
     pub given: Given,
     /// In the order of the batch.
     pub messages: Vec<OutgoingMessage>,
+    /// Whether the outcomes are those on a FIFO queue.
+    pub is_fifo: bool,
     /// The expected event type and outcome of the first delivery of each message.
     pub expected: Vec<(String, String)>,
 }
@@ -31,7 +33,8 @@ impl Case {
         }
         let renamed =
             |text: &str| names.iter().fold(text.to_owned(), |text, name| rename(&text, name, &suffix));
-        let records = self.event["Records"].as_array().into_iter().flatten();
+        let records = self.event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let arn = |record: &Value| record["eventSourceARN"].as_str().unwrap_or_default().to_owned();
         let given = Given {
             holds: self.given.holds.iter().map(|hold| renamed_hold(hold, &renamed)).collect(),
             statuses: self.given.statuses.iter().map(|(id, status)| (renamed(id), *status)).collect(),
@@ -39,7 +42,8 @@ impl Case {
         };
         Sample {
             given,
-            messages: records.map(|record| message(record, &renamed)).collect(),
+            is_fifo: records.iter().any(|record| arn(record).ends_with(".fifo")),
+            messages: records.iter().map(|record| message(record, &renamed)).collect(),
             expected: self.records.iter().map(|r| (r.event_type.clone(), r.outcome.clone())).collect(),
         }
     }

@@ -1,5 +1,6 @@
 // Creates elements. Text is always inserted as text and never as HTML.
 
+let fields = 0;
 const SVG = "http://www.w3.org/2000/svg";
 
 // `attributes`: `on` maps events to handlers; `true` sets an empty attribute; `false`, null and undefined set none.
@@ -26,9 +27,10 @@ export function setText(node, text) {
   if (node.textContent !== next) node.textContent = next;
 }
 
-// A labelled input. Returns the label; `label.control` is the input.
-export function field(text, control) {
-  return el("label", { class: "field" }, el("span", {}, text), control);
+// An input with its label.
+export function field(text, control, attributes = {}) {
+  control.id ||= `field-${(fields += 1)}`;
+  return el("div", { class: "field", ...attributes }, el("label", { for: control.id }, text), control);
 }
 
 // A button that runs an action on the server, and cannot be pressed again before it has ended.

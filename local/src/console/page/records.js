@@ -1,6 +1,6 @@
 // The list of records as they end. At most MAX_ROWS rows are in the page.
 
-import { el, setText } from "./dom.js";
+import { el, field, setText } from "./dom.js";
 import { chart } from "./chart.js";
 import { row } from "./record.js";
 import { OUTCOMES, count, outcome } from "./words.js";
@@ -28,8 +28,8 @@ export function records() {
     el("div", { class: "heading" }, el("h2", { id: "records-title" }, "Records as they end"), figure),
     el("div", { class: "filters" },
       el("div", { class: "chips", role: "group", "aria-label": "Outcomes to show" }, Object.values(chips)),
-      el("label", { class: "field" }, el("span", {}, "Type"), types),
-      el("label", { class: "field grow" }, el("span", {}, "Contains"), text),
+      field("Type", types),
+      field("Contains", text, { class: "field grow" }),
       el("label", { class: "check" }, pause, "Pause")),
     list, empty, summary);
   return { section, render };

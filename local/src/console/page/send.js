@@ -47,9 +47,11 @@ function samples() {
   function describe() {
     const sample = all.find(({ name }) => name === choice.value);
     if (!sample) return;
-    description.replaceChildren(
+    description.replaceChildren(...[
       el("ul", { class: "expectations" }, sample.records.map(([type, outcome]) => el("li", {}, `${type} → `, badge(outcome)))),
-      el("details", {}, el("summary", {}, "Bodies"), sample.bodies.map((body) => el("pre", {}, body))));
+      sample.is_for_other_queue && el("p", { class: "quiet" }, "The outcomes are those on a FIFO queue. The queue here is a standard queue."),
+      el("details", {}, el("summary", {}, "Bodies"), sample.bodies.map((body) => el("pre", {}, body))),
+    ].filter(Boolean));
   }
 
   async function sendAll() {
