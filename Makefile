@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template test-console artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -45,9 +45,10 @@ demo: $(TOOLS) ## run every event of events/ through the function under cargo la
 OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
 N := 1000
 
+# Without the console in the browser, or with it on another port: make local CONSOLE=off, make local CONSOLE=8080
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
-	$(LOCAL) local $(OPTIONS)
+	$(LOCAL) local $(OPTIONS) $(if $(CONSOLE),--console $(CONSOLE))
 
 services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
@@ -64,7 +65,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-console demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dependencies
@@ -138,6 +139,23 @@ lint-template: $(DEPLOY_TOOLS) ## lint template.yaml for both types of queue
 test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
 
+# The first of these browsers that is installed. The packages for its control have an environment of their own, because
+# they are large.
+BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+CONSOLE_TOOLS := .tools/console/installed
+test-console: export BROWSER := $(BROWSER)
+test-console: export LOCAL := $(TARGET)/debug/reservation-worker-local
+test-console: export FUNCTION_BINARIES := $(or $(FUNCTION_BINARIES),$(TARGET)/process)
+test-console: $(if $(BROWSER),$(TOOLS) $(CONSOLE_TOOLS)) ## test the console of make local in Chromium, and write pictures to target/console/
+ifeq ($(BROWSER),)
+	@echo 'NOT CHECKED: the console. No Chromium is installed.' >&2
+else
+	$(require_cargo)
+	cargo build --locked -p reservation-worker-local
+	cargo build --profile process --locked --bins -p reservation-worker
+	cd tests/console && ../../.tools/console/bin/python -m unittest --quiet
+endif
+
 # The architecture of this machine, so that the tests can run the function. The default of the template is arm64.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 REGION := ap-northeast-2
@@ -198,6 +216,12 @@ $(TOOLS): tools.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	@touch $@
+
+$(CONSOLE_TOOLS): tools/console.txt
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv .tools/console
+	.tools/console/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 $(FUZZ):

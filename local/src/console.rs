@@ -63,14 +63,13 @@ struct Desk {
 type Shared = Arc<Desk>;
 
 impl Console {
-    /// Starts the console on a loopback port. `events` is the folder of the sample events.
-    pub(crate) async fn start(
-        port: ConsolePort,
+    /// Serves the console on this port. `events` is the folder of the sample events.
+    pub(crate) fn start(
+        listener: TcpListener,
         pipeline: Arc<Pipeline>,
         activity: Activity,
         events: &Path,
     ) -> Result<Self, Failure> {
-        let listener = listen(port).await?;
         let address = listener.local_addr()?;
         let desk = Desk {
             run: format!("{:016x}", fastrand::u64(..)),
@@ -107,7 +106,8 @@ impl Drop for Console {
     }
 }
 
-async fn listen(port: ConsolePort) -> io::Result<TcpListener> {
+/// Opens a loopback port.
+pub(crate) async fn listen(port: ConsolePort) -> io::Result<TcpListener> {
     let at = async |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     match port {
         ConsolePort::Usual => match at(USUAL_PORT).await {
@@ -115,7 +115,10 @@ async fn listen(port: ConsolePort) -> io::Result<TcpListener> {
             listener => listener,
         },
         ConsolePort::Fixed(port) => at(port).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("the console cannot use the port {port}: {error}"))
+            io::Error::new(
+                error.kind(),
+                format!("CONSOLE (--console): the port {port} cannot be used: {error}"),
+            )
         }),
     }
 }

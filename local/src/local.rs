@@ -10,7 +10,7 @@ use reservation_worker_local::trace_receivers::Collector;
 use tokio::time::sleep;
 
 use crate::activity::Activity;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::options::{Failure, Options};
 use crate::pipeline::Pipeline;
 
@@ -21,7 +21,11 @@ const RESERVATION: &str = "rsv_example";
 
 /// Runs until the future is dropped.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let console_port = options.console;
+    // Before anything else is started, so that a wrong port is reported at once.
+    let console = match options.console {
+        Some(port) => Some(console::listen(port).await?),
+        None => None,
+    };
     // The console shows the calls of a record, which the function logs at this level, and its trace.
     let collector = Collector::start().await?;
     let variables =
@@ -36,14 +40,13 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     })?;
     println!("{}", instructions(&pipeline));
     let activity = Activity::observe(pipeline.clone(), collector);
-    let _console = match console_port {
-        Some(port) => {
-            let console = Console::start(port, pipeline.clone(), activity, &crate::events()).await?;
-            println!("Console: {}\n", console.url());
-            Some(console)
-        }
+    let console = match console {
+        Some(listener) => Some(Console::start(listener, pipeline.clone(), activity, &crate::events())?),
         None => None,
     };
+    if let Some(console) = &console {
+        println!("Console: {}\n", console.url());
+    }
     let mut printed = String::new();
     loop {
         let line = pipeline.status_line().await.unwrap_or_else(|failure| failure.to_string());

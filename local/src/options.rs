@@ -42,8 +42,9 @@ impl Options {
                 }
                 ["--console", "off"] => options.console = None,
                 ["--console", port] => {
-                    let port =
-                        port.parse().map_err(|_| format!("CONSOLE: `{port}` is neither `off` nor a port"))?;
+                    let port = port
+                        .parse()
+                        .map_err(|_| format!("CONSOLE (--console) is neither `off` nor a port: {port}"))?;
                     options.console = Some(ConsolePort::Fixed(port));
                 }
                 _ => return Ok(None),

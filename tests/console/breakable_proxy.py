@@ -16,11 +16,10 @@ class BreakableProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def break_connections(self):
-        """Closes all connections, and each new one until `repair`."""
+        """Ends all connections, and each new one until `repair`."""
         self.is_broken = True
-        while self.connections:
-            with contextlib.suppress(OSError):
-                self.connections.pop().shutdown(socket.SHUT_RDWR)
+        for connection in list(self.connections):
+            end(connection)
 
     def repair(self):
         self.is_broken = False
@@ -28,6 +27,8 @@ class BreakableProxy:
     def close(self):
         self.break_connections()
         self.listener.close()
+        for connection in self.connections:
+            connection.close()
 
     def _accept(self):
         with contextlib.suppress(OSError):  # the proxy was closed
@@ -45,6 +46,14 @@ class BreakableProxy:
 
 
 def forward(source, target, replaced=b"", replacement=b""):
-    with source, target, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data.replace(replaced, replacement) if replaced else data)
+    end(source)
+    end(target)
+
+
+def end(connection):
+    # Closing would not wake the thread that is receiving from it.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -10,6 +10,8 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -29,25 +31,31 @@ def free_port():
 
 
 class Local:
-    """The running program."""
+    """The running program. It has printed `until`, by default the address of its console."""
 
-    def __init__(self, port=None):
+    def __init__(self, port=None, console=None, until=None):
         self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         program = os.environ.get("LOCAL", ROOT / "target/debug/reservation-worker-local")
-        command = [program, "local", "--console", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        self.url = self._address()
+        # A file and not a pipe, so that the program never waits for a reader.
+        self.file = tempfile.NamedTemporaryFile()
+        command = [program, "local", "--console", console or str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.file)
+        while (until or self.url) not in self.output():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the program ended early: {self.output()}")
+            time.sleep(0.1)
 
-    def _address(self):
-        for line in self.process.stdout:
-            if address := re.search(r"http://127\.0\.0\.1:\d+(?=\s*$)", line) if "onsole" in line else None:
-                return address[0]
-        raise AssertionError("the program ended before it printed the address of the console")
+    def output(self):
+        return Path(self.file.name).read_text()
+
+    def queue_url(self):
+        return re.search(r"http://127\.0\.0\.1:\d+/\d+/reservation-worker(?!-)", self.output())[0]
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=60)
-        self.process.stdout.close()
+        self.file.close()
 
     def request(self, path, method="GET", body=None, headers=()):
         """The status and the text of the reply."""

@@ -29,6 +29,54 @@ class Samples(ConsoleTest):
         self.expect_invariants_to_hold()
 
 
+class Seats(ConsoleTest):
+    def test_the_seat_map_changes_as_seats_are_held_sold_and_released(self):
+        self.page.get_by_role("button", name="Start the races").click()
+        expect(self.page.get_by_role("status")).to_have_text("10 messages sent.")
+        self.expect_all_finished()
+        self.page.get_by_text("Write an event").click()
+        self.page.get_by_role("button", name="Create the hold").click()
+        self.go_to("Reservations")
+        self.page.get_by_role("button", name="evt_mine").click()
+        seats = self.page.locator(".seat-map .seat")
+        expect(seats).to_have_text(["Z-1", "Z-2"])
+        expect(self.page.locator(".seat-map .HOLD")).to_have_count(2)
+        body = json.dumps({"type": "payment.failed", "detail": {"reservation_id": "rsv_mine"}})
+        self.local.request("/api/messages", "POST", {"body": body, "copies": 1})
+        expect(self.page.locator(".seat-map .AVAILABLE")).to_have_count(2)
+
+        self.page.get_by_role("button", name="evt_race").click()
+        sold_and_free = self.page.locator(".seat-map .SOLD, .seat-map .AVAILABLE")
+        expect(sold_and_free).to_have_count(5)
+        self.page.get_by_label("Contains").fill("rsv_race")
+        expect(self.page.locator(".reservations tbody tr")).to_have_count(5)
+        self.page.get_by_role("link", name="rsv_race").first.click()
+        # The expiry and the payment, of which the second one may have been received five times.
+        expect(self.page.locator(".delivery").nth(1)).to_be_visible()
+
+
+class Filters(ConsoleTest):
+    def test_the_list_shows_the_records_that_match_all_filters(self):
+        self.send_burst(30, poison=2)
+        self.expect_all_finished()
+        expect(self.number("dead")).to_have_text("2")
+        expect(self.rows()).to_have_count(40)
+        chips = self.page.get_by_role("group", name="Outcomes to show")
+        chips.get_by_role("button", name="success").click()
+        expect(self.rows()).to_have_count(30)
+        self.page.get_by_label("Type").select_option("payment.approved")
+        expect(self.rows(type="payment.approved")).to_have_count(self.rows().count())
+        self.assertIn(self.rows().count(), range(5, 15))
+        self.page.get_by_label("Contains").fill("nothing has this text")
+        expect(self.rows()).to_have_count(0)
+        expect(self.page.get_by_text("No record matches the filter.")).to_be_visible()
+        self.page.get_by_label("Contains").fill("")
+        chips.get_by_role("button", name="success").click()
+        chips.get_by_role("button", name="invalid payload").click()
+        self.page.get_by_label("Type").select_option("all types")
+        expect(self.rows(badge="invalid payload")).to_have_count(10)
+
+
 class OwnEvents(ConsoleTest):
     def test_an_own_event_with_its_hold_sells_the_seats(self):
         self.page.get_by_text("Write an event").click()

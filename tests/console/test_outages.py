@@ -2,6 +2,8 @@
 
 import re
 import unittest
+import urllib.parse
+import urllib.request
 
 from console import ConsoleTest
 from playwright.sync_api import expect
@@ -65,12 +67,32 @@ class Outages(ConsoleTest):
         expect(self.number("done")).to_have_text(str(done + 31))
 
 
-class Lies(ConsoleTest):
-    def test_a_service_that_lies_violates_an_invariant(self):
+class Violations(ConsoleTest):
+    def test_a_service_that_does_not_do_what_it_says_violates_an_invariant(self):
         self.break_service("Inventory", "lies", calls=1)
         self.page.get_by_role("button", name="Send", exact=True).click()
         violated = self.page.locator(".invariants li.violated")
         expect(violated).to_have_text([re.compile("Status and seats agree")])
+
+
+class LostEvents(ConsoleTest):
+    def test_a_message_that_somebody_else_deletes_violates_an_invariant(self):
+        self.break_service("Reservation API", "denies")
+        self.page.get_by_role("button", name="Send", exact=True).click()
+        # The back-off after the second receive is long.
+        expect(self.rows(badge="retried", attempt="receive 2")).to_have_count(1)
+        expect(self.number("waiting")).to_have_text("1")
+        expect(self.page.locator(".invariants li.waiting")).to_have_text([re.compile("No event is lost")])
+        self.purge_queue()
+        expect(self.page.locator(".invariants li.violated")).to_have_text([re.compile("No event is lost")])
+
+    def purge_queue(self):
+        url = self.local.queue_url()
+        # Moto recognises from the signature that a request is for SQS.
+        signature = "AWS4-HMAC-SHA256 Credential=test/20261126/ap-northeast-2/sqs/aws4_request"
+        query = urllib.parse.urlencode({"Action": "PurgeQueue", "QueueUrl": url}).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, query, {"Authorization": signature})) as reply:
+            self.assertEqual(reply.status, 200)
 
 
 if __name__ == "__main__":
