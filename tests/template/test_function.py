@@ -140,6 +140,8 @@ class Function(unittest.TestCase):
             "AliasArn": "WorkerAliaslive",
             "MappingId": "WorkerQueue",
             "LogGroup": "WorkerLogs",
+            "DeploymentApplication": "ServerlessDeploymentApplication",
+            "DeploymentGroup": "WorkerDeploymentGroup",
             "PageTopicArn": PAGES if name == "other topics" else "PageTopic",
             "TicketTopicArn": TICKETS if name == "other topics" else "TicketTopic",
             "ScheduleGroup": "HoldExpiries",

@@ -15,7 +15,7 @@ from template import ROOT, source
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", RUNBOOK, re.MULTILINE | re.DOTALL)
 # Options that the AWS CLI accepts for every operation.
-GLOBAL_OPTIONS = {"query", "output"}
+GLOBAL_OPTIONS = {"region", "query", "output", "cli-binary-format"}
 
 
 class Commands(unittest.TestCase):
