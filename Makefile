@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -49,6 +49,10 @@ local: $(TOOLS) ## start the queue, the services and the function on this machin
 	$(require_cargo)
 	$(LOCAL) local $(OPTIONS)
 
+services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
+	$(require_cargo)
+	@$(LOCAL) services --seed
+
 load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
 	$(require_cargo)
 	$(LOCAL) load $(N) $(OPTIONS)
@@ -76,7 +80,7 @@ audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dep
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function to .aws-sam/
+sbom: .tools/bin/cargo-cyclonedx ## write to .aws-sam/ a CycloneDX list of the crates in the function
 	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
@@ -92,7 +96,7 @@ coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail bel
 	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-mutants: .tools/bin/cargo-mutants ## change FILE=src/workflow.rs in every small way, and list the changes that no test detects
+mutants: .tools/bin/cargo-mutants ## change src/ (or one file: FILE=src/workflow.rs) in every small way, and list the changes that no test detects
 	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' --test-workspace true \
 	  -- --locked --lib $(addprefix --test ,$(IN_PROCESS) process)
 

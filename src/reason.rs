@@ -14,7 +14,7 @@ pub enum Reason {
     PaidButCancelled,
     /// A payment failed, but its reservation is confirmed.
     FailedPaymentOfConfirmed,
-    /// Neither the event nor the reservation names the ticketed event and the seats.
+    /// The ticketed event or the seats are missing: neither the event nor the reservation contains them.
     FactsMissing,
     /// The reservation API rejected the request.
     ReservationApiRejected,
@@ -81,9 +81,9 @@ impl Reason {
                  the reservation, have its seats released, and delete the message."
             }
             Self::FactsMissing => {
-                "The status of the reservation is set, but its seats are unchanged. Add the ticketed event (`event_id`) \
-                 and the seats to the reservation and redrive the message, or change the seats in the inventory yourself \
-                 and delete the message."
+                "The status of the reservation is set, but its seats are unchanged. Add what is missing to the reservation \
+                 (`event_id` or seats) and redrive the message, or change the seats in the inventory yourself and delete the \
+                 message."
             }
             Self::ReservationApiRejected => {
                 "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message, \

@@ -133,7 +133,7 @@ impl Metrics {
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something urgent was recorded: what an alarm waits for.
+    /// Whether something urgent was recorded, because an alarm depends on it.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }

@@ -1,6 +1,7 @@
 //! Invocations of the function: responses, errors, the deadline, the log, and the connection to the inventory.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reservation_worker_local::expectations::{self, Summary};
@@ -143,6 +144,20 @@ async fn invalid_configuration_fails_the_init_with_every_problem_in_one_message(
     let log = function.take_log();
     assert_eq!(log.len(), 1, "{log:?}");
     assert_eq!((&log[0]["level"], &log[0]["message"]), (&json!("ERROR"), &json!(message)));
+}
+
+#[test]
+fn outside_of_lambda_the_program_says_how_to_run_it() {
+    let output =
+        Command::new(binary("reservation-worker")).env_remove("AWS_LAMBDA_RUNTIME_API").output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "error: this is an AWS Lambda function, and the variable AWS_LAMBDA_RUNTIME_API is not set.\n\
+        Run it with `make local` or `cargo lambda watch` (README.md), or deploy it with `make deploy`.\n";
+    assert_eq!(
+        (str::from_utf8(&output.stdout).unwrap(), str::from_utf8(&output.stderr).unwrap()),
+        ("", expected)
+    );
 }
 
 #[tokio::test]
