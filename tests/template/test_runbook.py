@@ -33,6 +33,10 @@ class Commands(unittest.TestCase):
             options = re.findall(r"--(?:no-)?([a-z][a-z-]+)", re.sub(r"\$\(.*?\)", "", rest))
             self.assertEqual(set(options) - members - GLOBAL_OPTIONS, set(), f"{service} {operation}")
 
+    def test_every_command_in_the_text_names_the_region(self):
+        for command in re.findall(r"`(aws [^`]+)`", RUNBOOK):
+            self.assertIn('--region "$AWS_REGION"', " ".join(command.split()))
+
     def test_every_block_is_valid_bash(self):
         for block in BLOCKS:
             checked = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
