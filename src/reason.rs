@@ -59,6 +59,17 @@ impl Reason {
         self.into()
     }
 
+    /// Whether the deployment is wrong and not the record: a service denies access, or an address leads elsewhere.
+    pub fn is_misconfiguration(self) -> bool {
+        matches!(
+            self,
+            Self::ReservationApiDenied
+                | Self::InventoryDenied
+                | Self::ReservationApiWrongAddress
+                | Self::InventoryWrongAddress
+        )
+    }
+
     /// What a person must do when the record is in the dead-letter queue.
     pub fn advice(self) -> &'static str {
         match self {

@@ -19,7 +19,9 @@ from samtranslator.translator.transform import transform  # noqa: E402
 
 SERVICES = {"InventoryGrpcAddr": "inventory:50051", "ReservationApiBase": "http://reservations"}
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:worker-AbCdEf"
+BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/ticket-reservation-events"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/queues"
+PAGES, TICKETS = (f"arn:aws:sns:{REGION}:{ACCOUNT}:{name}" for name in ("pages", "tickets"))
 VARIANTS = {
     "standard": SERVICES,
     "fifo": {**SERVICES, "QueueType": "fifo"},
@@ -32,6 +34,9 @@ VARIANTS = {
     "all at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
     "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
     "reserved": {**SERVICES, "ReservedConcurrency": "40"},
+    "other topics": {**SERVICES, "PageTopicArn": PAGES, "TicketTopicArn": TICKETS, "AlarmEmail": "ops@example.com"},
+    "no smoke test": {**SERVICES, "SmokeTestEnabled": "false"},
+    "no metrics": {**SERVICES, "MetricsSink": "none", "ArchiveDays": "0"},
 }
 
 
@@ -81,7 +86,9 @@ class Stack:
         resources = template["Resources"].items()
         resources = {name: entry for name, entry in resources if self._condition(entry.get("Condition"))}
         self.resources = {name: self.evaluate(entry) for name, entry in resources.items()}
-        self.outputs = {name: self.evaluate(output["Value"]) for name, output in template["Outputs"].items()}
+        outputs = template["Outputs"].items()
+        outputs = {name: output["Value"] for name, output in outputs if self._condition(output.get("Condition"))}
+        self.outputs = self.evaluate(outputs)
 
     def __getitem__(self, name):
         return self.resources[name]["Properties"]
@@ -142,6 +149,9 @@ class Stack:
 
     def _and(self, arguments):
         return all(map(self.evaluate, arguments))
+
+    def _or(self, arguments):
+        return any(map(self.evaluate, arguments))
 
     def _contains(self, argument):
         values, value = map(self.evaluate, argument)
