@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reservation_worker_local::proto::reservation::v1::ReleaseStatus;
-use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::json;
 use tonic::Code;
 
