@@ -17,7 +17,7 @@ class Outages(ConsoleTest):
         self.send_burst(60)
         expect(inventory.locator(".state")).to_have_text(re.compile("breaker open in"))
         expect(self.page.locator(".processes .what", has_text="breaker of Inventory open").first).to_be_visible()
-        expect(self.number("in_flight").or_(self.number("waiting")).first).not_to_have_text("0")
+        expect(self.number("held")).not_to_have_text("0")
         expect(self.page.locator(".now[data-service=inventory]")).to_have_text("Now: refuses connections")
 
         self.repair_service("Inventory")

@@ -4,8 +4,8 @@ import { action, el, field, setText } from "./dom.js";
 import { post, put, say } from "./server.js";
 import { BEHAVIOURS, SERVICES, count, sum } from "./words.js";
 
-// The retry budget of a process: 20 % of its calls, and one retry per second.
-const BUDGET = "of at most 20 % and 1 per second and process";
+// Contract section 6.
+const BUDGET = "A process may repeat 20 % of its calls and 1 per second.";
 
 export function breaking() {
   const services = Object.keys(SERVICES).map(service);
@@ -62,8 +62,8 @@ function service(name) {
     now.classList.toggle("broken", isBroken);
     const calls = (key) => sum(overview, 10, (second) => second.calls[name]?.[key] ?? 0);
     const [attempts, again] = [calls("attempts"), calls("retries")];
-    setText(retries, `Last 10 s: ${count(attempts, "attempt")}, ${count(calls("failures"), "failure")}, ` +
-      `${again} of them retries (${BUDGET}).`);
+    setText(retries, `Last 10 s: ${count(attempts, "attempt")}, ${count(again, "retry", "retries")}, ` +
+      `${count(calls("failures"), "failure")}. ${BUDGET}`);
   }
 }
 

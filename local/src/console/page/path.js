@@ -29,7 +29,8 @@ export function path() {
       el("span", { class: "arrow down" }, el("span", { class: "rate" }, "receives used up")),
       node("Dead letters", "dlq", number("dead", "to look at"))),
     rate("records"),
-    node("Function", "function", number("processes", "processes"), processes, number("done", "done")),
+    node("Function", "function", number("processes", "processes"), processes, number("done", "done"),
+      number("held", "wait for a breaker")),
     rate("calls"),
     el("div", { class: "services" }, service("reservation-api"), service("inventory")));
   const section = el("section", { class: "panel", "aria-labelledby": "path-title" },
@@ -41,6 +42,7 @@ export function path() {
     const values = {
       sent: overview.sent, ready: queue.ready, waiting: queue.waiting, in_flight: queue.in_flight, dead: queue.dead,
       processes: overview.processes.length, done: mapping.done,
+      held: overview.processes.filter(isHeld).reduce((sum, { records }) => sum + records, 0),
     };
     for (const [name, value] of Object.entries(values)) setText(numbers[name], value.toLocaleString("en"));
     setText(numbers.records, `${perSecond(overview, (second) => sumOf(second.outcomes))} records/s`);
@@ -48,6 +50,7 @@ export function path() {
       setText(numbers[name], perSecond(overview, (second) => second.calls[name]?.attempts ?? 0));
       renderService(states[name], name, overview);
     }
+    numbers.held.parentElement.hidden = values.held === 0;
     numbers.dead.closest(".node").classList.toggle("attention", queue.dead > 0);
     processes.replaceChildren(...overview.processes.slice(0, 50).map(dot));
     problem.hidden = !overview.queue_error;
@@ -60,9 +63,14 @@ function node(title, kind, ...content) {
   return el("div", { class: `node ${kind}` }, el("h3", {}, title), ...content);
 }
 
-function dot({ pid, records, seconds, is_frozen }) {
-  const text = is_frozen ? "frozen" : records ? `${count(records, "record")} for ${seconds} s` : "idle";
-  return el("span", { class: `dot ${is_frozen ? "frozen" : records ? "busy" : "idle"}`, title: `process ${pid}: ${text}` });
+// Records wait in the process, because it does not call a service at the moment.
+const isHeld = ({ records, breakers }) => records > 0 && Object.values(breakers).some(({ is_open }) => is_open);
+
+function dot(process) {
+  const { pid, records, seconds, is_frozen } = process;
+  const kind = is_frozen ? "frozen" : isHeld(process) ? "held" : records ? "busy" : "idle";
+  const text = records ? `${count(records, "record")} for ${seconds} s` : "no invocation";
+  return el("span", { class: `dot ${kind}`, title: `process ${pid}: ${kind}, ${text}` });
 }
 
 // The breakers of all processes, and the failures of the last seconds.
