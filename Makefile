@@ -144,16 +144,17 @@ test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and d
 BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 CONSOLE_TOOLS := .tools/console/installed
 test-console: export BROWSER := $(BROWSER)
-test-console: export LOCAL := $(TARGET)/debug/reservation-worker-local
-test-console: export FUNCTION_BINARIES := $(or $(FUNCTION_BINARIES),$(TARGET)/process)
-test-console: $(if $(BROWSER),$(TOOLS) $(CONSOLE_TOOLS)) ## test the console of make local in Chromium, and write pictures to target/console/
+test-console: $(if $(BROWSER),$(TOOLS) $(CONSOLE_TOOLS)) ## test the console of make local in Chromium, and write pictures of it to target/console/
 ifeq ($(BROWSER),)
 	@echo 'NOT CHECKED: the console. No Chromium is installed.' >&2
 else
 	$(require_cargo)
-	cargo build --locked -p reservation-worker-local
-	cargo build --profile process --locked --bins -p reservation-worker
-	cd tests/console && ../../.tools/console/bin/python -m unittest --quiet
+# make test has built the command.
+	$(if $(filter command line,$(origin LOCAL)),,cargo build --locked -p reservation-worker-local)
+	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
+	cd tests/console && LOCAL=$(abspath $(TARGET))/debug/reservation-worker-local \
+	  FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
+	  ../../.tools/console/bin/python -m unittest --quiet
 endif
 
 # The architecture of this machine, so that the tests can run the function. The default of the template is arm64.

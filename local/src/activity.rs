@@ -6,6 +6,7 @@
 mod history;
 mod invariants;
 mod overview;
+mod queue_depth;
 mod record;
 mod records;
 
@@ -13,14 +14,14 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reservation_worker_local::event_source::Stats;
 use reservation_worker_local::trace_receivers::Collector;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub(crate) use self::history::{History, NumberedLine};
-pub(crate) use self::overview::{Overview, QueueDepth};
+pub(crate) use self::overview::Overview;
+use self::queue_depth::QueueDepth;
 pub(crate) use self::record::Record;
 use crate::pipeline::Pipeline;
 
@@ -123,13 +124,5 @@ async fn observe_queue(shared: Arc<Shared>) {
         let depth = depth.await.map_err(|error| error.to_string());
         shared.history().set_depth(depth, revision);
         sleep(QUEUE_INTERVAL).await;
-    }
-}
-
-impl QueueDepth {
-    fn new(visible: usize, not_visible: usize, dead: usize, stats: Stats) -> Self {
-        // The messages that are not visible are those in flight and those that wait for their visibility time-out.
-        let in_flight = stats.in_flight;
-        Self { ready: visible, waiting: not_visible.saturating_sub(in_flight), in_flight, dead }
     }
 }

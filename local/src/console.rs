@@ -7,32 +7,34 @@
 //! 3. `stream` sends records and numbers as they change. `reads` answers single questions.
 //! 4. `send` sends events, `breaking` changes how services and processes behave, and `dead_letters` handles the
 //!    dead-letter queue. `refusal` is the reply if they cannot.
+//!
+//! `backend` has what they share, and `mode` how a service behaves.
 
+mod backend;
 mod breaking;
 mod dead_letters;
 mod guard;
+mod mode;
 mod pages;
 mod reads;
 mod refusal;
 mod send;
 mod stream;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::{Router, middleware};
-use reservation_worker_local::expectations::{self, Case};
+use reservation_worker_local::expectations;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use self::breaking::Mode;
+use self::backend::Backend;
 use crate::activity::Activity;
 use crate::options::{ConsolePort, Failure};
 use crate::pipeline::Pipeline;
-use reservation_worker_local::Service;
 
 /// The port that is used if it is free and no other one was requested, so that the address stays the same.
 const USUAL_PORT: u16 = 7420;
@@ -43,25 +45,6 @@ pub(crate) struct Console {
     server: JoinHandle<io::Result<()>>,
 }
 
-/// What the handlers of requests share.
-struct Desk {
-    /// Differs each time that the console is started.
-    run: String,
-    pipeline: Arc<Pipeline>,
-    activity: Activity,
-    cases: Vec<Case>,
-    /// How often each sample event was sent, by name.
-    copies: Mutex<HashMap<String, usize>>,
-    /// The number of bursts and races that were sent.
-    bursts: Mutex<usize>,
-    /// How each service was made to behave. A service without an entry works.
-    modes: Mutex<HashMap<Service, Mode>>,
-    /// Held while messages of the dead-letter queue are received, because they are invisible to others then.
-    dead_letters: tokio::sync::Mutex<()>,
-}
-
-type Shared = Arc<Desk>;
-
 impl Console {
     /// Serves the console on this port. `events` is the folder of the sample events.
     pub(crate) fn start(
@@ -71,23 +54,14 @@ impl Console {
         events: &Path,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr()?;
-        let desk = Desk {
-            run: format!("{:016x}", fastrand::u64(..)),
-            pipeline,
-            activity,
-            cases: expectations::load(events)?,
-            copies: Mutex::default(),
-            bursts: Mutex::default(),
-            modes: Mutex::default(),
-            dead_letters: tokio::sync::Mutex::default(),
-        };
+        let backend = Backend::new(pipeline, activity, expectations::load(events)?);
         let routes = Router::new()
             .merge(stream::routes())
             .merge(reads::routes())
             .merge(send::routes())
             .merge(breaking::routes())
             .merge(dead_letters::routes())
-            .with_state(Arc::new(desk))
+            .with_state(Arc::new(backend))
             .merge(pages::routes())
             .layer(middleware::from_fn_with_state(address.port(), guard::check));
         let server = tokio::spawn(axum::serve(listener, routes).into_future());

@@ -78,8 +78,10 @@ class ConsoleTest(unittest.TestCase):
     def setUpClass(cls):
         cls.local = Local()
         cls.addClassCleanup(lambda: cls.local.stop())
-        cls.playwright = cls.enterClassContext(sync_playwright())
-        cls.browser = cls.enterClassContext(cls.playwright.chromium.launch(executable_path=os.environ["BROWSER"]))
+        playwright = sync_playwright().start()
+        cls.addClassCleanup(playwright.stop)
+        cls.browser = playwright.chromium.launch(executable_path=os.environ["BROWSER"])
+        cls.addClassCleanup(cls.browser.close)
 
     def setUp(self):
         self.problems = []

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::invariants::Checks;
-use super::overview::{Overview, ProcessState, QueueDepth};
+use super::overview::{Overview, ProcessState};
+use super::queue_depth::QueueDepth;
 use super::record::Record;
 use super::records::{Meaning, Records, line_contains};
 

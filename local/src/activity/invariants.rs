@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use reservation_worker_local::{Reservation, SeatState, Services, Status};
 use serde::Serialize;
 
-use super::overview::QueueDepth;
+use super::queue_depth::QueueDepth;
 
 /// The largest number of reservations or messages that are named.
 const EXAMPLES: usize = 5;

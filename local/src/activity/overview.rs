@@ -8,6 +8,7 @@ use reservation_worker_local::{Fault, Status};
 use serde::Serialize;
 
 use super::invariants::Invariant;
+use super::queue_depth::QueueDepth;
 use super::records::{Breaker, Meaning};
 
 /// The number of seconds for which numbers per second are kept.
@@ -34,26 +35,6 @@ pub(crate) struct Overview {
     pub(crate) faults: Vec<Fault>,
     /// Changes when the services or the dead letters may have changed.
     pub(crate) revision: usize,
-}
-
-/// The number of messages in the queues.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct QueueDepth {
-    /// Can be received now.
-    pub(crate) ready: usize,
-    /// Wait for the end of their visibility time-out.
-    pub(crate) waiting: usize,
-    /// Are in an invocation.
-    pub(crate) in_flight: usize,
-    /// Are in the dead-letter queue.
-    pub(crate) dead: usize,
-}
-
-impl QueueDepth {
-    /// The number of messages in the queue itself.
-    pub(crate) fn unfinished(self) -> usize {
-        self.ready + self.waiting + self.in_flight
-    }
 }
 
 /// The totals of the event source mapping since its start.

@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
+use super::backend::Shared;
 use super::refusal::Refusal;
 use crate::activity::Record;
 
@@ -35,11 +35,11 @@ struct Letter {
     record: Option<Record>,
 }
 
-async fn list(State(desk): State<Shared>) -> Result<Json<DeadLetters>, Refusal> {
-    let _guard = desk.dead_letters.lock().await;
-    let messages = desk.pipeline.queue.dead().await?;
+async fn list(State(backend): State<Shared>) -> Result<Json<DeadLetters>, Refusal> {
+    let _guard = backend.dead_letters.lock().await;
+    let messages = backend.pipeline.queue.dead().await?;
     let total = messages.len();
-    let history = desk.activity.history();
+    let history = backend.activity.history();
     let letter = |(message_id, body, receives): (String, String, u32)| {
         let record = history.find(|record| record.summary.message_id == message_id).pop();
         Letter { message_id, body, receives, record }
@@ -60,16 +60,16 @@ impl Chosen {
     }
 }
 
-async fn redrive(State(desk): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
-    let _guard = desk.dead_letters.lock().await;
-    let moved = desk.pipeline.queue.redrive_some(|id| chosen.contains(id)).await?;
-    desk.activity.history().removed(&moved);
+async fn redrive(State(backend): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
+    let _guard = backend.dead_letters.lock().await;
+    let moved = backend.pipeline.queue.redrive_some(|id| chosen.contains(id)).await?;
+    backend.activity.history().removed(&moved);
     Ok(Json(moved.len()))
 }
 
-async fn delete(State(desk): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
-    let _guard = desk.dead_letters.lock().await;
-    let deleted = desk.pipeline.queue.delete_dead(|id| chosen.contains(id)).await?;
-    desk.activity.history().removed(&deleted);
+async fn delete(State(backend): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
+    let _guard = backend.dead_letters.lock().await;
+    let deleted = backend.pipeline.queue.delete_dead(|id| chosen.contains(id)).await?;
+    backend.activity.history().removed(&deleted);
     Ok(Json(deleted.len()))
 }

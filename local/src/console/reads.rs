@@ -9,7 +9,7 @@ use reservation_worker_local::trace_receivers::Span;
 use reservation_worker_local::{Call, Reservation, SeatMap, SeatState};
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
+use super::backend::Shared;
 use crate::activity::{NumberedLine, Record};
 
 /// The largest number of reservations in one reply.
@@ -39,23 +39,23 @@ struct Story {
     calls: Vec<Call>,
 }
 
-async fn story_of_reservation(State(desk): State<Shared>, Path(id): Path<String>) -> Json<Story> {
-    let services = &desk.pipeline.services;
+async fn story_of_reservation(State(backend): State<Shared>, Path(id): Path<String>) -> Json<Story> {
+    let services = &backend.pipeline.services;
     Json(Story {
         reservation: services.reservation(&id),
         seats: services.seats(&id),
-        records: desk.activity.history().find(|r| r.summary.reservation_id.as_ref() == Some(&id)),
+        records: backend.activity.history().find(|r| r.summary.reservation_id.as_ref() == Some(&id)),
         calls: services.calls_for(&id),
     })
 }
 
-async fn story_of_message(State(desk): State<Shared>, Path(id): Path<String>) -> Json<Story> {
-    let records = desk.activity.history().find(|record| record.summary.message_id == id);
+async fn story_of_message(State(backend): State<Shared>, Path(id): Path<String>) -> Json<Story> {
+    let records = backend.activity.history().find(|record| record.summary.message_id == id);
     Json(Story { reservation: None, seats: BTreeMap::new(), records, calls: Vec::new() })
 }
 
-async fn trace(State(desk): State<Shared>, Path(trace_id): Path<String>) -> Json<Vec<Span>> {
-    Json(desk.activity.history().trace(&trace_id))
+async fn trace(State(backend): State<Shared>, Path(trace_id): Path<String>) -> Json<Vec<Span>> {
+    Json(backend.activity.history().trace(&trace_id))
 }
 
 #[derive(Deserialize)]
@@ -64,8 +64,8 @@ struct Search {
     text: String,
 }
 
-async fn log(State(desk): State<Shared>, Query(search): Query<Search>) -> Json<Vec<NumberedLine>> {
-    Json(desk.activity.history().lines(&search.text, MAX_LINES))
+async fn log(State(backend): State<Shared>, Query(search): Query<Search>) -> Json<Vec<NumberedLine>> {
+    Json(backend.activity.history().lines(&search.text, MAX_LINES))
 }
 
 #[derive(Serialize)]
@@ -82,8 +82,8 @@ struct WithSeats {
     seat_state: Option<SeatState>,
 }
 
-async fn reservations(State(desk): State<Shared>, Query(search): Query<Search>) -> Json<Found> {
-    let services = &desk.pipeline.services;
+async fn reservations(State(backend): State<Shared>, Query(search): Query<Search>) -> Json<Found> {
+    let services = &backend.pipeline.services;
     let mut found = services.reservations();
     found.retain(|reservation| {
         [&reservation.reservation_id, &reservation.event_id].iter().any(|id| id.contains(&search.text))
@@ -99,8 +99,8 @@ async fn reservations(State(desk): State<Shared>, Query(search): Query<Search>) 
 }
 
 /// The number of places of each ticketed event, by state.
-async fn concerts(State(desk): State<Shared>) -> Json<BTreeMap<String, BTreeMap<SeatState, u32>>> {
-    let services = &desk.pipeline.services;
+async fn concerts(State(backend): State<Shared>) -> Json<BTreeMap<String, BTreeMap<SeatState, u32>>> {
+    let services = &backend.pipeline.services;
     let mut concerts = BTreeMap::<String, BTreeMap<SeatState, u32>>::new();
     for reservation in services.reservations() {
         if let Some(state) = services.seat_state(&reservation.reservation_id) {
@@ -111,6 +111,6 @@ async fn concerts(State(desk): State<Shared>) -> Json<BTreeMap<String, BTreeMap<
     Json(concerts)
 }
 
-async fn seats(State(desk): State<Shared>, Path(event_id): Path<String>) -> Json<SeatMap> {
-    Json(desk.pipeline.services.seat_map(&event_id))
+async fn seats(State(backend): State<Shared>, Path(event_id): Path<String>) -> Json<SeatMap> {
+    Json(backend.pipeline.services.seat_map(&event_id))
 }

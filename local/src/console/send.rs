@@ -12,8 +12,8 @@ use reservation_worker_local::expectations::Case;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::backend::{Backend, Shared};
 use super::refusal::Refusal;
-use super::{Desk, Shared};
 use crate::burst::{Burst, BurstPlan};
 
 const MAX_EVENTS: usize = 20_000;
@@ -47,30 +47,30 @@ struct SampleInfo {
     is_for_other_queue: bool,
 }
 
-async fn samples(State(desk): State<Shared>) -> Json<Vec<SampleInfo>> {
+async fn samples(State(backend): State<Shared>) -> Json<Vec<SampleInfo>> {
     let info = |case: &Case| {
         let sample = case.sample(1);
         let bodies = sample.messages.iter().map(|message| message.body.clone()).collect();
-        let is_for_other_queue = sample.is_fifo != desk.pipeline.queue.fifo && !sample.messages.is_empty();
+        let is_for_other_queue = sample.is_fifo != backend.pipeline.queue.fifo && !sample.messages.is_empty();
         SampleInfo { name: case.name(), records: sample.expected, bodies, is_for_other_queue }
     };
-    Json(desk.cases.iter().map(info).collect())
+    Json(backend.cases.iter().map(info).collect())
 }
 
-async fn send_sample(State(desk): State<Shared>, Path(name): Path<String>) -> Result<Json<Sent>, Refusal> {
-    let case = desk.cases.iter().find(|case| case.name() == name);
+async fn send_sample(State(backend): State<Shared>, Path(name): Path<String>) -> Result<Json<Sent>, Refusal> {
+    let case = backend.cases.iter().find(|case| case.name() == name);
     let case = case.ok_or_else(|| Refusal::not_found("sample event with this name"))?;
-    let sample = case.sample(next(&desk.copies, name));
-    sample.given.add(&desk.pipeline.services)?;
-    let _pause = desk.activity.pause().await;
-    let ids = desk.pipeline.queue.send(sample.messages).await?;
+    let sample = case.sample(next(&backend.copies, name));
+    sample.given.add(&backend.pipeline.services)?;
+    let _pause = backend.activity.pause().await;
+    let ids = backend.pipeline.queue.send(sample.messages).await?;
     let outcomes = sample.expected.into_iter().map(|(_, outcome)| outcome);
     let messages = ids.len();
-    if sample.is_fifo == desk.pipeline.queue.fifo {
-        desk.activity.history().expect(ids.into_iter().zip(outcomes));
+    if sample.is_fifo == backend.pipeline.queue.fifo {
+        backend.activity.history().expect(ids.into_iter().zip(outcomes));
     }
     let reservations = sample.given.holds().iter().map(|hold| hold.reservation_id.clone()).collect();
-    Ok(desk.sent(messages, reservations))
+    Ok(backend.sent(messages, reservations))
 }
 
 #[derive(Deserialize)]
@@ -81,7 +81,7 @@ struct OwnMessage {
 }
 
 async fn send_message(
-    State(desk): State<Shared>,
+    State(backend): State<Shared>,
     Json(own): Json<OwnMessage>,
 ) -> Result<Json<Sent>, Refusal> {
     if !(1..=MAX_COPIES).contains(&own.copies) {
@@ -90,21 +90,24 @@ async fn send_message(
     if own.body.is_empty() {
         return Err(Refusal::invalid("SQS accepts no message with an empty body"));
     }
-    let ids = desk.pipeline.queue.send(std::iter::repeat_n(own.body.as_str(), own.copies)).await?;
-    Ok(desk.sent(ids.len(), Vec::new()))
+    let ids = backend.pipeline.queue.send(std::iter::repeat_n(own.body.as_str(), own.copies)).await?;
+    Ok(backend.sent(ids.len(), Vec::new()))
 }
 
-async fn create_hold(State(desk): State<Shared>, Json(hold): Json<Hold>) -> Result<(), Refusal> {
-    Ok(desk.pipeline.services.create_hold(hold)?)
+async fn create_hold(State(backend): State<Shared>, Json(hold): Json<Hold>) -> Result<(), Refusal> {
+    Ok(backend.pipeline.services.create_hold(hold)?)
 }
 
-async fn send_burst(State(desk): State<Shared>, Json(plan): Json<BurstPlan>) -> Result<Json<Sent>, Refusal> {
+async fn send_burst(
+    State(backend): State<Shared>,
+    Json(plan): Json<BurstPlan>,
+) -> Result<Json<Sent>, Refusal> {
     let BurstPlan { events, duplicates_percent, poison, .. } = plan;
     if events + poison == 0 || events + poison > MAX_EVENTS || duplicates_percent > 90 {
         return Err(Refusal::invalid("send 1 to 20,000 events, of which at most 90 % are duplicates"));
     }
-    let burst = Burst::new(&BurstPlan { name: desk.burst_name(), ..plan });
-    send(desk, burst.holds, burst.bodies).await
+    let burst = Burst::new(&BurstPlan { name: backend.burst_name(), ..plan });
+    send(backend, burst.holds, burst.bodies).await
 }
 
 #[derive(Deserialize)]
@@ -115,13 +118,13 @@ struct Races {
 
 /// Sends an expiry and a payment for the same hold at the same time, in random order.
 async fn send_races(
-    State(desk): State<Shared>,
+    State(backend): State<Shared>,
     Json(Races { races }): Json<Races>,
 ) -> Result<Json<Sent>, Refusal> {
     if !(1..=MAX_COPIES).contains(&races) {
         return Err(Refusal::invalid("send 1 to 100 races"));
     }
-    let name = desk.burst_name();
+    let name = backend.burst_name();
     let (mut holds, mut bodies) = (Vec::new(), Vec::new());
     for number in 1..=races {
         let hold = Hold {
@@ -139,19 +142,19 @@ async fn send_races(
         bodies.extend(pair);
         holds.push(hold);
     }
-    send(desk, holds, bodies).await
+    send(backend, holds, bodies).await
 }
 
-async fn send(desk: Shared, holds: Vec<Hold>, bodies: Vec<String>) -> Result<Json<Sent>, Refusal> {
-    holds.iter().try_for_each(|hold| desk.pipeline.services.create_hold(hold.clone()))?;
+async fn send(backend: Shared, holds: Vec<Hold>, bodies: Vec<String>) -> Result<Json<Sent>, Refusal> {
+    holds.iter().try_for_each(|hold| backend.pipeline.services.create_hold(hold.clone()))?;
     let reservations = holds.into_iter().take(MAX_COPIES).map(|hold| hold.reservation_id).collect();
     // A task of its own, so that everything is sent even if the page is closed.
-    let sender = desk.clone();
+    let sender = backend.clone();
     let sending = tokio::spawn(async move { sender.pipeline.queue.send(bodies).await });
-    Ok(desk.sent(sending.await??.len(), reservations))
+    Ok(backend.sent(sending.await??.len(), reservations))
 }
 
-impl Desk {
+impl Backend {
     fn sent(&self, messages: usize, reservations: Vec<String>) -> Json<Sent> {
         self.activity.history().sent(messages);
         Json(Sent { messages, reservations })

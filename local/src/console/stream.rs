@@ -21,8 +21,8 @@ use reservation_worker_local::Service;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::Shared;
-use super::breaking::Mode;
+use super::backend::Shared;
+use super::mode::Mode;
 use crate::activity::{Overview, Record};
 
 /// The largest number of records in one event, which is also the number that a page keeps.
@@ -47,23 +47,25 @@ struct Update<'a> {
 
 /// A page, as the server knows it.
 struct Reader {
-    desk: Shared,
+    backend: Shared,
     changes: watch::Receiver<u64>,
     /// The number of the latest record that the page has. `None`: it needs a snapshot.
     has: Option<u64>,
 }
 
 async fn stream(
-    State(desk): State<Shared>,
+    State(backend): State<Shared>,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let has =
-        last.split_once('-').filter(|(run, _)| *run == desk.run).and_then(|(_, number)| number.parse().ok());
-    let mut changes = desk.activity.changes();
+    let has = last
+        .split_once('-')
+        .filter(|(run, _)| *run == backend.run)
+        .and_then(|(_, number)| number.parse().ok());
+    let mut changes = backend.activity.changes();
     // The first event is sent at once.
     changes.mark_changed();
-    let reader = Reader { desk, changes, has };
+    let reader = Reader { backend, changes, has };
     Sse::new(unfold(reader, next)).keep_alive(KeepAlive::default())
 }
 
@@ -76,19 +78,19 @@ async fn next(mut reader: Reader) -> Option<(Result<Event, Infallible>, Reader)>
 
 impl Reader {
     fn update(&mut self) -> serde_json::Result<Event> {
-        let history = self.desk.activity.history();
+        let history = self.backend.activity.history();
         let last = history.last_record();
         let has = self.has.filter(|has| last.saturating_sub(*has) <= MAX_RECORDS as u64 && *has <= last);
         let update = Update {
-            run: &self.desk.run,
+            run: &self.backend.run,
             is_snapshot: has.is_none(),
             records: history.records_after(has.unwrap_or_default(), MAX_RECORDS).collect(),
             overview: history.overview(),
-            services: self.desk.current_modes(),
+            services: self.backend.current_modes(),
         };
         let event = Event::default()
             .retry(RECONNECT_AFTER)
-            .id(format!("{}-{last}", self.desk.run))
+            .id(format!("{}-{last}", self.backend.run))
             .data(serde_json::to_string(&update)?);
         drop(history);
         self.has = Some(last);
