@@ -1,6 +1,6 @@
 //! The latest records, log lines and spans, and the current numbers.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::event_source::{LogLine, RunningProcess, Stats};
@@ -26,6 +26,7 @@ pub(crate) struct History {
     lines: VecDeque<NumberedLine>,
     spans: VecDeque<Span>,
     line_count: u64,
+    last_dead: u64,
     facts: Records,
     checks: Checks,
     overview: Overview,
@@ -55,6 +56,11 @@ impl History {
         self.records.back().map_or(0, |record| record.number)
     }
 
+    /// The number of the latest record whose receives are used up.
+    pub(crate) fn last_dead(&self) -> u64 {
+        self.last_dead
+    }
+
     /// The records after this number, oldest first, but only the latest `limit`.
     pub(crate) fn records_after(&self, number: u64, limit: usize) -> impl Iterator<Item = &Record> {
         let new = self.records.iter().rev().take_while(|record| record.number > number).count();
@@ -64,6 +70,12 @@ impl History {
     /// The records that match, oldest first.
     pub(crate) fn find(&self, matches: impl Fn(&Record) -> bool) -> Vec<Record> {
         self.records.iter().filter(|record| matches(record)).cloned().collect()
+    }
+
+    /// The last delivery of each of these messages, by message id.
+    pub(crate) fn last_deliveries<'a>(&'a self, ids: &HashSet<&str>) -> HashMap<&'a str, &'a Record> {
+        let by_id = self.records.iter().map(|record| (record.summary.message_id.as_str(), record));
+        by_id.filter(|(id, _)| ids.contains(id)).collect()
     }
 
     /// The latest `limit` log lines that contain this text, oldest first.
@@ -111,6 +123,9 @@ impl History {
             if let Meaning::Record(record) = meaning {
                 let is_acknowledged = record.summary.reason_code.is_none();
                 self.checks.delivered(&record.summary.message_id, is_acknowledged);
+                if record.is_dead {
+                    self.last_dead = record.number;
+                }
                 self.records.push_back(*record);
             }
             self.line_count += 1;

@@ -23,8 +23,17 @@ pub(super) struct Backend {
     pub(super) bursts: Mutex<usize>,
     /// How each service was made to behave. A service without an entry works.
     pub(super) modes: Mutex<HashMap<Service, Mode>>,
-    /// Held while messages of the dead-letter queue are received, because they are invisible to others then.
-    pub(super) dead_letters: tokio::sync::Mutex<()>,
+    /// Locked while messages of the dead-letter queue are received, because they are invisible to others then.
+    pub(super) dead_letters: tokio::sync::Mutex<DeadLetters>,
+}
+
+/// The messages of the dead-letter queue as they were read, and what the numbers of dead letters and of records were
+/// then. They are read again when one of these numbers has changed, because a message cannot be read without receiving it.
+#[derive(Debug, Default)]
+pub(super) struct DeadLetters {
+    /// Message id, body, and number of receives.
+    pub(super) messages: Vec<(String, String, u32)>,
+    pub(super) read_at: Option<(usize, u64)>,
 }
 
 pub(super) type Shared = Arc<Backend>;

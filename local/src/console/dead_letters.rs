@@ -20,7 +20,7 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 #[derive(Serialize)]
-struct DeadLetters {
+struct Listed {
     total: usize,
     letters: Vec<Letter>,
 }
@@ -35,17 +35,27 @@ struct Letter {
     record: Option<Record>,
 }
 
-async fn list(State(backend): State<Shared>) -> Result<Json<DeadLetters>, Refusal> {
-    let _guard = backend.dead_letters.lock().await;
-    let messages = backend.pipeline.queue.dead().await?;
-    let total = messages.len();
-    let history = backend.activity.history();
-    let letter = |(message_id, body, receives): (String, String, u32)| {
-        let record = history.find(|record| record.summary.message_id == message_id).pop();
-        Letter { message_id, body, receives, record }
+async fn list(State(backend): State<Shared>) -> Result<Json<Listed>, Refusal> {
+    let mut cache = backend.dead_letters.lock().await;
+    let now = {
+        let history = backend.activity.history();
+        (history.overview().queue.dead, history.last_dead())
     };
-    let letters = messages.into_iter().take(MAX_LETTERS).map(letter).collect();
-    Ok(Json(DeadLetters { total, letters }))
+    if cache.read_at != Some(now) {
+        cache.messages = backend.pipeline.queue.dead().await?;
+        // Otherwise messages were added or removed in the meantime.
+        cache.read_at = (cache.messages.len() == now.0).then_some(now);
+    }
+    let shown = &cache.messages[..cache.messages.len().min(MAX_LETTERS)];
+    let history = backend.activity.history();
+    let records = history.last_deliveries(&shown.iter().map(|(id, _, _)| id.as_str()).collect());
+    let letter = |(message_id, body, receives): &(String, String, u32)| Letter {
+        record: records.get(message_id.as_str()).map(|&record| record.clone()),
+        message_id: message_id.clone(),
+        body: body.clone(),
+        receives: *receives,
+    };
+    Ok(Json(Listed { total: cache.messages.len(), letters: shown.iter().map(letter).collect() }))
 }
 
 #[derive(Deserialize)]
@@ -61,14 +71,16 @@ impl Chosen {
 }
 
 async fn redrive(State(backend): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
-    let _guard = backend.dead_letters.lock().await;
+    let mut cache = backend.dead_letters.lock().await;
+    cache.read_at = None;
     let moved = backend.pipeline.queue.redrive_some(|id| chosen.contains(id)).await?;
     backend.activity.history().removed(&moved);
     Ok(Json(moved.len()))
 }
 
 async fn delete(State(backend): State<Shared>, Json(chosen): Json<Chosen>) -> Result<Json<usize>, Refusal> {
-    let _guard = backend.dead_letters.lock().await;
+    let mut cache = backend.dead_letters.lock().await;
+    cache.read_at = None;
     let deleted = backend.pipeline.queue.delete_dead(|id| chosen.contains(id)).await?;
     backend.activity.history().removed(&deleted);
     Ok(Json(deleted.len()))
