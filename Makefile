@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools lock check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template test-pipeline artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -60,7 +60,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-pipeline demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dependencies
@@ -131,6 +131,9 @@ lint-template: $(DEPLOY_TOOLS) ## lint template.yaml for both types of queue
 	sam validate --lint --template template.yaml --region $(REGION)
 	$(foreach variant,$(VARIANTS),cfn-lint --regions $(REGION) --parameters $(variant) -- template.yaml &&) true
 
+test-pipeline: $(DEPLOY_TOOLS) ## check the tools, the workflows and the release script
+	$(VENV)/bin/python -m unittest discover --quiet --start-directory tests/pipeline
+
 test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
 
@@ -189,17 +192,32 @@ bench: ## measure the function and a minimal function, and write the comparison 
 clean-tools: ## remove the installed tools
 	rm -rf .tools
 
-# pip installs no dependencies: tools.txt names every package that is needed, with its version.
-$(TOOLS): tools.txt
+# Python packages are installed only as wheels whose hashes are in a lock file, which names the dependencies as well.
+# No code of a package runs here.
+install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2) && \
+  $(1)/bin/pip check --disable-pip-version-check >&2
+
+$(TOOLS): tools/base.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	$(call install,$(VENV),$<)
 	@touch $@
 
 $(FUZZ):
 	$(require_cargo)
 	cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root .tools
 
-$(DEPLOY_TOOLS): deploy-tools.txt $(TOOLS)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r deploy-tools.txt
+$(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
+	$(call install,$(VENV),$<)
 	@touch $@
+
+# Versions that are younger than seven days are not used: a malicious release is usually found within days.
+# To update the packages that no .in file pins: make lock UPGRADE=--upgrade
+lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
+lock: ## write the lock files tools/*.txt from tools/*.in
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv .tools/lock
+	$(call install,.tools/lock,tools/lock.txt)
+	@set -e; compile() { uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
+	  --no-annotate --no-header --exclude-newer '7 days' $(UPGRADE) $$1.in --output-file $$1.txt $$2; }; cd tools; \
+	  compile lock; compile checkov; compile deploy; compile base '--constraints deploy.txt'
