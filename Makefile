@@ -76,9 +76,9 @@ audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dep
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function to .aws-sam/
+sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function, for the processor of this machine, to .aws-sam/
 	$(call locked,)
-	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
+	cargo cyclonedx --format json --describe binaries --no-build-deps --target $(subst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
 	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
 
@@ -144,35 +144,39 @@ SAM_BUILD := .aws-sam/build/Worker/bootstrap
 LAMBDA_BUILD := $(TARGET)/lambda
 BINARIES := .aws-sam/binaries
 test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
-artifact: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-artifact: export SAM_CLI_TELEMETRY := 0
+artifact build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+artifact build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
 artifact: $(DEPLOY_TOOLS) ## build the function for deployment, with sam and with cargo lambda, and run the process tests on both
 	$(require_cargo)
 	$(call locked,)
 	mkdir -p $(BINARIES)
 	cargo lambda build --release --locked --package reservation-worker-functions --bin panicking_handler
 	cp $(LAMBDA_BUILD)/panicking_handler/bootstrap $(BINARIES)/panicking_handler
-	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-	$(call test_artifact,$(SAM_BUILD))
 	cargo lambda build --release --locked --bin reservation-worker --output-format zip
 	python3 -m zipfile --extract $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip .aws-sam/zip
 	chmod +x .aws-sam/zip/bootstrap
 	$(call test_artifact,.aws-sam/zip/bootstrap)
 	@ls -l $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip
+	$(call sam_build,--parameter-overrides Architecture=$(ARCHITECTURE))
+	$(call test_artifact,$(SAM_BUILD))
 
 ENV := dev
-build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
+# Also writes the parameters of each environment, so that deploy-built needs no Python package.
+sam_build = sam build $(1) && python .ci/parameters.py $(SAM_BUILD) .aws-sam/build
 build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
 	$(require_cargo)
 	$(call locked,)
-	sam build --config-env $(ENV)
+	$(call sam_build,--config-env $(ENV))
 
 deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
 
-deploy-built: $(DEPLOY_TOOLS) ## deploy the function that make build has built
-	sam deploy --config-env $(ENV) --parameter-overrides $$(python3 .ci/parameters.py $(ENV) $(SAM_BUILD))
+# The two variables are outputs of pipeline.yaml. A workstation can use the user's own permissions instead.
+deploy-built: ## deploy the function that make build or make artifact has built; this installs nothing
+	$(call require,sam,make build)
+	sam deploy --config-env $(ENV) --parameter-overrides $$(cat .aws-sam/build/parameters.$(ENV)) \
+	  $(if $(ARTIFACT_BUCKET),--no-resolve-s3 --s3-bucket $(ARTIFACT_BUCKET)) \
+	  $(if $(CLOUDFORMATION_ROLE_ARN),--role-arn $(CLOUDFORMATION_ROLE_ARN))
 
 docs: ## write the tables in docs/ that are generated from the code
 	$(require_cargo)

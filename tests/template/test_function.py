@@ -227,9 +227,10 @@ class Environments(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             bootstrap = Path(directory, "bootstrap")
             bootstrap.write_bytes(code)
-            command = [sys.executable, ".ci/parameters.py", environment, str(bootstrap)]
-            printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        return CfnParameterOverridesType().convert(printed.split(), None, None)
+            command = [sys.executable, ".ci/parameters.py", str(bootstrap), directory]
+            subprocess.run(command, cwd=ROOT, check=True)
+            written = Path(directory, f"parameters.{environment}").read_text()
+        return CfnParameterOverridesType().convert(written.split(), None, None)
 
     def test_the_parameters_of_each_environment_are_valid(self):
         known = set(source()["Parameters"])
