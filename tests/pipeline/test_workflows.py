@@ -103,6 +103,7 @@ class Credentials(unittest.TestCase):
             sam.write_text('#!/bin/sh\necho "sam $@"\n')
             sam.chmod(0o755)
             variables = {"ARTIFACT_BUCKET": "artifacts", "CLOUDFORMATION_ROLE_ARN": "arn:aws:iam::1:role/stack"}
+            variables |= {"SIGNING_PROFILE": "profile"}
             path = {"PATH": f"{sam.parent}:/usr/bin:/bin"}
             command = ["make", "--silent", "deploy-built", "ENV=prod"]
             made = subprocess.run(
@@ -111,7 +112,7 @@ class Credentials(unittest.TestCase):
             self.assertEqual(
                 made.stdout.split(),
                 "sam deploy --config-env prod --parameter-overrides A=1 B=2 --no-resolve-s3 --s3-bucket artifacts "
-                "--role-arn arn:aws:iam::1:role/stack".split(),
+                "--role-arn arn:aws:iam::1:role/stack --signing-profiles Worker=profile".split(),
             )
             self.assertFalse(Path(directory, ".tools").exists())
 
