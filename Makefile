@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools lock check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template test-pipeline artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools lock check lint docs demo local load test audit sbom coverage mutants soak lint-pipeline lint-template test-template test-pipeline artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -63,7 +63,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	@$(MAKE) --no-print-directory lint-template test-template test-pipeline demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dependencies
+audit: $(TOOLS) lint-pipeline ## check dependencies, workflows, scripts and templates for known mistakes and vulnerabilities
 	$(require_cargo)
 	cargo deny --locked check --deny warnings bans licenses sources
 	cargo shear --locked --deny-warnings
@@ -73,6 +73,19 @@ audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dep
 	@cargo deny --locked fetch db && cargo update --quiet --dry-run || \
 	  { echo 'NOT CHECKED: advisories and yanked versions. The advisory database or the index cannot be reached.' >&2; \
 	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check --deny index-failure advisories
+
+# The shell scripts of the repository.
+SCRIPTS = $(shell git grep --files-with-matches --extended-regexp '^\#!.*\b(ba)?sh$$' -- .ci tests local 2>/dev/null)
+# All of these work without a network. A suppressed finding has its reason beside it, where the tool allows that.
+CHECKOV := .tools/checkov/bin/checkov
+ACTIONLINT := .tools/bin/actionlint
+lint-pipeline: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+lint-pipeline: $(TOOLS) $(CHECKOV) $(ACTIONLINT) ## check workflows, scripts and templates with zizmor, actionlint, shellcheck and checkov
+	$(call require,shellcheck,your package manager: there is no wheel for Linux on arm64)
+	zizmor --offline --quiet --persona pedantic .github
+	$(ACTIONLINT)
+	shellcheck $(SCRIPTS)
+	$(CHECKOV) --framework cloudformation --file template.yaml pipeline.yaml --compact --quiet --skip-download
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -127,9 +140,10 @@ fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, starting from fuzz/corpus and 
 VARIANTS := QueueType=standard QueueType=fifo
 lint-template: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint-template: export SAM_CLI_TELEMETRY := 0
-lint-template: $(DEPLOY_TOOLS) ## lint template.yaml for both types of queue
+lint-template: $(DEPLOY_TOOLS) ## lint template.yaml, for both types of queue, and pipeline.yaml
 	sam validate --lint --template template.yaml --region $(REGION)
 	$(foreach variant,$(VARIANTS),cfn-lint --regions $(REGION) --parameters $(variant) -- template.yaml &&) true
+	cfn-lint --regions $(REGION) -- pipeline.yaml
 
 test-pipeline: $(DEPLOY_TOOLS) ## check the tools, the workflows and the release script
 	$(VENV)/bin/python -m unittest discover --quiet --start-directory tests/pipeline
@@ -171,12 +185,13 @@ build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
 deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
 
-# The two variables are outputs of pipeline.yaml. A workstation can use the user's own permissions instead.
+# The three variables are outputs of pipeline.yaml. Without them, the permissions and the bucket of the user are used.
 deploy-built: ## deploy the function that make build or make artifact has built; this installs nothing
 	$(call require,sam,make build)
 	sam deploy --config-env $(ENV) --parameter-overrides $$(cat .aws-sam/build/parameters.$(ENV)) \
 	  $(if $(ARTIFACT_BUCKET),--no-resolve-s3 --s3-bucket $(ARTIFACT_BUCKET)) \
-	  $(if $(CLOUDFORMATION_ROLE_ARN),--role-arn $(CLOUDFORMATION_ROLE_ARN))
+	  $(if $(CLOUDFORMATION_ROLE_ARN),--role-arn $(CLOUDFORMATION_ROLE_ARN)) \
+	  $(if $(SIGNING_PROFILE),--signing-profiles Worker=$(SIGNING_PROFILE))
 
 docs: ## write the tables in docs/ that are generated from the code
 	$(require_cargo)
@@ -206,6 +221,17 @@ $(TOOLS): tools/base.txt
 	python3 -m venv $(VENV)
 	$(call install,$(VENV),$<)
 	@touch $@
+
+$(CHECKOV): tools/checkov.txt
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv .tools/checkov
+	$(call install,.tools/checkov,$<)
+	@touch $@
+
+# PyPI has no package that contains actionlint. Go checks its modules against the hashes in go.sum.
+$(ACTIONLINT): tools/actionlint/go.mod tools/actionlint/go.sum
+	$(call require,go,https://go.dev/dl)
+	cd tools/actionlint && go build -mod=readonly -o ../../$@ github.com/rhysd/actionlint/cmd/actionlint
 
 $(FUZZ):
 	$(require_cargo)
