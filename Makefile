@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools lock check lint docs demo local load test audit sbom coverage mutants soak lint-pipeline lint-template test-template test-pipeline artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools lock check lint docs demo local load test audit sbom coverage mutants soak lint-pipeline lint-template test-template test-pipeline artifact build deploy deploy-built release package checksums fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -89,10 +89,11 @@ lint-pipeline: $(TOOLS) $(CHECKOV) $(ACTIONLINT) ## check workflows, scripts and
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function, for the processor of this machine, to .aws-sam/
+sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function to .aws-sam/
 	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target $(subst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
+	$(if $(OPS),mv ops/dead-letters_bin.cdx.json .aws-sam/dead-letters.cdx.json)
 	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
 
 COVERED := 90
@@ -192,6 +193,36 @@ deploy-built: ## deploy the function that make build or make artifact has built;
 	  $(if $(ARTIFACT_BUCKET),--no-resolve-s3 --s3-bucket $(ARTIFACT_BUCKET)) \
 	  $(if $(CLOUDFORMATION_ROLE_ARN),--role-arn $(CLOUDFORMATION_ROLE_ARN)) \
 	  $(if $(SIGNING_PROFILE),--signing-profiles Worker=$(SIGNING_PROFILE))
+
+VERSION_OF_CODE = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+release: ## make the commit and the tag of the release VERSION=1.2.3; pushing the tag publishes it
+	$(require_cargo)
+	@.ci/release "$(VERSION)"
+
+# The command line for dead letters, which ops-binaries builds for both processors.
+OPS := $(wildcard ops/Cargo.toml)
+DEAD_LETTERS = dist/dead-letters-$(VERSION_OF_CODE)-$(ARCHITECTURE)
+define package_dead_letters
+	@$(MAKE) --no-print-directory ops-binaries
+	mkdir $(DEAD_LETTERS)
+	cp -r $(OPS_BINARIES)/man $(OPS_BINARIES)/completions.* LICENSE $(DEAD_LETTERS)
+	cp $(OPS_BINARIES)/dead-letters-$(subst _,-,$(ARCHITECTURE)) $(DEAD_LETTERS)/dead-letters
+	tar -C dist -czf $(DEAD_LETTERS).tar.gz $(notdir $(DEAD_LETTERS)) && rm -r $(DEAD_LETTERS)
+	cp .aws-sam/dead-letters.cdx.json dist/dead-letters-$(ARCHITECTURE).cdx.json
+endef
+
+# The name of the tag is compared with the version of the code: make package TAG=v1.2.3
+package: ## build and test what a release contains, for the processor of this machine, and write it to dist/
+	@test -z "$(TAG)" -o "$(TAG)" = "v$(VERSION_OF_CODE)" || \
+	  { echo "error: the tag is $(TAG), but the version of the code is $(VERSION_OF_CODE)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory artifact sbom
+	rm -rf dist && mkdir dist
+	cp $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip dist/reservation-worker-$(VERSION_OF_CODE)-$(ARCHITECTURE).zip
+	cp $(SBOM) dist/reservation-worker-$(ARCHITECTURE).cdx.json
+	$(if $(OPS),$(package_dead_letters))
+
+checksums: ## write the hashes of the files in dist/ to dist/SHA256SUMS
+	cd dist && rm -f SHA256SUMS && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .
 
 docs: ## write the tables in docs/ that are generated from the code
 	$(require_cargo)

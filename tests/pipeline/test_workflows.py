@@ -52,7 +52,12 @@ class Concurrency(unittest.TestCase):
         triggers = {name: set(workflow[True]) for name, workflow in WORKFLOWS.items()}
         self.assertEqual(triggers["nightly"], {"schedule", "workflow_dispatch"})
         self.assertEqual(triggers["ci"], {"push", "pull_request"})
+        self.assertEqual(WORKFLOWS["release"][True], {"push": {"tags": ["v*"]}})
         self.assertEqual(self.group("nightly"), {"group": "nightly", "cancel-in-progress": False})
+
+    def test_a_release_has_the_group_of_its_tag(self):
+        group = {"group": "release-${{ github.ref }}", "cancel-in-progress": False}
+        self.assertEqual(self.group("release"), group)
 
     def test_deployments_of_one_environment_run_one_after_the_other_and_are_not_interrupted(self):
         group = WORKFLOWS["deploy"]["jobs"]["deploy"]["concurrency"]
@@ -73,6 +78,7 @@ class Credentials(unittest.TestCase):
             if "write" in job.get("permissions", {}).values()
         }
         expected = {name: {"id-token"} for name in ("ci.deploy-dev", "ci.deploy-prod", "deploy.deploy")}
+        expected["release.publish"] = {"contents", "id-token", "attestations"}
         self.assertEqual(granted, expected)
 
     def test_no_permission_is_granted_to_all_jobs_except_to_read_the_code(self):
@@ -135,6 +141,36 @@ class Artifacts(unittest.TestCase):
         self.assertEqual(deployed["with"]["name"], "build-arm64")
         self.assertIn("artifact", WORKFLOWS["ci"]["jobs"]["deploy-dev"]["needs"])
         self.assertIn("test", WORKFLOWS["ci"]["jobs"]["deploy-dev"]["needs"])
+
+
+    def test_a_release_is_published_only_after_all_tests_and_is_built_without_a_cache(self):
+        jobs = WORKFLOWS["release"]["jobs"]
+        self.assertEqual(jobs["publish"]["needs"], ["test", "package"])
+        self.assertIn(".ci/run", [step.get("run") for step in jobs["test"]["steps"]])
+        self.assertIn('make package TAG="$GITHUB_REF_NAME"', [step.get("run") for step in jobs["package"]["steps"]])
+        self.assertNotIn("cache@", SOURCES["release"])
+        self.assertEqual(jobs["package"]["strategy"], WORKFLOWS["ci"]["jobs"]["artifact"]["strategy"])
+
+    def test_each_published_file_is_attested_and_each_function_with_its_list_of_crates(self):
+        steps = WORKFLOWS["release"]["jobs"]["publish"]["steps"]
+        attested = [step["with"] for step in steps if step.get("uses", "").startswith("actions/attest@")]
+        self.assertEqual(attested[0], {"subject-checksums": "dist/SHA256SUMS"})
+        for architecture, inputs in zip(("x86_64", "arm64"), attested[1:], strict=True):
+            self.assertEqual(inputs["subject-path"], f"dist/reservation-worker-*-{architecture}.zip")
+            self.assertEqual(inputs["sbom-path"], f"dist/reservation-worker-{architecture}.cdx.json")
+
+    def test_the_checksums_cover_each_file(self):
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(ROOT / "Makefile", directory)
+            dist = Path(directory, "dist")
+            dist.mkdir()
+            for name in ("a.zip", "b.cdx.json"):
+                dist.joinpath(name).write_text(name)
+            for _ in range(2):
+                subprocess.run(["make", "--silent", "checksums"], cwd=directory, check=True)
+            listed = dist.joinpath("SHA256SUMS").read_text().splitlines()
+            self.assertEqual([line.split()[1] for line in listed], ["a.zip", "b.cdx.json"])
+            subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=dist, check=True)
 
 
 class LateApproval(unittest.TestCase):
