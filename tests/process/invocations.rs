@@ -193,6 +193,7 @@ async fn spans_are_sent_after_each_invocation_and_name_the_function() {
     for span in collector.spans() {
         for (name, value) in [
             ("service.name", json!("reservation-worker")),
+            ("service.version", json!(env!("CARGO_PKG_VERSION"))),
             ("cloud.provider", json!("aws")),
             ("cloud.platform", json!("aws_lambda")),
             ("cloud.region", json!(region)),

@@ -69,9 +69,10 @@ class NoValue(Exception):
 class Stack:
     """The resources and outputs that the template defines for the given parameters."""
 
-    def __init__(self, parameters, known=None):
-        """`known` maps symbols such as `Queue` or `Queue.Arn` to their values after a deployment."""
-        template = json.loads(transformed(parameters))
+    def __init__(self, parameters, known=None, template=None):
+        """`known` maps symbols such as `Queue` or `Queue.Arn` to their values after a deployment. `template` is a template
+        without a transform, instead of template.yaml."""
+        template = template or json.loads(transformed(parameters))
         pseudo = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
@@ -79,7 +80,7 @@ class Stack:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
         }
-        defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+        defaults = {name: str(p["Default"]) for name, p in template["Parameters"].items() if "Default" in p}
         self._known = known or {}
         self._values = pseudo | defaults | parameters | self._known
         self._template = template

@@ -82,6 +82,22 @@ class Function(unittest.TestCase):
         self.assertEqual(len(descriptions), 3)
         self.assertLessEqual(max(map(len, descriptions)), 256)
 
+    def test_the_description_contains_the_version(self):
+        self.assertIn("Version 1.2.3", Stack({**SERVICES, "Version": "1.2.3"})["Worker"]["Description"])
+
+    def test_the_code_must_be_signed_only_if_a_configuration_is_given(self):
+        configuration = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0"
+        stack = Stack({**SERVICES, "CodeSigningConfigArn": configuration})
+        self.assertEqual(stack["Worker"]["CodeSigningConfigArn"], configuration)
+        self.assertNotIn("CodeSigningConfigArn", Stack(SERVICES)["Worker"])
+
+    def test_each_role_has_the_permissions_boundary_if_one_is_given(self):
+        boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+        for role in Stack({**SERVICES, "PermissionsBoundaryArn": boundary}).of_type("IAM::Role").values():
+            self.assertEqual(role["PermissionsBoundary"], boundary)
+        for role in Stack(SERVICES).of_type("IAM::Role").values():
+            self.assertNotIn("PermissionsBoundary", role)
+
     def test_the_function_has_a_layer_only_if_one_is_given(self):
         layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:traffictacos-ca:1"
         stack = Stack({**SERVICES, "TlsCaFile": "/opt/ca.pem", "TlsCaLayerArn": layer})
@@ -272,9 +288,10 @@ class Environments(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             bootstrap = Path(directory, "bootstrap")
             bootstrap.write_bytes(code)
-            command = [sys.executable, ".ci/parameters.py", environment, str(bootstrap)]
-            printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        return CfnParameterOverridesType().convert(printed.split(), None, None)
+            command = [sys.executable, ".ci/parameters.py", str(bootstrap), directory]
+            subprocess.run(command, cwd=ROOT, check=True)
+            written = Path(directory, f"parameters.{environment}").read_text()
+        return CfnParameterOverridesType().convert(written.split(), None, None)
 
     def test_the_parameters_of_each_environment_are_valid(self):
         known = set(source()["Parameters"])
@@ -297,6 +314,14 @@ class Environments(unittest.TestCase):
             overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
             self.assertEqual(CfnParameterOverridesType().convert(overrides, None, None)["Release"], "")
             self.assertRegex(self.parameters(environment)["Release"], "^[0-9a-f]{64}$")
+
+    def test_a_deployment_passes_the_version_of_the_code_and_a_plain_sam_deploy_does_not_keep_the_previous_one(self):
+        version = tomlkit.parse((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+        config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
+        for environment in ("default", "dev", "prod"):
+            overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+            self.assertIn("Version=unknown", overrides)
+            self.assertEqual(self.parameters(environment)["Version"], version)
 
     def test_the_release_depends_on_code_and_parameters(self):
         releases = {
