@@ -40,7 +40,7 @@ class Local:
         # A file and not a pipe, so that the program never waits for a reader.
         self.file = tempfile.NamedTemporaryFile()
         command = [program, "local", "--console", console or str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.file)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.file, stderr=subprocess.STDOUT)
         while (until or self.url) not in self.output():
             if self.process.poll() is not None:
                 raise AssertionError(f"the program ended early: {self.output()}")

@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import re
 import unittest
 import urllib.request
+from pathlib import Path
 
 from breakable_proxy import BreakableProxy
 from console import ROOT, ConsoleTest, Local
@@ -197,6 +199,9 @@ class ManyEvents(ConsoleTest):
         print(f"\n10,000 events in {(times[-1] - times[0]) / 1_000:.0f} s: {rate:.0f} frames per second, 99 % of the frames "
               f"within {gaps[len(gaps) * 99 // 100]:.0f} ms, the slowest {slowest:.0f} ms, heap + {heap / 1e6:.1f} MB, "
               f"{nodes} elements")
+        status = Path(f"/proc/{self.local.process.pid}/status")
+        if status.exists():
+            print(re.search("VmRSS.*", status.read_text())[0], "of the server")
         self.assertLess(nodes, 5_000)
         self.assertLess(heap, 40e6)
         expect(self.rows()).to_have_count(100)

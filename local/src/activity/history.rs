@@ -1,6 +1,6 @@
 //! The latest records, log lines and spans, and the current numbers.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::event_source::{LogLine, RunningProcess, Stats};
@@ -16,8 +16,8 @@ use super::records::{Meaning, Records, line_contains};
 
 /// The numbers of records, log lines and spans that are kept.
 const MAX_RECORDS: usize = 20_000;
-const MAX_LINES: usize = 20_000;
-const MAX_SPANS: usize = 40_000;
+const MAX_LINES: usize = 10_000;
+const MAX_SPANS: usize = 20_000;
 
 /// What happened, up to the latest observation.
 #[derive(Debug, Default)]
@@ -110,7 +110,8 @@ impl History {
     }
 
     pub(super) fn add_spans(&mut self, spans: Vec<Span>) {
-        self.spans.extend(spans);
+        // The resource is the same for all spans of a process, and is not shown.
+        self.spans.extend(spans.into_iter().map(|span| Span { resource: BTreeMap::new(), ..span }));
         self.spans.drain(..self.spans.len().saturating_sub(MAX_SPANS));
     }
 
