@@ -1,6 +1,7 @@
 //! The latest records, log lines and spans, and the current numbers.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::event_source::{LogLine, RunningProcess, Stats};
@@ -19,6 +20,9 @@ const MAX_RECORDS: usize = 20_000;
 const MAX_LINES: usize = 10_000;
 const MAX_SPANS: usize = 20_000;
 
+/// The shortest time between two readings of all reservations, which take some milliseconds for each thousand.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What happened, up to the latest observation.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -32,8 +36,8 @@ pub(crate) struct History {
     overview: Overview,
     /// The overview at the end of the latest update.
     announced: Overview,
-    /// The revision of the services that `checks` has read.
-    checked: Option<usize>,
+    /// The revision of the services that `checks` has read, and when.
+    checked: Option<(usize, Instant)>,
     /// The revision of the services when the queue was found empty.
     empty_at: Option<usize>,
 }
@@ -153,15 +157,17 @@ impl History {
         self.facts.retain_processes(|pid| running.iter().any(|process| process.pid == pid));
         let revision = services.revision();
         let overview = &mut self.overview;
-        if self.checked != Some(revision) {
+        let is_due = self.checked.is_none_or(|(read, at)| read != revision && at.elapsed() >= CHECK_INTERVAL);
+        if is_due {
             overview.statuses = self.checks.read(services);
-            self.checked = Some(revision);
+            self.checked = Some((revision, Instant::now()));
         }
+        let is_current = self.checked.is_some_and(|(read, _)| read == revision);
         let process = |process| ProcessState::new(process, self.facts.breakers(process.pid));
         overview.processes = running.iter().map(process).collect();
         overview.mapping = stats.into();
         overview.faults = services.faults();
-        overview.invariants = self.checks.invariants(overview.queue);
+        overview.invariants = self.checks.invariants(overview.queue, is_current);
         overview.revision = revision + overview.queue.dead;
         let has_changed = self.overview != self.announced;
         self.announced.clone_from(&self.overview);

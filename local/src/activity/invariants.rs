@@ -96,42 +96,33 @@ impl Checks {
         self.is_quiet = is_quiet;
     }
 
-    pub(crate) fn invariants(&self, depth: QueueDepth) -> Vec<Invariant> {
-        let never = |name, ids: &[String]| {
-            Invariant::new(
-                name,
-                if ids.is_empty() { Verdict::Holds } else { Verdict::Violated },
-                ids.len(),
-                ids,
-            )
-        };
-        let has_queued = !self.is_quiet || depth.unfinished() + depth.dead > 0;
-        let finally = match (self.unequal.is_empty(), has_queued) {
-            (true, _) => Verdict::Holds,
-            (false, true) => Verdict::Waiting,
-            (false, false) => Verdict::Violated,
-        };
-        let queued = depth.unfinished() + depth.dead;
-        let lost = if self.is_quiet { self.unfinished.len().saturating_sub(queued) } else { 0 };
+    /// `is_current`: nothing has changed since the reservations were read.
+    pub(crate) fn invariants(&self, depth: QueueDepth, is_current: bool) -> Vec<Invariant> {
+        let can_change = !self.is_quiet || !is_current || depth.dead > 0;
         // A dead letter is not lost.
-        let waiting = self.unfinished.len().saturating_sub(depth.dead);
-        let delivery = match (lost, waiting) {
-            (0, 0) => Verdict::Holds,
-            (0, _) => Verdict::Waiting,
-            _ => Verdict::Violated,
-        };
-        let unfinished: Vec<_> = self.unfinished.iter().take(EXAMPLES).cloned().collect();
+        let missing = self.unfinished.len().saturating_sub(depth.dead);
         vec![
-            never("No seat is sold twice", &self.sold_twice),
-            never("No sold seat is released", &self.unsold),
-            Invariant::new("Status and seats agree", finally, self.unequal.len(), &self.unequal),
-            Invariant::new("No event is lost", delivery, waiting, &unfinished),
+            Invariant::new("No seat is sold twice", self.sold_twice.len(), &self.sold_twice, false),
+            Invariant::new("No sold seat is released", self.unsold.len(), &self.unsold, false),
+            Invariant::new("Status and seats agree", self.unequal.len(), &self.unequal, can_change),
+            Invariant::new("No event is lost", missing, &self.unfinished, !self.is_quiet),
         ]
     }
 }
 
 impl Invariant {
-    fn new(name: &'static str, verdict: Verdict, count: usize, ids: &[String]) -> Self {
-        Self { name, verdict, count, examples: ids.iter().take(EXAMPLES).cloned().collect() }
+    /// `can_change`: events that are still in a queue can make it hold.
+    fn new<'a>(
+        name: &'static str,
+        count: usize,
+        ids: impl IntoIterator<Item = &'a String>,
+        can_change: bool,
+    ) -> Self {
+        let verdict = match (count, can_change) {
+            (0, _) => Verdict::Holds,
+            (_, true) => Verdict::Waiting,
+            (_, false) => Verdict::Violated,
+        };
+        Self { name, verdict, count, examples: ids.into_iter().take(EXAMPLES).cloned().collect() }
     }
 }
