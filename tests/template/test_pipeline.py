@@ -40,12 +40,10 @@ NOT_USED = {
     "events:PutPermission",
     "events:RemovePermission",
     "firehose:TagDeliveryStream",
-    "logs:AssociateKmsKey",
     "logs:CreateLogDelivery",
     "logs:DeleteDataProtectionPolicy",
     "logs:DeleteIndexPolicy",
     "logs:DeleteResourcePolicy",
-    "logs:DisassociateKmsKey",
     "logs:PutBearerTokenAuthentication",
     "logs:PutDataProtectionPolicy",
     "logs:PutIndexPolicy",
@@ -69,7 +67,9 @@ def statements(document):
 
 
 def actions(document):
-    return {action for statement in document["Statement"] for action in as_list(statement["Action"])}
+    """The actions that a policy allows."""
+    allowed = (statement for statement in document["Statement"] if statement["Effect"] == "Allow")
+    return {action for statement in allowed for action in as_list(statement["Action"])}
 
 
 def needed_by_cloudformation():

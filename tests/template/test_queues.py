@@ -243,7 +243,7 @@ class EventRules(unittest.TestCase):
             archive = dict(stack["Archive"])
             archive.pop("Description")
             bus = "EventBus.Arn" if name == "own bus" else BUS
-            self.assertEqual(archive, {"SourceArn": bus, "RetentionDays": "7"})
+            self.assertEqual(archive, {"ArchiveName": STACK_NAME, "SourceArn": bus, "RetentionDays": "7"})
             self.assertEqual(stack.outputs["ArchiveArn"], "Archive.Arn")
 
     @each_variant
