@@ -15,7 +15,7 @@ export function log() {
   let latest = null;
   const section = el("section", { class: "panel", "aria-labelledby": "log-title" },
     el("h2", { id: "log-title" }, "Log"),
-    el("div", { class: "line" }, field("Contains", text), el("label", { class: "check" }, pause, "Pause")), note, list);
+    el("div", { class: "line" }, field("Contains", text, { class: "field grow" }), el("label", { class: "check" }, pause, "Pause")), note, list);
   return { section, render, interval: 700 };
 
   async function render() {
