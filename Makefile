@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local dead-letters load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -48,6 +48,14 @@ N := 1000
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
 	$(LOCAL) local $(OPTIONS)
+
+# In a second shell, while make local runs. Another command: make dead-letters RUN='plan --action redrive'
+RUN := list --what-if
+dead-letters: ## show the dead letters of make local, and what would happen to them now
+	$(require_cargo)
+	@test -e $(TARGET)/local.env || { echo "error: make local does not run" >&2; exit 1; }
+	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
 
 load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
 	$(require_cargo)
