@@ -176,7 +176,7 @@ fn sort(
     actions.notice(&message.message_id)?;
     if let Some(planned) = pending.remove(&message.message_id) {
         if message.digest() == planned.body_sha256 {
-            window.size += message.size();
+            window.size += message.body.len();
             actions.expect(planned);
             window.letters.push_back(message);
         } else {

@@ -248,10 +248,42 @@ pub(crate) fn write_man_pages(directory: Option<&Path>) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use reservation_worker::reason::Reason;
+    use strum::VariantArray;
+
     use super::*;
+
+    const DOCUMENTS: [&str; 2] =
+        [include_str!("../../docs/operations.md"), include_str!("../../docs/dead-letters.md")];
+
+    /// The commands in a text: lines of a block, or between backticks.
+    fn commands(text: &str) -> impl Iterator<Item = &str> {
+        let starts = text.match_indices("dead-letters ").map(|(at, _)| at);
+        let starts = starts.filter(|at| *at == 0 || text[..*at].ends_with(['\n', '`']));
+        starts.map(|at| text[at..].split(['\n', '`', '#', '|', '>']).next().unwrap().trim())
+    }
 
     #[test]
     fn the_definitions_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_in_the_documents_the_examples_and_the_advice_is_valid() {
+        let advice: Vec<_> = Reason::VARIANTS.iter().map(|reason| reason.advice()).collect();
+        assert!(advice.iter().all(|advice| commands(advice).count() > 0), "every advice names a command");
+        let examples = examples::EACH.join("\n").replace("\n  ", "\n").replace("\\\n", " ");
+        let texts = DOCUMENTS.into_iter().chain(advice).chain([examples.as_str()]);
+        let found: BTreeSet<_> =
+            texts.flat_map(commands).filter(|command| !command.contains("COMMAND")).collect();
+        assert!(found.len() > 20, "{found:?}");
+        for command in found {
+            match Cli::try_parse_from(command.split_whitespace()) {
+                Err(error) if error.exit_code() != 0 => panic!("{command}: {error}"),
+                _ => {}
+            }
+        }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
-    SendMessageBatchRequestEntry,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -84,18 +84,6 @@ impl StoredMessage {
         Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The size as SQS counts it for the limit of a call, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        let attribute = |(name, value): (&String, &MessageAttribute)| {
-            let value_len = |text: &Option<String>| text.as_deref().map_or(0, str::len);
-            name.len()
-                + value.data_type.len()
-                + value_len(&value.string_value)
-                + value_len(&value.binary_value)
-        };
-        self.body.len() + self.message_attributes.iter().map(attribute).sum::<usize>()
-    }
-
     /// The record with which Lambda would deliver the message from the queue `queue_arn`.
     pub(crate) fn record(&self, queue_arn: &str) -> Value {
         let message_attributes = self.message_attributes.iter().map(|(name, attribute)| {
@@ -121,32 +109,29 @@ impl StoredMessage {
         })
     }
 
-    /// The entry with which the message is sent to the worker's queue, with its body, message attributes, trace header and
-    /// group. `group` is used if the message has none. A FIFO queue needs the id for the deduplication.
-    pub(crate) fn entry(
+    /// Adds the message to a call: its body, message attributes, trace header and group. `group` is used if the message has
+    /// none. A FIFO queue needs the id for the deduplication.
+    pub(crate) fn add_to(
         &self,
-        index: usize,
+        call: SendMessageFluentBuilder,
         group: Option<&str>,
         deduplication_id: Option<String>,
-    ) -> Result<SendMessageBatchRequestEntry> {
-        let mut entry = SendMessageBatchRequestEntry::builder()
-            .id(index.to_string())
+    ) -> Result<SendMessageFluentBuilder> {
+        let mut call = call
             .message_body(&self.body)
             .set_message_group_id(self.attribute("MessageGroupId").or(group).map(str::to_owned))
             .set_message_deduplication_id(deduplication_id);
         for (name, attribute) in &self.message_attributes {
             if !DELIVERY_FAILURE.contains(&name.as_str()) {
-                entry = entry.message_attributes(name, attribute.to_sqs()?);
+                call = call.message_attributes(name, attribute.to_sqs()?);
             }
         }
         if let Some(header) = self.attribute("AWSTraceHeader") {
             let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
-            entry = entry.message_system_attributes(
-                MessageSystemAttributeNameForSends::AwsTraceHeader,
-                value.build()?,
-            );
+            let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+            call = call.message_system_attributes(name, value.build()?);
         }
-        Ok(entry.build()?)
+        Ok(call)
     }
 }
 

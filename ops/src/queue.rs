@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
-    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageSystemAttributeName, QueueAttributeName,
 };
 use reservation_worker::aws::reason;
 
@@ -77,27 +78,28 @@ impl Queue {
         let call = self.client.delete_message_batch().queue_url(&self.url);
         match call.set_entries(Some(entries.collect())).send().await {
             Ok(reply) => {
-                let done = reply.successful.into_iter().map(|entry| (entry.id, ()));
-                by_index(handles.len(), done, reply.failed)
+                let mut results = vec![Ok(()); handles.len()];
+                for entry in reply.failed {
+                    if let Some(result) =
+                        entry.id.parse().ok().and_then(|index: usize| results.get_mut(index))
+                    {
+                        *result = Err(entry.message.unwrap_or(entry.code));
+                    }
+                }
+                results
             }
             Err(error) => vec![Err(format!("sqs:DeleteMessage: {}", reason(&error))); handles.len()],
         }
     }
 
-    /// Sends messages whose entries have their index as id. The new message id of each is at its index.
+    /// Sends the message that `complete` adds to the call. Returns its new message id.
     pub(crate) async fn send(
         &self,
-        entries: Vec<SendMessageBatchRequestEntry>,
-    ) -> Vec<Result<String, String>> {
-        let count = entries.len();
-        let call = self.client.send_message_batch().queue_url(&self.url);
-        match call.set_entries(Some(entries)).send().await {
-            Ok(reply) => {
-                let done = reply.successful.into_iter().map(|entry| (entry.id, entry.message_id));
-                by_index(count, done, reply.failed)
-            }
-            Err(error) => vec![Err(format!("sqs:SendMessage: {}", reason(&error))); count],
-        }
+        complete: impl FnOnce(SendMessageFluentBuilder) -> Result<SendMessageFluentBuilder>,
+    ) -> Result<String> {
+        let call = complete(self.client.send_message().queue_url(&self.url))?;
+        let reply = call.send().await.map_err(|error| anyhow!("sqs:SendMessage: {}", reason(&error)))?;
+        reply.message_id.context("sqs:SendMessage returned no message id")
     }
 
     pub(crate) async fn counts(&self) -> Result<Counts> {
@@ -124,20 +126,4 @@ impl Queue {
 
 fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
-}
-
-/// The results of a batch in the order of its entries, whose ids are their indexes.
-fn by_index<T: Clone>(
-    count: usize,
-    done: impl Iterator<Item = (String, T)>,
-    failed: Vec<BatchResultErrorEntry>,
-) -> Vec<Result<T, String>> {
-    let failed = failed.into_iter().map(|entry| (entry.id, Err(entry.message.unwrap_or(entry.code))));
-    let mut results = vec![Err("the reply does not mention it".to_owned()); count];
-    for (id, result) in done.map(|(id, value)| (id, Ok(value))).chain(failed) {
-        if let Some(slot) = id.parse().ok().and_then(|index: usize| results.get_mut(index)) {
-            *slot = result;
-        }
-    }
-    results
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 use crate::letter::Letter;
@@ -9,34 +10,25 @@ use crate::message::StoredMessage;
 use crate::queue::Queue;
 use crate::session::Source;
 
-/// The largest sum of the sizes in one call, in bytes. SQS accepts 1 MiB; other implementations accept less.
-const CALL_SIZE: usize = 256 * 1024;
 /// The message group of an event without a reservation, which a FIFO queue requires.
 const NO_RESERVATION: &str = "none";
 
-/// Takes the next batch from the front: at most `limit` letters, not larger than a call may be. In a FIFO queue it has at most one
-/// letter of each group, so that a letter is sent only after the letter before it was accepted.
+/// Takes the next batch from the front: at most `limit` letters. In a FIFO queue it has at most one letter of each group, so that
+/// a letter is sent only after the letter before it was accepted.
 pub(crate) fn next_batch(
     letters: &mut VecDeque<StoredMessage>,
     limit: usize,
     is_fifo: bool,
 ) -> Vec<StoredMessage> {
-    let (mut batch, mut size, mut groups) = (Vec::new(), 0, BTreeSet::new());
-    let mut later = VecDeque::new();
+    let (mut batch, mut later, mut groups) = (Vec::new(), VecDeque::new(), BTreeSet::new());
     while batch.len() < limit
         && let Some(letter) = letters.pop_front()
     {
         let group = letter.attribute("MessageGroupId").map(str::to_owned);
-        let has_turn = !is_fifo || groups.insert(group);
-        let fits = batch.is_empty() || size + letter.size() <= CALL_SIZE;
-        if has_turn && fits {
-            size += letter.size();
+        if !is_fifo || groups.insert(group) {
             batch.push(letter);
         } else {
             later.push_back(letter);
-            if !fits {
-                break;
-            }
         }
     }
     later.append(letters);
@@ -44,8 +36,9 @@ pub(crate) fn next_batch(
     batch
 }
 
-/// Sends letters in one call. The new message id of each is at its index.
+/// Sends letters, all at once. The new message id of each is at its index.
 ///
+/// Each letter has a call of its own, so that the failure of one is no failure of the others, and one of 1 MiB fits.
 /// `attempt` distinguishes sendings of the same letter that a FIFO queue must not take for one: it drops a message with the
 /// deduplication id of one that was sent up to five minutes before.
 pub(crate) async fn send(
@@ -54,19 +47,17 @@ pub(crate) async fn send(
     source: Source,
     attempt: &str,
 ) -> Vec<Result<String, String>> {
-    let entries = letters.iter().enumerate().map(|(index, letter)| {
+    let calls = letters.iter().map(async |letter| {
         let (mut group, mut deduplication_id) = (None, None);
         if queue.is_fifo() {
             let reservation = Letter::read(letter, source).reservation_id().map(str::to_owned);
             group = Some(reservation.unwrap_or_else(|| NO_RESERVATION.to_owned()));
             deduplication_id = Some(deduplication(&letter.message_id, attempt));
         }
-        letter.entry(index, group.as_deref(), deduplication_id)
+        let sent = queue.send(|call| letter.add_to(call, group.as_deref(), deduplication_id)).await;
+        sent.map_err(|error| format!("{error:#}"))
     });
-    match entries.collect() {
-        Ok(entries) => queue.send(entries).await,
-        Err(error) => vec![Err(format!("{error:#}")); letters.len()],
-    }
+    join_all(calls).await
 }
 
 fn deduplication(message_id: &str, attempt: &str) -> String {
@@ -79,17 +70,17 @@ mod tests {
 
     use super::*;
 
-    fn letter(id: &str, group: &str, bytes: usize) -> StoredMessage {
+    fn letter(id: &str, group: &str) -> StoredMessage {
         StoredMessage {
             message_id: id.to_owned(),
-            body: "x".repeat(bytes),
+            body: String::new(),
             attributes: [("MessageGroupId".to_owned(), group.to_owned())].into(),
             message_attributes: BTreeMap::new(),
         }
     }
 
-    fn batches(letters: &[(&str, &str, usize)], limit: usize, is_fifo: bool) -> Vec<Vec<String>> {
-        let mut letters = letters.iter().map(|(id, group, bytes)| letter(id, group, *bytes)).collect();
+    fn batches(letters: &[(&str, &str)], limit: usize, is_fifo: bool) -> Vec<Vec<String>> {
+        let mut letters = letters.iter().map(|(id, group)| letter(id, group)).collect();
         let mut batches = Vec::new();
         loop {
             let batch = next_batch(&mut letters, limit, is_fifo);
@@ -102,14 +93,8 @@ mod tests {
 
     #[test]
     fn a_batch_of_a_fifo_queue_has_one_letter_of_each_group_in_order() {
-        let letters = [("a1", "a", 1), ("a2", "a", 1), ("b1", "b", 1), ("a3", "a", 1), ("c1", "c", 1)];
+        let letters = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("c1", "c")];
         assert_eq!(batches(&letters, 10, true), [vec!["a1", "b1", "c1"], vec!["a2"], vec!["a3"]]);
         assert_eq!(batches(&letters, 3, false), [vec!["a1", "a2", "b1"], vec!["a3", "c1"]]);
-    }
-
-    #[test]
-    fn a_large_letter_is_sent_alone() {
-        let letters = [("a", "a", 1), ("b", "b", 1024 * 1024), ("c", "c", 1)];
-        assert_eq!(batches(&letters, 10, false), [vec!["a"], vec!["b"], vec!["c"]]);
     }
 }

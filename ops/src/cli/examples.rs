@@ -52,3 +52,7 @@ Examples:
   dead-letters undelivered list
   dead-letters undelivered plan --action redrive
   dead-letters undelivered apply plan.json";
+
+/// All of them.
+#[cfg(test)]
+pub(super) const EACH: [&str; 7] = [ALL, LIST, PLAN, APPLY, RESTORE, EXPORT, UNDELIVERED];

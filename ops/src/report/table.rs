@@ -12,6 +12,7 @@ use crate::time::{rfc3339, short};
 const WIDTH: usize = 80;
 const TYPE: usize = 22;
 const RESERVATION: usize = 35;
+const GROUP: usize = 29;
 
 pub(super) fn letters(out: &mut impl Write, letters: &[Letter], now: SystemTime) -> io::Result<()> {
     let mut by_reason = BTreeMap::<&str, Vec<&Letter>>::new();
@@ -63,11 +64,11 @@ pub(super) fn groups(out: &mut impl Write, by: GroupBy, groups: &[GroupRow]) -> 
         GroupBy::Type => "TYPE",
         GroupBy::Day => "DAY",
     };
-    writeln!(out, "{heading:30} {:>7}  {:20}  {:20}", "LETTERS", "OLDEST", "NEWEST")?;
+    writeln!(out, "{heading:GROUP$} {:>7} {:20} {:20}", "LETTERS", "OLDEST", "NEWEST")?;
     for GroupRow { group, letters, oldest, newest } in groups {
-        writeln!(out, "{:30} {letters:>7}  {oldest:20}  {newest:20}", cut(group, 30))?;
+        writeln!(out, "{:GROUP$} {letters:>7} {oldest:20} {newest:20}", cut(group, GROUP))?;
     }
-    writeln!(out, "{:30} {:>7}", "total", groups.iter().map(|group| group.letters).sum::<usize>())
+    writeln!(out, "{:GROUP$} {:>7}", "total", groups.iter().map(|group| group.letters).sum::<usize>())
 }
 
 fn counted(letters: usize) -> String {

@@ -151,7 +151,7 @@ fn numbered(id: &str, number: usize) -> String {
 async fn a_letter_of_one_mebibyte_is_redriven() {
     let fixture = Fixture::new(false).await;
     let large = format!("{}{}", expired("r1"), " ".repeat(1024 * 1024 - expired("r1").len()));
-    fixture.dead(&[large.clone()]).await;
+    fixture.dead(std::slice::from_ref(&large)).await;
     fixture.dead(&[expired("r2"), "\u{fffd} no JSON".to_owned()]).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     fixture.run(&["apply", "plan.json"]).await.succeeded();

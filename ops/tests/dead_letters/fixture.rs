@@ -105,9 +105,8 @@ impl Fixture {
 
     /// Sends letters to the dead-letter queue. Returns their message ids.
     pub async fn dead(&self, bodies: &[String]) -> Vec<String> {
-        let dlq = Queue { url: self.queue.dlq_url.clone(), ..self.queue.clone() };
         let messages = bodies.iter().map(|body| (group(body), body.clone()));
-        dlq.send(messages).await.unwrap()
+        self.dead_letter_queue().send(messages).await.unwrap()
     }
 
     /// Writes a summary line of the worker about each message.
@@ -136,8 +135,14 @@ impl Fixture {
 
     /// The visible and the hidden letters of the dead-letter queue.
     pub async fn dead_depth(&self) -> (usize, usize) {
-        let dlq = Queue { url: self.queue.dlq_url.clone(), ..self.queue.clone() };
-        dlq.depth().await.unwrap()
+        self.dead_letter_queue().depth().await.unwrap()
+    }
+
+    /// The dead-letter queue as a queue of its own.
+    fn dead_letter_queue(&self) -> Queue {
+        let mut queue = self.queue.clone();
+        queue.url.clone_from(&queue.dlq_url);
+        queue
     }
 
     /// The bodies in the event queue, in order, which are received and not deleted.

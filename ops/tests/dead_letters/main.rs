@@ -1,5 +1,8 @@
 //! The binary `dead-letters` over moto and the local services.
 
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod apply;
 mod arguments;
 mod fixture;
