@@ -118,7 +118,7 @@ impl Apply<'_> {
                 }
             } else if !patience.may_appear(self.hold, self.pending.len()).await? {
                 let missing = std::mem::take(&mut self.pending);
-                self.actions.end_missing(missing.into_values(), patience.others > 0)?;
+                self.actions.end_missing(missing.into_values(), patience.unread > 0)?;
             } else {
                 self.session.stop.check()?;
                 sleep(missing::INTERVAL).await;
@@ -154,7 +154,7 @@ impl Apply<'_> {
             self.actions.act(batch).await?;
             if watched.elapsed() >= WATCH_INTERVAL {
                 watched = Instant::now();
-                for message in self.hold.receive(Poll::Short).await? {
+                for message in self.hold.receive(Poll::Short).await?.new {
                     sort(message.into(), &mut self.pending, &mut self.window, &mut self.actions)?;
                 }
             }

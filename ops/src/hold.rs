@@ -17,6 +17,15 @@ use crate::queue::{BATCH, Poll, Queue};
 /// The number of calls that are made at once to extend or to end the hold.
 const CALLS: usize = 8;
 
+/// The result of a receive.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The letters that were not held already.
+    pub(crate) new: Vec<Message>,
+    /// The number of all received letters.
+    pub(crate) count: usize,
+}
+
 /// The held letters.
 #[derive(Debug)]
 pub(crate) struct Hold<'a> {
@@ -46,16 +55,15 @@ impl<'a> Hold<'a> {
         result
     }
 
-    /// Receives letters. One that is held already is received again only if its hold has run out; it is not returned a second
-    /// time.
-    pub(crate) async fn receive(&self, poll: Poll) -> Result<Vec<Message>> {
+    /// Receives letters. One that is held already is received again only if its hold has run out.
+    pub(crate) async fn receive(&self, poll: Poll) -> Result<Received> {
         let received = self.queue.receive(self.visibility, poll).await?;
         let is_new = |message: &Message| {
             let id = message.message_id.clone().unwrap_or_default();
             let handle = message.receipt_handle.clone().unwrap_or_default();
             self.handles.borrow_mut().insert(id, handle).is_none()
         };
-        Ok(received.into_iter().filter(is_new).collect())
+        Ok(Received { count: received.len(), new: received.into_iter().filter(is_new).collect() })
     }
 
     /// The receipt handle of a letter.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
-use crate::hold::Hold;
+use crate::hold::{Hold, Received};
 use crate::message::StoredMessage;
 use crate::progress::note;
 use crate::queue::Poll;
@@ -37,9 +37,10 @@ pub(crate) async fn read(
     loop {
         stop.check()?;
         let (mut received, mut flow) = (0, ControlFlow::Continue(()));
-        for messages in join_all((0..receivers).map(|_| hold.receive(Poll::Long))).await {
-            for message in messages? {
-                received += 1;
+        for result in join_all((0..receivers).map(|_| hold.receive(Poll::Long))).await {
+            let Received { new, count } = result?;
+            received += count;
+            for message in new {
                 bar.inc(1);
                 if take(StoredMessage::from(message))?.is_break() {
                     flow = ControlFlow::Break(());

@@ -198,11 +198,11 @@ impl<'a> Actions<'a> {
         }))
     }
 
-    /// Completes the lines about letters that are not in the queue, or that others hold.
+    /// Completes the lines about letters that were not received: they are gone, unless the queue has unread letters.
     pub(super) fn end_missing(
         &mut self,
         letters: impl Iterator<Item = PlannedLetter>,
-        others_hold_letters: bool,
+        has_unread_letters: bool,
     ) -> Result<()> {
         // Another process may have worked with the same file meanwhile.
         self.journal = self.audit.journal()?;
@@ -210,7 +210,7 @@ impl<'a> Actions<'a> {
             let (step, detail) = match self.step(&planned.message_id) {
                 Some(Step::Done) => continue,
                 Some(Step::Sent | Step::BackedUp) => (Step::Done, "it was deleted before the interruption"),
-                _ if others_hold_letters => (Step::Failed, "somebody else holds it"),
+                _ if has_unread_letters => (Step::Failed, "it could not be received"),
                 _ => (Step::Gone, "it is not in the queue any more"),
             };
             match step {

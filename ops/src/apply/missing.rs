@@ -1,5 +1,5 @@
-//! Letters of the plan that are not received: somebody else holds them, an interrupted command still holds them, or they are
-//! gone.
+//! Letters of the plan that are not received: somebody else holds them, an interrupted command still holds them, a letter of
+//! their group is before them, or they are gone.
 
 use std::time::Duration;
 
@@ -18,28 +18,26 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub(super) struct Patience {
     limit: Duration,
     since: Option<Instant>,
-    /// The number of letters that others held when it was last asked for.
-    pub(super) others: usize,
+    /// The number of letters in the queue that this command had not received when it was last asked for.
+    pub(super) unread: usize,
 }
 
 impl Patience {
     /// An interrupted command held its letters for this time.
     pub(super) fn new(visibility: Duration) -> Self {
-        Self { limit: visibility + MARGIN, since: None, others: 0 }
+        Self { limit: visibility + MARGIN, since: None, unread: 0 }
     }
 
     /// Whether missing letters may still appear.
     pub(super) async fn may_appear(&mut self, hold: &Hold<'_>, missing: usize) -> Result<bool> {
         let counts = hold.queue.counts().await?;
-        self.others = counts.hidden.saturating_sub(hold.len());
-        if self.others == 0 {
+        self.unread = (counts.visible + counts.hidden).saturating_sub(hold.len());
+        if self.unread == 0 {
             return Ok(false);
         }
         if self.since.is_none() {
             let time = humantime::format_duration(self.limit);
-            note(format_args!(
-                "note: {missing} letters are hidden by somebody else; waiting for up to {time}"
-            ));
+            note(format_args!("note: {missing} letters cannot be received now; waiting for up to {time}"));
         }
         Ok(self.since.get_or_insert_with(Instant::now).elapsed() < self.limit)
     }

@@ -193,8 +193,8 @@ async fn two_people_can_apply_at_once_and_each_letter_is_sent_once() {
     fixture.run(&["plan", "--action", "redrive", "--out", "a.json"]).await.succeeded();
     fs::copy(fixture.path("a.json"), fixture.path("b.json")).unwrap();
     let (a, b) = tokio::join!(
-        fixture.run(&["apply", "a.json", "--rate", "100"]),
-        fixture.run(&["apply", "b.json", "--rate", "100"])
+        fixture.run(&["apply", "a.json", "--rate", "60"]),
+        fixture.run(&["apply", "b.json", "--rate", "60"])
     );
     assert_eq!((a.code, b.code), (Some(0), Some(0)), "{} {}", a.stderr, b.stderr);
     let mut events = fixture.events().await;

@@ -82,7 +82,7 @@ impl Fixture {
         command.current_dir(self.directory.path()).env_clear().envs(self.environment());
         command.args(arguments);
         command.args(["--queue-url", &self.queue.dlq_url, "--event-queue-url", &self.queue.url]);
-        command.args(["--log-group", LOG_GROUP, "--visibility-timeout", "4s"]);
+        command.args(["--log-group", LOG_GROUP]);
         command.stdin(Stdio::null());
         command
     }

@@ -70,14 +70,15 @@ async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
     let letters = bodies(20 * crashes());
     fixture.dead(&letters).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
-    let arguments = ["apply", "plan.json", "--rate", "200", "--visibility-timeout", "2s"];
+    let arguments = ["apply", "plan.json", "--rate", "200", "--visibility-timeout", "3s"];
     for _ in 0..crashes() {
         let mut child = start(fixture.command(&arguments));
         sleep(Duration::from_millis(fastrand::u64(50..1_500))).await;
         child.kill().unwrap();
         ended(child).await;
     }
-    fixture.run(&["apply", "plan.json", "--rate", "1000"]).await.succeeded();
+    let last = ["apply", "plan.json", "--rate", "1000", "--visibility-timeout", "3s"];
+    fixture.run(&last).await.succeeded();
     assert_eq!(fixture.dead_depth().await, (0, 0));
     let events = fixture.event_messages().await;
     let sent: BTreeSet<_> = events.iter().map(|event| event.body.clone().unwrap()).collect();
