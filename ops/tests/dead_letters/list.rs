@@ -1,10 +1,12 @@
 //! `list`: what is shown, the filters, the formats, and that nothing is lost or hidden.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use reservation_worker::reason::Reason;
 use serde_json::{Value, json};
+use strum::VariantArray;
 
-use crate::fixture::{Fixture, approved, expired, failed, text};
+use crate::fixture::{Fixture, approved, expired, failed, root, text};
 
 #[tokio::test]
 async fn every_letter_is_listed_with_its_facts_and_is_visible_afterwards() {
@@ -144,4 +146,59 @@ async fn letters_of_one_mebibyte_and_bodies_that_are_no_json_are_listed() {
     let invalid = |row: &&Value| row["reason_code"] == "invalid_payload";
     assert_eq!(rows.iter().filter(invalid).count(), 3);
     assert!(rows.iter().any(|row| row["reservation_id"] == "r1"));
+}
+
+/// Runs a command in a pseudo-terminal of 80 columns, and prints what the terminal gets.
+const TERMINAL: &str = "
+import fcntl, os, pty, struct, sys, termios
+pid, terminal = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+try:
+    while output := os.read(terminal, 65536):
+        sys.stdout.buffer.write(output)
+except OSError:  # the command has ended
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+/// The text without the sequences that move the cursor or choose a colour.
+fn without_escapes(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
+}
+
+#[tokio::test]
+async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() {
+    let fixture = Fixture::new(false).await;
+    let mut bodies: Vec<_> = (0..200).map(|number| expired(&format!("r{number}"))).collect();
+    bodies.push(approved(&"r".repeat(128)));
+    fixture.dead(&bodies).await;
+    let command = fixture.command(&["list", "--what-if"]);
+    let mut terminal = Command::new(root().join(".tools/venv/bin/python"));
+    terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
+    terminal.env_clear().envs(fixture.environment()).env("TERM", "xterm-256color");
+    let shown = Fixture::output(terminal).await.succeeded().stdout;
+    assert!(shown.contains("reading the queue") && shown.contains("reading the reservations"), "{shown}");
+    let shown = without_escapes(&shown);
+    let longest = shown.split(['\r', '\n']).max_by_key(|line| line.chars().count()).unwrap();
+    assert!(longest.chars().count() <= 80, "{longest}");
+}
+
+/// `DEAD_LETTERS_MANY` sets another number.
+#[tokio::test]
+async fn letters_of_every_reason_are_grouped() {
+    let fixture = Fixture::new(false).await;
+    let count: usize = std::env::var("DEAD_LETTERS_MANY").map_or(420, |text| text.parse().unwrap());
+    let bodies: Vec<_> = (0..count).map(|number| expired(&format!("r{number}"))).collect();
+    let ids = fixture.dead(&bodies).await;
+    let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str());
+    fixture.log(&ids.iter().map(String::as_str).zip(reasons).collect::<Vec<_>>()).await;
+    let rows = fixture.run(&["list", "--group-by", "reason", "--output", "json"]).await.succeeded().rows();
+    assert_eq!(rows.len(), Reason::VARIANTS.len());
+    let letters = rows.iter().map(|row| row["letters"].as_u64().unwrap());
+    assert_eq!(letters.sum::<u64>(), count as u64);
+    assert_eq!(fixture.dead_depth().await, (count, 0));
 }
