@@ -11,13 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep};
 
+use crate::action::Action;
 use crate::audit::Audit;
 use crate::cli::ApplyArgs;
 use crate::files::JsonLines;
 use crate::hold::Hold;
 use crate::message::StoredMessage;
 use crate::pace::Pace;
-use crate::plan::{Action, Plan, PlannedLetter};
+use crate::plan::{Plan, PlannedLetter};
 use crate::progress::{bar, note};
 use crate::queue::Poll;
 use crate::reading;

@@ -9,8 +9,8 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::plan::Action;
-use crate::what_if::Prediction;
+use crate::action::Action;
+use crate::prediction::Prediction;
 
 mod examples;
 

@@ -10,9 +10,9 @@ use sqs_batch::{Job as _, Record};
 use strum::VariantArray;
 
 use crate::message::StoredMessage;
+use crate::prediction::Verdict;
 use crate::session::Source;
 use crate::time;
-use crate::what_if::Verdict;
 
 /// The reason or type of a letter that has none.
 pub(crate) const UNKNOWN: &str = "unknown";

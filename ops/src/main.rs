@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod action;
 mod apply;
 mod audit;
 mod aws;
@@ -28,6 +29,7 @@ mod letter;
 mod message;
 mod pace;
 mod plan;
+mod prediction;
 mod progress;
 mod queue;
 mod reading;
@@ -50,10 +52,7 @@ use clap::Parser;
 
 use cli::{Cli, Command, LetterCommand};
 use session::{Session, Source};
-use stop::Interrupted;
-
-/// The exit status of a shell for a command that was interrupted.
-const INTERRUPTED: u8 = 130;
+use stop::{INTERRUPTED, Interrupted};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

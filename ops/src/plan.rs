@@ -6,44 +6,21 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use reservation_worker::reason::Reason;
 use serde::{Deserialize, Serialize};
 
+use crate::action::Action;
 use crate::cli::PlanArgs;
 use crate::files;
 use crate::letter::{self, Letter, UNKNOWN};
+use crate::prediction::{Prediction, Verdict};
 use crate::progress::note;
 use crate::selection;
 use crate::session::Session;
 use crate::time;
-use crate::what_if::{Prediction, Verdict};
 
 /// The format of the file. A tool does not apply a plan of another format.
 const VERSION: u32 = 1;
-
-/// What is done with a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Action {
-    /// Send it to the worker's queue, and delete it
-    Redrive,
-    /// Write it to the backup, and delete it
-    Delete,
-    /// Write it to the backup, and leave it in the queue
-    Export,
-}
-
-impl Action {
-    /// The name in the audit file.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Redrive => "redrive",
-            Self::Delete => "delete",
-            Self::Export => "export",
-        }
-    }
-}
 
 /// The content of a plan file.
 #[derive(Debug, Serialize, Deserialize)]

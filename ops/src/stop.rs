@@ -5,6 +5,9 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// The exit status of a shell for a command that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// The command was interrupted.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
@@ -29,7 +32,7 @@ impl Stop {
                     _ = hangup.recv() => {}
                 }
                 if requested.send_replace(true) {
-                    std::process::exit(i32::from(crate::INTERRUPTED));
+                    std::process::exit(i32::from(INTERRUPTED));
                 }
             }
         });

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 
+use crate::action::Action;
 use crate::audit::{Audit, Progress, Step, Subject};
 use crate::backup::BackedUp;
 use crate::files::JsonLines;
 use crate::hold::Hold;
 use crate::message::StoredMessage;
-use crate::plan::{Action, PlannedLetter};
+use crate::plan::PlannedLetter;
 use crate::queue::Queue;
 use crate::sending;
 use crate::session::Source;

@@ -1,7 +1,7 @@
 //! Letters about the same reservation that is on hold: the first one ends it, and decides about the others.
 
-use super::Verdict;
 use crate::letter::Letter;
+use crate::prediction::Verdict;
 
 /// Corrects the verdicts on the letters about one reservation, the oldest first.
 pub(super) fn decide_between(letters: &mut [&mut Letter], is_fifo: bool) {

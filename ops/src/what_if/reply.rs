@@ -9,7 +9,7 @@ use reservation_worker::reason::Reason;
 use reservation_worker::services::reservation_api::Error;
 use tonic::{Code, Status};
 
-use super::Verdict;
+use crate::prediction::Verdict;
 
 pub(super) fn of_reservation_api(error: &Error) -> Verdict {
     let replied = matches!(error, Error::Refused(_));

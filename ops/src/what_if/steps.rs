@@ -6,8 +6,9 @@ use reservation_worker::reservation::{Id, Seats};
 use reservation_worker::services::reservation_api::Reservation;
 use reservation_worker::workflow::{SeatStep, steps};
 
-use super::{Verdict, reply};
+use super::reply;
 use crate::letter::{Letter, UNKNOWN};
+use crate::prediction::Verdict;
 use crate::services::ReadOnlyServices;
 
 /// What would happen to a letter.
