@@ -22,8 +22,6 @@ pub(crate) const UNKNOWN: &str = "unknown";
 pub(crate) struct Letter {
     pub(crate) message_id: String,
     pub(crate) group: Option<String>,
-    /// The position in a FIFO queue.
-    pub(crate) sequence: u128,
     pub(crate) sha256: String,
     pub(crate) job: Job,
     pub(crate) sent: SystemTime,
@@ -53,7 +51,6 @@ impl Letter {
         let millis = |name| message.attribute(name).and_then(time::from_millis);
         Self {
             group: message.attribute("MessageGroupId").map(str::to_owned),
-            sequence: message.attribute("SequenceNumber").and_then(|text| text.parse().ok()).unwrap_or(0),
             sha256: message.digest(),
             sent: millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH),
             first_receive: millis("ApproximateFirstReceiveTimestamp"),

@@ -3,9 +3,13 @@
 #![expect(clippy::print_stderr, reason = "the output of a command line tool")]
 
 use std::fmt::Display;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// The width of a note on a terminal.
+const WIDTH: usize = 80;
 
 /// A progress bar. It is hidden if stderr is not a terminal.
 pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
@@ -20,5 +24,9 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
 
 /// Tells the user something that is not the result of the command.
 pub(crate) fn note(text: impl Display) {
-    eprintln!("{text}");
+    if io::stderr().is_terminal() {
+        eprintln!("{}", textwrap::fill(&text.to_string(), WIDTH));
+    } else {
+        eprintln!("{text}");
+    }
 }

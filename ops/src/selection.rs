@@ -27,7 +27,8 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     if session.source == Source::DeadLetters {
         explain(session, &mut letters).await?;
     }
-    letters.sort_by(|a, b| (a.sent, a.sequence, &a.message_id).cmp(&(b.sent, b.sequence, &b.message_id)));
+    // Letters of the same time stay in the order of the queue.
+    letters.sort_by_key(|letter| letter.sent);
     letters.retain(|letter| selects_reason(selection, letter));
     if let Some(services) = services {
         what_if::predict(&services, &mut letters, session, usize::from(selection.concurrency)).await?;

@@ -1,6 +1,8 @@
 //! The two services, which this tool can only read: the clients have no other methods, and nothing else in the crate has a
 //! client of a service.
 
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,15 +19,21 @@ use tonic::{Request, Status};
 
 /// The least time-out of a call. A workstation is farther away from the services than the worker.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a read may be retried, or may wait for an open breaker.
+/// How long a read may be retried.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A service that does not reply to this number of calls in a row is not called again: each letter would wait for the time-out.
+const UNANSWERED: u32 = 20;
 
 /// Read-only clients of both services.
 #[derive(Debug)]
 pub(crate) struct ReadOnlyServices {
     reservation_api: ReservationApi,
+    /// The calls in a row to the reservation API without a reply.
+    unanswered_reads: AtomicU32,
     inventory: InventoryServiceClient<Channel>,
     inventory_timeout: Duration,
+    /// The calls in a row to the inventory without a reply.
+    unanswered_checks: AtomicU32,
 }
 
 /// Whether seats can be held by somebody now.
@@ -41,6 +49,8 @@ impl ReadOnlyServices {
         let roots = config.service_roots(http_client::web_roots());
         let mut api = config.reservation_api.clone();
         api.timeout = api.timeout.max(LEAST_TIMEOUT);
+        // An open breaker would hide what the service replies.
+        api.breaker.failures = 0;
         let reservation_api = ReservationApi::new(&api, roots.clone(), Metrics::default())
             .map_err(|error| anyhow::anyhow!("the client of the reservation API: {error}"))?;
         let address = &config.inventory.address;
@@ -52,12 +62,26 @@ impl ReadOnlyServices {
             endpoint = endpoint.tls_config(tls).context("the TLS of the inventory")?;
         }
         let inventory = InventoryServiceClient::new(endpoint.connect_lazy());
-        Ok(Self { reservation_api, inventory, inventory_timeout: timeout })
+        let (unanswered_reads, unanswered_checks) = (AtomicU32::new(0), AtomicU32::new(0));
+        Ok(Self {
+            reservation_api,
+            unanswered_reads,
+            inventory,
+            inventory_timeout: timeout,
+            unanswered_checks,
+        })
     }
 
     /// `GET` of a reservation.
     pub(crate) async fn reservation(&self, id: &Id) -> Result<Reservation, reservation_api::Error> {
-        self.reservation_api.read(id, Deadline::within(PATIENCE)).await
+        if self.unanswered_reads.load(Relaxed) >= UNANSWERED {
+            return Err(reservation_api::Error::TimedOut);
+        }
+        let read = self.reservation_api.read(id, Deadline::within(PATIENCE)).await;
+        let unanswered =
+            matches!(read, Err(reservation_api::Error::TimedOut | reservation_api::Error::Unreachable(_)));
+        count(&self.unanswered_reads, unanswered);
+        read
     }
 
     /// `CheckAvailability` of seats.
@@ -74,7 +98,13 @@ impl ReadOnlyServices {
             section: String::new(),
         });
         request.set_timeout(self.inventory_timeout);
-        let reply = self.inventory.clone().check_availability(request).await?.into_inner();
+        if self.unanswered_checks.load(Relaxed) >= UNANSWERED {
+            return Err(Status::deadline_exceeded(""));
+        }
+        let reply = self.inventory.clone().check_availability(request).await;
+        // A status with a source was made by the client.
+        count(&self.unanswered_checks, reply.as_ref().is_err_and(|status| status.source().is_some()));
+        let reply = reply?.into_inner();
         if let Some(error) = reply.error.filter(|error| error.code != 0) {
             return Err(Status::failed_precondition(error.code().as_str_name()));
         }
@@ -85,5 +115,13 @@ impl ReadOnlyServices {
             (false, false) => (taken > 0).then(|| seat_ids.len().saturating_sub(taken)),
         };
         Ok(Availability { free })
+    }
+}
+
+fn count(unanswered: &AtomicU32, is_unanswered: bool) {
+    if is_unanswered {
+        unanswered.fetch_add(1, Relaxed);
+    } else {
+        unanswered.store(0, Relaxed);
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn predict(
         .await;
     bar.finish_and_clear();
     session.stop.check()?;
-    let is_fifo = letters.iter().any(|letter| letter.sequence > 0);
+    let is_fifo = session.queue().await?.is_fifo();
     let mut by_reservation = BTreeMap::<String, Vec<&mut Letter>>::new();
     for letter in letters {
         if let Some(id) = letter.reservation_id().map(str::to_owned) {
