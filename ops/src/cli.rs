@@ -97,16 +97,16 @@ pub(crate) enum LetterCommand {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Letters")]
 pub(crate) struct Selection {
-    /// Letters with this reason code, or `unknown` [repeatable]
+    /// Letters with this reason code, or `unknown` (repeatable)
     #[arg(long, value_name = "CODE")]
     pub(crate) reason: Vec<String>,
-    /// Letters with this event type, or `unknown` [repeatable]
+    /// Letters with this event type, or `unknown` (repeatable)
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) event_type: Vec<String>,
-    /// Letters about this reservation [repeatable]
+    /// Letters about this reservation (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) reservation: Vec<String>,
-    /// The letter with this message id [repeatable]
+    /// The letter with this message id (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) message: Vec<String>,
     /// Letters that were sent before this time, such as `2h` or `3d` ago
@@ -119,7 +119,7 @@ pub(crate) struct Selection {
     /// RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker
     #[arg(long)]
     pub(crate) what_if: bool,
-    /// Letters with this prediction [repeatable]
+    /// Letters with this prediction (repeatable)
     #[arg(long, value_name = "PREDICTION", value_enum, requires = "what_if")]
     pub(crate) prediction: Vec<Prediction>,
     /// Predictions that are made at once
@@ -179,7 +179,7 @@ pub(crate) struct ApplyArgs {
     /// File to which letters are written before they are deleted, and to which exports are written; it is extended
     #[arg(long, value_name = "FILE")]
     pub(crate) backup: Option<PathBuf>,
-    /// Redrive letters although their reason says that a refund is due, or is `unknown` [repeatable]
+    /// Redrive letters although their reason says that a refund is due, or is `unknown` (repeatable)
     #[arg(long, value_name = "CODE")]
     pub(crate) allow_reason: Vec<String>,
     #[command(flatten)]
@@ -201,7 +201,7 @@ pub(crate) struct RestoreArgs {
     /// The backup or export
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Only the letter with this message id [repeatable]
+    /// Only the letter with this message id (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) message: Vec<String>,
     /// Letters per second
