@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local dead-letters load test audit sbom coverage mutants soak ops-binaries lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -25,7 +25,7 @@ help: ## list the targets
 tools: $(TOOLS) ## install cargo-lambda, moto and the audit tools into .tools/
 
 check: lint ## check format and lints, and run the unit tests and the in-process tests (needs only Rust)
-	cargo test --locked --workspace --lib $(addprefix --test ,$(IN_PROCESS) $(IN_PROCESS_LOCAL))
+	cargo test --locked --workspace --lib --bin dead-letters $(addprefix --test ,$(IN_PROCESS) $(IN_PROCESS_LOCAL))
 
 lint:
 	$(require_cargo)
@@ -48,6 +48,14 @@ N := 1000
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
 	$(LOCAL) local $(OPTIONS)
+
+# In a second shell, while make local runs. Another command: make dead-letters RUN='plan --action redrive'
+RUN := list --what-if
+dead-letters: ## show the dead letters of make local, and what would happen to them now
+	$(require_cargo)
+	@test -e $(TARGET)/local.env || { echo "error: make local does not run" >&2; exit 1; }
+	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
 
 load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
 	$(require_cargo)
@@ -80,7 +88,7 @@ sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that ar
 	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
-	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
+	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json ops/*_bin.cdx.json # not deployed
 
 COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -88,7 +96,7 @@ coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail bel
 	$(require_cargo)
 	@test -n "$$LLVM_PROFDATA" || test -x "$$(rustc --print target-libdir)/../bin/llvm-profdata" || \
 	  { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
-	cargo llvm-cov --locked --workspace --exclude reservation-worker-local --exclude reservation-worker-functions \
+	cargo llvm-cov --locked --workspace --exclude reservation-worker-local --exclude reservation-worker-ops --exclude reservation-worker-functions \
 	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -109,6 +117,17 @@ soak: ## simulate SEEDS=10000 runs of the function with random failures, each de
 	$(require_cargo)
 	SIMULATION_FIRST=$(or $(SEED),$(FIRST)) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation seeds:: -- --nocapture
+
+OPS_BINARIES := .aws-sam/dead-letters
+ops-binaries: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+ops-binaries: $(DEPLOY_TOOLS) ## build dead-letters for Linux on x86-64 and arm64, with its completions and man pages
+	$(require_cargo)
+	mkdir -p $(OPS_BINARIES)/man
+	$(foreach target,x86-64 arm64,cargo lambda build --release --locked --package reservation-worker-ops --$(target) && \
+	  cp $(LAMBDA_BUILD)/dead-letters/bootstrap $(OPS_BINARIES)/dead-letters-$(target) &&) true
+	cargo run --locked --quiet -p reservation-worker-ops -- man --directory $(OPS_BINARIES)/man
+	for shell in bash zsh fish; do \
+	  cargo run --locked --quiet -p reservation-worker-ops -- completions $$shell > $(OPS_BINARIES)/completions.$$shell; done
 
 FUZZ := .tools/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.1

@@ -32,6 +32,7 @@ VARIANTS = {
     "all at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
     "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
     "reserved": {**SERVICES, "ReservedConcurrency": "40"},
+    "operators": {**SERVICES, "CreateOperatorPolicy": "true"},
 }
 
 
@@ -81,7 +82,9 @@ class Stack:
         resources = template["Resources"].items()
         resources = {name: entry for name, entry in resources if self._condition(entry.get("Condition"))}
         self.resources = {name: self.evaluate(entry) for name, entry in resources.items()}
-        self.outputs = {name: self.evaluate(output["Value"]) for name, output in template["Outputs"].items()}
+        outputs = template["Outputs"].items()
+        outputs = {name: output["Value"] for name, output in outputs if self._condition(output.get("Condition"))}
+        self.outputs = self.evaluate(outputs)
 
     def __getitem__(self, name):
         return self.resources[name]["Properties"]

@@ -1,0 +1,12 @@
+//! The binary `dead-letters` over moto and the local services.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod apply;
+mod arguments;
+mod fixture;
+mod interrupted;
+mod list;
+mod restore;
+mod what_if;
