@@ -85,7 +85,7 @@ pub struct NotCalled {
 }
 
 /// What prevents a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, thiserror::Error)]
 pub enum NotCalledCause {
     /// The breaker of the service is open.
     #[error("its breaker is open")]
@@ -105,6 +105,17 @@ pub trait Classify {
 
     /// The reason code of a record that is returned because of this error.
     fn reason(&self) -> Reason;
+}
+
+impl NotCalledCause {
+    /// The name of what a returned record waits for ([`Redelivery::AfterOutage`](sqs_batch::Redelivery::AfterOutage)).
+    pub fn recall_cause(self, service: Service) -> &'static str {
+        match (self, service) {
+            (Self::BreakerOpen, service) => service.as_str(),
+            (Self::CallsLimited, Service::ReservationApi) => "limit of reservation-api",
+            (Self::CallsLimited, Service::Inventory) => "limit of inventory",
+        }
+    }
 }
 
 impl Service {

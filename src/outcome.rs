@@ -76,8 +76,8 @@ impl sqs_batch::Outcome for Outcome {
                     None => Redelivery::AfterBackoff { at_least },
                 }
             }
-            Self::Deferred(NotCalled { service, .. }) => {
-                Redelivery::AfterOutage { cause: service.as_str(), at_least: Duration::ZERO }
+            Self::Deferred(NotCalled { service, cause, .. }) => {
+                Redelivery::AfterOutage { cause: cause.recall_cause(*service), at_least: Duration::ZERO }
             }
             Self::Success | Self::Superseded(_) | Self::Ignored(_) => Redelivery::BACKOFF,
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use sqs_batch::{BatchProcessor, ClockReading, Deadline, Handler, Observer, Record};
+use strum::VariantArray;
 
+use crate::call::NotCalledCause;
 use crate::job::Job;
 use crate::outcome::Outcome;
 use crate::services::breaker::Breaker;
@@ -55,14 +57,20 @@ impl Worker {
     }
 }
 
-/// Recalls the records that wait for a service that has recovered. It must be called after each response. It takes at most
-/// 2 s and never more than `time_left`; the rest is recalled after the next response.
+/// Recalls the records that wait for a service that has recovered, or for a limit that has ended. It must be called after each
+/// response. It takes at most 2 s and never more than `time_left`; the rest is recalled after the next response.
 pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
-    for breaker in processor.handler().breakers().into_iter().filter(|breaker| breaker.has_recovered()) {
-        let service = breaker.service().as_str();
-        match processor.recall(service, time_left.min(RECALL_TIME)).await {
-            0 => breaker.forget_recovery(),
-            records => tracing::info!(service, records, "records recalled after an outage"),
+    for breaker in processor.handler().breakers() {
+        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.has_ended(**cause)) {
+            let service = breaker.service();
+            let recalled = processor.recall(cause.recall_cause(service), time_left.min(RECALL_TIME)).await;
+            if recalled.unanswered == 0 {
+                breaker.forget_end(*cause);
+            }
+            if recalled.accepted > 0 {
+                let (service, records) = (service.as_str(), recalled.accepted);
+                tracing::info!(service, records, "records recalled after an outage");
+            }
         }
     }
 }

@@ -68,8 +68,8 @@ variables! {
         "Number of consecutive attempts that must find a service unavailable or misconfigured before its breaker opens, 0 to \
          1000000; 0 turns off the breakers and the limit of calls to an overloaded service";
     BREAKER_OPEN_MS, Value("5000"),
-        "Time for which a breaker stays open, and longest pause between calls to an overloaded service, in ms, 0 to 900000; 0 \
-         turns off the breakers and the limit";
+        "Time for which a breaker stays open in ms, 0 to 900000; 0 turns off the breakers and the limit of calls to an \
+         overloaded service";
     DEADLINE_RESERVE_MS, Value("1000"),
         "Part of the invocation's time that is reserved for the response in ms, 0 to 900000; at least 100 ms are always \
          reserved, and the function time-out must be longer";

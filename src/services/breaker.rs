@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::limit::Limit;
-use crate::call::{Classify, NotCalled, NotCalledCause, Service};
+use crate::call::{Classify, ErrorClass, NotCalled, NotCalledCause, Service};
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
@@ -42,8 +42,12 @@ pub struct Breaker {
     limit: Mutex<Limit>,
     /// Notified when a call has ended for which others may wait.
     call_ended: Notify,
+    /// The time-out of a call.
+    timeout: Duration,
     /// Whether it has closed after an outage, and records may still wait for that.
-    has_recovered: AtomicBool,
+    has_closed: AtomicBool,
+    /// Whether a limit has ended, and records may still wait for that.
+    has_ended_limit: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,17 +58,24 @@ enum State {
 }
 
 impl Breaker {
-    /// A closed breaker.
-    pub fn new(service: Service, settings: BreakerSettings, metrics: Metrics) -> Self {
-        let state = Mutex::new(State::Closed { failures: 0 });
-        let limit = Mutex::new(Limit::new(settings.open_for));
-        let (call_ended, has_recovered) = (Notify::new(), AtomicBool::new(false));
-        Self { service, settings, metrics, state, limit, call_ended, has_recovered }
+    /// A closed breaker. `timeout` is the time-out of a call.
+    pub fn new(service: Service, settings: BreakerSettings, timeout: Duration, metrics: Metrics) -> Self {
+        Self {
+            service,
+            settings,
+            metrics,
+            state: Mutex::new(State::Closed { failures: 0 }),
+            limit: Mutex::default(),
+            call_ended: Notify::new(),
+            timeout,
+            has_closed: AtomicBool::new(false),
+            has_ended_limit: AtomicBool::new(false),
+        }
     }
 
     /// Permits a call. Its result must be reported with [`Permit::complete`].
     ///
-    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After failures it
+    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After time-outs it
     /// also waits while as many calls are in progress as the limit (`services/limit.rs`) permits.
     ///
     /// # Errors
@@ -111,15 +122,22 @@ impl Breaker {
         self.service
     }
 
-    /// Whether it has closed after an outage, or a limit has ended, until [`forget_recovery`](Self::forget_recovery) is called
-    /// or it opens again.
-    pub fn has_recovered(&self) -> bool {
-        self.has_recovered.load(Ordering::Relaxed)
+    /// Whether it has closed after an outage, or a limit has ended, until [`forget_end`](Self::forget_end) is called or it
+    /// opens again.
+    pub fn has_ended(&self, cause: NotCalledCause) -> bool {
+        self.ended(cause).load(Ordering::Relaxed)
     }
 
-    /// Nothing waits for the recovery any more.
-    pub fn forget_recovery(&self) {
-        self.has_recovered.store(false, Ordering::Relaxed);
+    /// No record waits any more for the end of this cause.
+    pub fn forget_end(&self, cause: NotCalledCause) {
+        self.ended(cause).store(false, Ordering::Relaxed);
+    }
+
+    fn ended(&self, cause: NotCalledCause) -> &AtomicBool {
+        match cause {
+            NotCalledCause::BreakerOpen => &self.has_closed,
+            NotCalledCause::CallsLimited => &self.has_ended_limit,
+        }
     }
 
     /// A permit, or how long to wait for one if no call ends earlier.
@@ -164,9 +182,26 @@ impl Breaker {
     }
 }
 
-/// The reason code of an error that a breaker counts.
-pub fn outage(error: &impl Classify) -> Option<Reason> {
-    error.class().is_outage().then(|| error.reason())
+/// What the result of a call says about the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallResult {
+    /// It works: the call succeeded or was rejected.
+    Works,
+    /// It replied with a transient error, such as 429.
+    Transient,
+    /// It is unavailable or misconfigured, with this reason code.
+    Outage(Reason),
+}
+
+impl CallResult {
+    /// The result of a failed call.
+    pub fn of(error: &impl Classify) -> Self {
+        match error.class() {
+            class if class.is_outage() => Self::Outage(error.reason()),
+            ErrorClass::Transient { .. } => Self::Transient,
+            _ => Self::Works,
+        }
+    }
 }
 
 /// The permission for one call. If a probe is dropped before its completion, the next call probes when the breaker's open
@@ -181,49 +216,66 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Reports the result of the call: the reason code if it found the service unavailable or misconfigured. A service that
-    /// rejects a call works.
-    pub fn complete(mut self, failure: Option<Reason>) {
-        let Breaker { service, settings, metrics, has_recovered, .. } = self.breaker;
+    /// Reports the result of the call.
+    pub fn complete(mut self, result: CallResult) {
+        let Breaker { service, settings, metrics, has_closed, has_ended_limit, .. } = self.breaker;
         let BreakerSettings { failures: threshold, open_for } = *settings;
         if threshold == 0 || open_for.is_zero() {
             return;
         }
         // The probe ends here, so dropping the permit must not hand it on.
         let is_probe = self.probe.take().is_some();
-        let limit_ended = if is_probe && failure.is_some() {
-            // A failed probe says nothing about the load, because no other call has begun since the breaker opened.
-            false
-        } else {
-            self.breaker.limit().adapt(self.began, ClockReading::now(), failure)
-        };
+        self.adapt_limit(is_probe, result);
         let mut state = self.breaker.state();
         let open = |reason| {
             metrics.breaker_open(*service);
-            has_recovered.store(false, Ordering::Relaxed);
+            has_closed.store(false, Ordering::Relaxed);
+            has_ended_limit.store(false, Ordering::Relaxed);
             State::Open { since: ClockReading::now(), reason }
         };
-        match (*state, failure) {
-            (State::Closed { failures }, Some(reason)) if failures + 1 >= threshold => {
+        match (*state, result) {
+            (State::Closed { failures }, CallResult::Outage(reason)) if failures + 1 >= threshold => {
                 *state = open(reason);
                 let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");
             }
-            (State::Closed { failures }, Some(_)) => *state = State::Closed { failures: failures + 1 },
-            (State::Closed { .. }, None) => {
-                *state = State::Closed { failures: 0 };
-                if limit_ended {
-                    has_recovered.store(true, Ordering::Relaxed);
-                }
+            (State::Closed { failures }, CallResult::Outage(_)) => {
+                *state = State::Closed { failures: failures + 1 };
             }
-            (State::Probing { .. }, Some(reason)) if is_probe => *state = open(reason),
-            (State::Probing { .. }, None) if is_probe => {
+            (State::Closed { .. }, _) => *state = State::Closed { failures: 0 },
+            (State::Probing { .. }, CallResult::Outage(reason)) if is_probe => *state = open(reason),
+            (State::Probing { .. }, _) if is_probe => {
                 *state = State::Closed { failures: 0 };
-                has_recovered.store(true, Ordering::Relaxed);
+                has_closed.store(true, Ordering::Relaxed);
                 tracing::info!(service = service.as_str(), "breaker closed");
             }
             // The call began before the breaker opened, so its result is old.
             (State::Open { .. } | State::Probing { .. }, _) => {}
+        }
+    }
+
+    fn adapt_limit(&self, is_probe: bool, result: CallResult) {
+        let Self { breaker, began, .. } = self;
+        let (mut limit, now, service) = (breaker.limit(), ClockReading::now(), breaker.service.as_str());
+        let was_limited = limit.reason().is_some();
+        match result {
+            CallResult::Outage(reason) if !is_probe && now.since(*began) >= breaker.timeout => {
+                limit.reduce(*began, now, reason);
+                if !was_limited {
+                    tracing::warn!(service, reason_code = reason.as_str(), "calls limited");
+                }
+            }
+            CallResult::Works => {
+                if is_probe {
+                    limit.resume();
+                }
+                if limit.grow(*began, now) {
+                    breaker.has_ended_limit.store(true, Ordering::Relaxed);
+                    tracing::info!(service, "calls not limited any more");
+                }
+            }
+            // A failed probe was the only call, and a fast failure is not caused by the load.
+            CallResult::Outage(_) | CallResult::Transient => {}
         }
     }
 }

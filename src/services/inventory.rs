@@ -12,7 +12,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerSettings, outage};
+use super::breaker::{Breaker, BreakerSettings, CallResult};
 use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
@@ -119,7 +119,7 @@ impl Inventory {
             connector,
             connections: Connections::default(),
             clock: ClockReading::now,
-            breaker: Breaker::new(Service::Inventory, settings.breaker, metrics.clone()),
+            breaker: Breaker::new(Service::Inventory, settings.breaker, settings.timeout, metrics.clone()),
             retry: settings.retry.clone(),
             metrics,
             timeout,
@@ -233,7 +233,7 @@ impl Inventory {
         let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
         let reason = done.as_ref().err().map(|error| error as &dyn Display);
         in_progress.end(ReplyStatus::Grpc(code), outcome, reason);
-        permit.complete(done.as_ref().err().and_then(outage));
+        permit.complete(done.as_ref().map_or_else(CallResult::of, |()| CallResult::Works));
         done
     }
 }

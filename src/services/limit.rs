@@ -3,8 +3,8 @@
 //! An overloaded service replies so late that its callers give up, but it still works on their requests. If the callers go
 //! on with as many calls as before, all of its work is wasted, even after the cause of the overload has ended. A breaker
 //! alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process halves the
-//! number of its calls when a call finds the service unavailable or misconfigured, and increases it slowly while calls
-//! succeed.
+//! number of its calls when a call ends by its time-out, and increases it while calls succeed. A failure that comes earlier
+//! does not reduce the limit, because it says nothing about the load.
 //!
 //! A call in this file is one attempt of a call.
 
@@ -14,17 +14,18 @@ use sqs_batch::ClockReading;
 
 use crate::reason::Reason;
 
-/// A failure reduces the limit to this share of the calls in progress.
+/// A time-out reduces the limit to this share of the calls in progress.
 const REDUCTION: f64 = 0.5;
-/// Each success adds this to a limit of one call or more, and this share to a lower limit.
+/// Each success adds this to a limit of one call or more. It doubles a lower limit.
 const GROWTH: f64 = 0.1;
 /// The lowest limit.
-const LEAST: f64 = 1.0 / 64.0;
+const LEAST: f64 = 1.0 / 8.0;
+/// The longest pause between two calls.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The calls in progress, and their limit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Limit {
-    longest_pause: Duration,
     in_progress: u32,
     /// `None`: no limit.
     reduced: Option<Reduced>,
@@ -36,34 +37,30 @@ struct Reduced {
     /// progress for this share of the time.
     calls: f64,
     /// The number of calls at which the limit ends.
-    until: f64,
-    /// When it was last reduced, and the reason code of that failure.
-    at: ClockReading,
+    ends_at: f64,
+    reduced_at: ClockReading,
+    /// The reason code of the time-out.
     reason: Reason,
-    /// The end of the last call, and the pause after it.
-    pause: (ClockReading, Duration),
+    last_call_ended: ClockReading,
+    /// The pause after that call.
+    pause: Duration,
 }
 
 impl Limit {
-    /// No limit. A pause between two calls will never be longer than `longest_pause`.
-    pub fn new(longest_pause: Duration) -> Self {
-        Self { longest_pause, in_progress: 0, reduced: None }
-    }
-
-    /// The reason code of the failure that caused the limit, if there is a limit.
+    /// The reason code of the time-out that caused the limit, if there is a limit.
     pub fn reason(&self) -> Option<Reason> {
         self.reduced.map(|reduced| reduced.reason)
     }
 
-    /// Whether a call must wait: how long, and the reason code of the failure that caused the limit. The time is
+    /// Whether a call must wait: how long, and the reason code of the time-out that caused the limit. The time is
     /// [`Duration::MAX`] if another call must end first.
     pub fn wait(&self, now: ClockReading) -> Option<(Duration, Reason)> {
-        let Reduced { calls, reason, pause: (began, pause), .. } = self.reduced?;
-        if f64::from(self.in_progress) + 1.0 > calls.max(1.0) {
-            return Some((Duration::MAX, reason));
+        let reduced = self.reduced?;
+        if f64::from(self.in_progress) + 1.0 > reduced.calls.max(1.0) {
+            return Some((Duration::MAX, reduced.reason));
         }
-        let left = pause.saturating_sub(now.since(began));
-        (!left.is_zero()).then_some((left, reason))
+        let left = reduced.pause.saturating_sub(now.since(reduced.last_call_ended));
+        (!left.is_zero()).then_some((left, reduced.reason))
     }
 
     /// Counts a call that begins.
@@ -71,35 +68,37 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Adapts the limit to the result of a call, before [`end`](Self::end) is called for it: the reason code if the call
-    /// failed. Returns whether the limit has ended.
-    pub fn adapt(&mut self, began: ClockReading, now: ClockReading, failure: Option<Reason>) -> bool {
+    /// Reduces the limit after a time-out of a call that began at `began`, before [`end`](Self::end) is called for it.
+    pub fn reduce(&mut self, began: ClockReading, now: ClockReading, reason: Reason) {
+        // A call that began before the last reduction says nothing about the reduced limit.
+        if self.reduced.is_some_and(|reduced| began.instant < reduced.reduced_at.instant) {
+            return;
+        }
         let in_progress = f64::from(self.in_progress);
-        let mut reduced = match (self.reduced, failure) {
-            (None, None) => return false,
-            (Some(reduced), None) => {
-                Reduced { calls: reduced.calls + GROWTH * reduced.calls.min(1.0), ..reduced }
-            }
-            // A call that began before the last reduction says nothing about the reduced limit.
-            (Some(reduced), Some(_)) if began.instant < reduced.at.instant => reduced,
-            (reduced, Some(reason)) => {
-                let (calls, until) =
-                    reduced.map_or((in_progress, in_progress), |reduced| (reduced.calls, reduced.until));
-                let calls = (calls.min(in_progress) * REDUCTION).max(LEAST);
-                Reduced {
-                    calls,
-                    until: until.max(in_progress),
-                    at: now,
-                    reason,
-                    pause: (now, Duration::ZERO),
-                }
-            }
-        };
-        let pause = now.since(began).mul_f64((1.0 / reduced.calls - 1.0).max(0.0));
-        reduced.pause = (now, pause.min(self.longest_pause));
-        let has_ended = reduced.calls >= reduced.until;
-        self.reduced = (!has_ended).then_some(reduced);
+        let (calls, ends_at) =
+            self.reduced.map_or((in_progress, in_progress), |reduced| (reduced.calls, reduced.ends_at));
+        let calls = (calls.min(in_progress) * REDUCTION).max(LEAST);
+        let (ends_at, pause) = (ends_at.max(in_progress), pause(calls, now.since(began)));
+        self.reduced = Some(Reduced { calls, ends_at, reduced_at: now, reason, last_call_ended: now, pause });
+    }
+
+    /// Increases the limit after a success of a call that began at `began`. Returns whether the limit has ended.
+    pub fn grow(&mut self, began: ClockReading, now: ClockReading) -> bool {
+        let Some(reduced) = &mut self.reduced else { return false };
+        reduced.calls += if reduced.calls < 1.0 { reduced.calls } else { GROWTH };
+        (reduced.last_call_ended, reduced.pause) = (now, pause(reduced.calls, now.since(began)));
+        let has_ended = reduced.calls >= reduced.ends_at;
+        if has_ended {
+            self.reduced = None;
+        }
         has_ended
+    }
+
+    /// Permits at least one call at a time without a pause. An outage has ended: its time-outs were no overload.
+    pub fn resume(&mut self) {
+        if let Some(reduced) = &mut self.reduced {
+            (reduced.calls, reduced.pause) = (reduced.calls.max(1.0), Duration::ZERO);
+        }
     }
 
     /// Counts a call that ends.
@@ -108,13 +107,17 @@ impl Limit {
     }
 }
 
+/// The pause after a call of this duration.
+fn pause(calls: f64, duration: Duration) -> Duration {
+    duration.mul_f64((1.0 / calls - 1.0).max(0.0)).min(LONGEST_PAUSE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const CALL: Duration = Duration::from_millis(100);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-    const FAILURE: Option<Reason> = Some(Reason::InventoryUnavailable);
+    const TIME_OUT: Option<Reason> = Some(Reason::InventoryUnavailable);
 
     /// Calls of 100 ms, all of them at the same time.
     struct Calls {
@@ -124,7 +127,7 @@ mod tests {
 
     impl Calls {
         fn new() -> Self {
-            Self { limit: Limit::new(LONGEST_PAUSE), now: ClockReading::now() }
+            Self { limit: Limit::default(), now: ClockReading::now() }
         }
 
         fn pass(&mut self, time: Duration) {
@@ -133,7 +136,7 @@ mod tests {
 
         /// Begins as many calls as the limit permits, at most 10, and ends them. Returns their number, and whether the limit
         /// has ended.
-        fn run(&mut self, failure: Option<Reason>) -> (usize, bool) {
+        fn run(&mut self, time_out: Option<Reason>) -> (usize, bool) {
             let began = self.now;
             let calls = (0..10).take_while(|_| {
                 let begins = self.limit.wait(began).is_none();
@@ -146,7 +149,10 @@ mod tests {
             self.pass(CALL);
             let mut has_ended = false;
             for _ in 0..number {
-                has_ended |= self.limit.adapt(began, self.now, failure);
+                match time_out {
+                    Some(reason) => self.limit.reduce(began, self.now, reason),
+                    None => has_ended |= self.limit.grow(began, self.now),
+                }
                 self.limit.end();
             }
             (number, has_ended)
@@ -154,23 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_not_limited_until_one_fails() {
+    fn calls_are_not_limited_until_one_times_out() {
         let mut calls = Calls::new();
         assert_eq!([(); 3].map(|()| calls.run(None)), [(10, false); 3]);
         assert_eq!(calls.limit.reason(), None);
     }
 
     #[test]
-    fn failures_halve_the_number_of_calls_once_per_round() {
+    fn time_outs_halve_the_number_of_calls_once_per_round() {
         let mut calls = Calls::new();
-        assert_eq!([(); 4].map(|()| calls.run(FAILURE).0), [10, 5, 2, 1]);
-        assert_eq!(calls.limit.reason(), FAILURE);
+        assert_eq!([(); 4].map(|()| calls.run(TIME_OUT).0), [10, 5, 2, 1]);
+        assert_eq!(calls.limit.reason(), TIME_OUT);
     }
 
     #[test]
     fn the_limit_grows_with_each_success_until_it_ends() {
         let mut calls = Calls::new();
-        calls.run(FAILURE);
+        calls.run(TIME_OUT);
         let rounds: Vec<_> =
             std::iter::from_fn(|| Some(calls.run(None))).take_while(|(_, ended)| !ended).collect();
         assert_eq!(rounds.iter().map(|(number, _)| number).collect::<Vec<_>>(), [&5, &5, &5, &6, &7, &7, &8]);
@@ -181,12 +187,33 @@ mod tests {
     fn below_one_call_a_pause_follows_each_call_and_has_a_limit() {
         let mut calls = Calls::new();
         let mut pauses = Vec::new();
-        for _ in 0..12 {
-            calls.run(FAILURE);
+        for _ in 0..8 {
+            calls.run(TIME_OUT);
             let pause = calls.limit.wait(calls.now).map_or(Duration::ZERO, |(pause, _)| pause);
             pauses.push(pause.as_millis());
             calls.pass(pause);
         }
-        assert_eq!(pauses, [0, 0, 0, 100, 300, 700, 1_500, 3_100, 5_000, 5_000, 5_000, 5_000]);
+        assert_eq!(pauses, [0, 0, 0, 100, 300, 700, 700, 700]);
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_five_seconds() {
+        assert_eq!(pause(LEAST, Duration::from_secs(3)), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_limit_below_one_call_doubles_with_each_success_and_ends_its_pause_when_an_outage_ends() {
+        let mut calls = Calls::new();
+        let limit = |calls: &Calls| calls.limit.reduced.unwrap().calls;
+        for _ in 0..12 {
+            calls.run(TIME_OUT);
+            calls.pass(LONGEST_PAUSE);
+        }
+        assert_eq!(limit(&calls), LEAST);
+        calls.run(None);
+        assert_eq!(limit(&calls), 2.0 * LEAST);
+        assert!(calls.limit.wait(calls.now).is_some());
+        calls.limit.resume();
+        assert_eq!((limit(&calls), calls.limit.wait(calls.now)), (1.0, None));
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerSettings, outage};
+use super::breaker::{Breaker, BreakerSettings, CallResult};
 use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
 use crate::call::{CallOutcome, ReplyStatus, Service};
@@ -149,7 +149,12 @@ impl ReservationApi {
             authorization: Authorization::new(settings.token.as_ref(), settings.token_source.clone())?,
             clock: ClockReading::now,
             base: settings.base.clone(),
-            breaker: Breaker::new(Service::ReservationApi, settings.breaker, metrics.clone()),
+            breaker: Breaker::new(
+                Service::ReservationApi,
+                settings.breaker,
+                settings.timeout,
+                metrics.clone(),
+            ),
             retry: settings.retry.clone(),
             metrics,
             longest_retry_after: settings.longest_retry_after,
@@ -231,9 +236,9 @@ impl ReservationApi {
             reply = self.exchange(reservation_id, update, Some(&newer)).await;
         }
         permit.complete(match &reply {
-            Ok(reply) if reply.status.is_success() => None,
-            Ok(reply) => outage(&reply.to_error()),
-            Err(error) => outage(error),
+            Ok(reply) if reply.status.is_success() => CallResult::Works,
+            Ok(reply) => CallResult::of(&reply.to_error()),
+            Err(error) => CallResult::of(error),
         });
         reply
     }

@@ -3,6 +3,7 @@
 //! `make test` runs them with few processes and a moderate load. With the variable `OUTAGES=all` they run with 50 concurrent
 //! invocations and one event per second. With `OUTAGES=table` the test `table` prints the table of `docs/reliability.md`.
 
+mod partial;
 mod scenario;
 mod table;
 
@@ -105,6 +106,18 @@ fn poison_is_in_the_dlq_after_one_invocation_per_receive() {
 fn a_backlog_of_400_is_done_within_three_minutes_of_the_recovery() {
     for (service, mode) in SERVICES.into_iter().zip([Mode::Hangs, Mode::RefusesConnections]) {
         let report = run(Scenario { concurrency: 10, ..Scenario::new(service, mode) });
+        assert!(report.half_done <= MINUTE, "half after {:?} without the {service:?}", report.half_done);
+        assert!(report.all_done <= 3 * MINUTE, "all after {:?} without the {service:?}", report.all_done);
+    }
+}
+
+#[test]
+fn a_slow_service_gets_its_backlog_done_as_fast_after_an_outage() {
+    for service in SERVICES {
+        let scenario = Scenario::new(service, Mode::Unavailable);
+        // The time-out of the inventory is 250 ms.
+        let latency = Duration::from_millis(if service == Service::Inventory { 100 } else { 300 });
+        let report = run(Scenario { backlog: 0, concurrency: 10, latency, ..scenario });
         assert!(report.half_done <= MINUTE, "half after {:?} without the {service:?}", report.half_done);
         assert!(report.all_done <= 3 * MINUTE, "all after {:?} without the {service:?}", report.all_done);
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use reservation_worker::call::{self, NotCalled};
 use reservation_worker::config::Config;
 use reservation_worker::reason::Reason;
-use reservation_worker::services::breaker::{Breaker, BreakerSettings};
+use reservation_worker::services::breaker::{Breaker, BreakerSettings, CallResult};
 use reservation_worker::telemetry::metrics::Metrics;
+use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Service};
 use serde_json::json;
 use sqs_batch::Deadline;
@@ -18,6 +19,8 @@ use crate::test_app::{BatchRun, TestApp, approved, sqs};
 const OPEN: Duration = Duration::from_millis(300);
 /// `DEADLINE_RESERVE_MS`. Half of it is for the changes of visibility time-outs.
 const RESERVE: Duration = Duration::from_millis(2_000);
+/// The time-out of a call.
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// The time of an invocation in which a record waits for 300 ms.
 const SHORT: Duration = Duration::from_millis(2_300);
 
@@ -256,6 +259,26 @@ async fn after_the_breaker_closed_the_records_that_wait_for_this_service_are_rec
     assert_eq!(recalled(&app), [""; 0], "each record is recalled once");
 }
 
+#[tokio::test]
+async fn a_recall_that_the_queue_does_not_answer_is_repeated_after_the_next_response() {
+    let app = app().await;
+    app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));
+    assert_eq!(pay_within(&app, "r1", 3, SHORT).await.returned(), ["r1"]);
+    app.services.clear_faults();
+    sleep(OPEN).await;
+    assert_eq!(pay(&app, "probe").await.outcome("probe"), "success");
+
+    app.services.visibility().set_behaviour(VisibilityBehaviour::Hang);
+    app.recall().await;
+    app.services.visibility().set_behaviour(VisibilityBehaviour::Normal);
+    app.services.visibility().take();
+
+    app.recall().await;
+    assert_eq!(recalled(&app), ["r1"]);
+    app.recall().await;
+    assert_eq!(recalled(&app), [""; 0]);
+}
+
 /// The receipt handles whose time-outs were changed, all of them to at most 30 s.
 fn recalled(app: &TestApp) -> Vec<String> {
     let entries = app.services.visibility().take().into_iter().flat_map(|change| change.entries);
@@ -272,8 +295,8 @@ fn recalled(app: &TestApp) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn without_a_deadline_a_call_waits_at_most_30_s_for_an_open_breaker() {
     let settings = BreakerSettings { failures: 1, open_for: Duration::from_secs(3_600) };
-    let breaker = Breaker::new(call::Service::Inventory, settings, Metrics::default());
-    breaker.admit(Deadline::NONE).await.unwrap().complete(Some(Reason::InventoryDenied));
+    let breaker = Breaker::new(call::Service::Inventory, settings, TIMEOUT, Metrics::default());
+    breaker.admit(Deadline::NONE).await.unwrap().complete(CallResult::Outage(Reason::InventoryDenied));
     let began = Instant::now();
 
     let open = breaker.admit(Deadline::NONE).await.unwrap_err();
@@ -294,11 +317,13 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
     let config = Config::from_lookup(variable).unwrap();
     // The late call ends while the breaker is open (100 ms) or while a probe is in flight (400 ms).
     for late_ms in [100, 400] {
-        let breaker = Breaker::new(call::Service::Inventory, config.inventory.breaker, Metrics::default());
+        let breaker =
+            Breaker::new(call::Service::Inventory, config.inventory.breaker, TIMEOUT, Metrics::default());
         let call = async |ms, is_down: bool| {
             let permit = breaker.admit(Deadline::NONE).await?;
             sleep(Duration::from_millis(ms)).await;
-            permit.complete(is_down.then_some(Reason::InventoryUnavailable));
+            let outage = CallResult::Outage(Reason::InventoryUnavailable);
+            permit.complete(if is_down { outage } else { CallResult::Works });
             Ok::<_, NotCalled>(())
         };
         let late_call = call(late_ms, false);
@@ -308,7 +333,6 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
             tokio::join!(call(200, true), call(0, false))
         };
 
-        // The calls that open the breaker begin before one of them fails: a failure limits the calls that follow it.
         let (late, _, _, (probe, waiting)) =
             tokio::join!(late_call, call(1, true), call(1, true), probe_and_waiting_call);
 

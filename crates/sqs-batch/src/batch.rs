@@ -21,7 +21,7 @@ use crate::outcome::{Completion, Outcome};
 use crate::record::Record;
 use crate::schedule::{self, Limits, WorkItem};
 #[cfg(feature = "visibility")]
-use crate::visibility::Visibility;
+use crate::visibility::{Recalled, Visibility};
 
 /// A shorter reserve is not enough to write the log lines and the response of a large batch.
 const LEAST_RESERVE: Duration = Duration::from_millis(100);
@@ -97,7 +97,7 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     }
 
     /// Makes records visible again that this process returned with [`Redelivery::AfterOutage`] and this `cause`, and
-    /// that still wait. Returns the number of records for which the queue accepted the request.
+    /// that still wait.
     ///
     /// Call this after a response, when what was down has recovered. It takes at most `time`. If that is not enough, the
     /// next call continues with the remaining records. The process remembers at most 10,000 records and forgets the oldest
@@ -106,10 +106,10 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     ///
     /// [`Redelivery::AfterOutage`]: crate::Redelivery::AfterOutage
     #[cfg(feature = "visibility")]
-    pub async fn recall(&self, cause: &str, time: Duration) -> usize {
+    pub async fn recall(&self, cause: &str, time: Duration) -> Recalled {
         match &self.visibility {
             Some(visibility) => visibility.recall(cause, time, ClockReading::now()).await,
-            None => 0,
+            None => Recalled::default(),
         }
     }
 

@@ -51,6 +51,15 @@ pub struct Visibility {
     recallable: RecallableRecords,
 }
 
+/// The result of a recall.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recalled {
+    /// The number of records for which the queue accepted the request.
+    pub accepted: usize,
+    /// The number of records whose request was not answered in time. The next recall requests them again.
+    pub unanswered: usize,
+}
+
 /// A part of a batch whose visibility time-outs could not be changed.
 #[derive(Debug)]
 pub struct Failure {
@@ -123,10 +132,9 @@ impl Visibility {
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
 
-    /// Makes records visible again that were returned because of `cause` and still wait. Returns the number of records for
-    /// which the queue accepted the request. The records of calls that are not answered in time are remembered for the
+    /// Makes records visible again that were returned because of `cause` and still wait. The records of calls that are not answered in time are remembered for the
     /// next recall. A receipt handle that is no longer valid does no harm.
-    pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> usize {
+    pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> Recalled {
         let deadline = Deadline::within(time);
         let waiting = self.recallable.take(cause, now);
         let number = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
@@ -151,9 +159,9 @@ impl Visibility {
             .map(|chunk| self.recall_chunk(chunk, deadline))
             .collect();
         let replies: Vec<_> = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).collect().await;
-        let unanswered = replies.iter().filter_map(|reply| reply.err()).flatten();
-        self.recallable.add(unanswered.map(|(record, _)| record.clone()));
-        replies.into_iter().flatten().sum()
+        let unanswered: Vec<_> = replies.iter().filter_map(|reply| reply.err()).flatten().collect();
+        self.recallable.add(unanswered.iter().map(|(record, _)| record.clone()));
+        Recalled { unanswered: unanswered.len(), accepted: replies.into_iter().flatten().sum() }
     }
 
     /// The number of accepted requests, or the whole chunk if the queue did not reply in time.

@@ -57,6 +57,8 @@ pub struct Scenario {
     /// A process is not used again when it is this old.
     pub process_lifetime: Option<Duration>,
     pub choice: Choice,
+    /// The time that the service takes for a call. It must be shorter than the time-out.
+    pub latency: Duration,
     /// The mechanisms against outages are off, as before they existed.
     pub is_before: bool,
 }
@@ -127,6 +129,7 @@ impl Scenario {
             concurrency: 50,
             process_lifetime: None,
             choice: Choice::MostRecentlyUsed,
+            latency: Duration::ZERO,
             is_before: false,
         }
     }
@@ -156,6 +159,12 @@ impl Scenario {
 impl World {
     async fn new(scenario: Scenario, clock: &Clock) -> Self {
         let deployment = Deployment::new(scenario.settings(), clock).await;
+        let each_way = scenario.latency.as_millis() as u64 / 2;
+        let link = match scenario.service {
+            Service::ReservationApi => &deployment.links[0],
+            Service::Inventory => &deployment.links[1],
+        };
+        link.set_delay(each_way..=each_way);
         Self { scenario, deployment, begins: Instant::now() + WARM_UP }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqs_batch::visibility::Visibility;
+use sqs_batch::visibility::{Recalled, Visibility};
 use sqs_batch::{Backoff, BatchProcessor, Settings};
 use tokio::time::{Instant, advance};
 
@@ -47,7 +47,7 @@ impl Process {
 
     /// Recalls the records that wait for the inventory. Returns the number that the engine reports, and the calls.
     async fn recall(&self) -> (usize, Vec<Call>) {
-        let recalled = self.processor.recall("inventory", TIME).await;
+        let recalled = self.processor.recall("inventory", TIME).await.accepted;
         (recalled, self.sqs.take_calls())
     }
 
@@ -93,7 +93,7 @@ async fn only_records_that_were_returned_because_of_the_cause_are_recalled() {
     process.process(records).await;
 
     assert_eq!(process.recalled().await, ["m2", "m6"]);
-    assert_eq!(process.processor.recall("payments", TIME).await, 1);
+    assert_eq!(process.processor.recall("payments", TIME).await.accepted, 1);
     assert_eq!(entries(&process.sqs.take_calls()).iter().map(id).collect::<Vec<_>>(), ["m3"]);
 }
 
@@ -123,7 +123,7 @@ async fn without_waiting_records_no_call_is_made() {
 #[tokio::test]
 async fn without_visibility_time_outs_nothing_is_recalled() {
     let processor = BatchProcessor::new(Script, Settings::default());
-    assert_eq!(processor.recall("inventory", TIME).await, 0);
+    assert_eq!(processor.recall("inventory", TIME).await.accepted, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +272,7 @@ async fn a_recall_stops_when_its_time_is_over_and_the_next_one_continues() {
 async fn a_recall_without_time_makes_no_call_and_forgets_nothing() {
     let process = Process::new();
     process.process(down(0..150)).await;
-    assert_eq!(process.processor.recall("inventory", Duration::ZERO).await, 0);
+    assert_eq!(process.processor.recall("inventory", Duration::ZERO).await.accepted, 0);
     assert_eq!(process.sqs.take_calls(), []);
     assert_eq!(process.recall().await.0, 150);
 }
@@ -288,7 +288,7 @@ async fn at_most_10_000_records_are_remembered_and_the_oldest_are_forgotten_firs
     // The recall remembers its ten records again. They are older than those that are returned meanwhile.
     let (recalled, ()) =
         tokio::join!(process.processor.recall("inventory", TIME), process.process(down(10..10_005)));
-    assert_eq!(recalled, 0);
+    assert_eq!(recalled, Recalled { accepted: 0, unanswered: 10 });
     let expected: Vec<_> = (5..10_005).map(|number| format!("m{number:05}")).collect();
     assert_eq!(process.recalled().await, expected);
 }
