@@ -239,7 +239,7 @@ async fn what_the_worker_then_does_agrees_with_the_predictions() {
     }
     fixture.run(&["plan", "--action", "redrive", "--what-if"]).await.succeeded();
     assert_eq!(fixture.changes(), 0);
-    let mut apply = vec!["apply", "plan.json", "--rate", "1000", "--stop-at", "100000"];
+    let mut apply = vec!["apply", "plan.json", "--rate", "200", "--stop-at", "100000"];
     for reason in ["unknown", "paid_but_expired", "paid_but_cancelled"] {
         apply.extend(["--allow-reason", reason]);
     }
