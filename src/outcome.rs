@@ -96,7 +96,8 @@ pub enum OutcomeLabel {
     Superseded,
     /// The event needs no work.
     Ignored,
-    /// A transient failure. The queue delivers the record again after a back-off.
+    /// A transient failure, an unavailable or misconfigured service, or a panic. The queue delivers the record again after a
+    /// back-off.
     Retried,
     /// Not started or not finished: no time was left, the FIFO group is blocked, or calls to a service are stopped by its
     /// breaker or limited.
@@ -143,7 +144,7 @@ impl<'a> Summary<'a> {
             }
             Completion::GroupBlocked => (
                 OutcomeLabel::Deferred,
-                "an earlier record of its message group was returned",
+                "an earlier record of its message group will be delivered again",
                 Reason::GroupBlocked,
             ),
             // The cause may be transient, so the record is retried.
@@ -163,9 +164,9 @@ impl<'a> Summary<'a> {
                     (BreakerOpen, ReservationApi) => "the breaker of the reservation API is open",
                     (BreakerOpen, Inventory) => "the breaker of the inventory is open",
                     (CallsLimited, ReservationApi) => {
-                        "calls to the reservation API are limited after failures"
+                        "calls to the reservation API are limited after a time-out"
                     }
-                    (CallsLimited, Inventory) => "calls to the inventory are limited after failures",
+                    (CallsLimited, Inventory) => "calls to the inventory are limited after a time-out",
                 };
                 (OutcomeLabel::Deferred, reason, Some(not_called.reason))
             }

@@ -47,7 +47,7 @@ pub enum Reason {
     Panicked,
     /// The time of the invocation had run out.
     NoTime,
-    /// An earlier record of the FIFO message group was returned.
+    /// An earlier record of the FIFO message group will be delivered again.
     GroupBlocked,
     /// The body is not an event that the worker understands.
     InvalidPayload,
@@ -126,8 +126,8 @@ impl Reason {
                  `dead-letters plan --action redrive`."
             }
             Self::GroupBlocked => {
-                "Resolve the earlier dead letter of the same message group first. Then redrive both messages in order: \
-                 `dead-letters plan --action redrive`."
+                "If an earlier message of the same message group is in the dead-letter queue too, resolve that one first. Then \
+                 redrive the message: `dead-letters plan --action redrive`."
             }
             Self::InvalidPayload => {
                 "Correct the producer of the event and have the correct event sent. Then delete the message: \

@@ -57,19 +57,20 @@ impl Worker {
     }
 }
 
-/// Recalls the records that wait for a service that has recovered, or for a limit that has ended. It must be called after each
-/// response. It takes at most 2 s and never more than `time_left`; the rest is recalled after the next response.
+/// Recalls the records that wait for a service that has recovered, or for a limit that has ended. It must be called after
+/// each response. It takes at most 2 s and never more than `time_left`; the rest is recalled after the next response.
 pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
+    let deadline = Deadline::within(time_left.min(RECALL_TIME));
     for breaker in processor.handler().breakers() {
-        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.has_ended(**cause)) {
+        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.cause_has_ended(**cause)) {
             let service = breaker.service();
-            let recalled = processor.recall(cause.recall_cause(service), time_left.min(RECALL_TIME)).await;
+            let recalled = processor.recall(cause.recall_cause(service), deadline.left()).await;
             if recalled.unanswered == 0 {
                 breaker.forget_end(*cause);
             }
             if recalled.accepted > 0 {
                 let (service, records) = (service.as_str(), recalled.accepted);
-                tracing::info!(service, records, "records recalled after an outage");
+                tracing::info!(service, records, "records recalled");
             }
         }
     }

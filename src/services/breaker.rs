@@ -122,13 +122,13 @@ impl Breaker {
         self.service
     }
 
-    /// Whether it has closed after an outage, or a limit has ended, until [`forget_end`](Self::forget_end) is called or it
-    /// opens again.
-    pub fn has_ended(&self, cause: NotCalledCause) -> bool {
+    /// Whether this cause has ended: the breaker has closed after an outage, or the limit has ended. This stays true until
+    /// [`forget_end`](Self::forget_end) is called or the breaker opens again.
+    pub fn cause_has_ended(&self, cause: NotCalledCause) -> bool {
         self.ended(cause).load(Ordering::Relaxed)
     }
 
-    /// No record waits any more for the end of this cause.
+    /// Notes that no record waits any more for the end of this cause.
     pub fn forget_end(&self, cause: NotCalledCause) {
         self.ended(cause).store(false, Ordering::Relaxed);
     }
@@ -223,7 +223,7 @@ impl Permit<'_> {
         if threshold == 0 || open_for.is_zero() {
             return;
         }
-        // The probe ends here, so dropping the permit must not hand it on.
+        // The probe ends here: without its `probe`, dropping the permit does not set the breaker to open again.
         let is_probe = self.probe.take().is_some();
         self.adapt_limit(is_probe, result);
         let mut state = self.breaker.state();
@@ -247,6 +247,8 @@ impl Permit<'_> {
             (State::Probing { .. }, _) if is_probe => {
                 *state = State::Closed { failures: 0 };
                 has_closed.store(true, Ordering::Relaxed);
+                // Records that waited for a limit wait no longer than those that waited for the breaker.
+                has_ended_limit.store(true, Ordering::Relaxed);
                 tracing::info!(service = service.as_str(), "breaker closed");
             }
             // The call began before the breaker opened, so its result is old.

@@ -16,7 +16,7 @@ use crate::reason::Reason;
 
 /// A time-out reduces the limit to this share of the calls in progress.
 const REDUCTION: f64 = 0.5;
-/// Each success adds this to a limit of one call or more. It doubles a lower limit.
+/// Each success adds this to a limit of one call or more. A success doubles a lower limit.
 const GROWTH: f64 = 0.1;
 /// The lowest limit.
 const LEAST: f64 = 1.0 / 8.0;
@@ -68,7 +68,8 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Reduces the limit after a time-out of a call that began at `began`, before [`end`](Self::end) is called for it.
+    /// Reduces the limit after a time-out of a call that began at `began`. This must be called before [`end`](Self::end), so
+    /// that the calls in progress still include this call.
     pub fn reduce(&mut self, began: ClockReading, now: ClockReading, reason: Reason) {
         // A call that began before the last reduction says nothing about the reduced limit.
         if self.reduced.is_some_and(|reduced| began.instant < reduced.reduced_at.instant) {
@@ -94,7 +95,8 @@ impl Limit {
         has_ended
     }
 
-    /// Permits at least one call at a time without a pause. An outage has ended: its time-outs were no overload.
+    /// Permits at least one call at a time without a pause. This is for the end of an outage, because
+    /// its time-outs are no sign of overload.
     pub fn resume(&mut self) {
         if let Some(reduced) = &mut self.reduced {
             (reduced.calls, reduced.pause) = (reduced.calls.max(1.0), Duration::ZERO);

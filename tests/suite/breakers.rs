@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reservation_worker::call::{self, NotCalled};
+use reservation_worker::call::{self, NotCalled, NotCalledCause};
 use reservation_worker::config::Config;
 use reservation_worker::reason::Reason;
 use reservation_worker::services::breaker::{Breaker, BreakerSettings, CallResult};
@@ -339,6 +339,30 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
         assert_eq!((late, probe), (Ok(()), Ok(())));
         assert_eq!(waiting, Ok(()), "the call that waited for the failed probe is the next probe");
         assert_eq!(began.elapsed(), Duration::from_millis(1) + OPEN + Duration::from_millis(200) + OPEN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_waited_for_a_limit_are_recalled_although_the_breaker_opened_when_it_had_ended() {
+    let settings = BreakerSettings { failures: 2, open_for: OPEN };
+    let breaker = Breaker::new(call::Service::Inventory, settings, TIMEOUT, Metrics::default());
+    let call = async |time, result| {
+        let permit = breaker.admit(Deadline::NONE).await.unwrap();
+        sleep(time).await;
+        permit.complete(result);
+    };
+    let outage = CallResult::Outage(Reason::InventoryUnavailable);
+    call(TIMEOUT, outage).await;
+    call(Duration::ZERO, CallResult::Works).await;
+    assert!(breaker.cause_has_ended(NotCalledCause::CallsLimited));
+    call(Duration::ZERO, outage).await;
+    call(Duration::ZERO, outage).await;
+    assert!(!breaker.cause_has_ended(NotCalledCause::CallsLimited), "the service is down again");
+
+    call(Duration::ZERO, CallResult::Works).await;
+
+    for cause in [NotCalledCause::BreakerOpen, NotCalledCause::CallsLimited] {
+        assert!(breaker.cause_has_ended(cause), "{cause:?}");
     }
 }
 

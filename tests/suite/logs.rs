@@ -153,7 +153,7 @@ async fn the_reason_describes_what_happened() {
         ("rejected", "paid but expired: refund due"),
         ("incomplete", "detail.reservation_id: is missing"),
         ("not-json", "body: is not a JSON object"),
-        ("blocked", "an earlier record of its message group was returned"),
+        ("blocked", "an earlier record of its message group will be delivered again"),
     ] {
         assert_eq!(run.reason(id), reason);
     }

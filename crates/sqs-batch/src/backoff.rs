@@ -42,8 +42,8 @@ pub struct Jitter {
 impl Backoff {
     /// The visibility time-out of a returned record in whole seconds.
     ///
-    /// It is zero for a record that the queue moves to its dead-letter queue next: one that no retry can help, or one that
-    /// was received `max_receives` times. The dead-letter queue then gets it without delay. A wait that a service
+    /// It is zero for a record that no retry can help, and for one that was received `max_receives` times. The queue delivers
+    /// the first kind again without a wait until its receives are used up, and then moves it to its dead-letter queue. A wait that a service
     /// requested (`at_least`) applies even if it is longer than [`max`](Self::max). The time-out is never shorter than
     /// that wait. The result is at most 11 h 45 min.
     pub fn visibility_timeout(

@@ -23,7 +23,8 @@ impl<E: Clone> Outcome for Result<(), E> {
 /// When a returned record is to be delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
-    /// At once. This is for a record that no retry can help: it reaches the dead-letter queue without delay.
+    /// At once. This is for a record that no retry can help: its remaining receives follow without a wait, and
+    /// then it reaches the dead-letter queue.
     Immediate,
     /// After the back-off of its receive count.
     AfterBackoff {
@@ -46,7 +47,8 @@ impl Redelivery {
     pub const BACKOFF: Self = Self::AfterBackoff { at_least: Duration::ZERO };
 }
 
-/// Whether a returned record goes to the dead-letter queue next, so that its FIFO message group does not wait for it.
+/// Whether the FIFO message group of a returned record does not wait for it: no retry can help the record, or this was its
+/// last receive.
 pub(crate) fn leaves_group(is_last_receive: bool, redelivery: Redelivery) -> bool {
     is_last_receive || redelivery == Redelivery::Immediate
 }

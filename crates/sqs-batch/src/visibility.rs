@@ -132,8 +132,8 @@ impl Visibility {
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
 
-    /// Makes records visible again that were returned because of `cause` and still wait. The records of calls that are not answered in time are remembered for the
-    /// next recall. A receipt handle that is no longer valid does no harm.
+    /// Makes records visible again that were returned because of `cause` and still wait. The records of calls that are not
+    /// answered in time are remembered for the next recall. A receipt handle that is no longer valid does no harm.
     pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> Recalled {
         let deadline = Deadline::within(time);
         let waiting = self.recallable.take(cause, now);
