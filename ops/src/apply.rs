@@ -3,84 +3,74 @@
 //! The letters of the plan are received first, so that nobody else acts on them. Each action is in the audit file before and
 //! after it. A redriven letter is sent, and then deleted: a crash in between sends it twice, and loses nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::action::Action;
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::cli::ApplyArgs;
-use crate::files::JsonLines;
+use crate::files::{self, JsonLines};
 use crate::hold::Hold;
-use crate::message::StoredMessage;
 use crate::pace::Pace;
 use crate::plan::{Plan, PlannedLetter};
 use crate::progress::{bar, note};
-use crate::queue::Poll;
+use crate::queue::{Poll, Queue};
 use crate::reading;
-use crate::sending;
+use crate::refund;
+use crate::sending::Waiting;
 use crate::session::Session;
 
 mod actions;
 mod missing;
+mod window;
 
-use actions::Actions;
+use actions::{Actions, Taken};
+use missing::{Missing, Patience};
+use window::Window;
 
-/// The largest sum of the bodies that are in memory at once, in bytes.
-const WINDOW: usize = 256 * 1024 * 1024;
 /// The time between two searches for redriven letters that are dead again.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Too many redriven letters were dead again.
 const STOPPED: u8 = 3;
 
 pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode> {
-    let plan = Plan::read(&args.plan)?;
+    let (plan, plan_sha256) = Plan::read(&args.plan)?;
     let queue = session.queue().await?;
     if plan.queue_url != queue.url {
         bail!("the plan is for the queue {}, and not for {}", plan.queue_url, queue.url);
     }
-    check(&plan, args)?;
+    refund::check(plan.letters.iter().filter_map(PlannedLetter::needs_permission), &args.allow_reason)?;
     let has = |action| plan.letters.iter().any(|letter| letter.action == action);
+    if args.backup.is_none() && (has(Action::Delete) || has(Action::Export)) {
+        bail!("the plan deletes or exports letters; --backup FILE stores them");
+    }
+    let audit_path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.plan));
+    let paths = [Some(args.plan.as_path()), Some(audit_path.as_path()), args.backup.as_deref()];
+    files::must_differ(&paths.into_iter().flatten().collect::<Vec<_>>())?;
     let event_queue = if has(Action::Redrive) { Some(session.event_queue().await?) } else { None };
     let caller = session.caller(args.audit.caller.as_deref()).await?;
-    let audit = Audit::open(args.audit.audit.as_deref(), &args.plan, caller)?;
+    let audit = Audit::open(audit_path, caller, Some(plan_sha256))?;
     let backup = args.backup.as_deref().map(JsonLines::open).transpose()?;
     let hold = Hold::new(&queue, session.settings.visibility_timeout);
-    let journal = audit.journal()?;
-    let actions = Actions::new(session.source, &hold, event_queue.as_ref(), audit, backup, journal);
+    let actions = Actions::new(&hold, event_queue.as_ref(), audit, backup)?;
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
     let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
     let bar = bar("applying", pending.len());
-    let mut apply = Apply { session, args, hold: &hold, bar, actions, pending, window: Window::default() };
+    let window = Window::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
+    let mut apply = Apply { session, args, hold: &hold, bar, actions, pending, window };
     let applied = hold.during(apply.run()).await;
     apply.bar.finish_and_clear();
     note(apply.actions.summary());
     match applied? {
-        End::Complete if apply.actions.failed == 0 => Ok(ExitCode::SUCCESS),
+        End::Complete if apply.actions.is_success() => Ok(ExitCode::SUCCESS),
         End::Complete => Ok(ExitCode::FAILURE),
         End::Stopped => Ok(ExitCode::from(STOPPED)),
     }
-}
-
-/// Nothing is done if the plan asks for something that needs a permission or a backup.
-fn check(plan: &Plan, args: &ApplyArgs) -> Result<()> {
-    let needed: BTreeSet<_> = plan.letters.iter().filter_map(PlannedLetter::needs_permission).collect();
-    let refused =
-        needed.into_iter().find(|reason| !args.allow_reason.iter().any(|allowed| allowed == reason));
-    if let Some(reason) = refused {
-        bail!(
-            "a refund may be due for letters with the reason {reason}; --allow-reason {reason} redrives them"
-        );
-    }
-    let needs_backup = plan.letters.iter().any(|letter| letter.action != Action::Redrive);
-    if needs_backup && args.backup.is_none() {
-        bail!("the plan deletes or exports letters; --backup FILE stores them");
-    }
-    Ok(())
 }
 
 /// How the command ended.
@@ -88,13 +78,6 @@ fn check(plan: &Plan, args: &ApplyArgs) -> Result<()> {
 enum End {
     Complete,
     Stopped,
-}
-
-/// The received letters that wait for their action.
-#[derive(Debug, Default)]
-struct Window {
-    letters: VecDeque<StoredMessage>,
-    size: usize,
 }
 
 struct Apply<'a> {
@@ -105,27 +88,36 @@ struct Apply<'a> {
     actions: Actions<'a>,
     /// The letters of the plan that were not received yet.
     pending: BTreeMap<String, PlannedLetter>,
+    /// Those that were received and wait for their action.
     window: Window,
 }
 
 impl Apply<'_> {
     async fn run(&mut self) -> Result<End> {
-        let mut patience = missing::Patience::new(self.session.settings.visibility_timeout);
-        while !self.pending.is_empty() {
+        let (mut patience, mut missing) = (self.patience(), usize::MAX);
+        loop {
             self.fill_window().await?;
-            if !self.window.letters.is_empty() {
-                if self.work().await? == End::Stopped {
-                    return Ok(End::Stopped);
-                }
-            } else if !patience.may_appear(self.hold, self.pending.len()).await? {
-                let missing = std::mem::take(&mut self.pending);
-                self.actions.end_missing(missing.into_values(), patience.unread > 0)?;
-            } else {
-                self.session.stop.check()?;
-                sleep(missing::INTERVAL).await;
+            if self.came_back_too_often()? {
+                return Ok(End::Stopped);
             }
+            if self.pending.len() < missing {
+                (patience, missing) = (self.patience(), self.pending.len());
+            }
+            if missing > 0 && self.window.is_incomplete() && self.may_appear(&mut patience).await? {
+                continue;
+            }
+            if self.window.is_empty() {
+                return Ok(End::Complete);
+            }
+            if self.work().await? == End::Stopped {
+                return Ok(End::Stopped);
+            }
+            missing = usize::MAX;
         }
-        Ok(End::Complete)
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::new(self.session.settings.visibility_timeout)
     }
 
     /// Receives the letters that are visible.
@@ -133,56 +125,76 @@ impl Apply<'_> {
         let hidden = indicatif::ProgressBar::hidden();
         let Self { session, hold, actions, pending, window, .. } = self;
         let take = |message| {
-            sort(message, pending, window, actions)?;
-            Ok(if window.size < WINDOW { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            window.sort(message, pending, actions)?;
+            Ok(if window.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         reading::read(hold, &session.stop, &hidden, take).await
+    }
+
+    /// Waits for missing letters. Returns whether they may still appear. Those that will not are ended.
+    async fn may_appear(&mut self, patience: &mut Patience) -> Result<bool> {
+        let counts = self.hold.queue.counts().await?;
+        let unread = (counts.visible + counts.hidden).saturating_sub(self.hold.len());
+        let missing = patience.observe(unread);
+        if missing == Missing::MayAppear {
+            self.session.stop.check()?;
+            if patience.is_first() {
+                let (count, time) = (self.pending.len(), humantime::format_duration(patience.limit));
+                note(format_args!("note: {count} letters cannot be received now; waiting for them for {time}"));
+            }
+            sleep(missing::INTERVAL).await;
+            return Ok(true);
+        }
+        let letters = std::mem::take(&mut self.pending);
+        self.bar.inc(letters.len() as u64);
+        self.actions.end_missing(letters.into_values(), missing)?;
+        Ok(false)
     }
 
     /// Acts on the received letters.
     async fn work(&mut self) -> Result<End> {
         let (rate, mut pace, mut watched) = (self.args.rate, Pace::new(self.args.rate), Instant::now());
+        let mut waiting = self.window.take();
         loop {
             self.session.stop.check()?;
-            let is_fifo = self.hold.queue.is_fifo();
-            let batch = sending::next_batch(&mut self.window.letters, Pace::batch(rate), is_fifo);
+            let batch = waiting.next_batch(Pace::batch(rate));
             if batch.is_empty() {
-                self.window = Window::default();
                 return Ok(End::Complete);
             }
             pace.wait(batch.len()).await;
-            self.bar.inc(batch.len() as u64);
-            self.actions.act(batch).await?;
+            let acted = batch.len();
+            let unheld = self.actions.act(batch).await?;
+            self.bar.inc((acted - unheld.len()) as u64);
+            if !unheld.is_empty() {
+                self.receive_again(unheld, waiting).await;
+                return Ok(End::Complete);
+            }
             if watched.elapsed() >= WATCH_INTERVAL {
                 watched = Instant::now();
                 for message in self.hold.receive(Poll::Short).await?.new {
-                    sort(message.into(), &mut self.pending, &mut self.window, &mut self.actions)?;
+                    self.window.sort(message.into(), &mut self.pending, &mut self.actions)?;
                 }
             }
-            if self.actions.came_back > self.args.stop_at {
-                self.actions.stop()?;
+            if self.came_back_too_often()? {
                 return Ok(End::Stopped);
             }
         }
     }
-}
 
-/// Decides what a received letter is: one of the plan, one that this command has redriven, or another one, which is only held.
-fn sort(
-    message: StoredMessage,
-    pending: &mut BTreeMap<String, PlannedLetter>,
-    window: &mut Window,
-    actions: &mut Actions<'_>,
-) -> Result<()> {
-    actions.notice(&message.message_id)?;
-    if let Some(planned) = pending.remove(&message.message_id) {
-        if message.digest() == planned.body_sha256 {
-            window.size += message.body.len();
-            actions.expect(planned);
-            window.letters.push_back(message);
-        } else {
-            actions.changed(&planned).context("the audit file")?;
-        }
+    /// The hold of some letters has run out, such as on a suspended laptop: somebody else may have received them. All letters
+    /// are given back and received again, so that their order does not change.
+    async fn receive_again(&mut self, unheld: Vec<PlannedLetter>, waiting: Waiting<Taken>) {
+        let waiting = waiting.into_rest().chain(self.window.take().into_rest());
+        let letters = unheld.into_iter().chain(waiting.map(|(planned, _)| planned));
+        self.pending.extend(letters.map(|planned| (planned.message_id.clone(), planned)));
+        self.hold.give_back().await;
     }
-    Ok(())
+
+    fn came_back_too_often(&mut self) -> Result<bool> {
+        let too_often = self.actions.came_back() > self.args.stop_at;
+        if too_often {
+            self.actions.stop()?;
+        }
+        Ok(too_often)
+    }
 }

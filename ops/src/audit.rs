@@ -1,7 +1,6 @@
 //! The audit file: a line for every action, who did it and with which result. It is also the journal from which an
 //! interrupted command continues.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{self, JsonLines};
 use crate::time;
+
+mod journal;
+
+pub(crate) use journal::Journal;
 
 /// A step of an action. A line is on the disk before the next step begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,9 @@ pub(crate) struct Line {
     pub(crate) caller: String,
     /// `redrive`, `delete`, `export` or `restore`.
     pub(crate) action: String,
+    /// The digest of the plan. `restore` has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan_sha256: Option<String>,
     pub(crate) step: Step,
     pub(crate) message_id: String,
     pub(crate) body_sha256: String,
@@ -53,19 +59,13 @@ pub(crate) struct Line {
     pub(crate) detail: Option<String>,
 }
 
-/// What the file says about a letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) step: Step,
-    pub(crate) new_message_id: Option<String>,
-}
-
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Audit {
     file: JsonLines,
     path: PathBuf,
     caller: String,
+    plan_sha256: Option<String>,
 }
 
 /// What a line is about.
@@ -76,41 +76,27 @@ pub(crate) struct Subject<'a> {
     pub(crate) body_sha256: &'a str,
 }
 
+/// The file that is used if the arguments name none: beside the input of the command.
+pub(crate) fn default_path(input: &Path) -> PathBuf {
+    let mut name = input.as_os_str().to_owned();
+    name.push(".audit.jsonl");
+    PathBuf::from(name)
+}
+
 impl Audit {
-    /// Opens the file, which by default is beside the input of the command.
-    pub(crate) fn open(given: Option<&Path>, input: &Path, caller: String) -> Result<Self> {
-        let beside = || {
-            let mut name = input.as_os_str().to_owned();
-            name.push(".audit.jsonl");
-            PathBuf::from(name)
-        };
-        let path = given.map_or_else(beside, Path::to_owned);
-        Ok(Self { file: JsonLines::open(&path)?, path, caller })
+    /// Opens the file, for the actions of a plan, or for those of `restore`.
+    pub(crate) fn open(path: PathBuf, caller: String, plan_sha256: Option<String>) -> Result<Self> {
+        Ok(Self { file: JsonLines::open(&path)?, path, caller, plan_sha256 })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the file says about each letter: its last step that is not about a later life of the letter.
-    pub(crate) fn journal(&self) -> Result<HashMap<String, Progress>> {
-        let mut journal = HashMap::<String, Progress>::new();
-        for line in files::read_lines::<Line>(&self.path)?.complete {
-            if matches!(line.step, Step::CameBack | Step::Stopped) {
-                continue;
-            }
-            let earlier = journal.remove(&line.message_id);
-            let new_message_id =
-                line.new_message_id.or(earlier.as_ref().and_then(|p| p.new_message_id.clone()));
-            // Another process may work with the same file, so a completed action is not undone by its lines.
-            let step = match earlier.map(|earlier| earlier.step) {
-                Some(Step::Done) => Step::Done,
-                Some(sent @ (Step::Sent | Step::BackedUp)) if line.step != Step::Done => sent,
-                _ => line.step,
-            };
-            journal.insert(line.message_id, Progress { step, new_message_id });
-        }
-        Ok(journal)
+    /// What the file says about the letters of this plan, or about those that `restore` has sent.
+    pub(crate) fn journal(&self) -> Result<Journal> {
+        let lines = files::read_lines::<Line>(&self.path)?.complete.into_iter();
+        Ok(lines.filter(|line| line.plan_sha256 == self.plan_sha256).collect())
     }
 
     /// Adds lines, and waits until they are on the disk. Each has a subject, a step, the new message id and a detail.
@@ -118,11 +104,12 @@ impl Audit {
         &mut self,
         lines: impl IntoIterator<Item = (Subject<'a>, Step, Option<String>, Option<String>)>,
     ) -> Result<()> {
-        let (time, caller) = (time::rfc3339(SystemTime::now()), self.caller.clone());
+        let time = time::rfc3339(SystemTime::now());
         let lines = lines.into_iter().map(|(subject, step, new_message_id, detail)| Line {
             time: time.clone(),
-            caller: caller.clone(),
+            caller: self.caller.clone(),
             action: subject.action.to_owned(),
+            plan_sha256: self.plan_sha256.clone(),
             step,
             message_id: subject.message_id.to_owned(),
             body_sha256: subject.body_sha256.to_owned(),

@@ -13,14 +13,16 @@ use crate::cli::Settings;
 /// The reads of the SDK wait longer than the long polls of the tool.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The attempts of a call that SQS throttles: a command that works for an hour should not fail for that.
+const ATTEMPTS: u32 = 5;
+
 /// The configuration that the arguments, the environment and the files of the AWS CLI describe.
 pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
     let http = aws::http().map_err(|error| anyhow!("no HTTP client: {error}"))?;
     let timeouts = aws_config::timeout::TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(aws::reuse_connections(RetryConfig::standard()));
+        .timeout_config(timeouts);
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
@@ -30,7 +32,11 @@ pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
     if let Some(endpoint) = &settings.endpoint_url {
         loader = loader.endpoint_url(endpoint);
     }
-    Ok(loader.load().await)
+    let config = loader.load().await;
+    let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let attempts = retry.max_attempts().max(ATTEMPTS);
+    let retry = aws::reuse_connections(retry.with_max_attempts(attempts));
+    Ok(config.into_builder().retry_config(retry).build())
 }
 
 /// The outputs of a stack.

@@ -207,6 +207,9 @@ pub(crate) struct RestoreArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
+    /// Send letters although their reason says that a refund is due, or is `unknown` (repeatable)
+    #[arg(long, value_name = "CODE")]
+    pub(crate) allow_reason: Vec<String>,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
 }

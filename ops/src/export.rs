@@ -1,6 +1,6 @@
 //! The command `export`: writes letters to a file and leaves them in the queue.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -24,7 +24,8 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
         bail!("{} exists already", args.out.display());
     }
     let selected = selection::letters(session, &args.selection).await?;
-    let selected: BTreeSet<_> = selected.into_iter().map(|letter| letter.message_id).collect();
+    let selected: BTreeMap<_, _> =
+        selected.iter().map(|letter| (letter.message_id.clone(), letter.reason_or_refund().to_owned())).collect();
     if selected.is_empty() {
         bail!("no letter is selected");
     }
@@ -35,12 +36,12 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
     let (mut found, mut records) = (0, Vec::new());
     let (hold, bar) = (Hold::new(&queue, session.settings.visibility_timeout), bar("exporting", 0));
     let take = |message: StoredMessage| {
-        if selected.contains(&message.message_id) {
+        if let Some(reason_code) = selected.get(&message.message_id) {
             found += 1;
             if args.as_lambda_event {
                 records.push(message.record(&arn));
             } else {
-                let line = serde_json::to_string(&BackedUp::new(message))?;
+                let line = serde_json::to_string(&BackedUp::new(message, reason_code))?;
                 writeln!(file, "{line}")?;
             }
         }

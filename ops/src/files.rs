@@ -1,13 +1,15 @@
 //! Files that are written so that a crash loses no line.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 /// The bodies of letters are only for their owner.
 const OWNER_ONLY: u32 = 0o600;
@@ -16,6 +18,7 @@ const OWNER_ONLY: u32 = 0o600;
 #[derive(Debug)]
 pub(crate) struct JsonLines {
     file: File,
+    path: PathBuf,
 }
 
 impl JsonLines {
@@ -30,7 +33,7 @@ impl JsonLines {
         let mut file = options.open(path).with_context(|| path.display().to_string())?;
         sync_directory(path)?;
         end_last_line(&mut file)?;
-        Ok(Self { file })
+        Ok(Self { file, path: path.to_owned() })
     }
 
     /// Adds lines and waits until they are on the disk.
@@ -45,9 +48,8 @@ impl JsonLines {
             lines.push(b'\n');
         }
         // One write, so that the lines of two processes do not mix.
-        self.file.write_all(&lines)?;
-        self.file.sync_data()?;
-        Ok(())
+        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        written.with_context(|| self.path.display().to_string())
     }
 }
 
@@ -80,6 +82,34 @@ pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>> {
     Ok(read)
 }
 
+/// The SHA-256 digest, in hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An error if two of the names are the same file, which one of them would damage.
+///
+/// # Errors
+///
+/// See above, or the directory of a file cannot be found.
+pub(crate) fn must_differ(paths: &[&Path]) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for path in paths {
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            Err(_) => {
+                let directory = directory(path).canonicalize();
+                let directory = directory.with_context(|| path.display().to_string())?;
+                directory.join(path.file_name().unwrap_or_default())
+            }
+        };
+        if let Some(other) = seen.insert(real, path) {
+            bail!("{} and {} are the same file", other.display(), path.display());
+        }
+    }
+    Ok(())
+}
+
 /// Writes a new file.
 ///
 /// # Errors
@@ -93,9 +123,12 @@ pub(crate) fn create(path: &Path) -> Result<File> {
 
 /// Makes the name of the file as lasting as its content.
 fn sync_directory(path: &Path) -> Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()?;
+    File::open(directory(path))?.sync_all()?;
     Ok(())
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// After a crash, the next line must not continue an incomplete one.

@@ -1,6 +1,6 @@
 //! What a letter says: its event as the worker reads it, its times, and why it is dead.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::SqsMessage;
 use reservation_worker::job::Job;
@@ -11,11 +11,17 @@ use strum::VariantArray;
 
 use crate::message::StoredMessage;
 use crate::prediction::Verdict;
+use crate::refund;
 use crate::session::Source;
 use crate::time;
 
 /// The reason or type of a letter that has none.
 pub(crate) const UNKNOWN: &str = "unknown";
+/// The message group of an event without a reservation, which a FIFO queue requires.
+const NO_RESERVATION: &str = "none";
+/// How long before its move to a dead-letter queue a message was last processed, at most: SQS hides a message for at most
+/// 12 hours, and the worker may have been stopped for some hours.
+const LONGEST_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known about a letter. The body is not kept.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(crate) struct Letter {
     pub(crate) sha256: String,
     pub(crate) job: Job,
     pub(crate) sent: SystemTime,
+    /// The earliest time at which the worker may have written about it.
+    pub(crate) logged_after: SystemTime,
     pub(crate) first_receive: Option<SystemTime>,
     /// The last receive by the worker, which only its log knows.
     pub(crate) last_receive: Option<SystemTime>,
@@ -49,10 +57,15 @@ impl Letter {
         let job = Job::read(&record);
         let in_trace = Parent::producer(&record, job.trace_id());
         let millis = |name| message.attribute(name).and_then(time::from_millis);
+        let sent = millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH);
+        // In a FIFO queue, a dead letter counts as sent when it died.
+        let is_fifo = message.attribute("SequenceNumber").is_some();
+        let before_sent = if is_fifo { LONGEST_MOVE } else { Duration::ZERO };
         Self {
             group: message.attribute("MessageGroupId").map(str::to_owned),
             sha256: message.digest(),
-            sent: millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH),
+            sent,
+            logged_after: sent.checked_sub(before_sent).unwrap_or(sent),
             first_receive: millis("ApproximateFirstReceiveTimestamp"),
             last_receive: None,
             receives: record.receive_count,
@@ -75,8 +88,19 @@ impl Letter {
         self.job.hold().map(|hold| hold.reservation_id.as_str())
     }
 
+    /// The message group in a FIFO queue.
+    pub(crate) fn message_group(&self) -> &str {
+        self.group.as_deref().or(self.reservation_id()).unwrap_or(NO_RESERVATION)
+    }
+
     pub(crate) fn reason_code(&self) -> &str {
         self.reason.as_ref().map_or(UNKNOWN, |reason| &reason.code)
+    }
+
+    /// The reason code, or the one of a refund that a prediction says is due.
+    pub(crate) fn reason_or_refund(&self) -> &str {
+        let code = self.reason_code();
+        refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
     /// The reason code, if this version of the worker has it.

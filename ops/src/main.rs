@@ -9,8 +9,8 @@
 //! 4. [`selection`] chooses letters, and [`what_if`] predicts what the worker would do, with the [`services`], which it can
 //!    only read.
 //! 5. [`report`] shows them, or [`plan`] writes down what is to be done, and [`apply`] does it. [`audit`] records every
-//!    action, [`backup`] stores what is deleted, and [`sending`] sends it to the worker. [`restore`] sends the letters of a
-//!    backup, and [`export`] writes letters to a file.
+//!    action, [`backup`] stores what is deleted, and [`sending`] sends it to the worker. [`refund`] asks for permission
+//!    first. [`restore`] sends the letters of a backup, and [`export`] writes letters to a file.
 //!
 //! [`cli`] defines the arguments, [`session`] connects to AWS, [`stop`] reacts to Ctrl-C.
 
@@ -34,6 +34,7 @@ mod progress;
 mod queue;
 mod reading;
 mod reasons;
+mod refund;
 mod report;
 mod restore;
 mod selection;

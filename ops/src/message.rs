@@ -12,7 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+
+use crate::files;
 
 /// The message attributes that EventBridge and the Scheduler add to an event that they could not deliver.
 pub(crate) const DELIVERY_FAILURE: [&str; 7] = [
@@ -74,6 +75,11 @@ impl StoredMessage {
         self.attributes.get(name).map(String::as_str)
     }
 
+    /// When it was sent, in milliseconds since 1970.
+    pub(crate) fn sent(&self) -> Option<u64> {
+        self.attribute("SentTimestamp")?.parse().ok()
+    }
+
     /// A message attribute, if it is text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.message_attributes.get(name)?.string_value.as_deref()
@@ -81,7 +87,7 @@ impl StoredMessage {
 
     /// The SHA-256 digest of the body, in hexadecimal digits.
     pub(crate) fn digest(&self) -> String {
-        Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect()
+        files::sha256(self.body.as_bytes())
     }
 
     /// The record with which Lambda would deliver the message from the queue `queue_arn`.
@@ -109,18 +115,18 @@ impl StoredMessage {
         })
     }
 
-    /// Adds the message to a call: its body, message attributes, trace header and group. `group` is used if the message has
-    /// none. A FIFO queue needs the id for the deduplication.
+    /// Adds the message to a call: its body, message attributes, trace header and group. A FIFO queue needs a group and an id
+    /// for the deduplication.
     pub(crate) fn add_to(
         &self,
         call: SendMessageFluentBuilder,
-        group: Option<&str>,
-        deduplication_id: Option<String>,
+        in_fifo: Option<(&str, String)>,
     ) -> Result<SendMessageFluentBuilder> {
-        let mut call = call
-            .message_body(&self.body)
-            .set_message_group_id(self.attribute("MessageGroupId").or(group).map(str::to_owned))
-            .set_message_deduplication_id(deduplication_id);
+        let call = call.message_body(&self.body);
+        let mut call = match in_fifo {
+            Some((group, id)) => call.message_group_id(group).message_deduplication_id(id),
+            None => call.set_message_group_id(self.attribute("MessageGroupId").map(str::to_owned)),
+        };
         for (name, attribute) in &self.message_attributes {
             if !DELIVERY_FAILURE.contains(&name.as_str()) {
                 call = call.message_attributes(name, attribute.to_sqs()?);

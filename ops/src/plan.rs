@@ -1,20 +1,21 @@
 //! The command `plan`: writes down what is to be done with which letter.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use reservation_worker::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::cli::PlanArgs;
 use crate::files;
-use crate::letter::{self, Letter, UNKNOWN};
-use crate::prediction::{Prediction, Verdict};
+use crate::letter::Letter;
+use crate::prediction::Verdict;
 use crate::progress::note;
+use crate::refund;
 use crate::selection;
 use crate::session::Session;
 use crate::time;
@@ -41,6 +42,8 @@ pub(crate) struct PlannedLetter {
     /// The SHA-256 digest of the body. A letter with another body is not touched.
     pub(crate) body_sha256: String,
     pub(crate) action: Action,
+    /// Its message group in a FIFO queue.
+    pub(crate) message_group_id: String,
     pub(crate) event_type: String,
     pub(crate) reservation_id: Option<String>,
     pub(crate) reason_code: String,
@@ -53,6 +56,7 @@ impl PlannedLetter {
             message_id: letter.message_id.clone(),
             body_sha256: letter.sha256.clone(),
             action,
+            message_group_id: letter.message_group().to_owned(),
             event_type: letter.event_type().to_owned(),
             reservation_id: letter.reservation_id().map(str::to_owned),
             reason_code: letter.reason_code().to_owned(),
@@ -60,35 +64,35 @@ impl PlannedLetter {
         }
     }
 
-    /// The reason code that the user must name before this letter is redriven: a redriven letter that says "refund due" would
-    /// be dead again, and nobody would have refunded the payment. Without a reason and a prediction, an approved payment may
-    /// be such a letter.
+    /// The reason code that the user must name before this letter is redriven.
     pub(crate) fn needs_permission(&self) -> Option<&str> {
         if self.action != Action::Redrive {
             return None;
         }
-        let predicted = self.what_if.as_ref();
-        if let Some(Verdict { prediction: Prediction::RefundDue, reason_code, .. }) = predicted {
-            return reason_code.as_deref();
-        }
-        let recorded = letter::reason(&self.reason_code);
-        let is_refund = matches!(recorded, Some(Reason::PaidButExpired | Reason::PaidButCancelled));
-        let is_unknown = self.reason_code == UNKNOWN && self.event_type == "payment.approved";
-        let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);
-        (is_refund || is_unknown && !is_clear).then_some(self.reason_code.as_str())
+        refund::reason(&self.event_type, &self.reason_code, self.what_if.as_ref())
+    }
+
+    /// The reason code, or the one of a refund that a prediction says is due.
+    pub(crate) fn reason_or_refund(&self) -> &str {
+        let refund = refund::reason(&self.event_type, &self.reason_code, self.what_if.as_ref());
+        refund.unwrap_or(&self.reason_code)
     }
 }
 
 impl Plan {
-    /// Reads a plan file.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    /// Reads a plan file. Returns its digest, too.
+    pub(crate) fn read(path: &Path) -> Result<(Self, String)> {
         let text = std::fs::read(path).with_context(|| path.display().to_string())?;
         let plan: Self =
             serde_json::from_slice(&text).with_context(|| format!("{} is not a plan", path.display()))?;
         if plan.version != VERSION {
             bail!("{} has the version {}; this tool has the version {VERSION}", path.display(), plan.version);
         }
-        Ok(plan)
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = plan.letters.iter().find(|letter| !ids.insert(&letter.message_id)) {
+            bail!("{} contains the letter {} twice", path.display(), twice.message_id);
+        }
+        Ok((plan, files::sha256(&text)))
     }
 }
 

@@ -1,9 +1,7 @@
 //! What the user sees on stderr: progress bars if it is a terminal, and notes.
 
-#![expect(clippy::print_stderr, reason = "the output of a command line tool")]
-
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,9 +22,10 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
 
 /// Tells the user something that is not the result of the command.
 pub(crate) fn note(text: impl Display) {
-    if io::stderr().is_terminal() {
-        eprintln!("{}", textwrap::fill(&text.to_string(), WIDTH));
-    } else {
-        eprintln!("{text}");
+    let (mut stderr, mut text) = (io::stderr(), text.to_string());
+    if stderr.is_terminal() {
+        text = textwrap::fill(&text, WIDTH);
     }
+    // Nobody may read it any more, and the command must still do its work.
+    let _ = writeln!(stderr, "{text}");
 }

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    BatchResultErrorEntry,     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName, QueueAttributeName,
 };
 use reservation_worker::aws::reason;
@@ -56,37 +56,33 @@ impl Queue {
         Ok(reply.messages.unwrap_or_default())
     }
 
-    /// Hides messages for this time from now, or shows them again. Returns the reasons of those that failed.
-    pub(crate) async fn hide(&self, handles: &[String], time: Duration) -> Result<Vec<String>> {
-        let entries = handles.iter().enumerate().map(|(index, handle)| {
+    /// Hides messages for this time from now, or shows them again. The result of each is at the index of its handle.
+    pub(crate) async fn hide(&self, handles: &[String], time: Duration) -> Vec<Result<(), String>> {
+        let entries = handles.iter().enumerate().filter_map(|(index, handle)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-            entry.receipt_handle(handle).visibility_timeout(seconds(time)).build()
+            entry.receipt_handle(handle).visibility_timeout(seconds(time)).build().ok()
         });
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
-        let reply = call.set_entries(Some(entries)).send().await;
-        let reply = reply.map_err(|error| anyhow!("sqs:ChangeMessageVisibility: {}", reason(&error)))?;
-        Ok(reply.failed.into_iter().map(|failed| failed.code).collect())
+        match call.set_entries(Some(entries.collect())).send().await {
+            Ok(reply) => {
+                of_each(handles.len(), reply.successful.iter().map(|entry| entry.id.as_str()), &reply.failed)
+            }
+            Err(error) => {
+                vec![Err(format!("sqs:ChangeMessageVisibility: {}", reason(&error))); handles.len()]
+            }
+        }
     }
 
     /// Deletes messages. The result of each is at the index of its handle.
-    pub(crate) async fn delete(&self, handles: &[&str]) -> Vec<Result<(), String>> {
+    pub(crate) async fn delete(&self, handles: &[String]) -> Vec<Result<(), String>> {
         let entries = handles.iter().enumerate().filter_map(|(index, handle)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-            entry.receipt_handle(*handle).build().ok()
+            entry.receipt_handle(handle).build().ok()
         });
         let call = self.client.delete_message_batch().queue_url(&self.url);
         match call.set_entries(Some(entries.collect())).send().await {
             Ok(reply) => {
-                let mut results = vec![Ok(()); handles.len()];
-                for entry in reply.failed {
-                    if let Some(result) =
-                        entry.id.parse().ok().and_then(|index: usize| results.get_mut(index))
-                    {
-                        *result = Err(entry.message.unwrap_or(entry.code));
-                    }
-                }
-                results
+                of_each(handles.len(), reply.successful.iter().map(|entry| entry.id.as_str()), &reply.failed)
             }
             Err(error) => vec![Err(format!("sqs:DeleteMessage: {}", reason(&error))); handles.len()],
         }
@@ -122,6 +118,26 @@ impl Queue {
         let reply = reply.map_err(|error| anyhow!("{}: {}", self.url, reason(&error)))?;
         Ok(reply.attributes.unwrap_or_default().into_iter().collect())
     }
+}
+
+/// The result of each entry of a batch, whose ids are their indices. An entry that the reply does not mention has failed.
+fn of_each<'a>(
+    count: usize,
+    successful: impl Iterator<Item = &'a str>,
+    failed: &[BatchResultErrorEntry],
+) -> Vec<Result<(), String>> {
+    let mut results = vec![Err("the reply does not mention it".to_owned()); count];
+    let successful = successful.map(|id| (id, Ok(())));
+    let failed = failed.iter().map(|entry| {
+        let reason = entry.message.as_ref().unwrap_or(&entry.code);
+        (entry.id.as_str(), Err(reason.clone()))
+    });
+    for (id, result) in successful.chain(failed) {
+        if let Some(place) = id.parse().ok().and_then(|index: usize| results.get_mut(index)) {
+            *place = result;
+        }
+    }
+    results
 }
 
 fn seconds(time: Duration) -> i32 {

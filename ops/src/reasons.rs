@@ -84,7 +84,7 @@ fn complete(letter: &mut Letter, line: Line) {
 /// The lines about these letters that contain a reason code.
 async fn query(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
     stop.check()?;
-    let from = letters.iter().map(|letter| letter.sent).min().unwrap_or(UNIX_EPOCH);
+    let from = letters.iter().map(|letter| letter.logged_after).min().unwrap_or(UNIX_EPOCH);
     // An id of another form would change the query.
     let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let ids = letters.iter().map(|letter| letter.message_id.as_str()).filter(is_id);

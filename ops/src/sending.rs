@@ -1,40 +1,59 @@
 //! Sends letters to the worker's queue.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use futures_util::future::join_all;
-use sha2::{Digest, Sha256};
 
-use crate::letter::Letter;
+use crate::files;
 use crate::message::StoredMessage;
 use crate::queue::Queue;
-use crate::session::Source;
 
-/// The message group of an event without a reservation, which a FIFO queue requires.
-const NO_RESERVATION: &str = "none";
-
-/// Takes the next batch from the front: at most `limit` letters. In a FIFO queue it has at most one letter of each group, so that
-/// a letter is sent only after the letter before it was accepted.
-pub(crate) fn next_batch(
-    letters: &mut VecDeque<StoredMessage>,
-    limit: usize,
-    is_fifo: bool,
-) -> Vec<StoredMessage> {
-    let (mut batch, mut later, mut groups) = (Vec::new(), VecDeque::new(), BTreeSet::new());
-    while batch.len() < limit
-        && let Some(letter) = letters.pop_front()
-    {
-        let group = letter.attribute("MessageGroupId").map(str::to_owned);
-        if !is_fifo || groups.insert(group) {
-            batch.push(letter);
-        } else {
-            later.push_back(letter);
-        }
-    }
-    later.append(letters);
-    *letters = later;
-    batch
+/// Letters that wait, in their order.
+#[derive(Debug)]
+pub(crate) struct Waiting<T> {
+    /// The keys that have letters: of each, the first letter is next.
+    turns: VecDeque<String>,
+    letters: HashMap<String, VecDeque<T>>,
 }
+
+impl<T> Waiting<T> {
+    /// Letters with equal keys are never in one batch, so that a letter is sent only after the letter before it was
+    /// accepted.
+    pub(crate) fn new(letters: impl IntoIterator<Item = (String, T)>) -> Self {
+        let mut waiting = Self { turns: VecDeque::new(), letters: HashMap::new() };
+        for (key, letter) in letters {
+            let same_key = waiting.letters.entry(key.clone()).or_default();
+            if same_key.is_empty() {
+                waiting.turns.push_back(key);
+            }
+            same_key.push_back(letter);
+        }
+        waiting
+    }
+
+    /// The next batch: at most `limit` letters.
+    pub(crate) fn next_batch(&mut self, limit: usize) -> Vec<T> {
+        let mut batch = Vec::new();
+        for _ in 0..limit.min(self.turns.len()) {
+            let Some(key) = self.turns.pop_front() else { break };
+            let Some(mut same_key) = self.letters.remove(&key) else { continue };
+            batch.extend(same_key.pop_front());
+            if !same_key.is_empty() {
+                self.letters.insert(key.clone(), same_key);
+                self.turns.push_back(key);
+            }
+        }
+        batch
+    }
+
+    /// All letters.
+    pub(crate) fn into_rest(self) -> impl Iterator<Item = T> {
+        self.letters.into_values().flatten()
+    }
+}
+
+/// A letter and its message group in a FIFO queue.
+pub(crate) type Grouped<'a> = (&'a str, &'a StoredMessage);
 
 /// Sends letters, all at once. The new message id of each is at its index.
 ///
@@ -43,58 +62,38 @@ pub(crate) fn next_batch(
 /// deduplication id of one that was sent up to five minutes before.
 pub(crate) async fn send(
     queue: &Queue,
-    letters: &[StoredMessage],
-    source: Source,
+    letters: &[Grouped<'_>],
     attempt: &str,
 ) -> Vec<Result<String, String>> {
-    let calls = letters.iter().map(async |letter| {
-        let (mut group, mut deduplication_id) = (None, None);
-        if queue.is_fifo() {
-            let reservation = Letter::read(letter, source).reservation_id().map(str::to_owned);
-            group = Some(reservation.unwrap_or_else(|| NO_RESERVATION.to_owned()));
-            deduplication_id = Some(deduplication(&letter.message_id, attempt));
-        }
-        let sent = queue.send(|call| letter.add_to(call, group.as_deref(), deduplication_id)).await;
+    let calls = letters.iter().map(async |(group, letter)| {
+        let deduplication_id = || files::sha256(format!("{} {attempt}", letter.message_id).as_bytes());
+        let in_fifo = queue.is_fifo().then(|| (*group, deduplication_id()));
+        let sent = queue.send(|call| letter.add_to(call, in_fifo)).await;
         sent.map_err(|error| format!("{error:#}"))
     });
     join_all(calls).await
 }
 
-fn deduplication(message_id: &str, attempt: &str) -> String {
-    Sha256::digest(format!("{message_id} {attempt}")).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    fn letter(id: &str, group: &str) -> StoredMessage {
-        StoredMessage {
-            message_id: id.to_owned(),
-            body: String::new(),
-            attributes: [("MessageGroupId".to_owned(), group.to_owned())].into(),
-            message_attributes: BTreeMap::new(),
-        }
-    }
-
-    fn batches(letters: &[(&str, &str)], limit: usize, is_fifo: bool) -> Vec<Vec<String>> {
-        let mut letters = letters.iter().map(|(id, group)| letter(id, group)).collect();
+    fn batches(letters: &[(&str, &'static str)], limit: usize) -> Vec<Vec<&'static str>> {
+        let mut waiting = Waiting::new(letters.iter().map(|(key, letter)| ((*key).to_owned(), *letter)));
         let mut batches = Vec::new();
         loop {
-            let batch = next_batch(&mut letters, limit, is_fifo);
+            let batch = waiting.next_batch(limit);
             if batch.is_empty() {
                 return batches;
             }
-            batches.push(batch.into_iter().map(|letter| letter.message_id).collect());
+            batches.push(batch);
         }
     }
 
     #[test]
-    fn a_batch_of_a_fifo_queue_has_one_letter_of_each_group_in_order() {
-        let letters = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("c1", "c")];
-        assert_eq!(batches(&letters, 10, true), [vec!["a1", "b1", "c1"], vec!["a2"], vec!["a3"]]);
-        assert_eq!(batches(&letters, 3, false), [vec!["a1", "a2", "b1"], vec!["a3", "c1"]]);
+    fn a_batch_has_one_letter_of_each_group_in_order() {
+        let letters = [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3"), ("c", "c1")];
+        assert_eq!(batches(&letters, 10), [vec!["a1", "b1", "c1"], vec!["a2"], vec!["a3"]]);
+        assert_eq!(batches(&letters, 2), [vec!["a1", "b1"], vec!["c1", "a2"], vec!["a3"]]);
     }
 }

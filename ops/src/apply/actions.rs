@@ -1,73 +1,74 @@
 //! The actions on letters, each with its lines in the audit file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
+use super::missing::Missing;
 use crate::action::Action;
-use crate::audit::{Audit, Progress, Step, Subject};
+use crate::audit::{Audit, Journal, Step, Subject};
 use crate::backup::BackedUp;
 use crate::files::JsonLines;
 use crate::hold::Hold;
 use crate::message::StoredMessage;
 use crate::plan::PlannedLetter;
+use crate::progress::note;
 use crate::queue::Queue;
 use crate::sending;
-use crate::session::Source;
 
 /// The deduplication id of a redriven letter is always the same: a letter that dies again has a new message id.
 const ATTEMPT: &str = "redrive";
 
+/// A letter of the plan that was received.
+pub(super) type Taken = (PlannedLetter, StoredMessage);
+
 pub(super) struct Actions<'a> {
-    source: Source,
     hold: &'a Hold<'a>,
     event_queue: Option<&'a Queue>,
     audit: Audit,
     backup: Option<JsonLines>,
-    /// What earlier runs have done with each letter.
-    journal: HashMap<String, Progress>,
-    /// The letters that were received and have not been acted on.
-    expected: BTreeMap<String, PlannedLetter>,
-    /// The new message ids of redriven letters.
-    redriven: BTreeSet<String>,
+    /// What was done with each letter.
+    journal: Journal,
     /// The groups of a FIFO queue in which a letter failed. The letters after it must wait.
     blocked: BTreeSet<String>,
     done: BTreeMap<Action, usize>,
     gone: usize,
-    pub(super) failed: usize,
-    pub(super) came_back: usize,
+    failed: usize,
+    /// The new ids of redriven letters that were dead again.
+    came_back: BTreeSet<String>,
 }
 
 impl<'a> Actions<'a> {
     pub(super) fn new(
-        source: Source,
         hold: &'a Hold<'a>,
         event_queue: Option<&'a Queue>,
         audit: Audit,
         backup: Option<JsonLines>,
-        journal: HashMap<String, Progress>,
-    ) -> Self {
-        let redriven = journal.values().filter_map(|progress| progress.new_message_id.clone()).collect();
-        Self {
-            source,
+    ) -> Result<Self> {
+        let journal = audit.journal()?;
+        let (blocked, done) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self {
             hold,
             event_queue,
             audit,
             backup,
             journal,
-            expected: BTreeMap::new(),
-            redriven,
-            blocked: BTreeSet::new(),
-            done: BTreeMap::new(),
+            blocked,
+            done,
             gone: 0,
             failed: 0,
-            came_back: 0,
-        }
+            came_back: BTreeSet::new(),
+        })
     }
 
     /// Whether an earlier run has completed the action on this letter.
     pub(super) fn is_done(&self, message_id: &str) -> bool {
-        self.step(message_id) == Some(Step::Done)
+        self.journal.is_done(message_id)
+    }
+
+    /// Whether everything was done by this command.
+    pub(super) fn is_success(&self) -> bool {
+        self.failed + self.gone == 0
     }
 
     pub(super) fn summary(&self) -> String {
@@ -80,166 +81,181 @@ impl<'a> Actions<'a> {
             count(Action::Export),
             self.failed,
             self.gone,
-            self.came_back,
+            self.came_back.len(),
             self.audit.path().display()
         )
     }
 
     /// A letter was received. It may be one that was redriven before.
     pub(super) fn notice(&mut self, message_id: &str) -> Result<()> {
-        if self.redriven.remove(message_id) {
-            self.came_back += 1;
+        if self.journal.redriven.contains(message_id) && self.came_back.insert(message_id.to_owned()) {
             self.audit.write([(subject("redrive", message_id, ""), Step::CameBack, None, None)])?;
         }
         Ok(())
     }
 
-    /// A letter of the plan was received.
-    pub(super) fn expect(&mut self, planned: PlannedLetter) {
-        self.expected.insert(planned.message_id.clone(), planned);
+    /// How many redriven letters were dead again.
+    pub(super) fn came_back(&self) -> usize {
+        self.came_back.len()
     }
 
+    /// The body is not the one of the plan.
     pub(super) fn changed(&mut self, planned: &PlannedLetter) -> Result<()> {
-        self.failed += 1;
-        self.audit.write([(of(planned), Step::Changed, None, None)])
+        self.fail(planned, Step::Changed, "its body is not the one of the plan")
     }
 
-    /// Acts on received letters of the plan.
-    pub(super) async fn act(&mut self, batch: Vec<StoredMessage>) -> Result<()> {
-        let mut by_action = BTreeMap::<Action, Vec<(PlannedLetter, StoredMessage)>>::new();
-        for message in batch {
-            if let Some(planned) = self.expected.remove(&message.message_id) {
+    /// Acts on letters. Returns those that must be received again, because their hold has run out.
+    pub(super) async fn act(&mut self, batch: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
+        let (mut by_action, mut unheld) = (BTreeMap::<Action, Vec<Taken>>::new(), Vec::new());
+        for (planned, message) in batch {
+            if self.hold.handle(&planned.message_id).is_some() {
                 by_action.entry(planned.action).or_default().push((planned, message));
+            } else {
+                unheld.push(planned);
             }
         }
         for (action, letters) in by_action {
-            match action {
-                Action::Redrive => self.redrive(letters).await?,
-                Action::Delete => self.delete_with_backup(letters).await?,
-                Action::Export => self.export(letters)?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn redrive(&mut self, letters: Vec<(PlannedLetter, StoredMessage)>) -> Result<()> {
-        let (sent, unsent): (Vec<_>, Vec<_>) =
-            letters.into_iter().partition(|(planned, _)| self.step(&planned.message_id) == Some(Step::Sent));
-        let mut to_delete: Vec<_> = sent.into_iter().map(|(planned, _)| planned).collect();
-        let (blocked, unsent): (Vec<_>, Vec<_>) =
-            unsent.into_iter().partition(|(_, message)| self.is_blocked(message));
-        self.failed += blocked.len();
-        self.audit.write(blocked.iter().map(|(planned, _)| {
-            (of(planned), Step::Failed, None, Some("an earlier letter of its group failed".to_owned()))
-        }))?;
-        if !unsent.is_empty() {
-            self.audit.write(unsent.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
-            let queue = self.event_queue.context("no event queue")?;
-            let (planned, messages): (Vec<_>, Vec<_>) = unsent.into_iter().unzip();
-            let results = sending::send(queue, &messages, self.source, ATTEMPT).await;
-            self.audit.write(planned.iter().zip(&results).map(|(planned, result)| match result {
-                Ok(new_id) => (of(planned), Step::Sent, Some(new_id.clone()), None),
-                Err(reason) => (of(planned), Step::Failed, None, Some(reason.clone())),
-            }))?;
-            for ((planned, message), result) in planned.into_iter().zip(messages).zip(results) {
-                match result {
-                    Ok(new_id) => {
-                        self.redriven.insert(new_id);
-                        to_delete.push(planned);
-                    }
-                    Err(_) => {
-                        self.failed += 1;
-                        self.blocked.extend(group(&message));
-                    }
+            let to_delete = match action {
+                Action::Redrive => self.send(letters).await?,
+                Action::Delete => self.back_up(letters, Step::BackedUp)?,
+                Action::Export => {
+                    let exported = self.back_up(letters, Step::Done)?.len();
+                    *self.done.entry(action).or_default() += exported;
+                    continue;
                 }
+            };
+            unheld.extend(self.delete(to_delete).await?);
+        }
+        Ok(unheld)
+    }
+
+    /// Sends letters, except those that an earlier run has sent. Returns those that can be deleted.
+    async fn send(&mut self, letters: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
+        let (mut to_delete, mut unsent) = (Vec::new(), Vec::new());
+        for (planned, message) in letters {
+            if self.journal.step(&planned.message_id) == Some(Step::Sent) {
+                to_delete.push(planned);
+            } else if self.blocked.contains(&planned.message_group_id) {
+                self.fail(&planned, Step::Failed, "an earlier letter of its group failed")?;
+            } else {
+                unsent.push((planned, message));
             }
         }
-        self.delete(&to_delete).await
+        if unsent.is_empty() {
+            return Ok(to_delete);
+        }
+        self.audit.write(unsent.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
+        let queue = self.event_queue.context("no event queue")?;
+        let grouped: Vec<_> = unsent
+            .iter()
+            .map(|(planned, message)| (planned.message_group_id.as_str(), message))
+            .collect();
+        let results = sending::send(queue, &grouped, ATTEMPT).await;
+        let sent = unsent.iter().zip(&results).filter_map(|((planned, _), result)| {
+            Some((of(planned), Step::Sent, Some(result.as_ref().ok()?.clone()), None))
+        });
+        self.audit.write(sent)?;
+        for ((planned, _), result) in unsent.into_iter().zip(results) {
+            match result {
+                Ok(new_id) => {
+                    self.journal.sent(&planned.message_id, new_id);
+                    to_delete.push(planned);
+                }
+                Err(reason) => self.fail(&planned, Step::Failed, &reason)?,
+            }
+        }
+        Ok(to_delete)
     }
 
-    async fn delete_with_backup(&mut self, letters: Vec<(PlannedLetter, StoredMessage)>) -> Result<()> {
-        let planned = self.back_up(letters)?;
-        self.audit.write(planned.iter().map(|planned| (of(planned), Step::BackedUp, None, None)))?;
-        self.delete(&planned).await
-    }
-
-    fn export(&mut self, letters: Vec<(PlannedLetter, StoredMessage)>) -> Result<()> {
-        let planned = self.back_up(letters)?;
-        *self.done.entry(Action::Export).or_default() += planned.len();
-        self.audit.write(planned.iter().map(|planned| (of(planned), Step::Done, None, None)))
-    }
-
-    fn back_up(&mut self, letters: Vec<(PlannedLetter, StoredMessage)>) -> Result<Vec<PlannedLetter>> {
+    /// Writes letters to the backup, which is on the disk before the step `then` is recorded.
+    fn back_up(&mut self, letters: Vec<Taken>, then: Step) -> Result<Vec<PlannedLetter>> {
         self.audit.write(letters.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
-        let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
         let backup = self.backup.as_mut().context("no backup")?;
-        backup.append(messages.into_iter().map(BackedUp::new))?;
+        let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
+        let backed_up = planned.iter().zip(messages);
+        backup.append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
+        self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
         Ok(planned)
     }
 
-    async fn delete(&mut self, letters: &[PlannedLetter]) -> Result<()> {
-        let handles: Vec<_> =
-            letters.iter().map(|planned| self.hold.handle(&planned.message_id).unwrap_or_default()).collect();
-        let handles: Vec<_> = handles.iter().map(String::as_str).collect();
-        if handles.is_empty() {
-            return Ok(());
-        }
-        let results = self.hold.queue.delete(&handles).await;
-        for (planned, result) in letters.iter().zip(&results) {
-            if result.is_ok() {
-                self.hold.forget(&planned.message_id);
-                *self.done.entry(planned.action).or_default() += 1;
-            } else {
-                self.failed += 1;
+    /// Deletes letters. Returns those that must be received again.
+    async fn delete(&mut self, letters: Vec<PlannedLetter>) -> Result<Vec<PlannedLetter>> {
+        let (mut held, mut handles, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+        for planned in letters {
+            match self.hold.handle(&planned.message_id) {
+                Some(handle) => {
+                    held.push(planned);
+                    handles.push(handle);
+                }
+                None => unheld.push(planned),
             }
         }
-        self.audit.write(letters.iter().zip(results).map(|(planned, result)| match result {
-            Ok(()) => (of(planned), Step::Done, None, None),
-            Err(reason) => (of(planned), Step::Failed, None, Some(format!("not deleted: {reason}"))),
-        }))
+        if handles.is_empty() {
+            return Ok(unheld);
+        }
+        let results = self.hold.queue.delete(&handles).await;
+        let deleted = held.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.audit.write(deleted.map(|(planned, _)| (of(planned), Step::Done, None, None)))?;
+        for (planned, result) in held.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.hold.forget(&planned.message_id);
+                    *self.done.entry(planned.action).or_default() += 1;
+                }
+                Err(reason) => self.fail(&planned, Step::Failed, &format!("not deleted: {reason}"))?,
+            }
+        }
+        Ok(unheld)
     }
 
-    /// Completes the lines about letters that were not received: they are gone, unless the queue has unread letters.
+    /// Ends letters that were not received.
     pub(super) fn end_missing(
         &mut self,
         letters: impl Iterator<Item = PlannedLetter>,
-        has_unread_letters: bool,
+        missing: Missing,
     ) -> Result<()> {
         // Another process may have worked with the same file meanwhile.
         self.journal = self.audit.journal()?;
         for planned in letters {
-            let (step, detail) = match self.step(&planned.message_id) {
-                Some(Step::Done) => continue,
-                Some(Step::Sent | Step::BackedUp) => (Step::Done, "it was deleted before the interruption"),
-                _ if has_unread_letters => (Step::Failed, "it could not be received"),
-                _ => (Step::Gone, "it is not in the queue any more"),
-            };
-            match step {
-                Step::Done => *self.done.entry(planned.action).or_default() += 1,
-                Step::Gone => self.gone += 1,
-                _ => self.failed += 1,
+            match self.journal.step(&planned.message_id) {
+                Some(Step::Done) => {}
+                _ if missing != Missing::Gone => {
+                    self.fail(&planned, Step::Failed, "it could not be received")?;
+                }
+                Some(Step::Sent | Step::BackedUp) => {
+                    *self.done.entry(planned.action).or_default() += 1;
+                    let detail = Some("it was deleted before the interruption".to_owned());
+                    self.audit.write([(of(&planned), Step::Done, None, detail)])?;
+                }
+                _ => {
+                    self.gone += 1;
+                    self.audit.write([(of(&planned), Step::Gone, None, None)])?;
+                }
             }
-            self.audit.write([(of(&planned), step, None, Some(detail.to_owned()))])?;
         }
         Ok(())
     }
 
     pub(super) fn stop(&mut self) -> Result<()> {
-        let detail = format!("{} redriven letters were dead again", self.came_back);
+        let detail = format!("{} redriven letters were dead again", self.came_back.len());
+        note(format_args!(
+            "stopped: {detail}. Fix the cause. Then run the command again, which continues and does not count these letters."
+        ));
         self.audit.write([(subject("redrive", "", ""), Step::Stopped, None, Some(detail))])
     }
 
-    fn step(&self, message_id: &str) -> Option<Step> {
-        self.journal.get(message_id).map(|progress| progress.step)
+    /// The action failed. The letters after this one in its group must wait, unless it was sent.
+    fn fail(&mut self, planned: &PlannedLetter, step: Step, reason: &str) -> Result<()> {
+        if self.failed == 0 {
+            note(format_args!("the first failure: {}: {reason}", planned.message_id));
+        }
+        self.failed += 1;
+        let is_sent = self.journal.step(&planned.message_id) == Some(Step::Sent);
+        if !is_sent && self.event_queue.is_some_and(Queue::is_fifo) {
+            self.blocked.insert(planned.message_group_id.clone());
+        }
+        self.audit.write([(of(planned), step, None, Some(reason.to_owned()))])
     }
-
-    fn is_blocked(&self, message: &StoredMessage) -> bool {
-        self.hold.queue.is_fifo() && group(message).is_some_and(|group| self.blocked.contains(&group))
-    }
-}
-
-fn group(message: &StoredMessage) -> Option<String> {
-    message.attribute("MessageGroupId").map(str::to_owned)
 }
 
 fn of(planned: &PlannedLetter) -> Subject<'_> {

@@ -5,8 +5,11 @@
 
 mod apply;
 mod arguments;
+mod faults;
 mod fixture;
 mod interrupted;
+mod held;
 mod list;
+mod proxy;
 mod restore;
 mod what_if;
