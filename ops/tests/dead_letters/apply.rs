@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, approved, expired, failed, text};
+use crate::fixture::{Fixture, approved, expired, numbered, text};
 
 fn steps(audit: &[Value], message_id: &str) -> Vec<String> {
     let lines = audit.iter().filter(|line| line["message_id"] == message_id);
@@ -141,12 +142,6 @@ async fn a_fifo_queue_keeps_the_order_within_each_group() {
     }
 }
 
-fn numbered(id: &str, number: usize) -> String {
-    let mut event: Value = serde_json::from_str(&failed(id)).unwrap();
-    event["number"] = json!(number);
-    event.to_string()
-}
-
 #[tokio::test]
 async fn a_letter_of_one_mebibyte_is_redriven() {
     let fixture = Fixture::new(false).await;
@@ -167,10 +162,13 @@ async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let applying = fixture.run(&["apply", "plan.json", "--rate", "10", "--stop-at", "2"]);
     // The queue moves a message that was received once without a deletion: the next receive finds it dead.
+    let kill = async || {
+        let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.url);
+        receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+    };
     let worker = async {
         loop {
-            let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.url);
-            receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+            kill().await;
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
@@ -179,10 +177,111 @@ async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
         () = worker => unreachable!(),
     };
     assert_eq!(applied.code, Some(3), "{}", applied.stderr);
-    let audit = fixture.audit("plan.json.audit.jsonl");
-    let count = |step| audit.iter().filter(|line| line["step"] == step).count();
+    let count = |step| {
+        let audit = fixture.audit("plan.json.audit.jsonl");
+        audit.iter().filter(|line| line["step"] == step).count()
+    };
     assert!(count("came_back") > 2 && count("done") < 60, "{}", applied.stderr);
     assert_eq!(count("stopped"), 1);
+
+    // The letters that were sent before the stop die after it. Then the cause is fixed.
+    while fixture.event_depth().await != (0, 0) {
+        kill().await;
+    }
+    let (sent, noticed) = (count("sent"), count("came_back"));
+    let apply = ["apply", "plan.json", "--rate", "1000", "--stop-at", "2"];
+    let mut again = fixture.run(&apply).await;
+    if sent - noticed > 2 {
+        assert_eq!((again.code, count("sent")), (Some(3), sent), "it stops before it acts: {}", again.stderr);
+        assert_eq!(count("came_back"), sent);
+        again = fixture.run(&apply).await;
+    }
+    again.succeeded();
+    assert_eq!((count("sent"), fixture.events().await.len()), (60, 60 - sent));
+}
+
+#[tokio::test]
+async fn a_new_plan_with_the_name_of_an_old_one_begins_from_the_beginning() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "exported.jsonl"]).await.succeeded();
+    fs::remove_file(fixture.path("plan.json")).unwrap();
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert_eq!((fixture.events().await, fixture.dead_depth().await), (vec![expired("r1")], (0, 0)));
+    assert_ne!(
+        fixture.audit("plan.json.audit.jsonl").first().unwrap()["plan_sha256"],
+        fixture.audit("plan.json.audit.jsonl").last().unwrap()["plan_sha256"]
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_was_edited_by_hand_does_what_it_says_then_or_is_refused() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[expired("r1"), expired("r2")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let path = fixture.path("plan.json");
+    let original: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let edit = |change: fn(&mut Value)| {
+        let mut plan = original.clone();
+        change(&mut plan);
+        fs::write(&path, plan.to_string()).unwrap();
+    };
+    edit(|plan| plan["letters"][1] = plan["letters"][0].clone());
+    let twice = fixture.run(&["apply", "plan.json"]).await;
+    assert!(twice.code == Some(1) && twice.stderr.contains("twice"), "{}", twice.stderr);
+    edit(|plan| plan["letters"][0]["acton"] = json!("delete"));
+    let unknown = fixture.run(&["apply", "plan.json"]).await;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("acton"), "{}", unknown.stderr);
+    assert_eq!(fixture.dead_depth().await, (2, 0));
+    edit(|plan| drop(plan["letters"].as_array_mut().unwrap().pop()));
+    fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+    let removed = &original["letters"][1]["message_id"];
+    assert!(ids.iter().any(|id| removed == id.as_str()));
+    assert!(fixture.audit("plan.json.audit.jsonl").iter().all(|line| line["message_id"] != *removed));
+}
+
+#[tokio::test]
+async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "delete"]).await.succeeded();
+    let plan = fs::read(fixture.path("plan.json")).unwrap();
+    std::os::unix::fs::symlink("plan.json", fixture.path("link")).unwrap();
+    let backup = ["apply", "plan.json", "--backup"];
+    for (arguments, name) in [
+        ([&backup[..], &["./plan.json"]].concat(), "plan.json"),
+        ([&backup[..], &["link"]].concat(), "link"),
+        ([&backup[..], &["new", "--audit", "new"]].concat(), "new"),
+        ([&backup[..], &["backup.jsonl", "--audit", "plan.json"]].concat(), "plan.json"),
+        (vec!["restore", "plan.json", "--audit", "plan.json"], "no letter"),
+    ] {
+        let refused = fixture.run(&arguments).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains(name), "{arguments:?} {}", refused.stderr);
+    }
+    assert_eq!(fs::read(fixture.path("plan.json")).unwrap(), plan);
+    fixture.run(&["plan", "--action", "redrive", "--out", "redrive.json"]).await.succeeded();
+    let circle = fixture.command_to(&fixture.queue.dlq_url, &["apply", "redrive.json"]);
+    let circle = Fixture::output(circle).await;
+    assert!(circle.code == Some(1) && circle.stderr.contains("the same queue"), "{}", circle.stderr);
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_does_not_keep_letters_hidden() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1"), expired("r2")]).await;
+    let plan = ["plan", "--action", "export"];
+    fixture.run(&plan).await.succeeded();
+    for arguments in [&["list"][..], &["apply", "plan.json", "--backup", "backup.jsonl"]] {
+        let mut command = fixture.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert_eq!((status.code(), fixture.dead_depth().await), (Some(0), (2, 0)), "{arguments:?}");
+    }
 }
 
 #[tokio::test]
@@ -193,14 +292,63 @@ async fn two_people_can_apply_at_once_and_each_letter_is_sent_once() {
     fixture.run(&["plan", "--action", "redrive", "--out", "a.json"]).await.succeeded();
     fs::copy(fixture.path("a.json"), fixture.path("b.json")).unwrap();
     let (a, b) = tokio::join!(
-        fixture.run(&["apply", "a.json", "--rate", "60"]),
-        fixture.run(&["apply", "b.json", "--rate", "60"])
+        fixture.run(&["apply", "a.json", "--rate", "60", "--visibility-timeout", "10s"]),
+        fixture.run(&["apply", "b.json", "--rate", "60", "--visibility-timeout", "10s"])
     );
-    assert_eq!((a.code, b.code), (Some(0), Some(0)), "{} {}", a.stderr, b.stderr);
+    // Each says how many letters it did not find, because the other one has sent them.
+    let number = |text: &str, of: &str| {
+        let before = text.split(of).next().unwrap();
+        before.rsplit([' ', '\n']).next().unwrap().parse::<usize>().unwrap()
+    };
+    let [of_a, of_b] = [&a, &b].map(|ran| {
+        let gone = number(&ran.stderr, " not in the queue any more");
+        assert_eq!(ran.code, Some(i32::from(gone > 0)), "{}", ran.stderr);
+        let redriven = number(&ran.stderr, " letters redriven");
+        assert_eq!(redriven + gone, 120, "{}", ran.stderr);
+        redriven
+    });
+    assert_eq!(of_a + of_b, 120);
     let mut events = fixture.events().await;
     events.sort();
     let mut expected = bodies;
     expected.sort();
     assert_eq!(events, expected);
     assert_eq!(fixture.dead_depth().await, (0, 0));
+}
+
+#[tokio::test]
+async fn two_people_can_apply_one_plan_with_one_audit_file() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let apply = ["apply", "plan.json", "--rate", "60", "--visibility-timeout", "10s"];
+    let (a, b) = tokio::join!(fixture.run(&apply), fixture.run(&apply));
+    assert_eq!((a.code, b.code), (Some(0), Some(0)), "{} {}", a.stderr, b.stderr);
+    let events: BTreeSet<_> = fixture.events().await.into_iter().collect();
+    assert_eq!((events, fixture.dead_depth().await), (bodies.into_iter().collect(), (0, 0)));
+}
+
+#[tokio::test]
+async fn of_two_people_one_redrives_a_letter_or_the_other_one_deletes_it() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    for action in ["redrive", "delete"] {
+        let plan = format!("{action}.json");
+        fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
+    }
+    let rest = ["--rate", "30", "--visibility-timeout", "10s"];
+    let (redrive, delete) =
+        (["apply", "redrive.json"], ["apply", "delete.json", "--backup", "backup.jsonl"]);
+    let (redrive, delete) = ([&redrive[..], &rest].concat(), [&delete[..], &rest].concat());
+    tokio::join!(fixture.run(&redrive), fixture.run(&delete));
+    let backup = fs::read_to_string(fixture.path("backup.jsonl")).unwrap();
+    let deleted = backup.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let deleted = deleted.map(|letter| letter["body"].as_str().unwrap().to_owned());
+    let mut all: Vec<_> = fixture.events().await.into_iter().chain(deleted).collect();
+    all.sort();
+    let mut expected = bodies;
+    expected.sort();
+    assert_eq!((all, fixture.dead_depth().await), (expected, (0, 0)));
 }

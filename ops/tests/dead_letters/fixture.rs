@@ -143,14 +143,19 @@ impl Fixture {
         self.dead_letter_queue().depth().await.unwrap()
     }
 
+    /// The visible and the hidden events.
+    pub async fn event_depth(&self) -> (usize, usize) {
+        self.queue.depth().await.unwrap()
+    }
+
     /// The dead-letter queue as a queue of its own.
-    fn dead_letter_queue(&self) -> Queue {
+    pub fn dead_letter_queue(&self) -> Queue {
         let mut queue = self.queue.clone();
         queue.url.clone_from(&queue.dlq_url);
         queue
     }
 
-    /// The bodies in the event queue, in order, which are received and not deleted.
+    /// The bodies in the event queue, in order, which are received and deleted.
     pub async fn events(&self) -> Vec<String> {
         self.event_messages().await.into_iter().map(|message| message.body.unwrap()).collect()
     }
@@ -159,6 +164,7 @@ impl Fixture {
         self.messages(&self.queue).await
     }
 
+    /// Receives and deletes all messages.
     pub async fn messages(&self, queue: &Queue) -> Vec<Message> {
         let mut all = Vec::new();
         loop {
@@ -168,12 +174,9 @@ impl Fixture {
             let received = receive.message_system_attribute_names(all_names).send().await.unwrap().messages;
             match received {
                 Some(messages) if !messages.is_empty() => {
-                    if queue.fifo {
-                        // The next messages of the group are received only after these are gone.
-                        for message in &messages {
-                            let delete = self.sqs.client().delete_message().queue_url(&queue.url);
-                            delete.set_receipt_handle(message.receipt_handle.clone()).send().await.unwrap();
-                        }
+                    for message in &messages {
+                        let delete = self.sqs.client().delete_message().queue_url(&queue.url);
+                        delete.set_receipt_handle(message.receipt_handle.clone()).send().await.unwrap();
                     }
                     all.extend(messages);
                 }
@@ -222,6 +225,13 @@ pub fn approved(id: &str) -> String {
 
 pub fn failed(id: &str) -> String {
     event("payment.failed", id, json!({ "error_code": "CARD_DECLINED" }))
+}
+
+/// An event that can be distinguished from others about its reservation.
+pub fn numbered(id: &str, number: usize) -> String {
+    let mut event: Value = serde_json::from_str(&failed(id)).unwrap();
+    event["number"] = json!(number);
+    event.to_string()
 }
 
 fn event(event_type: &str, id: &str, more: Value) -> String {
