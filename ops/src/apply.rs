@@ -61,7 +61,8 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
     let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
     let bar = bar("applying", pending.len());
-    let window = Window::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
+    let window =
+        Window::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
     let mut apply = Apply { session, args, hold: &hold, bar, actions, pending, window };
     let applied = hold.during(apply.run()).await;
     apply.bar.finish_and_clear();
@@ -120,13 +121,16 @@ impl Apply<'_> {
         Patience::new(self.session.settings.visibility_timeout)
     }
 
-    /// Receives the letters that are visible.
+    /// Receives the letters that are visible, as many as it can in a quarter of the hold: the rest of the hold is for acting
+    /// on them, however slow the queue and this machine are.
     async fn fill_window(&mut self) -> Result<()> {
         let hidden = indicatif::ProgressBar::hidden();
+        let (began, limit) = (Instant::now(), self.session.settings.visibility_timeout / 4);
         let Self { session, hold, actions, pending, window, .. } = self;
         let take = |message| {
             window.sort(message, pending, actions)?;
-            Ok(if window.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            let is_enough = window.is_full() || !window.is_incomplete() && began.elapsed() >= limit;
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         reading::read(hold, &session.stop, &hidden, take).await
     }
@@ -140,7 +144,9 @@ impl Apply<'_> {
             self.session.stop.check()?;
             if patience.is_first() {
                 let (count, time) = (self.pending.len(), humantime::format_duration(patience.limit));
-                note(format_args!("note: {count} letters cannot be received now; waiting for them for {time}"));
+                note(format_args!(
+                    "note: {count} letters cannot be received now; waiting for them for {time}"
+                ));
             }
             sleep(missing::INTERVAL).await;
             return Ok(true);

@@ -20,9 +20,8 @@ const ATTEMPTS: u32 = 5;
 pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
     let http = aws::http().map_err(|error| anyhow!("no HTTP client: {error}"))?;
     let timeouts = aws_config::timeout::TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts);
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }

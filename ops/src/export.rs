@@ -24,8 +24,10 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
         bail!("{} exists already", args.out.display());
     }
     let selected = selection::letters(session, &args.selection).await?;
-    let selected: BTreeMap<_, _> =
-        selected.iter().map(|letter| (letter.message_id.clone(), letter.reason_or_refund().to_owned())).collect();
+    let selected: BTreeMap<_, _> = selected
+        .iter()
+        .map(|letter| (letter.message_id.clone(), letter.reason_or_refund().to_owned()))
+        .collect();
     if selected.is_empty() {
         bail!("no letter is selected");
     }
@@ -49,11 +51,13 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
     };
     let exported = hold.during(reading::read(&hold, &session.stop, &bar, take)).await;
     bar.finish_and_clear();
-    if args.as_lambda_event {
-        writeln!(file, "{:#}", json!({ "Records": records }))?;
-    }
-    file.sync_all()?;
-    if let Err(error) = exported {
+    let written = exported.and_then(|()| {
+        if args.as_lambda_event {
+            writeln!(file, "{:#}", json!({ "Records": records }))?;
+        }
+        Ok(file.sync_all()?)
+    });
+    if let Err(error) = written {
         fs::remove_file(&args.out)?;
         return Err(error);
     }

@@ -157,3 +157,26 @@ fn undelivered(message: &StoredMessage) -> Option<Explanation> {
     let text = message.text("ERROR_MESSAGE").map(str::to_owned);
     Some(Explanation { code: code.to_owned(), text, advice })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent_at_nine(more: &[(&str, &str)]) -> Letter {
+        let attributes = [("SentTimestamp", "1763110800000")].iter().chain(more);
+        let message = StoredMessage {
+            message_id: "m1".to_owned(),
+            body: String::new(),
+            attributes: attributes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            message_attributes: Default::default(),
+        };
+        Letter::read(&message, Source::DeadLetters)
+    }
+
+    #[test]
+    fn the_log_of_a_letter_in_a_fifo_queue_begins_before_the_letter_counts_as_sent() {
+        let day = |letter: Letter| time::rfc3339(letter.logged_after);
+        assert_eq!(day(sent_at_nine(&[])), "2025-11-14T09:00:00Z");
+        assert_eq!(day(sent_at_nine(&[("SequenceNumber", "1")])), "2025-11-13T09:00:00Z");
+    }
+}

@@ -56,7 +56,10 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
         ));
     }
     let mut letters: Vec<_> = letters.into_iter().map(|letter| Restored::new(letter, session)).collect();
-    refund::check(letters.iter().filter_map(|letter| letter.needs_permission.as_deref()), &args.allow_reason)?;
+    refund::check(
+        letters.iter().filter_map(|letter| letter.needs_permission.as_deref()),
+        &args.allow_reason,
+    )?;
     letters.sort_by_key(|letter| letter.message.sent());
     let (bar, mut pace) = (bar("sending", letters.len()), Pace::new(args.rate));
     let key = |letter: &Restored| {
@@ -110,8 +113,7 @@ fn chosen(letters: Vec<BackedUp>, args: &RestoreArgs) -> Result<Vec<BackedUp>> {
     if let Some(id) = args.message.iter().find(|id| !ids.contains(id.as_str())) {
         bail!("{} does not contain the letter {id}", args.file.display());
     }
-    let is_chosen = |letter: &BackedUp| {
-        args.message.is_empty() || args.message.contains(&letter.message.message_id)
-    };
+    let is_chosen =
+        |letter: &BackedUp| args.message.is_empty() || args.message.contains(&letter.message.message_id);
     Ok(letters.into_iter().filter(is_chosen).collect())
 }

@@ -62,8 +62,9 @@ impl Session {
 
     /// The queue that the worker reads.
     pub(crate) async fn event_queue(&self) -> Result<Queue> {
-        let queue =
-            self.queue_of(self.settings.event_queue_url.as_ref(), "EventQueueUrl", "--event-queue-url").await?;
+        let queue = self
+            .queue_of(self.settings.event_queue_url.as_ref(), "EventQueueUrl", "--event-queue-url")
+            .await?;
         if self.settings.queue_url.as_ref() == Some(&queue.url) {
             bail!("--queue-url and --event-queue-url are the same queue");
         }

@@ -146,10 +146,8 @@ impl<'a> Actions<'a> {
         }
         self.audit.write(unsent.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
         let queue = self.event_queue.context("no event queue")?;
-        let grouped: Vec<_> = unsent
-            .iter()
-            .map(|(planned, message)| (planned.message_group_id.as_str(), message))
-            .collect();
+        let grouped: Vec<_> =
+            unsent.iter().map(|(planned, message)| (planned.message_group_id.as_str(), message)).collect();
         let results = sending::send(queue, &grouped, ATTEMPT).await;
         let sent = unsent.iter().zip(&results).filter_map(|((planned, _), result)| {
             Some((of(planned), Step::Sent, Some(result.as_ref().ok()?.clone()), None))
@@ -173,7 +171,8 @@ impl<'a> Actions<'a> {
         let backup = self.backup.as_mut().context("no backup")?;
         let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
         let backed_up = planned.iter().zip(messages);
-        backup.append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
+        backup
+            .append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
         self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
         Ok(planned)
     }

@@ -37,8 +37,9 @@ Examples:
 
 pub(super) const RESTORE: &str = "\
 Examples:
-  dead-letters restore refunded.jsonl
-  dead-letters restore refunded.jsonl --message 0e6f2ad1-3b4c-4d5e-8f90-a1b2c3d4e5f6";
+  dead-letters restore deleted.jsonl
+  dead-letters restore refunded.jsonl --allow-reason paid_but_expired \\
+    --message 0e6f2ad1-3b4c-4d5e-8f90-a1b2c3d4e5f6";
 
 pub(super) const EXPORT: &str = "\
 Examples:
@@ -50,7 +51,7 @@ Examples:
 pub(super) const UNDELIVERED: &str = "\
 Examples:
   dead-letters undelivered list
-  dead-letters undelivered plan --action redrive
+  dead-letters undelivered plan --action redrive --what-if
   dead-letters undelivered apply plan.json";
 
 /// All of them.

@@ -151,7 +151,30 @@ async fn nothing_is_deleted_when_the_backup_is_full() {
     assert_eq!(fixture.dead_depth().await, (3, 0));
 }
 
-/// The files cannot grow beyond some blocks of 512 bytes, so a line is written in part.
+#[tokio::test]
+async fn an_export_that_does_not_fit_on_the_disk_leaves_no_file() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&bodies(30)).await;
+    for more in [&[][..], &["--as-lambda-event"]] {
+        let arguments = [&["export", "--out", "exported"], more].concat();
+        let full = Fixture::output(limited(&fixture, &arguments, 8)).await;
+        assert!(full.code == Some(1) && full.stderr.contains("File too large"), "{}", full.stderr);
+        assert!(!fixture.path("exported").exists());
+        assert_eq!(fixture.dead_depth().await, (30, 0));
+    }
+}
+
+/// The command, whose files cannot grow beyond this number of blocks of 512 bytes.
+fn limited(fixture: &Fixture, arguments: &[&str], blocks: u32) -> Command {
+    let command = fixture.command(arguments);
+    let mut limited = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
+    limited.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment());
+    limited
+}
+
+/// A line is written in part.
 #[tokio::test]
 async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
     let fixture = Fixture::new(false).await;
@@ -161,12 +184,7 @@ async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
         fixture.dead(&bodies(30)).await;
         fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
         let apply = ["apply", &plan, "--backup", &backup, "--rate", "1000", "--visibility-timeout", "5s"];
-        let command = fixture.command(&apply);
-        let mut limited = Command::new("sh");
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
-        limited.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args());
-        limited.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment());
-        let full = Fixture::output(limited).await;
+        let full = Fixture::output(limited(&fixture, &apply, blocks)).await;
         assert!(full.code == Some(1) && full.stderr.contains("File too large"), "{case}: {}", full.stderr);
         let (visible, hidden) = fixture.dead_depth().await;
         assert!(visible > 0 && hidden == 0, "{case}: the rest is given back");

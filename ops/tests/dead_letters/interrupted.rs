@@ -73,7 +73,7 @@ async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
     let arguments = ["apply", "plan.json", "--rate", "200", "--visibility-timeout", "3s"];
     for _ in 0..crashes() {
         let mut child = start(fixture.command(&arguments));
-        sleep(Duration::from_millis(fastrand::u64(50..1_500))).await;
+        sleep(Duration::from_millis(fastrand::u64(50..2_500))).await;
         child.kill().unwrap();
         ended(child).await;
     }

@@ -178,15 +178,27 @@ async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() 
     let mut bodies: Vec<_> = (0..200).map(|number| expired(&format!("r{number}"))).collect();
     bodies.push(approved(&"r".repeat(128)));
     fixture.dead(&bodies).await;
-    let command = fixture.command(&["list", "--what-if"]);
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let apply = ["apply", "plan.json", "--rate", "300", "--allow-reason", "unknown"];
+    for (arguments, expected) in [
+        (&["list", "--what-if"][..], ["reading the queue", "reading the reservations"]),
+        (&apply, ["applying", "201 letters redriven"]),
+    ] {
+        let shown = in_terminal(&fixture, arguments).await;
+        assert!(expected.iter().all(|text| shown.contains(text)), "{shown}");
+        let longest = shown.split(['\r', '\n']).max_by_key(|line| line.chars().count()).unwrap();
+        assert!(longest.chars().count() <= 80, "{longest}");
+    }
+}
+
+/// What a terminal of 80 columns shows.
+async fn in_terminal(fixture: &Fixture, arguments: &[&str]) -> String {
+    let command = fixture.command(arguments);
     let mut terminal = Command::new(root().join(".tools/venv/bin/python"));
     terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
+    terminal.current_dir(fixture.directory.path());
     terminal.env_clear().envs(fixture.environment()).env("TERM", "xterm-256color");
-    let shown = Fixture::output(terminal).await.succeeded().stdout;
-    assert!(shown.contains("reading the queue") && shown.contains("reading the reservations"), "{shown}");
-    let shown = without_escapes(&shown);
-    let longest = shown.split(['\r', '\n']).max_by_key(|line| line.chars().count()).unwrap();
-    assert!(longest.chars().count() <= 80, "{longest}");
+    without_escapes(&Fixture::output(terminal).await.succeeded().stdout)
 }
 
 /// `DEAD_LETTERS_MANY` sets another number.

@@ -62,7 +62,10 @@ async fn a_shared_audit_file_does_not_hide_deleted_letters_from_restore() {
     fixture.dead(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
     let audit = ["--audit", "audit.jsonl"];
-    fixture.run(&[&["apply", "plan.json", "--backup", "backup.jsonl"], &audit[..]].concat()).await.succeeded();
+    fixture
+        .run(&[&["apply", "plan.json", "--backup", "backup.jsonl"], &audit[..]].concat())
+        .await
+        .succeeded();
     fixture.run(&[&["restore", "backup.jsonl"], &audit[..]].concat()).await.succeeded();
     assert_eq!(fixture.events().await, [expired("r1")]);
     fixture.run(&[&["restore", "backup.jsonl"], &audit[..]].concat()).await.succeeded();
