@@ -6,7 +6,10 @@
 mod apply;
 mod arguments;
 mod fixture;
+mod incomplete;
 mod interrupted;
 mod list;
+mod proxy;
 mod restore;
+mod stack;
 mod what_if;
