@@ -115,8 +115,8 @@ pub(crate) struct Selection {
     /// Letters that were sent after this time ago
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) newer_than: Option<Duration>,
-    /// Predict what the worker would do with each letter now. The services are only read. Their addresses are in
-    /// RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker
+    /// Predict what the worker would do with each letter now. The services are only read. Their addresses and the token are
+    /// those of the stack, unless RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker are set
     #[arg(long)]
     pub(crate) what_if: bool,
     /// Letters with this prediction (repeatable)

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use aws_lambda_events::sqs::SqsMessage;
 use reservation_worker::job::Job;
 use reservation_worker::reason::Reason;
+use reservation_worker::reservation::Ending;
 use reservation_worker::telemetry::traces::Parent;
+use reservation_worker::workflow::steps;
 use sqs_batch::{Job as _, Record};
 use strum::VariantArray;
 
@@ -73,6 +75,12 @@ impl Letter {
 
     pub(crate) fn reservation_id(&self) -> Option<&str> {
         self.job.hold().map(|hold| hold.reservation_id.as_str())
+    }
+
+    /// How the event wants the reservation to end.
+    pub(crate) fn requested_ending(&self) -> Option<Ending> {
+        let (transition, _) = steps(&self.job.parsed.as_ref().ok()?.event)?;
+        Some(transition.to)
     }
 
     pub(crate) fn reason_code(&self) -> &str {

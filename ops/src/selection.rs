@@ -15,7 +15,7 @@ use crate::reading;
 use crate::reasons;
 use crate::session::{Session, Source};
 use crate::stop::Interrupted;
-use crate::what_if;
+use crate::what_if::{self, Payments};
 
 /// The selected letters, the oldest first. All letters are visible to others again.
 pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
@@ -23,6 +23,7 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     // Wrong addresses of the services are reported before the queue is read.
     let services = if selection.what_if { Some(what_if::connect(session).await?) } else { None };
     let mut letters = read(session).await?;
+    let payments = Payments::of(&letters);
     letters.retain(|letter| selects_message(selection, letter));
     if session.source == Source::DeadLetters {
         explain(session, &mut letters).await?;
@@ -31,7 +32,8 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     letters.sort_by_key(|letter| letter.sent);
     letters.retain(|letter| selects_reason(selection, letter));
     if let Some(services) = services {
-        what_if::predict(&services, &mut letters, session, usize::from(selection.concurrency)).await?;
+        what_if::predict(&services, &mut letters, &payments, session, usize::from(selection.concurrency))
+            .await?;
         let selects = |letter: &Letter| {
             letter.what_if.as_ref().is_some_and(|verdict| selection.prediction.contains(&verdict.prediction))
         };
