@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use reservation_worker::config::Config;
 use reservation_worker::reservation::Ending;
 
@@ -72,16 +72,13 @@ pub(crate) async fn predict(
     concurrency: usize,
 ) -> Result<()> {
     let bar = bar("reading the reservations", letters.len());
-    stream::iter(letters.iter_mut())
-        .for_each_concurrent(concurrency, async |letter| {
-            if session.stop.check().is_ok() {
-                letter.what_if = Some(steps::verdict(letter, services).await);
-                bar.inc(1);
-            }
-        })
-        .await;
+    let predicting = stream::iter(letters.iter_mut()).for_each_concurrent(concurrency, async |letter| {
+        letter.what_if = Some(steps::verdict(letter, services).await);
+        bar.inc(1);
+    });
+    let predicted = session.stop.unless_requested(predicting.map(Ok)).await;
     bar.finish_and_clear();
-    session.stop.check()?;
+    predicted?;
     let mut by_reservation = BTreeMap::<String, Vec<&mut Letter>>::new();
     for letter in letters {
         if let Some(id) = letter.reservation_id().map(str::to_owned) {

@@ -15,8 +15,8 @@ async fn returns_nothing(
     is_empty: impl Fn(usize) -> bool + Send + Sync + 'static,
 ) -> Proxy {
     let receives = AtomicUsize::new(0);
-    Proxy::start(fixture.sqs.endpoint(), move |call| {
-        let is_receive = call.ends_with("ReceiveMessage");
+    Proxy::start(fixture.sqs.endpoint(), move |target, _| {
+        let is_receive = target.ends_with("ReceiveMessage");
         (is_receive && is_empty(receives.fetch_add(1, Relaxed))).then(|| (200, "{}".to_owned()))
     })
     .await

@@ -107,6 +107,30 @@ async fn csv_has_a_row_for_each_letter() {
 }
 
 #[tokio::test]
+async fn text_from_others_is_no_command_to_a_terminal_and_no_formula_to_a_spreadsheet() {
+    let fixture = Fixture::new(false).await;
+    let bodies = [expired("r1"), "\u{9b}2J\u{202e}=1+1".to_owned(), approved("\u{202e}r2")];
+    let ids = fixture.dead(&bodies).await;
+    fixture.log(&[(&ids[0], "=cmd|' /C calc'!A0\u{1b}]0;title\u{7}\u{9b}31m\u{202e}")]).await;
+    let is_obeyed = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+    for output in ["table", "json", "csv"] {
+        for more in [&[][..], &["--group-by", "reason"], &["--what-if"]] {
+            let arguments = [&["list", "--output", output], more].concat();
+            let shown = fixture.run(&arguments).await.succeeded();
+            assert!(shown.stdout.contains("=cmd|"), "{arguments:?}: {}", shown.stdout);
+            let all = format!("{}{}", shown.stdout, shown.stderr);
+            assert!(!all.contains(is_obeyed), "{arguments:?}: {all:?}");
+            let mut reader = csv::Reader::from_reader(shown.stdout.as_bytes());
+            let mut fields = reader
+                .records()
+                .filter_map(Result::ok)
+                .flat_map(|row| row.iter().map(str::to_owned).collect::<Vec<_>>());
+            assert!(output != "csv" || fields.all(|field| !field.starts_with('=')), "{}", shown.stdout);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_table_has_no_line_of_more_than_80_columns() {
     let fixture = Fixture::new(false).await;
     let long = "r".repeat(128);
@@ -123,16 +147,34 @@ async fn the_table_has_no_line_of_more_than_80_columns() {
 }
 
 #[tokio::test]
-async fn json_can_be_piped_and_a_reader_that_ends_early_is_no_error() {
+async fn a_reader_that_ends_early_is_no_error() {
     let fixture = Fixture::new(false).await;
     let bodies: Vec<_> = (0..300).map(|number| expired(&format!("r{number}"))).collect();
     fixture.dead(&bodies).await;
-    let mut command = fixture.command(&["list", "--output", "json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for format in ["table", "json", "csv"] {
+        let mut command = fixture.command(&["list", "--output", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     assert_eq!(fixture.dead_depth().await, (300, 0));
+}
+
+/// jq must be installed: a test that is skipped shows nothing.
+#[tokio::test]
+async fn jq_understands_the_output() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1"), approved("r2"), "nonsense".to_owned()]).await;
+    let list = fixture.command(&["list", "--output", "json"]);
+    let mut shell = Command::new("bash");
+    shell.args(["-o", "pipefail", "-c", "\"$0\" \"$@\" | jq --raw-output '.[].reservation_id'"]);
+    shell.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment());
+    shell.env("PATH", std::env::var("PATH").unwrap()).arg(list.get_program()).args(list.get_args());
+    let listed = Fixture::output(shell).await.succeeded();
+    let mut reservations: Vec<_> = listed.stdout.lines().collect();
+    reservations.sort_unstable();
+    assert_eq!(reservations, ["null", "r1", "r2"]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod fixture;
 mod incomplete;
 mod interrupted;
 mod list;
+mod log;
 mod proxy;
 mod restore;
 mod stack;

@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, Response};
 use reservation_worker::http_client;
 use tokio::task::AbortHandle;
 
-/// Replies to a call, or returns `None` to pass it on. The call is `ServiceVersion.Operation` of the JSON protocol, or the form
-/// of the query protocol.
-type Rule = dyn Fn(&str) -> Option<(u16, String)> + Send + Sync;
+/// Replies to a call with a status and a body, or returns `None` to pass it on. The first argument is `ServiceVersion.Operation`
+/// of the JSON protocol, or empty; the second one is the body.
+type Rule = dyn Fn(&str, &str) -> Option<(u16, String)> + Send + Sync;
 
 /// A running proxy. Dropping this value stops it.
 pub struct Proxy {
@@ -29,7 +29,7 @@ struct Upstream {
 impl Proxy {
     pub async fn start(
         endpoint: &str,
-        rule: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static,
+        rule: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static,
     ) -> Self {
         let tls = http_client::tls(http_client::web_roots()).unwrap();
         let client = http_client::builder(tls).build().unwrap();
@@ -51,9 +51,8 @@ impl Drop for Proxy {
 async fn reply(State(upstream): State<Upstream>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
-    let call = target.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-    if let Some((status, text)) = (upstream.rule)(&call) {
+    let target = parts.headers.get("x-amz-target").map_or("", |target| target.to_str().unwrap());
+    if let Some((status, text)) = (upstream.rule)(target, &String::from_utf8_lossy(&body)) {
         return response(status, &HeaderMap::new(), text.into());
     }
     let url = format!("{}{}", upstream.endpoint, parts.uri);

@@ -38,7 +38,8 @@ async fn run(
     let (url, dlq_url) = (&fixture.queue.url, &fixture.queue.dlq_url);
     let outputs = [("EventQueueUrl", url.as_str()), ("DeadLetterQueueUrl", dlq_url), ("LogGroup", LOG_GROUP)];
     let reply = stack(parameters, &outputs);
-    let describe = move |call: &str| call.contains("Action=DescribeStacks").then(|| (200, reply.clone()));
+    let describe =
+        move |_: &str, body: &str| body.contains("Action=DescribeStacks").then(|| (200, reply.clone()));
     let proxy = Proxy::start(fixture.sqs.endpoint(), describe).await;
     let mut environment = fixture.environment();
     environment.retain(|name, _| name.starts_with("AWS_") || name == "HOME");
@@ -96,10 +97,10 @@ async fn a_secret_that_cannot_be_read_is_an_error_before_the_queue_is_read() {
 async fn without_access_to_the_stack_the_variables_are_enough() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
-    let denied = |call: &str| {
+    let denied = |_: &str, body: &str| {
         let reply =
             "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code></Error></ErrorResponse>";
-        call.contains("Action=DescribeStacks").then(|| (403, reply.to_owned()))
+        body.contains("Action=DescribeStacks").then(|| (403, reply.to_owned()))
     };
     let proxy = Proxy::start(fixture.sqs.endpoint(), denied).await;
     let arguments =

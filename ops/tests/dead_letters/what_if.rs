@@ -1,6 +1,7 @@
 //! `--what-if`: the predictions, and that nothing is changed while they are made.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use reservation_worker::reason::Reason;
 use reservation_worker_local::event_source::Mapping;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use strum::VariantArray;
 
 use crate::fixture::{Fixture, approved, expired, failed, root};
+use crate::interrupted::{ended, interrupt, start};
 
 /// A kind of letters: how they came to be dead, and what has changed since.
 struct Case {
@@ -276,6 +278,35 @@ async fn what_the_worker_then_does_agrees_with_the_predictions() {
 
 fn target() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn no_more_calls_are_made_at_once_than_requested() {
+    let fixture = Fixture::new(false).await;
+    let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| fixture.hold(id));
+    fixture.dead(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
+    for operation in [GET, CHECK] {
+        fixture.services.fault(Fault::any(operation, Effect::latency(30)));
+    }
+    fixture.run(&["list", "--what-if", "--concurrency", "3"]).await.succeeded();
+    assert_eq!((fixture.services.calls().len(), fixture.services.peak_in_flight()), (80, 3));
+}
+
+#[tokio::test]
+async fn ctrl_c_does_not_wait_for_a_slow_service() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&(0..40).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>()).await;
+    fixture.services.fault(Fault::any(GET, Effect::latency(60_000)));
+    let child = start(fixture.command(&["list", "--what-if"]));
+    while fixture.services.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let since = Instant::now();
+    interrupt(&child);
+    assert_eq!(ended(child).await, Some(130));
+    assert!(since.elapsed() < Duration::from_secs(4), "the time-out of a call is 5 s");
+    assert_eq!(fixture.dead_depth().await, (40, 0));
 }
 
 /// A letter about a reservation: its event, and why it is dead.
