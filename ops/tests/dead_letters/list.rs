@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use strum::VariantArray;
 
 use crate::fixture::{Fixture, approved, expired, failed, root, text};
+use crate::insights::insights;
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn every_letter_is_listed_with_its_facts_and_is_visible_afterwards() {
@@ -231,16 +233,35 @@ async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() 
     assert!(longest.chars().count() <= 80, "{longest}");
 }
 
-/// `DEAD_LETTERS_MANY` sets another number.
+/// Runs a command, and prints the time and the memory that it took.
+const MEASURE: &str = "
+import resource, subprocess, sys, time
+begin = time.monotonic()
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+memory = used.ru_maxrss // (1024 if sys.platform == 'linux' else 1024 * 1024)
+cpu = used.ru_utime + used.ru_stime
+print(f'{time.monotonic() - begin:.1f} s, {cpu:.1f} s of CPU time, {memory} MiB', file=sys.stderr)
+sys.exit(code)
+";
+
+/// `make measure-dead-letters` runs this test with 10,000 letters.
 #[tokio::test]
 async fn letters_of_every_reason_are_grouped() {
     let fixture = Fixture::new(false).await;
     let count: usize = std::env::var("DEAD_LETTERS_MANY").map_or(420, |text| text.parse().unwrap());
     let bodies: Vec<_> = (0..count).map(|number| expired(&format!("r{number}"))).collect();
     let ids = fixture.dead(&bodies).await;
-    let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str());
-    fixture.log(&ids.iter().map(String::as_str).zip(reasons).collect::<Vec<_>>()).await;
-    let rows = fixture.run(&["list", "--group-by", "reason", "--output", "json"]).await.succeeded().rows();
+    let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str().to_owned());
+    let proxy = Proxy::start(fixture.sqs.endpoint(), insights(ids.into_iter().zip(reasons).collect())).await;
+    let arguments = ["list", "--group-by", "reason", "--output", "json", "--endpoint-url", &proxy.endpoint];
+    let list = fixture.command(&arguments);
+    let mut measure = Command::new(root().join(".tools/venv/bin/python"));
+    measure.args(["-c", MEASURE]).arg(list.get_program()).args(list.get_args());
+    measure.env_clear().envs(fixture.environment());
+    let listed = Fixture::output(measure).await.succeeded();
+    println!("{count} letters: {}", listed.stderr);
+    let rows = listed.rows();
     assert_eq!(rows.len(), Reason::VARIANTS.len());
     let letters = rows.iter().map(|row| row["letters"].as_u64().unwrap());
     assert_eq!(letters.sum::<u64>(), count as u64);

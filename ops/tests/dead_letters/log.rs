@@ -1,13 +1,12 @@
 //! The search in the worker's log, with replies of CloudWatch Logs Insights that moto does not give.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, expired};
+use crate::insights::insights;
 use crate::interrupted::{ended, interrupt, start};
 use crate::proxy::Proxy;
 
@@ -84,31 +83,10 @@ async fn a_search_that_fails_later_does_not_discard_the_reasons_that_were_found(
 async fn lines_that_a_query_had_no_room_for_are_found_by_another_query() {
     let fixture = Fixture::new(false).await;
     let ids = fixture.dead(&bodies(3)).await;
-    let all = ids.clone();
-    let queries = Mutex::new(BTreeMap::<String, String>::new());
-    let (rows, stderr) = list(&fixture, move |target, body| {
-        let body: Value = serde_json::from_str(body).unwrap_or_default();
-        let mut queries = queries.lock().unwrap();
-        if target.ends_with(".StartQuery") {
-            let id = queries.len().to_string();
-            queries.insert(id.clone(), body["queryString"].as_str().unwrap().to_owned());
-            return Some((200, json!({ "queryId": id }).to_string()));
-        }
-        if !target.ends_with(".GetQueryResults") {
-            return None;
-        }
-        // The first letter has more lines than a query returns, and they are newer than those about the others.
-        let text = &queries[body["queryId"].as_str().unwrap()];
-        let lines = |(number, id): (usize, &String)| {
-            let line = json!({ "message_id": id, "timestamp": format!("2026-11-26T00:00:0{number}Z"), "reason_code": "no_time" });
-            let count = if number == 0 { 12_000 } else { 1 };
-            std::iter::repeat_n(json!([{ "field": "@message", "value": line.to_string() }]), count)
-        };
-        let asked = all.iter().enumerate().filter(|(_, id)| text.contains(id.as_str()));
-        let results: Vec<_> = asked.flat_map(lines).take(10_000).collect();
-        Some((200, json!({ "status": "Complete", "results": results }).to_string()))
-    })
-    .await;
+    // The first letter has more lines than a query returns, and they are newer than those about the others.
+    let lines = std::iter::repeat_n(&ids[0], 12_000).chain(&ids[1..]);
+    let lines = lines.map(|id| (id.clone(), "no_time".to_owned())).collect();
+    let (rows, stderr) = list(&fixture, insights(lines)).await;
     assert!(rows.len() == 3 && rows.iter().all(|row| row["reason_code"] == "no_time"), "{rows:?} {stderr}");
 }
 

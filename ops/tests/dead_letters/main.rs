@@ -5,8 +5,10 @@
 
 mod apply;
 mod arguments;
+mod endpoint;
 mod fixture;
 mod incomplete;
+mod insights;
 mod interrupted;
 mod list;
 mod log;
