@@ -233,7 +233,12 @@ fn hold_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn write_completions(shell: Shell, out: &mut impl Write) -> Result<ExitCode> {
-    clap_complete::generate(shell, &mut Cli::command(), "dead-letters", out);
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dead-letters", &mut script);
+    // clap_complete 4.6 spells a name with a hyphen in two ways, so that bash completes nothing after a subcommand
+    // (https://github.com/clap-rs/clap/issues/6421).
+    let script = String::from_utf8(script)?.replace("dead__subcmd__letters", "dead__letters");
+    out.write_all(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
