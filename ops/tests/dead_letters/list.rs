@@ -222,15 +222,21 @@ async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() 
     let mut bodies: Vec<_> = (0..200).map(|number| expired(&format!("r{number}"))).collect();
     bodies.push(approved(&"r".repeat(128)));
     fixture.dead(&bodies).await;
-    let command = fixture.command(&["list", "--what-if"]);
+    let shown = in_terminal(&fixture, &["list", "--what-if"]).await;
+    assert!(shown.contains("reading the queue") && shown.contains("reading the reservations"), "{shown}");
+    for shown in [shown, in_terminal(&fixture, &["list", "--help"]).await] {
+        let shown = without_escapes(&shown);
+        let longest = shown.split(['\r', '\n']).max_by_key(|line| line.chars().count()).unwrap();
+        assert!(longest.chars().count() <= 80, "{longest}");
+    }
+}
+
+async fn in_terminal(fixture: &Fixture, arguments: &[&str]) -> String {
+    let command = fixture.command(arguments);
     let mut terminal = Command::new(root().join(".tools/venv/bin/python"));
     terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
     terminal.env_clear().envs(fixture.environment()).env("TERM", "xterm-256color");
-    let shown = Fixture::output(terminal).await.succeeded().stdout;
-    assert!(shown.contains("reading the queue") && shown.contains("reading the reservations"), "{shown}");
-    let shown = without_escapes(&shown);
-    let longest = shown.split(['\r', '\n']).max_by_key(|line| line.chars().count()).unwrap();
-    assert!(longest.chars().count() <= 80, "{longest}");
+    Fixture::output(terminal).await.succeeded().stdout
 }
 
 /// Runs a command, and prints the time and the memory that it took.
