@@ -121,14 +121,13 @@ soak: ## simulate SEEDS=10000 runs of the function with random failures, each de
 ELASTICMQ := .tools/elasticmq
 test-elasticmq: ## test dead-letters over another implementation of SQS, ElasticMQ (needs Java and Maven)
 	$(require_cargo)
-	ops/tests/elasticmq/run $(ELASTICMQ)
+	ops/tests/elasticmq/run $(ELASTICMQ) endpoint::
 
 # The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
 LETTERS := 10000
-measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason, and print the time and the memory
+measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
 	$(require_cargo)
-	DEAD_LETTERS_MANY=$(LETTERS) cargo test --locked -p reservation-worker-ops --test dead_letters letters_of_every_reason \
-	  -- --nocapture
+	DEAD_LETTERS_MANY=$(LETTERS) ops/tests/elasticmq/run $(ELASTICMQ) letters_of_every_reason -- --nocapture
 
 OPS_BINARIES := .aws-sam/dead-letters
 ops-binaries: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, approved, expired, failed, root, text};
 use crate::interrupted::{ended, interrupt, start};
 
-async fn fixture(fifo: bool) -> Fixture {
+pub async fn fixture(fifo: bool) -> Fixture {
     let sqs = match std::env::var("DEAD_LETTERS_ENDPOINT") {
         Ok(endpoint) => Sqs::at(&endpoint).await,
         Err(_) => Sqs::start_moto(&root().join(".tools")).await,
