@@ -1,5 +1,6 @@
 //! `list`: what is shown, the filters, the formats, and that nothing is lost or hidden.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use reservation_worker::reason::Reason;
@@ -266,7 +267,7 @@ async fn letters_of_every_reason_are_grouped() {
     measure.args(["-c", MEASURE]).arg(list.get_program()).args(list.get_args());
     measure.env_clear().envs(fixture.environment());
     let listed = Fixture::output(measure).await.succeeded();
-    println!("{count} letters: {}", listed.stderr);
+    writeln!(std::io::stderr(), "{count} letters: {}", listed.stderr).unwrap();
     let rows = listed.rows();
     assert_eq!(rows.len(), Reason::VARIANTS.len());
     let letters = rows.iter().map(|row| row["letters"].as_u64().unwrap());
