@@ -127,7 +127,7 @@ test-elasticmq: ## test dead-letters over another implementation of SQS, Elastic
 LETTERS := 10000
 measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
 	$(require_cargo)
-	DEAD_LETTERS_MANY=$(LETTERS) ops/tests/elasticmq/run $(ELASTICMQ) letters_of_every_reason -- --nocapture
+	DEAD_LETTERS_MANY=$(LETTERS) ops/tests/elasticmq/run $(ELASTICMQ) letters_of_every_reason
 
 OPS_BINARIES := .aws-sam/dead-letters
 ops-binaries: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
