@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local dead-letters load test audit sbom coverage mutants soak ops-binaries lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local dead-letters load test audit sbom coverage mutants soak test-elasticmq measure-dead-letters ops-binaries lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -117,6 +117,17 @@ soak: ## simulate SEEDS=10000 runs of the function with random failures, each de
 	$(require_cargo)
 	SIMULATION_FIRST=$(or $(SEED),$(FIRST)) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation seeds:: -- --nocapture
+
+ELASTICMQ := .tools/elasticmq
+test-elasticmq: ## test dead-letters over another implementation of SQS, ElasticMQ (needs Java and Maven)
+	$(require_cargo)
+	ops/tests/elasticmq/run $(ELASTICMQ) endpoint::
+
+# The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
+LETTERS := 10000
+measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
+	$(require_cargo)
+	DEAD_LETTERS_MANY=$(LETTERS) ops/tests/elasticmq/run $(ELASTICMQ) letters_of_every_reason
 
 OPS_BINARIES := .aws-sam/dead-letters
 ops-binaries: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

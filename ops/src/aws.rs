@@ -38,13 +38,24 @@ pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
     Ok(config.into_builder().retry_config(retry).build())
 }
 
-/// The outputs of a stack.
-pub(crate) async fn outputs(config: &SdkConfig, stack: &str) -> Result<HashMap<String, String>> {
+/// What is known of a stack.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) parameters: HashMap<String, String>,
+    pub(crate) outputs: HashMap<String, String>,
+}
+
+/// Reads the parameters and the outputs of a stack.
+pub(crate) async fn stack(config: &SdkConfig, stack: &str) -> Result<Stack> {
     let call = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(stack);
     let reply = call.send().await.map_err(|error| anyhow!("stack {stack}: {}", reason(&error)))?;
     let stack = reply.stacks.unwrap_or_default().into_iter().next().context("the stack does not exist")?;
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
     let outputs = stack.outputs.unwrap_or_default().into_iter();
-    Ok(outputs.filter_map(|output| output.output_key.zip(output.output_value)).collect())
+    Ok(Stack {
+        parameters: parameters.filter_map(|it| it.parameter_key.zip(it.parameter_value)).collect(),
+        outputs: outputs.filter_map(|it| it.output_key.zip(it.output_value)).collect(),
+    })
 }
 
 /// The ARN of the caller.

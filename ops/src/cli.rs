@@ -115,8 +115,8 @@ pub(crate) struct Selection {
     /// Letters that were sent after this time ago
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) newer_than: Option<Duration>,
-    /// Predict what the worker would do with each letter now. The services are only read. Their addresses are in
-    /// RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker
+    /// Predict what the worker would do with each letter now. The services are only read. Their addresses and the token are
+    /// those of the stack, unless RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker are set
     #[arg(long)]
     pub(crate) what_if: bool,
     /// Letters with this prediction (repeatable)
@@ -236,7 +236,12 @@ fn hold_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn write_completions(shell: Shell, out: &mut impl Write) -> Result<ExitCode> {
-    clap_complete::generate(shell, &mut Cli::command(), "dead-letters", out);
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dead-letters", &mut script);
+    // clap_complete 4.6 spells a name with a hyphen in two ways, so that bash completes nothing after a subcommand
+    // (https://github.com/clap-rs/clap/issues/6421).
+    let script = String::from_utf8(script)?.replace("dead__subcmd__letters", "dead__letters");
+    out.write_all(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use aws_lambda_events::sqs::SqsMessage;
 use reservation_worker::job::Job;
 use reservation_worker::reason::Reason;
+use reservation_worker::reservation::Ending;
 use reservation_worker::telemetry::traces::Parent;
+use reservation_worker::workflow::steps;
 use sqs_batch::{Job as _, Record};
 use strum::VariantArray;
 
@@ -91,6 +93,12 @@ impl Letter {
     /// The message group in a FIFO queue.
     pub(crate) fn message_group(&self) -> &str {
         self.group.as_deref().or(self.reservation_id()).unwrap_or(NO_RESERVATION)
+    }
+
+    /// How the event wants the reservation to end.
+    pub(crate) fn requested_ending(&self) -> Option<Ending> {
+        let (transition, _) = steps(&self.job.parsed.as_ref().ok()?.event)?;
+        Some(transition.to)
     }
 
     pub(crate) fn reason_code(&self) -> &str {

@@ -30,14 +30,14 @@ pub(crate) struct Verdict {
     /// The reason code with which the letter would be dead again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason_code: Option<String>,
-    /// How the reservation, which is on hold, would end.
+    /// The reservation is on hold, so that another event may end it first.
     #[serde(skip)]
-    pub(crate) would_end: Option<Ending>,
+    pub(crate) on_hold: bool,
 }
 
 impl Verdict {
     pub(crate) fn new(prediction: Prediction, why: impl Into<String>) -> Self {
-        Self { prediction, why: why.into(), reason_code: None, would_end: None }
+        Self { prediction, why: why.into(), reason_code: None, on_hold: false }
     }
 
     pub(crate) fn succeeds(why: impl Into<String>) -> Self {

@@ -1,19 +1,22 @@
 //! Why letters are dead: the worker's log lines, found by message id with CloudWatch Logs Insights.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::operation::start_query::StartQueryError;
+use aws_sdk_cloudwatchlogs::operation::start_query::builders::StartQueryFluentBuilder;
 use aws_sdk_cloudwatchlogs::types::{QueryStatus, ResultField};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use reservation_worker::aws::reason;
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::letter::{self, Explanation, Letter};
-use crate::stop::Stop;
+use crate::stop::{Interrupted, Stop};
 
 /// The number of message ids in a query. The text of a query may have 10,000 characters.
 const IDS: usize = 200;
@@ -22,6 +25,8 @@ const QUERIES: usize = 4;
 /// The largest number of lines that a query returns.
 const LINES: i32 = 10_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
+/// How long a query waits for its turn, while the account runs as many queries as it may.
+const TURN: Duration = Duration::from_secs(60);
 /// The clocks of SQS and of the log may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
@@ -41,7 +46,7 @@ struct Line {
 ///
 /// # Errors
 ///
-/// The log cannot be read, or the user has asked to stop. Some letters may have been completed.
+/// A query failed, or the user has asked to stop. The letters of the queries before have been completed.
 pub(crate) async fn explain(
     logs: &Client,
     log_group: &str,
@@ -51,14 +56,20 @@ pub(crate) async fn explain(
 ) -> Result<()> {
     // Letters of about the same time share a query, so that it reads a part of the log only.
     letters.sort_by_key(|letter| letter.sent);
+    let has_failed = Cell::new(false);
     let queries = stream::iter(letters.chunks(IDS)).map(async |chunk| {
-        let lines = query(logs, log_group, chunk, stop).await;
+        if has_failed.get() {
+            return Ok(Vec::new());
+        }
+        let lines = lines(logs, log_group, chunk, stop).await;
+        has_failed.set(has_failed.get() || lines.is_err());
         bar.inc(chunk.len() as u64);
         lines
     });
-    let lines: Vec<Vec<Line>> = queries.buffer_unordered(QUERIES).try_collect().await?;
-    let mut last = HashMap::<String, Line>::new();
-    for line in lines.into_iter().flatten() {
+    let results: Vec<Result<Vec<Line>>> = queries.buffer_unordered(QUERIES).collect().await;
+    let (mut last, mut failure) = (HashMap::<String, Line>::new(), Ok(()));
+    let lines = results.into_iter().filter_map(|lines| lines.map_err(|error| failure = Err(error)).ok());
+    for line in lines.flatten() {
         let is_older = last.get(&line.message_id).is_some_and(|found| found.timestamp >= line.timestamp);
         if !is_older {
             last.insert(line.message_id.clone(), line);
@@ -69,7 +80,7 @@ pub(crate) async fn explain(
             complete(letter, line);
         }
     }
-    Ok(())
+    failure
 }
 
 fn complete(letter: &mut Letter, line: Line) {
@@ -81,8 +92,30 @@ fn complete(letter: &mut Letter, line: Line) {
     letter.trace_id = line.trace_id.or(letter.trace_id.take());
 }
 
-/// The lines about these letters that contain a reason code.
-async fn query(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
+/// The lines about these letters that contain a reason code; of each letter at least the last one.
+async fn lines(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
+    let mut waiting: Vec<_> = letters.iter().collect();
+    let mut all = Vec::new();
+    loop {
+        let (lines, is_complete) = query(logs, log_group, &waiting, stop).await?;
+        let found: HashSet<_> = lines.iter().map(|line| line.message_id.clone()).collect();
+        let count = waiting.len();
+        waiting.retain(|letter| !found.contains(&letter.message_id));
+        all.extend(lines);
+        // The lines about some letters may have left no room for those about the others.
+        if is_complete || waiting.is_empty() || waiting.len() == count {
+            return Ok(all);
+        }
+    }
+}
+
+/// The last lines about these letters, and whether they are all lines.
+async fn query(
+    logs: &Client,
+    log_group: &str,
+    letters: &[&Letter],
+    stop: &Stop,
+) -> Result<(Vec<Line>, bool)> {
     stop.check()?;
     let from = letters.iter().map(|letter| letter.logged_after).min().unwrap_or(UNIX_EPOCH);
     // An id of another form would change the query.
@@ -93,30 +126,44 @@ async fn query(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) 
         "fields @timestamp, @message | filter message_id in [{}] and ispresent(reason_code) | sort @timestamp desc",
         ids.join(",")
     );
-    let started = logs
+    let call = logs
         .start_query()
         .log_group_name(log_group)
         .start_time(seconds(from - CLOCK_SKEW))
         .end_time(seconds(SystemTime::now() + CLOCK_SKEW))
         .query_string(text)
-        .limit(LINES)
-        .send()
-        .await
-        .map_err(|error| anyhow!("logs:StartQuery: {}", reason(&error)))?;
-    let id = started.query_id.context("logs:StartQuery returned no id")?;
+        .limit(LINES);
+    let id = stop.unless_requested(start(call)).await?;
     let rows = tokio::select! {
         rows = results(logs, &id) => rows?,
         () = stop.requested() => {
             // An abandoned query would end by itself, so its failure changes nothing.
             let _ = logs.stop_query().query_id(&id).send().await;
-            stop.check()?;
-            return Ok(Vec::new());
+            return Err(Interrupted.into());
         }
     };
     let message = |row: Vec<ResultField>| {
         row.into_iter().find(|field| field.field.as_deref() == Some("@message")).and_then(|field| field.value)
     };
-    Ok(rows.into_iter().filter_map(message).filter_map(|line| serde_json::from_str(&line).ok()).collect())
+    let is_complete = rows.len() < LINES as usize;
+    let lines = rows.into_iter().filter_map(message).filter_map(|line| serde_json::from_str(&line).ok());
+    Ok((lines.collect(), is_complete))
+}
+
+/// Starts a query. Returns its id.
+async fn start(call: StartQueryFluentBuilder) -> Result<String> {
+    let since = Instant::now();
+    loop {
+        let error = match call.clone().send().await {
+            Ok(started) => return started.query_id.context("logs:StartQuery returned no id"),
+            Err(error) => error,
+        };
+        let must_wait = error.as_service_error().is_some_and(StartQueryError::is_limit_exceeded_exception);
+        if !must_wait || since.elapsed() > TURN {
+            bail!("logs:StartQuery: {}", reason(&error));
+        }
+        sleep(POLL_INTERVAL).await;
+    }
 }
 
 async fn results(logs: &Client, query_id: &str) -> Result<Vec<Vec<ResultField>>> {

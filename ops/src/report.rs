@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::cli::{Format, GroupBy, ListArgs};
 use crate::letter::Letter;
@@ -13,6 +14,7 @@ use crate::selection;
 use crate::session::Session;
 use crate::time;
 
+mod printable;
 mod rows;
 mod table;
 
@@ -56,20 +58,25 @@ fn groups(letters: &[Letter], by: GroupBy) -> Vec<GroupRow> {
     rows
 }
 
-fn json<T: serde::Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &rows.collect::<Vec<_>>()).map_err(io::Error::from)?;
-    writeln!(out)?;
+fn json<T: Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
+    writeln!(out, "{}", printable::json(&serde_json::to_string_pretty(&rows.collect::<Vec<_>>())?))?;
     Ok(())
 }
 
-fn csv<T: serde::Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
+fn csv<T: Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
+    let mut plain = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.serialize(row).map_err(|error| match error.into_kind() {
+        plain.serialize(row)?;
+    }
+    let plain = plain.into_inner()?;
+    let mut safe = csv::Writer::from_writer(out);
+    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(&*plain).records() {
+        safe.write_record(record?.iter().map(printable::field)).map_err(|error| match error.into_kind() {
+            // The kind of the error says that nobody reads any more.
             csv::ErrorKind::Io(error) => anyhow::Error::from(error),
             other => anyhow::anyhow!("{other:?}"),
         })?;
     }
-    writer.flush()?;
+    safe.flush()?;
     Ok(())
 }

@@ -15,14 +15,19 @@ use crate::reading;
 use crate::reasons;
 use crate::session::{Session, Source};
 use crate::stop::Interrupted;
-use crate::what_if;
+use crate::what_if::{self, Payments};
 
 /// The selected letters, the oldest first. All letters are visible to others again.
 pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
     check(session.source, selection)?;
     // Wrong addresses of the services are reported before the queue is read.
-    let services = if selection.what_if { Some(what_if::connect(session).await?) } else { None };
+    let services = if selection.what_if {
+        Some(session.stop.unless_requested(what_if::connect(session)).await?)
+    } else {
+        None
+    };
     let mut letters = read(session).await?;
+    let payments = Payments::of(&letters);
     letters.retain(|letter| selects_message(selection, letter));
     if session.source == Source::DeadLetters {
         explain(session, &mut letters).await?;
@@ -31,7 +36,8 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     letters.sort_by_key(|letter| letter.sent);
     letters.retain(|letter| selects_reason(selection, letter));
     if let Some(services) = services {
-        what_if::predict(&services, &mut letters, session, usize::from(selection.concurrency)).await?;
+        what_if::predict(&services, &mut letters, &payments, session, usize::from(selection.concurrency))
+            .await?;
         let selects = |letter: &Letter| {
             letter.what_if.as_ref().is_some_and(|verdict| selection.prediction.contains(&verdict.prediction))
         };
@@ -77,21 +83,25 @@ async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
     let logs = aws_sdk_cloudwatchlogs::Client::new(&session.config);
     let bar = bar("searching the log", letters.len());
     let explained = async {
-        let group = session.log_group().await?;
+        let group = session.stop.unless_requested(session.log_group()).await?;
         reasons::explain(&logs, &group, letters, &session.stop, &bar).await
     };
     let explained = explained.await;
     bar.finish_and_clear();
+    let unexplained = letters.iter().filter(|letter| letter.last_receive.is_none()).count();
     match explained {
-        Err(error) if error.is::<Interrupted>() => Err(error),
-        Err(error) => {
-            note(format_args!(
-                "note: the worker's log cannot be searched ({error:#}). Only the reasons of unreadable bodies are known."
-            ));
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => note(format_args!(
+            "note: the worker's log cannot be searched ({error:#}). The reasons of {unexplained} letters are only known if \
+             their bodies are unreadable."
+        )),
+        Ok(()) if unexplained > 0 => note(format_args!(
+            "note: the worker's log has no line about {unexplained} letters. They are older than its lines, or it is the log \
+             of another stack."
+        )),
+        Ok(()) => {}
     }
+    Ok(())
 }
 
 fn selects_message(selection: &Selection, letter: &Letter) -> bool {

@@ -1,12 +1,10 @@
 //! What a command works with: the queues, the log, and the signal to stop.
 
-use std::collections::HashMap;
-
 use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
-use crate::aws;
+use crate::aws::{self, Stack};
 use crate::cli::Settings;
 use crate::progress::note;
 use crate::queue::Queue;
@@ -46,13 +44,13 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) config: SdkConfig,
     pub(crate) stop: Stop,
-    outputs: OnceCell<HashMap<String, String>>,
+    stack: OnceCell<Stack>,
 }
 
 impl Session {
     pub(crate) async fn open(settings: Settings, source: Source) -> Result<Self> {
         let config = aws::config(&settings).await?;
-        Ok(Self { source, settings, config, stop: Stop::on_signals()?, outputs: OnceCell::new() })
+        Ok(Self { source, settings, config, stop: Stop::on_signals()?, stack: OnceCell::new() })
     }
 
     /// The queue that is read.
@@ -100,10 +98,17 @@ impl Session {
     }
 
     async fn output(&self, key: &str, argument: &str) -> Result<String> {
-        let Some(stack) = &self.settings.stack else {
+        let Some(stack) = self.stack().await? else {
             bail!("neither {argument} nor --stack (or the variable STACK) is given");
         };
-        let outputs = self.outputs.get_or_try_init(|| aws::outputs(&self.config, stack)).await?;
-        outputs.get(key).cloned().with_context(|| format!("the stack {stack} has no output {key}"))
+        stack.outputs.get(key).cloned().with_context(|| format!("the stack has no output {key}"))
+    }
+
+    /// The stack of the worker, if its name is known.
+    pub(crate) async fn stack(&self) -> Result<Option<&Stack>> {
+        match &self.settings.stack {
+            Some(name) => self.stack.get_or_try_init(|| aws::stack(&self.config, name)).await.map(Some),
+            None => Ok(None),
+        }
     }
 }

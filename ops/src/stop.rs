@@ -2,6 +2,7 @@
 
 use std::io;
 
+use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -42,6 +43,14 @@ impl Stop {
     /// An error if the user has asked to stop.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
         if *self.0.borrow() { Err(Interrupted) } else { Ok(()) }
+    }
+
+    /// Does work that can be dropped at any moment, unless the user asks to stop.
+    pub(crate) async fn unless_requested<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            result = work => result,
+            () = self.requested() => Err(Interrupted.into()),
+        }
     }
 
     /// Completes when the user asks to stop.

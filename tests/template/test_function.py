@@ -209,8 +209,13 @@ class Permissions(unittest.TestCase):
             "Outputs": ({"cloudformation:DescribeStacks"}, ["AWS::StackId"], None),
         }
         key = {"QueueKey": ({"kms:Decrypt", "kms:GenerateDataKey"}, [KEY], via("sqs"))}
+        secret = {sid: WORKER[sid] for sid in ("Secret", "SecretKey")}
         requested = {**SERVICES, "CreateOperatorPolicy": "true"}
-        for parameters, statements in ((requested, expected), ({**requested, "KmsKeyArn": KEY}, expected | key)):
+        for parameters, statements in (
+            (requested, expected),
+            ({**requested, "KmsKeyArn": KEY}, expected | key),
+            ({**requested, "SecretArn": SECRET, "SecretKmsKeyArn": KEY}, expected | secret),
+        ):
             policy = Stack(parameters)["DeadLetterOperator"]["PolicyDocument"]["Statement"]
             self.assertEqual({statement["Sid"]: allowed(statement) for statement in policy}, statements)
 

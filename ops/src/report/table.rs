@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::cli::GroupBy;
 use crate::letter::Letter;
+use crate::report::printable;
 use crate::report::rows::GroupRow;
 use crate::time::{rfc3339, short};
 
@@ -46,7 +47,7 @@ fn write_letter(out: &mut impl Write, letter: &Letter, now: SystemTime) -> io::R
     writeln!(out, "    receives {}, first {first}, last {last}", letter.receives)?;
     writeln!(out, "    message {}", cut(&letter.message_id, WIDTH - 12))?;
     if let Some(trace) = &letter.trace_id {
-        writeln!(out, "    trace {trace}")?;
+        writeln!(out, "    trace {}", cut(trace, WIDTH - 10))?;
     }
     if let Some(text) = letter.reason.as_ref().and_then(|reason| reason.text.as_deref()) {
         wrapped(out, &format!("reason: {text}"), "    ")?;
@@ -77,7 +78,7 @@ fn counted(letters: usize) -> String {
 
 /// The text, or its beginning if it is longer than `width` characters.
 fn cut(text: &str, width: usize) -> String {
-    let text = printable(text);
+    let text = printable::text(text);
     if text.chars().count() <= width {
         return text;
     }
@@ -86,12 +87,7 @@ fn cut(text: &str, width: usize) -> String {
 
 fn wrapped(out: &mut impl Write, text: &str, indent: &str) -> io::Result<()> {
     let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent);
-    writeln!(out, "{}", textwrap::fill(&printable(text), options))
-}
-
-/// The text without characters that a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
+    writeln!(out, "{}", textwrap::fill(&printable::text(text), options))
 }
 
 #[cfg(test)]

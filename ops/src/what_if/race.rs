@@ -1,26 +1,23 @@
-//! Letters about the same reservation that is on hold: the first one ends it, and decides about the others.
+//! Letters that want to end the same reservation in different ways: the one that the worker gets first decides about the others.
+
+use reservation_worker::reservation::Ending;
 
 use crate::letter::Letter;
 use crate::prediction::Verdict;
 
-/// Corrects the verdicts on the letters about one reservation, the oldest first.
-pub(super) fn decide_between(letters: &mut [&mut Letter], is_fifo: bool) {
-    let ending = |letter: &Letter| letter.what_if.as_ref().and_then(|verdict| verdict.would_end);
-    let mut endings = letters.iter().filter_map(|letter| ending(letter));
+/// Corrects the verdicts on the letters about one reservation. `other_payment` says that a letter which is not among them wants
+/// to confirm the reservation: whatever else ends it makes a refund due.
+pub(super) fn decide_between(letters: &mut [&mut Letter], other_payment: bool) {
+    let others = other_payment.then_some(Ending::Confirmed);
+    let mut endings = letters.iter().filter_map(|letter| letter.requested_ending()).chain(others);
     let Some(first) = endings.next() else { return };
-    if endings.all(|other| other == first) {
-        return;
-    }
-    for letter in letters.iter_mut() {
-        let Some(requested) = ending(letter) else { continue };
-        if !is_fifo {
+    let is_race = endings.any(|ending| ending != first);
+    for letter in letters.iter_mut().filter(|_| is_race) {
+        if letter.what_if.as_ref().is_some_and(|verdict| verdict.on_hold) {
             letter.what_if = Some(Verdict::cannot_tell(
-                "other letters want to end the same reservation in another way; the first one decides, and the queue does \
-                 not keep the order",
+                "letters want to end this reservation in different ways, and the first one that the worker gets decides; \
+                 redrive a payment before the others",
             ));
-        } else if let Some(verdict) = Verdict::of_ending(requested, first) {
-            letter.what_if =
-                Some(Verdict { why: format!("after an earlier letter: {}", verdict.why), ..verdict });
         }
     }
 }

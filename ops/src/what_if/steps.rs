@@ -37,10 +37,7 @@ pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Ver
         );
     }
     let seats = seats(letter, event, seat_step, &reservation, services).await;
-    match reservation.ending {
-        Some(_) => seats,
-        None => Verdict { would_end: Some(transition.to), ..seats },
-    }
+    Verdict { on_hold: reservation.ending.is_none(), ..seats }
 }
 
 /// Whether the reservation API has refused to end a reservation that is still on hold, or may have done so: a payment that it

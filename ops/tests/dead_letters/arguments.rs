@@ -37,6 +37,35 @@ async fn completions_and_man_pages_name_the_commands_and_their_options() {
     assert!(page.contains("stop\\-at"), "{page}");
 }
 
+/// What bash does when somebody presses Tab.
+const COMPLETE: &str = r#"
+source completions.bash
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+function=$(complete -p dead-letters | sed 's/.*-F \([^ ]*\) .*/\1/')
+"$function" "$1" "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+echo "${COMPREPLY[@]}"
+"#;
+
+#[tokio::test]
+async fn bash_completes_commands_options_and_values() {
+    let fixture = Fixture::new(false).await;
+    let script = fixture.run(&["completions", "bash"]).await.succeeded().stdout;
+    fs::write(fixture.path("completions.bash"), script).unwrap();
+    for (words, expected) in [
+        (&["dead-letters", "li"][..], "list"),
+        (&["dead-letters", "list", "--what"], "--what-if"),
+        (&["dead-letters", "list", "--group-by", ""], "reason type day"),
+        (&["dead-letters", "undelivered", "ap"], "apply"),
+        (&["dead-letters", "undelivered", "plan", "--action", "r"], "redrive"),
+    ] {
+        let mut bash = std::process::Command::new("bash");
+        bash.current_dir(fixture.directory.path()).args(["-c", COMPLETE, "bash"]).args(words);
+        let completed = Fixture::output(bash).await.succeeded().stdout;
+        assert_eq!(completed.trim(), expected, "{words:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_stack_and_a_queue_the_error_names_both_arguments() {
     let fixture = Fixture::new(false).await;

@@ -59,8 +59,12 @@ pub fn root() -> PathBuf {
 
 impl Fixture {
     pub async fn new(fifo: bool) -> Self {
-        let sqs = Sqs::start_moto(&root().join(".tools")).await.unwrap();
-        let queue = sqs.create("events", fifo, 1, LONG).await.unwrap();
+        Self::over(Sqs::start_moto(&root().join(".tools")).await.unwrap(), "events", fifo).await
+    }
+
+    /// The fixture over any SQS.
+    pub async fn over(sqs: Sqs, queue: &str, fifo: bool) -> Self {
+        let queue = sqs.create(queue, fifo, 1, LONG).await.unwrap();
         let aws = aws_config::defaults(BehaviorVersion::latest())
             .http_client(reservation_worker::aws::http().unwrap())
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))

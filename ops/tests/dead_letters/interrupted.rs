@@ -14,16 +14,16 @@ fn crashes() -> usize {
     std::env::var("DEAD_LETTERS_CRASHES").map_or(10, |text| text.parse().unwrap())
 }
 
-fn start(mut command: Command) -> Child {
+pub fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
 }
 
-async fn ended(mut child: Child) -> Option<i32> {
+pub async fn ended(mut child: Child) -> Option<i32> {
     tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! `list`: what is shown, the filters, the formats, and that nothing is lost or hidden.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use reservation_worker::reason::Reason;
@@ -7,6 +8,8 @@ use serde_json::{Value, json};
 use strum::VariantArray;
 
 use crate::fixture::{Fixture, approved, expired, failed, root, text};
+use crate::insights::insights;
+use crate::proxy::Proxy;
 
 #[tokio::test]
 async fn every_letter_is_listed_with_its_facts_and_is_visible_afterwards() {
@@ -107,6 +110,30 @@ async fn csv_has_a_row_for_each_letter() {
 }
 
 #[tokio::test]
+async fn text_from_others_is_no_command_to_a_terminal_and_no_formula_to_a_spreadsheet() {
+    let fixture = Fixture::new(false).await;
+    let bodies = [expired("r1"), "\u{9b}2J\u{202e}=1+1".to_owned(), approved("\u{202e}r2")];
+    let ids = fixture.dead(&bodies).await;
+    fixture.log(&[(&ids[0], "=cmd|' /C calc'!A0\u{1b}]0;title\u{7}\u{9b}31m\u{202e}")]).await;
+    let is_obeyed = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+    for output in ["table", "json", "csv"] {
+        for more in [&[][..], &["--group-by", "reason"], &["--what-if"]] {
+            let arguments = [&["list", "--output", output], more].concat();
+            let shown = fixture.run(&arguments).await.succeeded();
+            assert!(shown.stdout.contains("=cmd|"), "{arguments:?}: {}", shown.stdout);
+            let all = format!("{}{}", shown.stdout, shown.stderr);
+            assert!(!all.contains(is_obeyed), "{arguments:?}: {all:?}");
+            let mut reader = csv::Reader::from_reader(shown.stdout.as_bytes());
+            let mut fields = reader
+                .records()
+                .filter_map(Result::ok)
+                .flat_map(|row| row.iter().map(str::to_owned).collect::<Vec<_>>());
+            assert!(output != "csv" || fields.all(|field| !field.starts_with('=')), "{}", shown.stdout);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_table_has_no_line_of_more_than_80_columns() {
     let fixture = Fixture::new(false).await;
     let long = "r".repeat(128);
@@ -123,16 +150,34 @@ async fn the_table_has_no_line_of_more_than_80_columns() {
 }
 
 #[tokio::test]
-async fn json_can_be_piped_and_a_reader_that_ends_early_is_no_error() {
+async fn a_reader_that_ends_early_is_no_error() {
     let fixture = Fixture::new(false).await;
     let bodies: Vec<_> = (0..300).map(|number| expired(&format!("r{number}"))).collect();
     fixture.dead(&bodies).await;
-    let mut command = fixture.command(&["list", "--output", "json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for format in ["table", "json", "csv"] {
+        let mut command = fixture.command(&["list", "--output", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     assert_eq!(fixture.dead_depth().await, (300, 0));
+}
+
+/// jq must be installed: a test that is skipped shows nothing.
+#[tokio::test]
+async fn jq_understands_the_output() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1"), approved("r2"), "nonsense".to_owned()]).await;
+    let list = fixture.command(&["list", "--output", "json"]);
+    let mut shell = Command::new("bash");
+    shell.args(["-o", "pipefail", "-c", "\"$0\" \"$@\" | jq --raw-output '.[].reservation_id'"]);
+    shell.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment());
+    shell.env("PATH", std::env::var("PATH").unwrap()).arg(list.get_program()).args(list.get_args());
+    let listed = Fixture::output(shell).await.succeeded();
+    let mut reservations: Vec<_> = listed.stdout.lines().collect();
+    reservations.sort_unstable();
+    assert_eq!(reservations, ["null", "r1", "r2"]);
 }
 
 #[tokio::test]
@@ -181,8 +226,9 @@ async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() 
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let apply = ["apply", "plan.json", "--rate", "300", "--allow-reason", "unknown"];
     for (arguments, expected) in [
-        (&["list", "--what-if"][..], ["reading the queue", "reading the reservations"]),
-        (&apply, ["applying", "201 letters redriven"]),
+        (&["list", "--what-if"][..], &["reading the queue", "reading the reservations"][..]),
+        (&apply, &["applying", "201 letters redriven"]),
+        (&["list", "--help"], &["--what-if"]),
     ] {
         let shown = in_terminal(&fixture, arguments).await;
         assert!(expected.iter().all(|text| shown.contains(text)), "{shown}");
@@ -201,16 +247,36 @@ async fn in_terminal(fixture: &Fixture, arguments: &[&str]) -> String {
     without_escapes(&Fixture::output(terminal).await.succeeded().stdout)
 }
 
-/// `DEAD_LETTERS_MANY` sets another number.
+/// Runs a command, and prints the time and the memory that it took.
+const MEASURE: &str = "
+import resource, subprocess, sys, time
+begin = time.monotonic()
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+memory = used.ru_maxrss // (1024 if sys.platform == 'linux' else 1024 * 1024)
+cpu = used.ru_utime + used.ru_stime
+print(f'{time.monotonic() - begin:.1f} s, {cpu:.1f} s of CPU time, {memory} MiB', file=sys.stderr)
+sys.exit(code)
+";
+
+/// `make measure-dead-letters` runs this test with 10,000 letters over ElasticMQ: moto needs minutes for as many.
 #[tokio::test]
 async fn letters_of_every_reason_are_grouped() {
-    let fixture = Fixture::new(false).await;
+    let fixture = crate::endpoint::fixture(false).await;
     let count: usize = std::env::var("DEAD_LETTERS_MANY").map_or(420, |text| text.parse().unwrap());
     let bodies: Vec<_> = (0..count).map(|number| expired(&format!("r{number}"))).collect();
     let ids = fixture.dead(&bodies).await;
-    let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str());
-    fixture.log(&ids.iter().map(String::as_str).zip(reasons).collect::<Vec<_>>()).await;
-    let rows = fixture.run(&["list", "--group-by", "reason", "--output", "json"]).await.succeeded().rows();
+    let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str().to_owned());
+    let proxy =
+        Proxy::replying(fixture.sqs.endpoint(), insights(ids.into_iter().zip(reasons).collect())).await;
+    let arguments = ["list", "--group-by", "reason", "--output", "json", "--endpoint-url", &proxy.endpoint];
+    let list = fixture.command(&arguments);
+    let mut measure = Command::new(root().join(".tools/venv/bin/python"));
+    measure.args(["-c", MEASURE]).arg(list.get_program()).args(list.get_args());
+    measure.env_clear().envs(fixture.environment());
+    let listed = Fixture::output(measure).await.succeeded();
+    writeln!(std::io::stderr(), "{count} letters: {}", listed.stderr).unwrap();
+    let rows = listed.rows();
     assert_eq!(rows.len(), Reason::VARIANTS.len());
     let letters = rows.iter().map(|row| row["letters"].as_u64().unwrap());
     assert_eq!(letters.sum::<u64>(), count as u64);

@@ -5,11 +5,16 @@
 
 mod apply;
 mod arguments;
+mod endpoint;
 mod faults;
 mod fixture;
 mod held;
+mod incomplete;
+mod insights;
 mod interrupted;
 mod list;
+mod log;
 mod proxy;
 mod restore;
+mod stack;
 mod what_if;

@@ -1,6 +1,7 @@
 //! `--what-if`: the predictions, and that nothing is changed while they are made.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use reservation_worker::reason::Reason;
 use reservation_worker_local::event_source::Mapping;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use strum::VariantArray;
 
 use crate::fixture::{Fixture, approved, expired, failed, root};
+use crate::interrupted::{ended, interrupt, start};
 
 /// A kind of letters: how they came to be dead, and what has changed since.
 struct Case {
@@ -279,17 +281,82 @@ fn target() -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn of_two_letters_about_one_reservation_the_first_one_of_a_fifo_queue_decides() {
-    for (fifo, expected) in [(true, ["would succeed", "would be superseded"]), (false, ["cannot tell"; 2])] {
-        let fixture = Fixture::new(fifo).await;
-        fixture.hold("r1");
-        let ids = fixture.dead(&[failed("r1"), expired("r1")]).await;
-        fixture.log(&ids.iter().map(|id| (id.as_str(), "inventory_unavailable")).collect::<Vec<_>>()).await;
-        let rows = fixture.run(&["list", "--what-if", "--output", "json"]).await.succeeded().rows();
-        let predictions = ids.iter().map(|id| {
-            let row = rows.iter().find(|row| row["message_id"] == id.as_str()).unwrap();
-            row["what_if"].as_str().unwrap().to_owned()
-        });
-        assert_eq!(predictions.collect::<Vec<_>>(), expected, "fifo {fifo}");
+async fn no_more_calls_are_made_at_once_than_requested() {
+    let fixture = Fixture::new(false).await;
+    let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| fixture.hold(id));
+    fixture.dead(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
+    for operation in [GET, CHECK] {
+        fixture.services.fault(Fault::any(operation, Effect::latency(30)));
     }
+    fixture.run(&["list", "--what-if", "--concurrency", "3"]).await.succeeded();
+    assert_eq!((fixture.services.calls().len(), fixture.services.peak_in_flight()), (80, 3));
+}
+
+#[tokio::test]
+async fn ctrl_c_does_not_wait_for_a_slow_service() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&(0..40).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>()).await;
+    fixture.services.fault(Fault::any(GET, Effect::latency(60_000)));
+    let child = start(fixture.command(&["list", "--what-if"]));
+    while fixture.services.calls().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let since = Instant::now();
+    interrupt(&child);
+    assert_eq!(ended(child).await, Some(130));
+    assert!(since.elapsed() < Duration::from_secs(4), "the time-out of a call is 5 s");
+    assert_eq!(fixture.dead_depth().await, (40, 0));
+}
+
+/// A letter about a reservation: its event, and why it is dead.
+type Dead = (fn(&str) -> String, &'static str);
+
+/// The predictions for these letters, in their order. It is empty for a letter that the filter does not select.
+async fn predictions(fixture: &Fixture, id: &str, letters: &[Dead], filter: &[&str]) -> Vec<String> {
+    let bodies: Vec<_> = letters.iter().map(|(body, _)| body(id)).collect();
+    let ids = fixture.dead(&bodies).await;
+    let lines = ids.iter().zip(letters).map(|(id, (_, reason))| (id.as_str(), *reason));
+    fixture.log(&lines.collect::<Vec<_>>()).await;
+    let arguments = [&["list", "--what-if", "--output", "json", "--reservation", id], filter].concat();
+    let rows = fixture.run(&arguments).await.succeeded().rows();
+    let row = |id: &String| rows.iter().find(|row| row["message_id"] == id.as_str());
+    let prediction = |row: &Value| row["what_if"].as_str().unwrap().to_owned();
+    ids.iter().map(|id| row(id).map(prediction).unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn of_letters_that_want_to_end_a_reservation_in_different_ways_none_would_certainly_succeed() {
+    let outage = "inventory_unavailable";
+    let cases: [(&[Dead], &[&str], _); 7] = [
+        (&[(failed, outage), (expired, outage)], &[], ["cannot tell"; 2]),
+        // Whether the payment is accepted now is not known, but the expiry would make a refund due.
+        (&[(approved, "payment_not_seen"), (expired, outage)], &[], ["cannot tell"; 2]),
+        (&[(expired, outage), (approved, "panicked")], &[], ["cannot tell"; 2]),
+        // A filter does not make the payment disappear.
+        (&[(approved, outage), (expired, "no_time")], &["--reason", "no_time"], ["", "cannot tell"]),
+        (&[(approved, outage), (failed, outage)], &["--type", "payment.failed"], ["", "cannot tell"]),
+        // Letters that are not redriven change nothing, so that a payment alone succeeds.
+        (&[(expired, outage), (approved, outage)], &["--type", "payment.approved"], ["", "would succeed"]),
+        (&[(approved, outage), (approved, "no_time")], &[], ["would succeed"; 2]),
+    ];
+    for fifo in [false, true] {
+        let fixture = Fixture::new(fifo).await;
+        for (number, (letters, filter, expected)) in cases.iter().enumerate() {
+            let id = format!("r{number}");
+            fixture.hold(&id);
+            let predicted = predictions(&fixture, &id, letters, filter).await;
+            assert_eq!(predicted, *expected, "case {number}, fifo {fifo}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn letters_about_a_reservation_that_has_ended_do_not_compete() {
+    let fixture = Fixture::new(false).await;
+    fixture.hold("r1");
+    fixture.services.set_reservation_status("r1", Status::Confirmed);
+    let letters: [Dead; 2] = [(approved, "inventory_error"), (expired, "inventory_error")];
+    let predicted = predictions(&fixture, "r1", &letters, &[]).await;
+    assert_eq!(predicted, ["would succeed", "would be superseded"]);
 }
