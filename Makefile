@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local dead-letters load test audit sbom coverage mutants soak test-elasticmq measure-dead-letters ops-binaries lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -57,6 +57,10 @@ dead-letters: ## show the dead letters of make local, and what would happen to t
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
 	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
 
+services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
+	$(require_cargo)
+	@$(LOCAL) services --seed
+
 load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
 	$(require_cargo)
 	$(LOCAL) load $(N) $(OPTIONS)
@@ -68,10 +72,10 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-pipeline demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dependencies
+audit: $(TOOLS) lint-pipeline ## check dependencies, workflows, scripts and templates for known mistakes and vulnerabilities
 	$(require_cargo)
 	cargo deny --locked check --deny warnings bans licenses sources
 	cargo shear --locked --deny-warnings
@@ -82,13 +86,29 @@ audit: $(TOOLS) ## check the dependencies against deny.toml, and find unused dep
 	  { echo 'NOT CHECKED: advisories and yanked versions. The advisory database or the index cannot be reached.' >&2; \
 	  exit $(if $(GITHUB_ACTIONS),1,0); }; cargo deny --locked --offline check --deny index-failure advisories
 
+# The shell scripts of the repository.
+SCRIPTS = $(shell git grep --files-with-matches --extended-regexp '^\#!.*\b(ba)?sh$$' -- .ci tests local 2>/dev/null)
+# A check that needs a program which a newcomer may not have. On GitHub's machines, a missing program is an error.
+check_with = if ! command -v $(1) >/dev/null; then \
+  echo 'NOT CHECKED: workflows or scripts, because $(1) is missing: $(2).' >&2; exit $(if $(GITHUB_ACTIONS),1,0); else
+# All of these work without a network. A suppressed finding has its reason beside it, where the tool allows that.
+CHECKOV := .tools/checkov/bin/checkov
+ACTIONLINT := .tools/bin/actionlint
+lint-pipeline: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+lint-pipeline: $(TOOLS) $(CHECKOV) ## check workflows, scripts and templates with zizmor, actionlint, shellcheck and checkov
+	zizmor --offline --quiet --persona pedantic .github
+	@$(call check_with,go,actionlint is built with Go) $(MAKE) --no-print-directory $(ACTIONLINT) && $(ACTIONLINT); fi
+	@$(call check_with,shellcheck,there is no wheel of it for Linux on arm64) shellcheck $(SCRIPTS); fi
+	$(CHECKOV) --framework cloudformation --file template.yaml pipeline.yaml --compact --quiet --skip-download
+
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## write a CycloneDX list of the crates that are linked into the function to .aws-sam/
+sbom: .tools/bin/cargo-cyclonedx ## write to .aws-sam/ CycloneDX lists of the crates in the function and in dead-letters
 	$(call locked,)
-	cargo cyclonedx --format json --describe binaries --no-build-deps --target aarch64-unknown-linux-gnu
+	cargo cyclonedx --format json --describe binaries --no-build-deps --target $(subst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
-	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json ops/*_bin.cdx.json # not deployed
+	mv ops/dead-letters_bin.cdx.json .aws-sam/dead-letters.cdx.json
+	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
 
 COVERED := 90
 coverage: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -100,7 +120,7 @@ coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail bel
 	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-mutants: .tools/bin/cargo-mutants ## change FILE=src/workflow.rs in every small way, and list the changes that no test detects
+mutants: .tools/bin/cargo-mutants ## change src/ (or one file: FILE=src/workflow.rs) in every small way, and list the changes that no test detects
 	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' --test-workspace true \
 	  -- --locked --lib $(addprefix --test ,$(IN_PROCESS) process)
 
@@ -157,9 +177,13 @@ fuzz: $(FUZZ) ## fuzz each target for SECONDS=60, starting from fuzz/corpus and 
 VARIANTS := QueueType=standard QueueType=fifo
 lint-template: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 lint-template: export SAM_CLI_TELEMETRY := 0
-lint-template: $(DEPLOY_TOOLS) ## lint template.yaml for both types of queue
+lint-template: $(DEPLOY_TOOLS) ## lint template.yaml, for both types of queue, and pipeline.yaml
 	sam validate --lint --template template.yaml --region $(REGION)
 	$(foreach variant,$(VARIANTS),cfn-lint --regions $(REGION) --parameters $(variant) -- template.yaml &&) true
+	cfn-lint --regions $(REGION) -- pipeline.yaml
+
+test-pipeline: $(DEPLOY_TOOLS) ## check the tools, the workflows and the release script
+	$(VENV)/bin/python -m unittest discover --quiet --start-directory tests/pipeline
 
 test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
@@ -171,35 +195,64 @@ SAM_BUILD := .aws-sam/build/Worker/bootstrap
 LAMBDA_BUILD := $(TARGET)/lambda
 BINARIES := .aws-sam/binaries
 test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
-artifact: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-artifact: export SAM_CLI_TELEMETRY := 0
+artifact build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+artifact build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
 artifact: $(DEPLOY_TOOLS) ## build the function for deployment, with sam and with cargo lambda, and run the process tests on both
 	$(require_cargo)
 	$(call locked,)
 	mkdir -p $(BINARIES)
 	cargo lambda build --release --locked --package reservation-worker-functions --bin panicking_handler
 	cp $(LAMBDA_BUILD)/panicking_handler/bootstrap $(BINARIES)/panicking_handler
-	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-	$(call test_artifact,$(SAM_BUILD))
 	cargo lambda build --release --locked --bin reservation-worker --output-format zip
 	python3 -m zipfile --extract $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip .aws-sam/zip
 	chmod +x .aws-sam/zip/bootstrap
 	$(call test_artifact,.aws-sam/zip/bootstrap)
 	@ls -l $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip
+	$(call sam_build,--parameter-overrides Architecture=$(ARCHITECTURE))
+	$(call test_artifact,$(SAM_BUILD))
 
 ENV := dev
-build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
+# Also writes the parameters of each environment, so that deploy-built needs no Python package.
+sam_build = sam build $(1) && python .ci/parameters.py $(SAM_BUILD) .aws-sam/build
 build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
 	$(require_cargo)
 	$(call locked,)
-	sam build --config-env $(ENV)
+	$(call sam_build,--config-env $(ENV))
 
 deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
 
-deploy-built: $(DEPLOY_TOOLS) ## deploy the function that make build has built
-	sam deploy --config-env $(ENV) --parameter-overrides $$(python3 .ci/parameters.py $(ENV) $(SAM_BUILD))
+# The three variables are outputs of pipeline.yaml. Without them, the permissions and the bucket of the user are used.
+deploy-built: ## deploy the function that make build or make artifact has built; this installs nothing
+	$(call require,sam,make build)
+	sam deploy --config-env $(ENV) --parameter-overrides $$(cat .aws-sam/build/parameters.$(ENV)) \
+	  $(if $(ARTIFACT_BUCKET),--no-resolve-s3 --s3-bucket $(ARTIFACT_BUCKET)) \
+	  $(if $(CLOUDFORMATION_ROLE_ARN),--role-arn $(CLOUDFORMATION_ROLE_ARN)) \
+	  $(if $(SIGNING_PROFILE),--signing-profiles Worker=$(SIGNING_PROFILE))
+
+VERSION_OF_CODE = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+release: ## make the commit and the tag of the release VERSION=1.2.3; pushing the tag publishes it
+	$(require_cargo)
+	@.ci/release "$(VERSION)"
+
+DEAD_LETTERS = dist/dead-letters-$(VERSION_OF_CODE)-$(ARCHITECTURE)
+
+# The name of the tag is compared with the version of the code: make package TAG=v1.2.3
+package: ## build and test what a release contains, for the processor of this machine, and write it to dist/
+	@test -z "$(TAG)" -o "$(TAG)" = "v$(VERSION_OF_CODE)" || \
+	  { echo "error: the tag is $(TAG), but the version of the code is $(VERSION_OF_CODE)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory artifact sbom ops-binaries
+	rm -rf dist && mkdir dist
+	cp $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip dist/reservation-worker-$(VERSION_OF_CODE)-$(ARCHITECTURE).zip
+	cp $(SBOM) dist/reservation-worker-$(ARCHITECTURE).cdx.json
+	mkdir $(DEAD_LETTERS)
+	cp -r $(OPS_BINARIES)/man $(OPS_BINARIES)/completions.* LICENSE $(DEAD_LETTERS)
+	cp $(OPS_BINARIES)/dead-letters-$(subst _,-,$(ARCHITECTURE)) $(DEAD_LETTERS)/dead-letters
+	tar -C dist -czf $(DEAD_LETTERS).tar.gz $(notdir $(DEAD_LETTERS)) && rm -r $(DEAD_LETTERS)
+	cp .aws-sam/dead-letters.cdx.json dist/dead-letters-$(ARCHITECTURE).cdx.json
+
+checksums: ## write the hashes of the files in dist/ to dist/SHA256SUMS
+	cd dist && rm -f SHA256SUMS && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .
 
 docs: ## write the tables in docs/ that are generated from the code
 	$(require_cargo)
@@ -219,17 +272,43 @@ bench: ## measure the function and a minimal function, and write the comparison 
 clean-tools: ## remove the installed tools
 	rm -rf .tools
 
-# pip installs no dependencies: tools.txt names every package that is needed, with its version.
-$(TOOLS): tools.txt
+# Python packages are installed only as wheels whose hashes are in a lock file, which names the dependencies as well.
+# No code of a package runs here.
+install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2) && \
+  $(1)/bin/pip check --disable-pip-version-check >&2
+
+$(TOOLS): tools/base.txt
 	$(call require,python3,https://www.python.org/downloads)
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tools.txt
+	$(call install,$(VENV),$<)
 	@touch $@
+
+$(CHECKOV): tools/checkov.txt
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv .tools/checkov
+	$(call install,.tools/checkov,$<)
+	@touch $@
+
+# PyPI has no package that contains actionlint. Go checks its modules against the hashes in go.sum.
+$(ACTIONLINT): tools/actionlint/go.mod tools/actionlint/go.sum
+	$(call require,go,https://go.dev/dl)
+	cd tools/actionlint && go build -mod=readonly -o ../../$@ github.com/rhysd/actionlint/cmd/actionlint
 
 $(FUZZ):
 	$(require_cargo)
 	cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root .tools
 
-$(DEPLOY_TOOLS): deploy-tools.txt $(TOOLS)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r deploy-tools.txt
+$(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
+	$(call install,$(VENV),$<)
 	@touch $@
+
+# Versions that are younger than seven days are not used: a malicious release is usually found within days.
+# To update the packages that no .in file pins: make lock UPGRADE=--upgrade
+lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
+lock: ## write the lock files tools/*.txt from tools/*.in
+	$(call require,python3,https://www.python.org/downloads)
+	python3 -m venv .tools/lock
+	$(call install,.tools/lock,tools/lock.txt)
+	@set -e; compile() { uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
+	  --no-annotate --no-header --exclude-newer '7 days' $(UPGRADE) $$1.in --output-file $$1.txt $$2; }; cd tools; \
+	  compile lock; compile checkov; compile deploy; compile base '--constraints deploy.txt'

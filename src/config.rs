@@ -54,7 +54,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// `AWS_LAMBDA_RUNTIME_API`, set by Lambda: `host:port` of the Runtime API.
+/// `AWS_LAMBDA_RUNTIME_API`: `host:port` of the Runtime API; `None` if the process was not started by Lambda.
 pub fn runtime_api() -> Option<String> {
     std::env::var("AWS_LAMBDA_RUNTIME_API").ok()
 }

@@ -33,22 +33,25 @@ const CONNECT_DELAY: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    let Some(runtime_api) = config::runtime_api() else {
+        explain_how_to_run();
+        return ExitCode::FAILURE;
+    };
     let config = Config::load().await;
     logs::init(config.as_ref().map_or(Level::INFO, |config| config.log_level));
     for warning in config.iter().flat_map(|config| &config.warnings) {
         tracing::warn!("{warning}");
     }
-    let runtime_api = config::runtime_api();
     let Function { processor, invocations, flusher } = match Function::new(config) {
         Ok(function) => function,
         Err(error) => {
-            init_error::report(&*error, runtime_api.as_deref()).await;
+            init_error::report(&*error, &runtime_api).await;
             return ExitCode::FAILURE;
         }
     };
     let handler = service_fn(async |event| processor.handle(event).await.map_err(Diagnostic::from));
     let flusher = Arc::new(flusher);
-    if let Some(runtime_api) = runtime_api.filter(|_| flusher.needs_shutdown_flush()) {
+    if flusher.needs_shutdown_flush() {
         let flusher = flusher.clone();
         shutdown::prepare(&runtime_api, async move { flusher.shutdown().await }).await;
     }
@@ -73,6 +76,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A person has started the function in a shell.
+#[expect(clippy::print_stderr, reason = "the text is for a person, not for the log")]
+fn explain_how_to_run() {
+    eprintln!(
+        "error: this is an AWS Lambda function, and the variable AWS_LAMBDA_RUNTIME_API is not set.\n\
+         Run it with `make local` or `cargo lambda watch` (README.md), or deploy it with `make deploy`."
+    );
 }
 
 /// The parts of the function.

@@ -14,7 +14,7 @@ pub enum Reason {
     PaidButCancelled,
     /// A payment failed, but its reservation is confirmed.
     FailedPaymentOfConfirmed,
-    /// Neither the event nor the reservation names the ticketed event and the seats.
+    /// The ticketed event or the seats are missing: neither the event nor the reservation contains them.
     FactsMissing,
     /// The reservation API rejected the request.
     ReservationApiRejected,
@@ -59,6 +59,17 @@ impl Reason {
         self.into()
     }
 
+    /// Whether the deployment is wrong and not the record: a service denies access, or an address leads elsewhere.
+    pub fn is_misconfiguration(self) -> bool {
+        matches!(
+            self,
+            Self::ReservationApiDenied
+                | Self::InventoryDenied
+                | Self::ReservationApiWrongAddress
+                | Self::InventoryWrongAddress
+        )
+    }
+
     /// What a person must do when the record is in the dead-letter queue. The commands are those of `ops/`.
     pub fn advice(self) -> &'static str {
         match self {
@@ -71,9 +82,9 @@ impl Reason {
                  released. Then delete the message: `dead-letters plan --action delete`."
             }
             Self::FactsMissing => {
-                "The status of the reservation is set, but its seats are unchanged. Add the ticketed event (`event_id`) and \
-                 the seats to the reservation and redrive the message: `dead-letters plan --action redrive`. Or change the \
-                 seats in the inventory yourself and delete the message: `dead-letters plan --action delete`."
+                "The status of the reservation is set, but its seats are unchanged. Add what is missing to the reservation \
+                 (`event_id` or seats) and redrive the message: `dead-letters plan --action redrive`. Or change the seats in \
+                 the inventory yourself and delete the message: `dead-letters plan --action delete`."
             }
             Self::ReservationApiRejected => {
                 "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message: \

@@ -139,7 +139,7 @@ impl Workflow {
         let (Some(event_id), Some(seats)) = (event_id, seats) else {
             return Err(Outcome::Failed {
                 code: Reason::FactsMissing,
-                reason: "neither the event nor the reservation names the ticketed event and the seats"
+                reason: "the ticketed event or the seats are missing: neither the event nor the reservation contains them"
                     .to_owned(),
             });
         };

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
 use crate::lock::locked;
 
@@ -24,8 +25,23 @@ pub enum Service {
 
 /// An operation of the two services (contract section 3). Only calls of these operations are recorded and can
 /// have faults.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Serialize,
+    Deserialize,
+    Hash,
+    PartialOrd,
+    Ord,
+    EnumMessage,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Operation {
     /// `PATCH /internal/reservations/{id}`
     UpdateStatus,
@@ -40,6 +56,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
     /// The service that has this operation.
     pub fn service(self) -> Service {
         match self {

@@ -1,5 +1,5 @@
-//! The control API: HTTP endpoints with which people create holds, read seats and calls, add faults, and limit
-//! the capacity of the services. It uses the port of the reservation API. Its requests are not recorded as
+//! The control API: HTTP endpoints with which people create holds, read seats and calls, list and add faults, and
+//! limit the capacity of the services. It uses the port of the reservation API. Its requests are not recorded as
 //! calls, and neither faults nor limits affect them.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::calls::{Call, Service};
 use crate::capacity::Capacity;
-use crate::faults::Fault;
+use crate::faults::{Catalogue, Fault};
 use crate::hold::Hold;
 use crate::lock::locked;
 use crate::seats::SeatMap;
@@ -25,7 +25,7 @@ pub(crate) fn routes(state: Arc<SharedState>) -> Router {
         .route("/holds", post(create_hold))
         .route("/events/{event_id}/seats", get(seat_map))
         .route("/calls", get(calls).delete(delete_calls))
-        .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .route("/capacity/{service}", put(limit_capacity).delete(end_limit))
         .with_state(state)
 }
@@ -59,6 +59,10 @@ async fn calls(State(state): State<Arc<SharedState>>, Query(filter): Query<CallF
 async fn delete_calls(State(state): State<Arc<SharedState>>) -> StatusCode {
     state.calls.take();
     StatusCode::NO_CONTENT
+}
+
+async fn list_faults(State(state): State<Arc<SharedState>>) -> Json<Catalogue> {
+    Json(Catalogue::new(locked(&state.faults).all()))
 }
 
 async fn add_fault(State(state): State<Arc<SharedState>>, Json(fault): Json<Fault>) -> StatusCode {

@@ -3,7 +3,7 @@
 
 mod emulator;
 mod process_tree;
-mod table;
+mod report;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,7 +13,6 @@ use reservation_worker_local::Services;
 use reservation_worker_local::expectations::{self, Case, CaseReport};
 
 use self::emulator::Emulator;
-use self::table::Table;
 use crate::options::Failure;
 
 /// Runs all cases. The exit code is 1 if the results of a case differ from the expected ones.
@@ -23,12 +22,12 @@ pub(crate) async fn run() -> Result<ExitCode, Failure> {
     let services = Services::start().await?;
     let mut emulator = Emulator::start(&root, &services).await?;
 
-    let table = Table::new(&cases, std::io::stdout().is_terminal());
-    print!("\n{}", table.header());
+    let in_colour = std::io::stdout().is_terminal();
+    println!();
     let mut failed = 0;
     for case in &cases {
         let report = run_case(case, &services, &mut emulator).await?;
-        print!("{}", table.rows(case, &report));
+        print!("{}", report::text(&case.name(), &report, in_colour));
         failed += usize::from(!report.differences.is_empty());
     }
     println!("demo: {} passed, {failed} failed", cases.len() - failed);

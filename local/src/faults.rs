@@ -1,7 +1,10 @@
 //! Faults: which calls they affect, and in which order they apply.
 
+mod catalogue;
+mod check;
 mod effect;
 
+pub use catalogue::{Catalogue, EffectEntry, OperationEntry};
 pub use effect::Effect;
 
 use serde::{Deserialize, Serialize};
@@ -9,18 +12,18 @@ use serde::{Deserialize, Serialize};
 use crate::calls::Operation;
 
 /// A fault changes what happens to calls of the services' operations. At most one fault affects a call: the
-/// first one that was added and that matches the call.
+/// first one that was added and that matches the call. A fault in JSON that could never affect a call is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "check::UncheckedFault")]
 pub struct Fault {
     /// The operation whose calls are affected. `None`: every operation that uses the protocol of the effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
     /// The reservation whose calls are affected. `None`: every reservation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<String>,
     /// The number of calls that are affected. `None`: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// What happens to an affected call.
     pub effect: Effect,
@@ -60,6 +63,11 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Fault> {
+        self.0.clone()
     }
 
     /// The number of faults whose `times` is set and not used up.

@@ -58,7 +58,7 @@ mod state;
 
 pub use calls::{Call, Operation, Service};
 pub use capacity::Capacity;
-pub use faults::{Effect, Fault};
+pub use faults::{Catalogue, Effect, EffectEntry, Fault, OperationEntry};
 pub use hold::{Hold, HoldRefused};
 pub use reservations::{Reservation, Status};
 pub use seats::SeatState;

@@ -10,9 +10,11 @@ mod options;
 mod pipeline;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use reservation_worker_local::Services;
+use reservation_worker_local::expectations::{self, Case};
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Failure, Options};
@@ -23,7 +25,8 @@ usage: reservation-worker-local <command>
   demo                     run the events of events/ under `cargo lambda`, and check the results
   local [OPTION VALUE]...  start a queue, both services and the function; end with Ctrl-C
   load N [OPTION VALUE]... send N events at once, measure, and check the results
-  services                 start the reservation API and the inventory service; end with Ctrl-C
+  services [--seed]        start the reservation API and the inventory service; end with Ctrl-C.
+                           --seed creates the holds and faults that the events of events/ need
 
 options of `local` and `load`:
 
@@ -52,7 +55,8 @@ async fn command() -> Result<ExitCode, Failure> {
         ["demo"] => demo::run().await,
         ["local", ref options @ ..] => local::run(parse(options)?).await,
         ["load", events, ref options @ ..] => load::run(event_count(events)?, parse(options)?).await,
-        ["services"] => services().await,
+        ["services"] => services(&[]).await,
+        ["services", "--seed"] => services(&expectations::load(&events())?).await,
         _ => Err(USAGE.into()),
     }
 }
@@ -65,8 +69,16 @@ fn event_count(text: &str) -> Result<usize, Failure> {
     text.parse().map_err(|_| format!("`{text}` is not a number of events").into())
 }
 
-async fn services() -> Result<ExitCode, Failure> {
+/// The folder with the sample events.
+fn events() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")
+}
+
+async fn services(seeds: &[Case]) -> Result<ExitCode, Failure> {
     let services = Services::start().await?;
+    for case in seeds {
+        case.given.add(&services)?;
+    }
     for (name, value) in services.environment() {
         println!("export {name}={value}");
     }

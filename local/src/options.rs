@@ -1,5 +1,6 @@
 //! The command line options of `local` and `load`.
 
+use axum::http::Uri;
 use reservation_worker_local::Fault;
 
 /// The error that a command prints.
@@ -18,9 +19,16 @@ impl Options {
         let mut options = Self::default();
         for option in arguments.chunks(2) {
             match *option {
+                ["--endpoint", url] if !is_http(url) => {
+                    return Err(
+                        format!("ENDPOINT (--endpoint) is not an http:// or https:// URL: {url}").into()
+                    );
+                }
                 ["--endpoint", url] => options.endpoint = Some(url.to_owned()),
                 ["--fault", fault] => {
-                    let fault = serde_json::from_str(fault).map_err(|error| format!("{fault}: {error}"))?;
+                    let fault = serde_json::from_str(fault).map_err(|error| {
+                        format!("FAULT (--fault) is not a fault of docs/local.md: {error}: {fault}")
+                    })?;
                     options.faults.push(fault);
                 }
                 _ => return Ok(None),
@@ -28,4 +36,9 @@ impl Options {
         }
         Ok(Some(options))
     }
+}
+
+fn is_http(url: &str) -> bool {
+    let scheme = url.parse::<Uri>().ok().and_then(|url| url.scheme_str().map(str::to_owned));
+    scheme.is_some_and(|scheme| scheme == "http" || scheme == "https")
 }

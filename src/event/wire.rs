@@ -1,6 +1,6 @@
 //! The JSON of an event exactly as the producers send it, without any rule of a fact (contract section 2).
 //!
-//! Every value remains text until a rule needs it, so that a mistake in an unused field does no harm.
+//! Every value remains text until a rule needs it, so that a malformed value of an unused field does no harm.
 
 use serde::Deserialize;
 use serde_json::Value;

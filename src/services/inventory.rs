@@ -12,6 +12,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
+use super::USER_AGENT;
 use super::breaker::{Breaker, BreakerSettings, CallResult};
 use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
@@ -99,6 +100,7 @@ impl Inventory {
     ) -> Result<Self, tonic::transport::Error> {
         let timeout = settings.timeout;
         let mut endpoint = Endpoint::from_shared(settings.address.to_string())?
+            .user_agent(USER_AGENT)?
             // Ends a connection that receives nothing although calls use it. A connection without a call is not pinged,
             // because servers reply to such pings with GOAWAY.
             .http2_keep_alive_interval(SILENCE)

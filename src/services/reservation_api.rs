@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
+use super::USER_AGENT;
 use super::breaker::{Breaker, BreakerSettings, CallResult};
 use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
@@ -80,7 +81,7 @@ impl Transport {
                 header::ACCEPT,
                 HeaderValue::from_static("application/json"),
             )]))
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .timeout(self.timeout)
             .tcp_keepalive(TCP_KEEP_ALIVE)
             .tcp_user_timeout(self.timeout) // for a peer that vanishes between two calls

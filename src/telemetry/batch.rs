@@ -117,8 +117,9 @@ impl BatchTelemetry {
             duration: finished.duration,
             age: record.sent.map(since),
             lateness: finished.job.and_then(Job::time).map(since),
+            reason: summary.code,
             // If the queue delivers a message more often than `max_receives`, the message was already counted.
-            dead_letter: summary.code.filter(|_| record.receive_count == finished.max_receives),
+            is_dead_letter: summary.code.is_some() && record.receive_count == finished.max_receives,
         });
     }
 }

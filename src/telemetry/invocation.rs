@@ -44,6 +44,7 @@ impl Invocations {
             request_id = lambda.request_id,
             xray_trace_id = Parent::xray(lambda.xray_trace_id.as_deref()).map(|own| own.xray_trace_id()),
             function_version,
+            version = env!("CARGO_PKG_VERSION"),
             cold_start,
         );
         Invocation { span, trace: self.traces.invocation(lambda, cold_start) }

@@ -20,6 +20,9 @@ use catalogue::{UNKNOWN_TYPE, WorkflowLabel};
 pub(super) use period::{Period, Series, SeriesData};
 use recorder::Recorder;
 
+/// The service level objective: an event should be done within this time of being sent to the queue.
+const IN_TIME: Duration = Duration::from_secs(60);
+
 /// Where metrics are recorded; the default records nothing. Clones record in the same place.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(Option<Arc<Mutex<Recorder>>>);
@@ -37,8 +40,10 @@ pub struct FinishedRecord {
     pub age: Option<Duration>,
     /// The time since the event itself, if the event says when it happened.
     pub lateness: Option<Duration>,
-    /// Why it becomes a dead letter, if it does.
-    pub dead_letter: Option<Reason>,
+    /// Why it is returned, if it is.
+    pub reason: Option<Reason>,
+    /// Whether it becomes a dead letter.
+    pub is_dead_letter: bool,
 }
 
 impl Metrics {
@@ -71,7 +76,7 @@ impl Metrics {
 
     /// A record was completed.
     pub fn record_finished(&self, record: FinishedRecord) {
-        let FinishedRecord { event_type, outcome, duration, age, lateness, dead_letter } = record;
+        let FinishedRecord { event_type, outcome, duration, age, lateness, reason, is_dead_letter } = record;
         let Some(mut recorder) = self.recorder() else { return };
         let label = event_type.map_or(UNKNOWN_TYPE, |event_type| event_type as usize);
         let period = recorder.current();
@@ -82,7 +87,12 @@ impl Metrics {
         if let Some(lateness) = lateness {
             period.record(Metric::EventLateness, [label], lateness.as_millis() as u64);
         }
-        if event_type == Some(EventType::WorkerHeartbeat) && outcome == OutcomeLabel::Ignored {
+        let is_done = matches!(outcome, OutcomeLabel::Success | OutcomeLabel::Superseded);
+        if is_done && age.is_some_and(|age| age <= IN_TIME) {
+            period.record(Metric::InTime, [], 1);
+        }
+        let is_heartbeat = event_type == Some(EventType::WorkerHeartbeat) && outcome == OutcomeLabel::Ignored;
+        if is_heartbeat {
             period.record(Metric::Heartbeat, [], 1);
         }
         if let Some(duration) = duration {
@@ -93,10 +103,14 @@ impl Metrics {
                 period.record(Metric::Processing, labels, duration.as_micros() as u64);
             }
         }
-        if let Some(reason) = dead_letter {
-            period.record(Metric::DeadLetters, [label, reason as usize], 1);
-            recorder.is_urgent = true;
+        if let Some(reason) = reason {
+            period.record(Metric::Returned, [reason as usize], 1);
+            if is_dead_letter {
+                period.record(Metric::DeadLetters, [label, reason as usize], 1);
+            }
         }
+        let is_misconfigured = reason.is_some_and(Reason::is_misconfiguration);
+        recorder.is_urgent |= is_heartbeat || is_misconfigured || is_dead_letter;
     }
 
     /// An attempt of a call has ended.
@@ -119,7 +133,7 @@ impl Metrics {
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
+    /// Whether something urgent was recorded, because an alarm depends on it.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }

@@ -1,6 +1,7 @@
 //! Invocations of the function: responses, errors, the deadline, the log, and the connection to the inventory.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reservation_worker_local::expectations::{self, Summary};
@@ -145,6 +146,20 @@ async fn invalid_configuration_fails_the_init_with_every_problem_in_one_message(
     assert_eq!((&log[0]["level"], &log[0]["message"]), (&json!("ERROR"), &json!(message)));
 }
 
+#[test]
+fn outside_of_lambda_the_program_says_how_to_run_it() {
+    let output =
+        Command::new(binary("reservation-worker")).env_remove("AWS_LAMBDA_RUNTIME_API").output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "error: this is an AWS Lambda function, and the variable AWS_LAMBDA_RUNTIME_API is not set.\n\
+        Run it with `make local` or `cargo lambda watch` (README.md), or deploy it with `make deploy`.\n";
+    assert_eq!(
+        (str::from_utf8(&output.stdout).unwrap(), str::from_utf8(&output.stderr).unwrap()),
+        ("", expected)
+    );
+}
+
 #[tokio::test]
 async fn every_line_of_the_log_is_a_json_object_with_the_request_id() {
     let services = Services::start().await.unwrap();
@@ -178,6 +193,7 @@ async fn spans_are_sent_after_each_invocation_and_name_the_function() {
     for span in collector.spans() {
         for (name, value) in [
             ("service.name", json!("reservation-worker")),
+            ("service.version", json!(env!("CARGO_PKG_VERSION"))),
             ("cloud.provider", json!("aws")),
             ("cloud.platform", json!("aws_lambda")),
             ("cloud.region", json!(region)),

@@ -8,7 +8,7 @@ use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::{Effect, Fault, Operation, Services};
 use tokio::time::sleep;
 
-use crate::forgetful_proxy::{ForgetfulProxy, Forgets};
+use crate::forgetful_proxy::{AfterForgetting, ForgetfulProxy};
 use crate::function::{LONG, hold, returned, start};
 use crate::sqs_event::{approved, sqs};
 
@@ -17,15 +17,20 @@ const FREEZE: Duration = Duration::from_millis(10_500);
 
 #[tokio::test]
 async fn connections_that_were_forgotten_during_a_freeze_fail_no_record_of_a_batch_of_20_or_100() {
-    let cases = [20, 100].map(|size| [Forgets::Silently, Forgets::WithReset].map(|forgets| (size, forgets)));
-    join_all(cases.as_flattened().iter().map(|&(size, forgets)| fail_no_record(size, forgets))).await;
+    let cases = [20, 100].map(|size| {
+        [AfterForgetting::DropsData, AfterForgetting::Resets].map(|after_forgetting| (size, after_forgetting))
+    });
+    join_all(
+        cases.as_flattened().iter().map(|&(size, after_forgetting)| fail_no_record(size, after_forgetting)),
+    )
+    .await;
 }
 
-async fn fail_no_record(size: usize, forgets: Forgets) {
+async fn fail_no_record(size: usize, after_forgetting: AfterForgetting) {
     let services = Services::start().await.unwrap();
     let authority = services.reservation_api_base().replace("http://", "");
-    let rest = ForgetfulProxy::start(authority, forgets).await;
-    let grpc = ForgetfulProxy::start(services.inventory_addr(), forgets).await;
+    let rest = ForgetfulProxy::start(authority, after_forgetting).await;
+    let grpc = ForgetfulProxy::start(services.inventory_addr(), after_forgetting).await;
     let concurrency = size.to_string();
     let mut function = start(
         &services,
@@ -58,8 +63,8 @@ async fn fail_no_record(size: usize, forgets: Forgets) {
 
     let log = function.take_log();
     let attempts = log.iter().filter(|line| line["message"] == "attempt of a call ended").count();
-    assert_eq!(attempts, 2 * size, "{size} {forgets:?}");
-    assert!(!log.iter().any(|line| line["message"] == "breaker opened"), "{size} {forgets:?}");
+    assert_eq!(attempts, 2 * size, "{size} {after_forgetting:?}");
+    assert!(!log.iter().any(|line| line["message"] == "breaker opened"), "{size} {after_forgetting:?}");
 }
 
 /// Invokes the function with approved payments, none of which may be returned.

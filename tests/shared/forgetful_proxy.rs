@@ -10,11 +10,11 @@ use crate::wire::Server;
 
 /// How a peer that has forgotten a connection treats the next packet.
 #[derive(Clone, Copy, Debug)]
-pub enum Forgets {
+pub enum AfterForgetting {
     /// It drops the packet.
-    Silently,
+    DropsData,
     /// It answers with RST.
-    WithReset,
+    Resets,
 }
 
 /// A proxy that forgets all its open connections on demand. New connections work.
@@ -25,7 +25,7 @@ pub struct ForgetfulProxy {
 
 impl ForgetfulProxy {
     /// Forwards connections to `to`, which is `host:port`.
-    pub async fn start(to: String, forgets: Forgets) -> Self {
+    pub async fn start(to: String, after_forgetting: AfterForgetting) -> Self {
         let forget = Arc::new(Notify::new());
         let forgotten = forget.clone();
         let server = Server::start(move |mut inbound| {
@@ -38,9 +38,9 @@ impl ForgetfulProxy {
                     _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
                     () = forgotten => {}
                 }
-                match forgets {
-                    Forgets::Silently => std::future::pending().await,
-                    Forgets::WithReset => {
+                match after_forgetting {
+                    AfterForgetting::DropsData => std::future::pending().await,
+                    AfterForgetting::Resets => {
                         inbound.readable().await.unwrap();
                         inbound.set_zero_linger().unwrap();
                     }
@@ -50,7 +50,7 @@ impl ForgetfulProxy {
         Self { server: server.await, forget }
     }
 
-    /// Forgets all connections that are open now.
+    /// AfterForgetting all connections that are open now.
     pub fn forget(&self) {
         self.forget.notify_waiters();
     }

@@ -7,7 +7,7 @@ use reservation_worker_local::{Fault, Hold};
 
 use crate::conditions;
 use crate::events::{self, Kind, Message};
-use crate::plan::{RECOVERY, Scenario};
+use crate::plan::{FailureKind, RECOVERY};
 
 /// A customer who holds seats, and the messages that are sent about the hold.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub struct Booking {
 
 impl Booking {
     /// The holds of the failure phase, which compete for seats, and three holds after the recovery.
-    pub fn draw_all(rng: &mut Rng, scenario: Scenario, failure_phase: Duration) -> Vec<Self> {
+    pub fn draw_all(rng: &mut Rng, failure_kind: FailureKind, failure_phase: Duration) -> Vec<Self> {
         let (number, seats) = (rng.usize(4..14), rng.usize(3..16));
         let mut bookings: Vec<_> =
             (0..number).map(|number| Self::in_failure_phase(rng, number, seats, failure_phase)).collect();
-        if scenario == Scenario::ManyFailures {
+        if failure_kind == FailureKind::ManyFailures {
             for booking in &mut bookings {
                 let id = &booking.hold.reservation_id;
                 booking.fault = rng.bool().then(|| conditions::lasting_fault(rng, id));

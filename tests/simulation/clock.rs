@@ -51,7 +51,7 @@ impl Clock {
 thread_local! {
     /// When the world of this thread began, on its own clock.
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
-    /// For how long its environments have been frozen.
+    /// For how long its processes have been frozen.
     static FROZEN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
@@ -62,7 +62,7 @@ pub fn wall_clock() -> SystemTime {
     BEGAN.get().map_or_else(SystemTime::now, simulated)
 }
 
-/// Advances the wall clock and not the monotonic clock, as processes see it whose environment was frozen.
+/// Advances the wall clock and not the monotonic clock, as a process sees it that was frozen.
 pub fn freeze(time: Duration) {
     FROZEN.set(FROZEN.get() + time);
 }

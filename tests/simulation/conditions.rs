@@ -1,5 +1,5 @@
 //! Failure conditions: every class of the contract's reply tables (section 3), lost replies, outages, overload, network
-//! failures and frozen environments. A service that reports success has always done the work.
+//! failures and frozen processes. A service that reports success has always done the work.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Fault, Service};
 use strum::VariantArray;
 
-use crate::network::Forgets;
+use crate::network::AfterForgetting;
 
 mod outage;
 mod replies;
@@ -46,14 +46,14 @@ pub enum Condition {
     FaultyQueue(VisibilityBehaviour),
 }
 
-/// A time in which all environments are frozen. It begins when no invocation is in progress. Meanwhile the peers forget
+/// A time in which all processes are frozen. It begins when no invocation is in progress. Meanwhile the peers forget
 /// all connections.
 #[derive(Debug, Clone)]
 pub struct Freeze {
     /// The earliest time.
     pub begins: Duration,
     pub lasts: Duration,
-    pub forgets: Forgets,
+    pub after_forgetting: AfterForgetting,
 }
 
 /// The links to the reservation API, the inventory and the queue.
@@ -107,7 +107,7 @@ impl Freeze {
         Self {
             begins,
             lasts: Duration::from_secs(rng.u64(10..300)),
-            forgets: rng.choice([Forgets::Silently, Forgets::WithReset]).unwrap(),
+            after_forgetting: rng.choice([AfterForgetting::DropsData, AfterForgetting::Resets]).unwrap(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::conditions::LINKS;
 use crate::function::{self, Function};
 use crate::network::Link;
 use crate::trace;
-use queue::Queue;
+use queue::DeploymentQueue;
 
 /// On a FIFO queue, the events belong to this many message groups.
 const GROUPS: usize = 100;
@@ -69,7 +69,7 @@ pub enum Choice {
 pub struct Deployment {
     pub services: Services,
     pub links: [Rc<Link>; LINKS],
-    pub queue: Arc<Mutex<Queue>>,
+    pub queue: Arc<Mutex<DeploymentQueue>>,
     /// When each invocation began and ended.
     pub invocations: RefCell<Vec<(Instant, Instant)>>,
     settings: Settings,
@@ -95,7 +95,7 @@ impl Deployment {
         settings.variables.push(("METRICS_SINK", "none".to_owned()));
         let mut rng = Rng::with_seed(1);
         let services = Services::start().await.unwrap();
-        let queue = Arc::new(Mutex::new(Queue::new(settings.is_fifo, max_receives, rng.fork())));
+        let queue = Arc::new(Mutex::new(DeploymentQueue::new(settings.is_fifo, max_receives, rng.fork())));
         let changed_queue = queue.clone();
         services.visibility().set_entry_check(move |entry| {
             let time = Duration::from_secs(entry.visibility_timeout.unsigned_abs());
@@ -148,7 +148,7 @@ impl Deployment {
     }
 
     /// Waits for a state of the queue.
-    pub async fn until(&self, is_reached: impl Fn(&Queue) -> bool) {
+    pub async fn until(&self, is_reached: impl Fn(&DeploymentQueue) -> bool) {
         let changed = self.queue.lock().unwrap().changed.clone();
         while !is_reached(&self.queue.lock().unwrap()) {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! An instance of the function, with the real batch engine, workflow and clients.
+//! A process of the function, with the real batch engine, workflow and clients.
 
 use std::cell::RefCell;
 use std::io;
@@ -90,7 +90,7 @@ impl Function {
 }
 
 thread_local! {
-    /// The summary lines of all instances in this thread.
+    /// The summary lines of the simulated processes in this thread.
     static SUMMARIES: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -98,7 +98,7 @@ fn take_summaries(request_id: &str) -> Vec<Value> {
     SUMMARIES.with_borrow_mut(|lines| lines.extract_if(.., |line| line["request_id"] == request_id).collect())
 }
 
-/// Collects the summary lines of all instances in this process.
+/// Collects the summary lines of all simulated processes.
 pub fn collect_summaries() {
     // An error means that the subscriber is already installed.
     let _ = tracing::subscriber::set_global_default(logs::subscriber(tracing::Level::INFO, || Collector));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::events::{Kind, Message};
 use crate::function::Output;
-use crate::plan::Scenario;
+use crate::plan::FailureKind;
 use crate::queue::{Entry, Place, Received};
 use crate::world::World;
 
@@ -117,7 +117,7 @@ fn is_rejected(kind: Kind, status: Option<Status>, reason: &str) -> bool {
     }
     match reason {
         // A faulty reservation API can reply with `{}`.
-        "neither the event nor the reservation names the ticketed event and the seats" => {
+        "the ticketed event or the seats are missing: neither the event nor the reservation contains them" => {
             kind.target().is_some()
         }
         _ => (kind == Kind::UnknownReservation || kind.target().is_some()) && is_final(reason),
@@ -168,7 +168,7 @@ fn is_final(reason: &str) -> bool {
 /// The invariant that is broken.
 pub fn check_end(world: &World) -> Result<(), String> {
     let [reservation_api, inventory, _] = &world.links;
-    if reservation_api.was_used_after_silence() || inventory.was_used_after_silence() {
+    if reservation_api.forgotten_connection_was_used() || inventory.forgotten_connection_was_used() {
         return Err("a call used a connection that its peer had forgotten".to_owned());
     }
     let queue = world.queue.lock().unwrap();
@@ -212,7 +212,7 @@ pub fn check_end(world: &World) -> Result<(), String> {
         if entry.place == Place::DeadLetters && !is_explained {
             return Err(format!("m{number} is a dead letter without a summary line"));
         }
-        let needs_person = world.plan.scenario == Scenario::ManyFailures || needs_person(entry);
+        let needs_person = world.plan.failure_kind == FailureKind::ManyFailures || needs_person(entry);
         if entry.place == Place::DeadLetters && !needs_person {
             return Err(format!(
                 "m{number} is a dead letter because of an outage: {:?}",

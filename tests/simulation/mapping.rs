@@ -1,5 +1,5 @@
-//! The event source mapping: receives batches from the queue, invokes instances of the function with them,
-//! and deletes the messages that the response does not list. Some instances are killed during an invocation, others are
+//! The event source mapping: receives batches from the queue, invokes processes of the function with them,
+//! and deletes the messages that the response does not list. Some processes are killed during an invocation, others are
 //! retired after one.
 
 use fastrand::Rng;
@@ -11,15 +11,15 @@ use crate::invariants;
 use crate::queue::Received;
 use crate::world::World;
 
-/// Receives batches and invokes one instance at a time. A killed or retired instance is replaced by a new one.
+/// Receives batches and invokes one process at a time. A killed or retired process is replaced by a new one.
 pub async fn poll(world: &World, mut rng: Rng) {
     loop {
         let function = Function::start(&world.links, &world.plan.variables);
         loop {
             let batch = receive(world).await;
-            world.busy_instances.update(|instances| instances + 1);
+            world.busy_processes.update(|processes| processes + 1);
             let survives = invoke(world, &function, &batch, &mut rng).await;
-            world.busy_instances.update(|instances| instances - 1);
+            world.busy_processes.update(|processes| processes - 1);
             world.queue.lock().unwrap().changed.notify_waiters();
             if !survives || is_retired(world, &mut rng) {
                 break;
@@ -28,16 +28,16 @@ pub async fn poll(world: &World, mut rng: Rng) {
     }
 }
 
-/// Whether an instance is not used again after an invocation.
+/// Whether a process is not used again after an invocation.
 fn is_retired(world: &World, rng: &mut Rng) -> bool {
     let is_retired = rng.f64() < world.plan.retirements;
     if is_retired {
-        world.trace("an instance is retired");
+        world.trace("a process is retired");
     }
     is_retired
 }
 
-/// Invokes an instance with a batch. Returns false if the instance was killed.
+/// Invokes a process with a batch. Returns false if the process was killed.
 async fn invoke(world: &World, function: &Function, batch: &[Received], rng: &mut Rng) -> bool {
     let plan = &world.plan;
     let request_id = format!("{:08x}", rng.u32(..));

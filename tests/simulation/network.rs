@@ -39,19 +39,19 @@ pub struct Link {
     free_at: Cell<Instant>,
     reset: Notify,
     forgotten: Notify,
-    forgets: Cell<Forgets>,
+    after_forgetting: Cell<AfterForgetting>,
     /// A request has arrived on a forgotten connection.
-    was_used_after_silence: Cell<bool>,
+    forgotten_connection_was_used: Cell<bool>,
     is_down: Cell<bool>,
 }
 
 /// How a peer that has forgotten a connection treats the next piece of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgets {
+pub enum AfterForgetting {
     /// It drops the data.
-    Silently,
+    DropsData,
     /// It answers with RST.
-    WithReset,
+    Resets,
 }
 
 impl Link {
@@ -84,8 +84,8 @@ impl Link {
             free_at: Cell::new(Instant::now()),
             reset: Notify::new(),
             forgotten: Notify::new(),
-            forgets: Cell::new(Forgets::Silently),
-            was_used_after_silence: Cell::new(false),
+            after_forgetting: Cell::new(AfterForgetting::DropsData),
+            forgotten_connection_was_used: Cell::new(false),
             is_down: Cell::new(false),
         });
         spawn_local(link.clone().accept(listener));
@@ -111,14 +111,14 @@ impl Link {
     }
 
     /// Lets the peer forget all connections. The callers notice it when they use the connections.
-    pub fn forget(&self, forgets: Forgets) {
-        self.forgets.set(forgets);
+    pub fn forget(&self, after_forgetting: AfterForgetting) {
+        self.after_forgetting.set(after_forgetting);
         self.forgotten.notify_waiters();
     }
 
     /// Whether a caller has sent a request on a forgotten connection.
-    pub fn was_used_after_silence(&self) -> bool {
-        self.was_used_after_silence.get()
+    pub fn forgotten_connection_was_used(&self) -> bool {
+        self.forgotten_connection_was_used.get()
     }
 
     /// Ends all connections.
@@ -195,10 +195,10 @@ impl Link {
             let length = caller.read(&mut piece).await?;
             self.clock.report_activity();
             received += length;
-            if received > GOAWAY_LENGTH && !self.was_used_after_silence.replace(true) {
+            if received > GOAWAY_LENGTH && !self.forgotten_connection_was_used.replace(true) {
                 trace::line("a forgotten connection gets a request".to_owned());
             }
-            if length == 0 || self.forgets.get() == Forgets::WithReset {
+            if length == 0 || self.after_forgetting.get() == AfterForgetting::Resets {
                 return Ok(());
             }
         }

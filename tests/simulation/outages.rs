@@ -4,14 +4,15 @@
 //! invocations and one event per second. With `OUTAGES=table` the test `table` prints the table of `docs/reliability.md`.
 
 mod partial;
-mod scenario;
+mod run;
 mod table;
 
 use std::time::Duration;
 
 use reservation_worker_local::Service;
-use scenario::{MODES, Mode, Report, SERVICES, Scenario};
+use run::{Outage, OutageReport, SERVICES, modes};
 
+use crate::conditions::OutageMode;
 use crate::deployment::queue::End;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,11 +22,11 @@ fn is_requested(outages: &str) -> bool {
     std::env::var("OUTAGES").is_ok_and(|requested| requested == outages)
 }
 
-/// Runs a scenario with a moderate load, and checks what holds in every outage.
-fn run(scenario: Scenario) -> Report {
-    let name = format!("{scenario:?}");
-    let max_receives = scenario.max_receives;
-    let report = scenario.run();
+/// Runs an outage with a moderate load, and checks what holds in every outage.
+fn run(outage: Outage) -> OutageReport {
+    let name = format!("{outage:?}");
+    let max_receives = outage.max_receives;
+    let report = outage.run();
     assert_eq!(report.dead_letters(), 0, "dead letters of {name}");
     assert!(report.most_calls <= 1, "{} calls within BREAKER_OPEN_MS in {name}", report.most_calls);
     for poison in &report.poison {
@@ -34,17 +35,17 @@ fn run(scenario: Scenario) -> Report {
     report
 }
 
-fn moderate(service: Service, mode: Mode) -> Scenario {
-    let scenario = Scenario::new(service, mode);
+fn moderate(service: Service, mode: OutageMode) -> Outage {
+    let outage = Outage::new(service, mode);
     if is_requested("all") {
-        return scenario;
+        return outage;
     }
-    Scenario { backlog: 60, interval: Some(15 * SECOND), concurrency: 3, ..scenario }
+    Outage { backlog: 60, interval: Some(15 * SECOND), concurrency: 3, ..outage }
 }
 
 fn twenty_minutes(service: Service) {
-    for mode in MODES {
-        run(Scenario { poison_interval: Some(MINUTE), ..moderate(service, mode) });
+    for mode in modes(service) {
+        run(Outage { poison_interval: Some(MINUTE), ..moderate(service, mode) });
     }
 }
 
@@ -60,20 +61,15 @@ fn twenty_minutes_without_the_inventory_put_no_event_into_the_dlq() {
 
 #[test]
 fn twenty_minutes_without_a_service_put_no_event_of_a_fifo_queue_into_the_dlq() {
-    for (service, mode) in SERVICES.into_iter().zip([Mode::Misconfigured, Mode::RefusesConnections]) {
-        run(Scenario { is_fifo: true, poison_interval: Some(MINUTE), ..moderate(service, mode) });
+    for (service, mode) in SERVICES.into_iter().zip([OutageMode::Denied, OutageMode::RefusesConnections]) {
+        run(Outage { is_fifo: true, poison_interval: Some(MINUTE), ..moderate(service, mode) });
     }
 }
 
 fn one_hour(service: Service) {
-    for mode in MODES {
-        let scenario = moderate(service, mode);
-        run(Scenario {
-            outage: 60 * MINUTE,
-            max_receives: 10,
-            poison_interval: Some(10 * MINUTE),
-            ..scenario
-        });
+    for mode in modes(service) {
+        let outage = moderate(service, mode);
+        run(Outage { length: 60 * MINUTE, max_receives: 10, poison_interval: Some(10 * MINUTE), ..outage });
     }
 }
 
@@ -91,10 +87,10 @@ fn an_hour_without_the_inventory_puts_no_event_into_the_dlq_at_ten_receives() {
 fn poison_is_in_the_dlq_after_one_invocation_per_receive() {
     let longest = 5 * Duration::from_secs(30);
     for service in SERVICES {
-        let scenario = Scenario::new(service, Mode::Unavailable);
-        let scenario =
-            Scenario { backlog: 0, interval: Some(MINUTE), poison_interval: Some(50 * SECOND), ..scenario };
-        let report = run(scenario);
+        let outage = Outage::new(service, OutageMode::Unavailable);
+        let outage =
+            Outage { backlog: 0, interval: Some(MINUTE), poison_interval: Some(50 * SECOND), ..outage };
+        let report = run(outage);
         assert!(!report.poison.is_empty());
         for poison in &report.poison {
             assert!(poison.waited <= longest, "{poison:?}");
@@ -104,8 +100,8 @@ fn poison_is_in_the_dlq_after_one_invocation_per_receive() {
 
 #[test]
 fn a_backlog_of_400_is_done_within_three_minutes_of_the_recovery() {
-    for (service, mode) in SERVICES.into_iter().zip([Mode::Hangs, Mode::RefusesConnections]) {
-        let report = run(Scenario { concurrency: 10, ..Scenario::new(service, mode) });
+    for (service, mode) in SERVICES.into_iter().zip([OutageMode::Hangs, OutageMode::RefusesConnections]) {
+        let report = run(Outage { concurrency: 10, ..Outage::new(service, mode) });
         assert!(report.half_done <= MINUTE, "half after {:?} without the {service:?}", report.half_done);
         assert!(report.all_done <= 3 * MINUTE, "all after {:?} without the {service:?}", report.all_done);
     }
@@ -114,10 +110,10 @@ fn a_backlog_of_400_is_done_within_three_minutes_of_the_recovery() {
 #[test]
 fn a_slow_service_gets_its_backlog_done_as_fast_after_an_outage() {
     for service in SERVICES {
-        let scenario = Scenario::new(service, Mode::Unavailable);
+        let outage = Outage::new(service, OutageMode::Unavailable);
         // The time-out of the inventory is 250 ms.
         let latency = Duration::from_millis(if service == Service::Inventory { 100 } else { 300 });
-        let report = run(Scenario { backlog: 0, concurrency: 10, latency, ..scenario });
+        let report = run(Outage { backlog: 0, concurrency: 10, latency, ..outage });
         assert!(report.half_done <= MINUTE, "half after {:?} without the {service:?}", report.half_done);
         assert!(report.all_done <= 3 * MINUTE, "all after {:?} without the {service:?}", report.all_done);
     }
@@ -127,17 +123,18 @@ fn a_slow_service_gets_its_backlog_done_as_fast_after_an_outage() {
 fn a_short_outage_delays_no_event_by_more_than_forty_seconds() {
     for service in SERVICES {
         for seconds in [2, 10, 30] {
-            let scenario = Scenario {
-                outage: seconds * SECOND,
+            let outage = Outage {
+                length: seconds * SECOND,
                 backlog: 20,
                 concurrency: 10,
-                ..Scenario::new(service, Mode::RefusesConnections)
+                ..Outage::new(service, OutageMode::RefusesConnections)
             };
-            let before = Scenario { is_before: true, ..scenario.clone() }.run();
-            let after = run(scenario);
-            for (before, after) in before.events.iter().zip(&after.events) {
-                let is_late = before.end == End::Deleted && after.waited > before.waited + 40 * SECOND;
-                assert!(!is_late, "{seconds} s without the {service:?}: {before:?}, now {after:?}");
+            let unprotected = Outage { is_unprotected: true, ..outage.clone() }.run();
+            let protected = run(outage);
+            for (unprotected, protected) in unprotected.events.iter().zip(&protected.events) {
+                let is_late =
+                    unprotected.end == End::Deleted && protected.waited > unprotected.waited + 40 * SECOND;
+                assert!(!is_late, "{seconds} s without the {service:?}: {unprotected:?}, now {protected:?}");
             }
         }
     }

@@ -3,13 +3,13 @@
 //! `make test` runs it for a small service. With `OVERLOAD=table` the test `table` prints the table of
 //! `docs/reliability.md`, for a larger one.
 
-mod scenario;
+mod run;
 mod table;
 
 use std::time::Duration;
 
 use reservation_worker_local::Service;
-use scenario::{Report, Scenario, Window};
+use run::{Overload, OverloadReport, Window};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The goodput must be back this long after the overload.
@@ -18,8 +18,8 @@ const SERVICES: [Service; 2] = [Service::ReservationApi, Service::Inventory];
 
 /// A service that handles ten requests per second. The processes can have so many calls in progress that each of them
 /// waits longer than its time-out.
-fn small(service: Service) -> Scenario {
-    Scenario {
+fn small(service: Service) -> Overload {
+    Overload {
         service,
         service_concurrency: 1,
         service_time: SECOND / 10,
@@ -34,7 +34,7 @@ fn small(service: Service) -> Scenario {
     }
 }
 
-fn after_recovery(report: &Report) -> impl Iterator<Item = &Window> {
+fn after_recovery(report: &OverloadReport) -> impl Iterator<Item = &Window> {
     let windows: Vec<_> = report.windows.iter().filter(|window| window.begins >= RECOVERY_SECONDS).collect();
     assert!(!windows.is_empty());
     windows.into_iter()
@@ -51,7 +51,7 @@ fn the_goodput_returns_within_two_minutes_after_an_overload_of_the_inventory() {
 }
 
 fn returns(service: Service) {
-    let report = Scenario { is_drained: true, ..small(service) }.run();
+    let report = Overload { is_drained: true, ..small(service) }.run();
     for window in after_recovery(&report) {
         assert!(window.goodput() >= 0.95, "{window:?}");
     }
@@ -61,7 +61,7 @@ fn returns(service: Service) {
 #[test]
 fn without_the_retry_budget_and_the_breaker_the_goodput_does_not_return() {
     for service in SERVICES {
-        let report = Scenario { has_retry_budget: false, has_breaker: false, ..small(service) }.run();
+        let report = Overload { has_retry_budget: false, has_breaker: false, ..small(service) }.run();
         assert!(report.windows[0].goodput() >= 0.95, "before the overload of the {service:?}: {report:?}");
         for window in after_recovery(&report) {
             assert!(window.goodput() <= 0.05, "{window:?} after an overload of the {service:?}");

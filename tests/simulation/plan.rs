@@ -13,18 +13,18 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Which failures occur in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub enum FailureKind {
     /// Any, up to ten seconds each, with any settings. They may turn events into dead letters.
     ManyFailures,
     /// One outage of one service that turns no event into a dead letter (contract section 1, invariant 6): of up to 20
-    /// minutes at the default settings, or of up to an hour with `MAX_RETRIES=10`. Environments may be frozen and
+    /// minutes at the default settings, or of up to an hour with `MAX_RETRIES=10`. Processes may be frozen and
     /// retired.
     OneOutage,
 }
 
 #[derive(Debug)]
 pub struct Plan {
-    pub scenario: Scenario,
+    pub failure_kind: FailureKind,
     pub variables: Vec<(&'static str, String)>,
     pub is_fifo: bool,
     pub max_receives: u32,
@@ -34,7 +34,7 @@ pub struct Plan {
     pub visibility: Duration,
     /// The function's time-out.
     pub function_time: Duration,
-    pub instances: usize,
+    pub processes: usize,
     pub batch_size: usize,
     /// The batching window.
     pub window: Duration,
@@ -42,7 +42,7 @@ pub struct Plan {
     pub delays: [u64; LINKS],
     /// The probability that an invocation is killed during the failure phase.
     pub kills: f64,
-    /// The probability that an instance is not used again after an invocation.
+    /// The probability that a process is not used again after an invocation.
     pub retirements: f64,
     /// The first part of the run. All failure conditions lie in it.
     pub failure_phase: Duration,
@@ -60,7 +60,7 @@ impl Plan {
 
     fn with_many_failures(rng: &mut Rng) -> Self {
         let failure_phase = Duration::from_secs(rng.u64(5..40));
-        let bookings = Booking::draw_all(rng, Scenario::ManyFailures, failure_phase);
+        let bookings = Booking::draw_all(rng, FailureKind::ManyFailures, failure_phase);
         let ids: Vec<_> = bookings.iter().map(|booking| booking.hold.reservation_id.clone()).collect();
         let periods = if rng.u8(..10) == 0 { 0 } else { rng.usize(1..14) };
         let max_receives = rng.u32(2..6);
@@ -68,7 +68,7 @@ impl Plan {
         let function_time =
             Duration::from_secs(if rng.u8(..3) == 0 { rng.u64(2..5) } else { rng.u64(5..30) });
         Self {
-            scenario: Scenario::ManyFailures,
+            failure_kind: FailureKind::ManyFailures,
             variables: vec![
                 ("WORKER_CONCURRENCY", rng.choice([1, 2, 20]).unwrap().to_string()),
                 ("MAX_RETRIES", max_receives.to_string()),
@@ -85,7 +85,7 @@ impl Plan {
             duplicates: rng.choice([0.0, 0.01, 0.1]).unwrap(),
             visibility: function_time * rng.u32(1..7),
             function_time,
-            instances: rng.usize(1..4),
+            processes: rng.usize(1..4),
             batch_size: rng.usize(1..11),
             window: Duration::from_millis(rng.choice([0, 100, 2_000]).unwrap()),
             delays: [(); LINKS].map(|()| rng.choice([0, 2, 10]).unwrap()),
@@ -104,12 +104,12 @@ impl Plan {
         let begins = Duration::from_secs(rng.u64(..60));
         let lasts = Duration::from_secs(rng.u64(60..=longest * 60));
         let during = freezes(rng, begins + lasts);
-        // The outage goes on while environments are frozen.
+        // The outage goes on while processes are frozen.
         let frozen = during.iter().map(|freeze| freeze.lasts).sum();
         let lasts = lasts.saturating_sub(frozen).max(SECOND);
         let failure_phase = begins + lasts;
         Self {
-            scenario: Scenario::OneOutage,
+            failure_kind: FailureKind::OneOutage,
             variables: vec![("MAX_RETRIES", max_receives.to_string())],
             max_receives,
             duplicates: 0.0,
@@ -119,13 +119,13 @@ impl Plan {
             failure_phase,
             periods: vec![Period { begins, lasts, condition: Condition::outage(rng) }],
             freezes: [during, freeze_after(rng, failure_phase)].concat(),
-            bookings: Booking::draw_all(rng, Scenario::OneOutage, failure_phase),
+            bookings: Booking::draw_all(rng, FailureKind::OneOutage, failure_phase),
             ..Self::with_many_failures(rng)
         }
     }
 }
 
-/// Up to two times in the failure phase at which the environments are frozen.
+/// Up to two times in the failure phase at which the processes are frozen.
 fn freezes(rng: &mut Rng, failure_phase: Duration) -> Vec<Freeze> {
     (0..rng.usize(..3))
         .map(|_| {
@@ -135,7 +135,7 @@ fn freezes(rng: &mut Rng, failure_phase: Duration) -> Vec<Freeze> {
         .collect()
 }
 
-/// In every second run the environments are frozen before the events that come after the recovery.
+/// In every second run the processes are frozen before the events that come after the recovery.
 fn freeze_after(rng: &mut Rng, failure_phase: Duration) -> Vec<Freeze> {
     rng.bool().then(|| Freeze::draw(rng, failure_phase + RECOVERY / 2)).into_iter().collect()
 }

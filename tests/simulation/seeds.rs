@@ -21,13 +21,13 @@ const IMPOSSIBLE: [(Reason, &str); 1] =
     [(Reason::Panicked, "nothing makes the worker panic: this is a defect")];
 
 /// The seeds that all tests of this module refer to.
-static REPORT: LazyLock<Report> = LazyLock::new(|| {
+static REPORT: LazyLock<SeedsReport> = LazyLock::new(|| {
     let number = |variable| std::env::var(variable).ok().map(|value| value.parse::<u64>().unwrap());
     let first = number("SIMULATION_FIRST").unwrap_or(0);
     run_all(first..first + number("SIMULATION_SEEDS").unwrap_or(SEEDS))
 });
 
-struct Report {
+struct SeedsReport {
     seeds: Range<u64>,
     /// The seeds that break an invariant.
     failed: Vec<u64>,
@@ -50,7 +50,7 @@ pub fn run(seed: u64) {
 
 /// Runs all seeds, and prints the counts and the commands that repeat the run and each seed that breaks an invariant. The
 /// trace is printed if there is only one seed.
-fn run_all(seeds: Range<u64>) -> Report {
+fn run_all(seeds: Range<u64>) -> SeedsReport {
     let (began, length) = (Instant::now(), seeds.end - seeds.start);
     println!("seeds {seeds:?}: make soak FIRST={} SEEDS={length}", seeds.start);
     let next = AtomicU64::new(seeds.start);
@@ -82,10 +82,10 @@ fn run_all(seeds: Range<u64>) -> Report {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     counts.iter().for_each(|count| println!("{count}"));
-    Report { seeds, failed, counts }
+    SeedsReport { seeds, failed, counts }
 }
 
-impl Report {
+impl SeedsReport {
     /// The kinds of this group that are in no seed, if the run is long enough to contain each of them.
     fn missing(&self, group: &str) -> Vec<&str> {
         let counts = self.counts.iter().filter(|count| count.group == group);

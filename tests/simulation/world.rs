@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::bookings::Booking;
 use crate::clock::{self, Clock};
 use crate::conditions::{Condition, Freeze, LINKS, OutageMode, Period};
-use crate::network::{Forgets, Link};
+use crate::network::{AfterForgetting, Link};
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::{calls, invariants, mapping, trace};
@@ -27,8 +27,8 @@ pub struct World {
     pub services: Services,
     pub links: [Rc<Link>; LINKS],
     pub queue: Arc<Mutex<Queue>>,
-    /// The number of instances that handle a batch.
-    pub busy_instances: Cell<usize>,
+    /// The number of processes that handle a batch.
+    pub busy_processes: Cell<usize>,
     began: Instant,
 }
 
@@ -51,7 +51,7 @@ impl World {
         });
         let links = Link::to_services(&services, clock, &mut plan.rng);
         links.iter().zip(plan.delays).for_each(|(link, longest)| link.set_delay(0..=longest));
-        Self { plan, services, links, queue, busy_instances: Cell::new(0), began: Instant::now() }
+        Self { plan, services, links, queue, busy_processes: Cell::new(0), began: Instant::now() }
     }
 
     /// Adds a line with the time to the trace.
@@ -77,7 +77,9 @@ impl World {
                 self.links[*link].set_capacity(Some(*bytes_per_second));
             }
             Condition::Refusal { link } => self.links[*link].set_down(true),
-            Condition::Outage { service, mode: OutageMode::Refuses } => self.link(*service).set_down(true),
+            Condition::Outage { service, mode: OutageMode::RefusesConnections } => {
+                self.link(*service).set_down(true)
+            }
             Condition::Outage { service, mode } => {
                 mode.faults(*service).into_iter().for_each(|fault| self.services.fault(fault));
             }
@@ -87,7 +89,9 @@ impl World {
         match &period.condition {
             // This also ends the faults of overlapping periods: a single fault cannot be cleared.
             Condition::FaultyService(_) => self.services.clear_faults(),
-            Condition::Outage { service, mode: OutageMode::Refuses } => self.link(*service).set_down(false),
+            Condition::Outage { service, mode: OutageMode::RefusesConnections } => {
+                self.link(*service).set_down(false)
+            }
             Condition::Outage { .. } => self.services.clear_faults(),
             Condition::SlowLink { link, .. } => self.links[*link].set_delay(0..=self.plan.delays[*link]),
             Condition::LossyLink { link, .. } => self.links[*link].set_loss(0.0),
@@ -107,27 +111,27 @@ impl World {
         }
     }
 
-    /// Freezes all environments as soon as no invocation is in progress, as Lambda does. Their monotonic clocks stand
+    /// Freezes all processes as soon as no invocation is in progress, as Lambda does. Their monotonic clocks stand
     /// still, and so does that of the world. The wall clock and the queue go on.
-    async fn freeze(&self, Freeze { begins, lasts, forgets }: &Freeze) {
+    async fn freeze(&self, Freeze { begins, lasts, after_forgetting }: &Freeze) {
         sleep(*begins).await;
-        let is_idle = || self.busy_instances.get() == 0;
+        let is_idle = || self.busy_processes.get() == 0;
         loop {
             self.until(is_idle).await;
-            // The links receive everything that the instances have sent.
+            // The links receive everything that the processes have sent.
             sleep(Duration::from_millis(1)).await;
             if is_idle() {
                 break;
             }
         }
         self.trace(format_args!(
-            "the environments are frozen for {lasts:?}, connections are forgotten {forgets:?}"
+            "the processes are frozen for {lasts:?}, connections are forgotten {after_forgetting:?}"
         ));
         clock::freeze(*lasts);
         let [reservation_api, inventory, queue] = &self.links;
-        [reservation_api, inventory].iter().for_each(|link| link.forget(*forgets));
+        [reservation_api, inventory].iter().for_each(|link| link.forget(*after_forgetting));
         // A client of the queue notices dropped packets by `TCP_USER_TIMEOUT`, which a proxy on loopback cannot cause.
-        queue.forget(Forgets::WithReset);
+        queue.forget(AfterForgetting::Resets);
         self.queue.lock().unwrap().pass(*lasts);
     }
 
@@ -153,12 +157,12 @@ impl World {
         .await;
     }
 
-    /// Waits until the queue is empty and no instance handles a batch.
+    /// Waits until the queue is empty and no process handles a batch.
     async fn drained(&self) {
-        self.until(|| self.busy_instances.get() == 0 && self.queue.lock().unwrap().is_drained()).await;
+        self.until(|| self.busy_processes.get() == 0 && self.queue.lock().unwrap().is_drained()).await;
     }
 
-    /// Waits for a state of the queue or the instances.
+    /// Waits for a state of the queue or the processes.
     async fn until(&self, is_reached: impl Fn() -> bool) {
         let changed = self.queue.lock().unwrap().changed.clone();
         while !is_reached() {
@@ -174,11 +178,11 @@ impl World {
 /// If an invariant is broken.
 pub async fn run(plan: Plan, clock: Clock) {
     let mut world = World::new(plan, &clock).await;
-    let instances: Vec<Rng> = (0..world.plan.instances).map(|_| world.plan.rng.fork()).collect();
+    let processes: Vec<Rng> = (0..world.plan.processes).map(|_| world.plan.rng.fork()).collect();
     let world = &world;
-    let polling = join_all(instances.into_iter().map(|rng| mapping::poll(world, rng)));
+    let polling = join_all(processes.into_iter().map(|rng| mapping::poll(world, rng)));
     let plan = &world.plan;
-    world.trace(format_args!("the scenario is {:?}", plan.scenario));
+    world.trace(format_args!("the failure kind is {:?}", plan.failure_kind));
     let events = async {
         let periods = join_all(plan.periods.iter().map(|period| world.apply(period)));
         let end_of_faults = async {

@@ -215,7 +215,7 @@ async fn one_probe_at_a_time_decides_whether_the_breaker_closes() {
 }
 
 #[tokio::test]
-async fn after_a_probe_is_abandoned_at_the_deadline_the_next_call_is_the_probe() {
+async fn after_a_probe_is_abandoned_at_the_deadline_a_later_call_is_the_probe() {
     let app = app_with(&[("BREAKER_OPEN_MS", "300"), ("WORKER_CONCURRENCY", "1")]).await;
     app.services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)).times(3));
     pay(&app, "r1").await;

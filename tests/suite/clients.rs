@@ -6,7 +6,7 @@ use rustls::RootCertStore;
 use crate::table::{
     GENEROUS_LIMITS, GET, Kind, PATCH, app_with_generous_limits, assert_never_logged, operations,
 };
-use crate::test_app::{BatchRun, TestApp, sqs};
+use crate::test_app::{BatchRun, TestApp, expired, sqs};
 use crate::wire::Server;
 
 mod faulty_servers;
@@ -37,6 +37,20 @@ async fn pay(app: &TestApp, ids: &[String]) -> BatchRun {
 
 fn ids(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number}")).collect()
+}
+
+#[tokio::test]
+async fn both_services_get_the_version_of_the_worker_as_user_agent() {
+    let app = TestApp::new().await;
+    app.hold("r1");
+    app.run(sqs([("m-1", expired("r1"))])).await;
+
+    let user_agent = concat!("reservation-worker/", env!("CARGO_PKG_VERSION"));
+    let calls = app.services.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].headers["user-agent"], user_agent);
+    // tonic adds its own name.
+    assert!(calls[1].headers["user-agent"].starts_with(&format!("{user_agent} tonic/")), "{calls:?}");
 }
 
 #[tokio::test]

@@ -8,19 +8,22 @@ use reservation_worker::event::EventType;
 use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::reason::Reason;
 use reservation_worker::telemetry::metrics::Metric;
+use reservation_worker_local::{Catalogue, EffectEntry, OperationEntry, Service};
 use strum::{EnumMessage, VariantArray};
 
 /// Set by `make docs`: the tables are written instead of compared.
 const WRITE: &str = "WRITE_DOCS";
 
 /// Each generated table: the file, the name in its markers, the heading and the rows.
-fn tables() -> [(&'static str, &'static str, &'static str, Vec<String>); 5] {
+fn tables() -> [(&'static str, &'static str, &'static str, Vec<String>); 7] {
     [
         ("configuration.md", "variables", "variable | default | meaning", variables()),
         ("telemetry.md", "outcomes", "outcome | record is | meaning", outcomes()),
         ("telemetry.md", "reasons", "reason code | meaning | advice", reasons()),
         ("telemetry.md", "metrics", "metric | unit | dimensions | meaning", metrics()),
         ("architecture.md", "event types", "event type | meaning", event_types()),
+        ("local.md", "operations", "operation | service | request", operations()),
+        ("local.md", "effects", "example of `effect` | service | meaning", effects()),
     ]
 }
 
@@ -69,6 +72,30 @@ fn event_types() -> Vec<String> {
         .iter()
         .map(|event_type| format!("`{}` | {}", event_type.as_str(), meaning(event_type)));
     rows.collect()
+}
+
+fn operations() -> Vec<String> {
+    let rows = Catalogue::new(Vec::new()).operations.into_iter().map(|entry| {
+        let OperationEntry { operation, service, request } = entry;
+        format!("`{}` | {} | {request}", operation.name(), service_name(service))
+    });
+    rows.collect()
+}
+
+fn effects() -> Vec<String> {
+    let rows = Catalogue::new(Vec::new()).effects.into_iter().map(|entry| {
+        let EffectEntry { example, services, meaning } = entry;
+        let services: Vec<_> = services.into_iter().map(service_name).collect();
+        format!("`{}` | {} | {meaning}", serde_json::to_string(&example).unwrap(), services.join(", "))
+    });
+    rows.collect()
+}
+
+fn service_name(service: Service) -> &'static str {
+    match service {
+        Service::ReservationApi => "reservation API",
+        Service::Inventory => "inventory",
+    }
 }
 
 /// The documentation of a variant, on one line.

@@ -97,6 +97,7 @@ async fn each_record_has_one_summary_line_with_all_fields() {
             "attempt": number + 1,
             "trace_id": format!("{:032x}", number + 1),
             "request_id": "request-1",
+            "version": env!("CARGO_PKG_VERSION"),
             "cold_start": true,
             "message_group_id": if id == "blocked" { "retried" } else { id },
             "event_type": match id {
@@ -328,6 +329,7 @@ async fn unknown_facts_are_absent_from_the_summary_line() {
         "level",
         "message",
         "request_id",
+        "version",
         "cold_start",
         "message_id",
         "attempt",

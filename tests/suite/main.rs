@@ -34,6 +34,7 @@ mod metrics;
 mod properties;
 mod rules;
 mod seat_replies;
+mod smoke_test;
 mod status_replies;
 mod template;
 mod traces;

@@ -22,7 +22,7 @@ mod totals;
 mod values;
 
 /// The contract's table of metrics, with the sums over all event types and with the dead letters.
-const TABLE: [(&str, &[&[&str]], &str); 13] = [
+const TABLE: [(&str, &[&[&str]], &str); 15] = [
     ("worker_events_total", &[&["type", "outcome"], &["outcome"], &["function_version", "outcome"]], "Count"),
     ("worker_latency_seconds", &[&["type"], &[]], "Seconds"),
     ("worker_processing_duration_seconds", &[&["handler", "outcome"]], "Seconds"),
@@ -34,7 +34,9 @@ const TABLE: [(&str, &[&[&str]], &str); 13] = [
     ("worker_cold_start", &[&[]], "Count"),
     ("worker_visibility_errors_total", &[&[]], "Count"),
     ("worker_breaker_open", &[&["service"]], "Count"),
-    ("worker_dead_letters_total", &[&["type", "reason"]], "Count"),
+    ("worker_in_time_total", &[&[]], "Count"),
+    ("worker_returned_total", &[&["reason"]], "Count"),
+    ("worker_dead_letters_total", &[&["type", "reason"], &[]], "Count"),
     ("worker_heartbeat", &[&[]], "Count"),
 ];
 
@@ -72,13 +74,22 @@ pub async fn sent(app: &TestApp) -> Sent {
     Sent::of(app.services.cloudwatch().take())
 }
 
-fn labels<const N: usize>(labels: [&str; N]) -> Vec<String> {
+pub fn labels<const N: usize>(labels: [&str; N]) -> Vec<String> {
     labels.map(str::to_owned).into()
 }
 
 pub fn receive_count(event: &mut Value, count: u32) {
     for record in event["Records"].as_array_mut().unwrap() {
         record["attributes"]["ApproximateReceiveCount"] = json!(count.to_string());
+    }
+}
+
+/// Sets when each record was sent to the queue, in seconds before now.
+pub fn sent_ago(event: &mut Value, seconds: &[u64]) {
+    for (record, seconds) in event["Records"].as_array_mut().unwrap().iter_mut().zip(seconds) {
+        let sent = SystemTime::now() - Duration::from_secs(*seconds);
+        let ms = sent.duration_since(UNIX_EPOCH).unwrap().as_millis();
+        record["attributes"]["SentTimestamp"] = json!(ms.to_string());
     }
 }
 
@@ -104,6 +115,7 @@ async fn every_metric_is_sent_with_its_name_dimensions_and_unit() {
     let heartbeat = json!({ "type": "worker.heartbeat" });
     let mut event = sqs([("good", late), ("bad", approved("bad")), ("heartbeat", heartbeat)]);
     receive_count(&mut event, 5);
+    sent_ago(&mut event, &[1, 1, 1]);
     app.run_in(event, context_of_version("7", "")).await.unwrap();
 
     let sent = sent(&app).await;

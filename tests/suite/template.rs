@@ -9,6 +9,7 @@ use reservation_worker::call::Service;
 use reservation_worker::config::Config;
 use reservation_worker::event::{self, EventType};
 use reservation_worker::outcome::OutcomeLabel;
+use reservation_worker::reason::Reason;
 use reservation_worker::telemetry::metrics::Metric;
 use serde_json::{Value, json};
 use strum::VariantArray;
@@ -25,14 +26,10 @@ const NOT_SET: [(&str, &str); 3] = [
 ];
 
 /// Event types that the worker handles and that no rule forwards, each with the reason.
-const NOT_FORWARDED: [(&str, &str); 4] = [
+const NOT_FORWARDED: [(&str, &str); 3] = [
     ("reservation.hold.created", "it needs no work, and each delivery would cost"),
     ("reservation.created", "it needs no work, and each delivery would cost"),
     ("reservation.confirmed", "it needs no work, and each delivery would cost"),
-    (
-        "worker.heartbeat",
-        "nothing publishes it yet; the rules use the message group of a reservation, which it lacks",
-    ),
 ];
 
 fn root() -> &'static Path {
@@ -163,11 +160,33 @@ fn the_event_rules_forward_exactly_the_event_types_that_the_worker_handles_and_t
     assert!(problems.is_empty(), "template.yaml: {}", problems.join("; "));
 }
 
-/// The event types that the rules of the template match, each with the logical name of its rule.
+#[test]
+fn the_catch_all_rule_keeps_exactly_the_event_types_that_the_worker_does_not_handle() {
+    let template = template();
+    let pattern = &template["Resources"]["UnmatchedEvents"]["Properties"]["EventPattern"];
+    let excluded = pattern["detail-type"][0]["anything-but"].as_vec().unwrap();
+    let excluded: BTreeSet<_> = excluded.iter().map(|name| name.as_str().unwrap()).collect();
+    let handled = handled_types();
+    let by_detail_type = handled.keys().filter(|name| parsed_type("detail-type", name).is_some());
+    assert_eq!(excluded, by_detail_type.map(String::as_str).collect());
+}
+
+#[test]
+fn the_alarm_misconfigured_counts_each_reason_that_is_a_misconfiguration() {
+    let template = template();
+    let metrics = template["Resources"]["MisconfiguredAlarm"]["Properties"]["Metrics"].as_vec().unwrap();
+    let dimensions = metrics.iter().map(|part| &part["MetricStat"]["Metric"]["Dimensions"]);
+    let counted: Vec<_> = dimensions.filter_map(|dimensions| dimensions[0]["Value"].as_str()).collect();
+    let reasons = Reason::VARIANTS.iter().filter(|reason| reason.is_misconfiguration());
+    assert_eq!(counted, reasons.map(|reason| reason.as_str()).collect::<Vec<_>>());
+}
+
+/// The event types that the rules of the template forward to the worker, each with the logical name of its rule.
 fn forwarded_types(template: &Yaml) -> BTreeMap<String, String> {
     let resources = template["Resources"].as_hash().expect("the template has resources");
-    let rules =
-        resources.iter().filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::Events::Rule"));
+    let rules = resources.iter().filter(|(name, resource)| {
+        resource["Type"].as_str() == Some("AWS::Events::Rule") && name.as_str() != Some("UnmatchedEvents")
+    });
     let types = rules.flat_map(|(rule, resource)| {
         let rule = rule.as_str().unwrap();
         let types = resource["Properties"]["EventPattern"]["detail-type"].as_vec();

@@ -19,7 +19,9 @@ from samtranslator.translator.transform import transform  # noqa: E402
 
 SERVICES = {"InventoryGrpcAddr": "inventory:50051", "ReservationApiBase": "http://reservations"}
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:worker-AbCdEf"
+BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/ticket-reservation-events"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/queues"
+PAGES, TICKETS = (f"arn:aws:sns:{REGION}:{ACCOUNT}:{name}" for name in ("pages", "tickets"))
 VARIANTS = {
     "standard": SERVICES,
     "fifo": {**SERVICES, "QueueType": "fifo"},
@@ -33,6 +35,9 @@ VARIANTS = {
     "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
     "reserved": {**SERVICES, "ReservedConcurrency": "40"},
     "operators": {**SERVICES, "CreateOperatorPolicy": "true"},
+    "other topics": {**SERVICES, "PageTopicArn": PAGES, "TicketTopicArn": TICKETS, "AlarmEmail": "ops@example.com"},
+    "no smoke test": {**SERVICES, "SmokeTestEnabled": "false"},
+    "no metrics": {**SERVICES, "MetricsSink": "none", "ArchiveDays": "0"},
 }
 
 
@@ -65,9 +70,10 @@ class NoValue(Exception):
 class Stack:
     """The resources and outputs that the template defines for the given parameters."""
 
-    def __init__(self, parameters, known=None):
-        """`known` maps symbols such as `Queue` or `Queue.Arn` to their values after a deployment."""
-        template = json.loads(transformed(parameters))
+    def __init__(self, parameters, known=None, template=None):
+        """`known` maps symbols such as `Queue` or `Queue.Arn` to their values after a deployment. `template` is a template
+        without a transform, instead of template.yaml."""
+        template = template or json.loads(transformed(parameters))
         pseudo = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
@@ -75,7 +81,7 @@ class Stack:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
         }
-        defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+        defaults = {name: str(p["Default"]) for name, p in template["Parameters"].items() if "Default" in p}
         self._known = known or {}
         self._values = pseudo | defaults | parameters | self._known
         self._template = template
@@ -145,6 +151,9 @@ class Stack:
 
     def _and(self, arguments):
         return all(map(self.evaluate, arguments))
+
+    def _or(self, arguments):
+        return any(map(self.evaluate, arguments))
 
     def _contains(self, argument):
         values, value = map(self.evaluate, argument)

@@ -4,7 +4,20 @@ import json
 import re
 import unittest
 
-from template import ACCOUNT, KEY, REGION, ROOT, SERVICES, STACK_NAME, Stack
+from template import (
+    ACCOUNT,
+    KEY,
+    PAGES,
+    REGION,
+    ROOT,
+    SERVICES,
+    STACK_NAME,
+    TICKETS,
+    Stack,
+    each_variant,
+    source,
+)
+from test_queues import FORWARDING
 from test_telemetry import Telemetry
 
 FUNCTION = {"FunctionName": "Worker"}
@@ -19,11 +32,18 @@ ALARMS = {
     ),
     "OldestMessageAlarm": ("ApproximateAgeOfOldestMessage", {"QueueName": "EventQueue.QueueName"}, 60, 3),
     "OldestEventAlarm": ("worker_event_age_seconds", {}, 60, 3),
+    "NewDeadLettersAlarm": ("worker_dead_letters_total", {}, 0, 1),
     "ThrottlesAlarm": ("Throttles", FUNCTION, 0, 1),
     "FunctionErrorsAlarm": ("Errors", FUNCTION, 0, 1),
     "UndeliveredAlarm": (
         "ApproximateNumberOfMessagesVisible",
         {"QueueName": "UndeliveredQueue.QueueName"},
+        0,
+        1,
+    ),
+    "UnmatchedAlarm": (
+        "ApproximateNumberOfMessagesVisible",
+        {"QueueName": "UnmatchedQueue.QueueName"},
         0,
         1,
     ),
@@ -37,15 +57,30 @@ OTHER_ALARMS = {
     "CanaryErrorsAlarm": (0, 1),
     "RuleDeliveryAlarm": (0, 1),
     "DurationAlarm": (80, 3),
+    "HeartbeatAlarm": (1, 5),
+    "MisconfiguredAlarm": (0, 1),
+    "LateEventsAlarm": (60, 3),
+    "CanaryErrorRateAlarm": (10, 1),
+    "BurnHourAlarm": (14.4, 1),
+    "BurnFiveMinutesAlarm": (14.4, 1),
+    "BurnDayAlarm": (3, 1),
+    "BurnTwoHoursAlarm": (3, 1),
 }
+# The length of a period in seconds; of all other alarms it is a minute.
+PERIODS = {
+    "CanaryErrorRateAlarm": 300,
+    "BurnHourAlarm": 3600,
+    "BurnFiveMinutesAlarm": 300,
+    "BurnDayAlarm": 86400,
+    "BurnTwoHoursAlarm": 7200,
+}
+PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm"}
+PAGING |= {"ProcessingAlarm", "BacklogAlarm", "DeliveryAlarm", "FastBurnAlarm"}
+TICKETING = {"DeadLettersAlarm", "UnmatchedAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
 OUTCOMES = ["success", "superseded", "ignored", "retried", "deferred", "failed", "invalid_payload"]
 
 
 class Alarms(Telemetry):
-    def setUp(self):
-        super().setUp()
-        self.rules = list(self.stack.of_type("Events::Rule"))
-
     def metrics(self, alarm):
         """The metrics that an alarm reads, each as namespace, name, dimensions and statistic."""
         if "Metrics" not in alarm:
@@ -70,7 +105,7 @@ class Alarms(Telemetry):
             "ApproximateAgeOfOldestMessage",
             "ConcurrentExecutions",
         }
-        levels |= {"Duration", "worker_event_age_seconds", "worker_breaker_open"}
+        levels |= {"Duration", "worker_event_age_seconds", "worker_event_lateness_seconds", "worker_breaker_open"}
         for name, alarm in self.alarms.items():
             for _, metric, _, statistic in self.metrics(alarm):
                 # SQS does not count messages that it moves to a dead-letter queue as sent.
@@ -78,12 +113,22 @@ class Alarms(Telemetry):
                 expected = "Maximum" if metric in levels else "p95" if name == "LatencyAlarm" else "Sum"
                 self.assertEqual(statistic, expected, name)
 
-    def test_each_alarm_notifies_on_alarm_and_on_recovery_and_ignores_missing_data(self):
+    @each_variant
+    def test_each_alarm_pages_or_makes_a_ticket_or_is_part_of_an_alarm_that_does(self, name, stack):
+        pages, tickets = (PAGES, TICKETS) if name == "other topics" else ("PageTopic", "TicketTopic")
+        topics = dict.fromkeys(PAGING, [pages]) | dict.fromkeys(TICKETING, [tickets])
+        composites = stack.of_type("CloudWatch::CompositeAlarm")
+        alarms = stack.of_type("CloudWatch::Alarm") | composites
+        for alarm, properties in alarms.items():
+            actions = [properties.get("AlarmActions"), properties.get("OKActions")]
+            self.assertEqual(actions, [topics.get(alarm)] * 2, alarm)
+        parts = {part for alarm in composites if alarm in topics for part in parts_of(composites[alarm])}
+        self.assertEqual(set(alarms) - set(topics) - parts, {"KnownCauseAlarm"})
+
+    def test_missing_data_breaches_only_for_the_heartbeat(self):
         for name, alarm in self.alarms.items():
-            self.assertEqual(
-                (alarm["AlarmActions"], alarm["OKActions"]), (["AlarmTopic"], ["AlarmTopic"]), name
-            )
-            self.assertEqual(alarm["TreatMissingData"], "notBreaching", name)
+            missing = "breaching" if name == "HeartbeatAlarm" else "notBreaching"
+            self.assertEqual(alarm["TreatMissingData"], missing, name)
 
     def test_each_alarm_has_the_expected_metric_and_threshold(self):
         for name, (metric, dimensions, threshold, minutes) in ALARMS.items():
@@ -97,10 +142,11 @@ class Alarms(Telemetry):
     def assert_threshold(self, name, threshold, minutes):
         alarm = self.alarms[name]
         self.assertEqual((alarm["Threshold"], alarm["EvaluationPeriods"]), (threshold, minutes), name)
-        self.assertEqual(alarm["ComparisonOperator"], "GreaterThanThreshold", name)
+        comparison = "LessThanThreshold" if name == "HeartbeatAlarm" else "GreaterThanThreshold"
+        self.assertEqual(alarm["ComparisonOperator"], comparison, name)
         self.assertNotIn("DatapointsToAlarm", alarm, name)
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
-        self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {60}, name)
+        self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {PERIODS.get(name, 60)}, name)
 
     def test_duration_is_a_percentage_of_the_time_out_and_0_in_minutes_with_an_open_breaker(self):
         for timeout in ("30", "120"):
@@ -134,49 +180,165 @@ class Alarms(Telemetry):
         }
         self.assertEqual(actual, expected)
 
+    def test_the_heartbeat_must_pass_both_rules_and_reach_the_worker(self):
+        arns = {f"{rule}.Arn": f"arn:aws:events:r:a:rule/bus/{rule}" for rule in FORWARDING}
+        alarm = Stack(SERVICES, arns)["HeartbeatAlarm"]
+        read = [(metric, dimensions.get("RuleName")) for _, metric, dimensions, _ in self.metrics(alarm)]
+        rules = [("Invocations", rule) for rule in FORWARDING]
+        self.assertEqual(read, [*rules, ("worker_heartbeat", None)])
+        expression, *steps = alarm["Metrics"]
+        steps = [step["Id"] for step in steps]
+        # A standard queue delivers the heartbeat of each rule, a FIFO queue only one of two equal messages.
+        for counts, is_ok in (((1, 1, 2), True), ((1, 1, 1), True), ((None, 1, 1), False), ((1, 1, None), False)):
+            values = {"MIN": min, "FILL": lambda value, filling: filling if value is None else value}
+            value = eval(expression["Expression"], {}, values | dict(zip(steps, counts)))
+            self.assertEqual(value >= alarm["Threshold"], is_ok)
+
+    def test_without_metrics_of_the_worker_there_is_no_alarm_for_the_heartbeat(self):
+        stack = Stack({**SERVICES, "MetricsSink": "none"})
+        self.assertNotIn("HeartbeatAlarm", stack.of_type("CloudWatch::Alarm"))
+        shown = json.loads(stack["Dashboard"]["DashboardBody"])["widgets"][0]["properties"]["alarms"]
+        self.assertEqual(sorted(shown), sorted(f"{alarm}.Arn" for alarm in all_alarms(stack)))
+        self.assertNotIn("HeartbeatAlarm", stack["DeliveryAlarm"]["AlarmRule"])
+
     def test_rule_delivery_counts_failed_and_lost_events_of_both_rules(self):
-        arns = {f"{rule}.Arn": f"arn:aws:events:r:a:rule/bus/{rule}" for rule in self.rules}
+        arns = {f"{rule}.Arn": f"arn:aws:events:r:a:rule/bus/{rule}" for rule in FORWARDING}
         alarm = Stack(SERVICES, arns)["RuleDeliveryAlarm"]
         read_metrics = {(metric, dimensions["RuleName"]) for _, metric, dimensions, _ in self.metrics(alarm)}
         metrics = ("FailedInvocations", "InvocationsFailedToBeSentToDlq")
-        self.assertEqual(read_metrics, {(metric, rule) for metric in metrics for rule in self.rules})
+        self.assertEqual(read_metrics, {(metric, rule) for metric in metrics for rule in FORWARDING})
         ids = [metric["Id"] for metric in alarm["Metrics"]][1:]
         self.assertEqual(alarm["Metrics"][0]["Expression"], " + ".join(f"FILL({name}, 0)" for name in ids))
 
-    def test_the_topic_accepts_alarms_of_this_stack_only_and_notifies_the_given_address(self):
-        self.assertEqual(Stack(SERVICES).of_type("SNS::Subscription"), {})
-        (subscription,) = Stack({**SERVICES, "AlarmEmail": "a@b.c"}).of_type("SNS::Subscription").values()
-        self.assertEqual(subscription, {"TopicArn": "AlarmTopic", "Protocol": "email", "Endpoint": "a@b.c"})
-        self.assertEqual(Stack({**SERVICES, "KmsKeyArn": KEY})["AlarmTopic"], {"KmsMasterKeyId": KEY})
-        publish, _ = self.stack["AlarmTopicPolicy"]["PolicyDocument"]["Statement"]
-        self.assertEqual(publish["Principal"], {"Service": "cloudwatch.amazonaws.com"})
+    def test_each_topic_accepts_alarms_of_this_stack_only(self):
         arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{STACK_NAME}-*"
         expected = {
             "StringEquals": {"aws:SourceAccount": ACCOUNT},
             "ArnLike": {"aws:SourceArn": arn},
         }
-        self.assertEqual(publish["Condition"], expected)
+        for topic in ("PageTopic", "TicketTopic"):
+            publish, _ = self.stack[f"{topic}Policy"]["PolicyDocument"]["Statement"]
+            self.assertEqual(publish["Principal"], {"Service": "cloudwatch.amazonaws.com"})
+            self.assertEqual((publish["Resource"], publish["Condition"]), (topic, expected))
 
-    def test_the_error_rate_is_the_percentage_of_returned_records(self):
-        metrics = {metric["Id"]: metric for metric in self.alarms["ErrorRateAlarm"]["Metrics"]}
-        outcomes = [
-            dimensions["outcome"] for _, _, dimensions, _ in self.metrics(self.alarms["ErrorRateAlarm"])
-        ]
-        self.assertEqual(sorted(outcomes), sorted(OUTCOMES))
-        records = dict(zip(OUTCOMES, [80, 6, 4, 4, 3, 2, 1]))
+    def test_the_address_is_subscribed_to_the_topics_that_the_stack_creates(self):
+        for parameters, topics in (
+            ({}, []),
+            ({"AlarmEmail": "a@b.c"}, ["PageTopic", "TicketTopic"]),
+            ({"AlarmEmail": "a@b.c", "PageTopicArn": PAGES}, ["TicketTopic"]),
+            ({"AlarmEmail": "a@b.c", "PageTopicArn": PAGES, "TicketTopicArn": TICKETS}, []),
+        ):
+            stack = Stack({**SERVICES, **parameters})
+            subscriptions = stack.of_type("SNS::Subscription").values()
+            email = {"Protocol": "email", "Endpoint": "a@b.c"}
+            self.assertEqual(list(subscriptions), [{"TopicArn": topic, **email} for topic in topics])
+            created = {"PageTopic", "TicketTopic"} - {p.removesuffix("Arn") for p in parameters}
+            self.assertEqual(set(stack.of_type("SNS::Topic")), created)
+            outputs = [stack.outputs[f"{topic}TopicArn"] for topic in ("Page", "Ticket")]
+            given = [parameters.get(f"{topic}TopicArn", f"{topic}Topic") for topic in ("Page", "Ticket")]
+            self.assertEqual(outputs, given)
 
-        def value(name):
-            if "MetricStat" in metrics[name]:
-                return records[metrics[name]["MetricStat"]["Metric"]["Dimensions"][0]["Value"]]
-            expression = re.sub(r"FILL\((\w+), 0\)", r"\1", metrics[name]["Expression"])
-            expression = re.sub(r"IF\((.*), (.*), 0\)", r"(\2 if \1 else 0)", expression)
-            return eval(expression, {}, {word: value(word) for word in re.findall(r"[a-z_]{5,}", expression)})
+    def test_the_topics_never_use_the_key_of_the_events(self):
+        stack = Stack({**SERVICES, "KmsKeyArn": KEY})
+        self.assertEqual(list(stack.of_type("SNS::Topic").values()), [{}, {}])
+        other = KEY.replace("queues", "alarms")
+        stack = Stack({**SERVICES, "KmsKeyArn": KEY, "AlarmKmsKeyArn": other})
+        self.assertEqual(list(stack.of_type("SNS::Topic").values()), [{"KmsMasterKeyId": other}] * 2)
+        self.assertEqual(stack.violated_rules(), [])
+        same = {"KmsKeyArn": KEY, "AlarmKmsKeyArn": KEY}
+        self.assertEqual(Stack({**SERVICES, **same}).violated_rules(), ["AlarmsHaveTheirOwnKey"])
 
-        self.assertEqual(value("result"), 10)
-        records.update(dict.fromkeys(OUTCOMES, 0))
-        self.assertEqual(value("result"), 0)
+    def test_a_prod_without_a_receiver_of_pages_or_of_tickets_is_refused(self):
+        for parameters, is_refused in (
+            ({}, True),
+            ({"PageTopicArn": PAGES}, True),
+            ({"TicketTopicArn": TICKETS}, True),
+            ({"AlarmEmail": "a@b.c"}, False),
+            ({"PageTopicArn": PAGES, "TicketTopicArn": TICKETS}, False),
+            ({"PageTopicArn": PAGES, "AlarmEmail": "a@b.c"}, False),
+        ):
+            stack = Stack({**SERVICES, **parameters, "Environment": "prod"})
+            self.assertEqual(stack.violated_rules(), ["ProdHasReceivers"] if is_refused else [], parameters)
+
+    def result(self, alarm, values):
+        """The value of an alarm on several metrics, given their values. A metric without a value has no data."""
+        metrics = {metric["Id"]: metric for metric in self.alarms[alarm]["Metrics"]}
         visible = [metric["Id"] for metric in metrics.values() if metric.get("ReturnData", True)]
         self.assertEqual(visible, ["result"])
+
+        class Values(dict):
+            def __missing__(_, name):
+                if name not in metrics:
+                    raise KeyError(name)
+                return values.get(name) if "MetricStat" in metrics[name] else evaluated(name)
+
+        def evaluated(name):
+            # IF of CloudWatch divides by 0 without an error, Python does not.
+            expression = re.sub(r"^IF\((.*?), (.*), (.*)\)$", r"(\2 if \1 else \3)", metrics[name]["Expression"])
+            fill = {"FILL": lambda value, filling: filling if value is None else value}
+            return eval(expression, fill, Values())
+
+        return evaluated("result")
+
+    def test_the_error_rate_is_the_percentage_of_returned_records(self):
+        for alarm in ("ErrorRateAlarm", "CanaryErrorRateAlarm"):
+            read = [dimensions["outcome"] for _, _, dimensions, _ in self.metrics(self.alarms[alarm])]
+            self.assertEqual(sorted(read), sorted(OUTCOMES))
+            self.assertEqual(self.result(alarm, dict(zip(OUTCOMES, [80, 6, 4, 4, 3, 2, 1]))), 10)
+            self.assertEqual(self.result(alarm, {}), 0)
+
+    def test_the_records_of_the_new_version_alone_decide_about_a_deployment(self):
+        alarm = Stack(SERVICES)["CanaryErrorRateAlarm"]
+        (version,) = self.stack.of_type("Lambda::Version")
+        versions = {dimensions["function_version"] for _, _, dimensions, _ in self.metrics(alarm)}
+        self.assertEqual(versions, {f"{version}.Version"})
+
+    def test_a_version_that_breaks_a_third_of_its_records_rings_before_each_type_of_deployment_ends(self):
+        # The seconds in which the new version gets 10 % of the traffic. For AllAtOnce, the smoke test waits.
+        shortest = {"Canary10Percent5Minutes": 300, "Canary10Percent10Minutes": 600}
+        shortest |= {"Linear10PercentEvery1Minute": 60 * 9, "AllAtOnce": 180}
+        types = source()["Parameters"]["DeploymentType"]["AllowedValues"]
+        self.assertEqual(set(shortest), set(types))
+        for kind, seconds in shortest.items():
+            # The alarm looks back over 300 s, and needs about 2 minutes until the data are there and it is evaluated.
+            share = 1 if kind == "AllAtOnce" else 0.1
+            records = share * 10 * (seconds - 120)
+            values = {"success": records * 2 / 3, "retried": records / 3}
+            self.assertGreater(self.result("CanaryErrorRateAlarm", values), 10, kind)
+        self.assertEqual(self.result("CanaryErrorRateAlarm", {"success": 1, "failed": 18}), 0, "too few records")
+
+    def test_new_dead_letters_ring_although_older_ones_are_parked(self):
+        ((_, metric, dimensions, _),) = self.metrics(self.alarms["NewDeadLettersAlarm"])
+        self.assertEqual((metric, dimensions), ("worker_dead_letters_total", {}))
+        self.assertNotIn("DeadLettersAlarm", parts_of_all(self.stack))
+
+    def test_a_misconfiguration_rings_after_the_first_record(self):
+        # tests/suite/template.rs checks that these are all reasons of this kind.
+        self.assertEqual(self.result("MisconfiguredAlarm", {}), 0)
+        for _, metric, dimensions, _ in self.metrics(self.alarms["MisconfiguredAlarm"]):
+            self.assertEqual(metric, "worker_returned_total")
+            self.assertEqual(self.result("MisconfiguredAlarm", {dimensions["reason"]: 1}), 1)
+
+    def test_late_events_are_those_that_were_late_before_they_reached_the_queue(self):
+        for lateness, age, expected in ((3600, 5, 3595), (700, 690, 10), (None, None, 0), (None, 700, -700)):
+            self.assertEqual(self.result("LateEventsAlarm", {"lateness": lateness, "age": age}), expected)
+
+    def test_the_burn_rate_is_the_share_of_late_events_and_dead_letters_in_the_permitted_share(self):
+        for alarm in ("BurnHourAlarm", "BurnFiveMinutesAlarm", "BurnDayAlarm", "BurnTwoHoursAlarm"):
+            # 15 of 1,000 events are late, and 1 in 1,000 may be.
+            values = {"success": 900, "superseded": 95, "dead_letters": 5, "in_time": 985}
+            self.assertAlmostEqual(self.result(alarm, values), 15)
+            self.assertEqual(self.result(alarm, {"success": 9}), 0, "fewer than 10 late events")
+            self.assertAlmostEqual(self.result(alarm, {"success": 10}), 1000)
+            self.assertEqual(self.result(alarm, {}), 0)
+        expression = Stack({**SERVICES, "SloPercent": "99"})["BurnHourAlarm"]["Metrics"][0]["Expression"]
+        self.assertIn("(100 - 99)", expression)
+
+    def test_a_deployment_watches_both_canary_alarms_whatever_its_type_is(self):
+        for kind in source()["Parameters"]["DeploymentType"]["AllowedValues"]:
+            group = Stack({**SERVICES, "DeploymentType": kind})["WorkerDeploymentGroup"]
+            alarms = [alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]]
+            self.assertEqual(alarms, ["CanaryErrorsAlarm", "CanaryErrorRateAlarm"])
 
     def test_concurrency_is_a_percentage_of_the_lower_limit(self):
         pollers = {"ProvisionedPollersMin": "2", "ProvisionedPollersMax": "20"}
@@ -203,12 +365,12 @@ class Alarms(Telemetry):
 
     def test_the_runbook_has_one_section_for_each_alarm(self):
         runbook = (ROOT / "docs/operations.md").read_text()
-        headings = re.findall(r"^### `([a-z-]+)`", runbook, re.MULTILINE)
-        names = [alarm["AlarmName"].removeprefix(f"{STACK_NAME}-") for alarm in self.alarms.values()]
+        headings = re.findall(r"^### `([a-z0-9-]+)`", runbook, re.MULTILINE)
+        names = [alarm["AlarmName"].removeprefix(f"{STACK_NAME}-") for alarm in all_alarms(self.stack).values()]
         self.assertEqual(sorted(headings), sorted(names))
 
     def test_each_description_names_its_section_of_the_runbook(self):
-        for alarm in self.alarms.values():
+        for alarm in all_alarms(self.stack).values():
             name = alarm["AlarmName"].removeprefix(f"{STACK_NAME}-")
             last_line = alarm["AlarmDescription"].splitlines()[-1]
             self.assertEqual(last_line, f"Runbook: docs/operations.md#{name}")
@@ -217,8 +379,87 @@ class Alarms(Telemetry):
         names = ["AWS::StackName", "WorkerLogs"]
         names += [f"{queue}.QueueName" for queue in self.stack.of_type("SQS::Queue")]
         stack = Stack(SERVICES, dict.fromkeys(names, "n" * 80))
-        for name, alarm in stack.of_type("CloudWatch::Alarm").items():
+        for name, alarm in all_alarms(stack).items():
             self.assertLessEqual(len(alarm["AlarmDescription"]), 1024, name)
+
+
+class Composites(unittest.TestCase):
+    def notifying(self, stack, ringing):
+        """The alarms that notify while the metric alarms `ringing` ring. Actions that are suppressed do not count."""
+        composites = stack.of_type("CloudWatch::CompositeAlarm")
+        alarms = set(ringing)
+        for name, alarm in composites.items():
+            rule = re.sub(r'ALARM\("(\w+)"\)', lambda match: str(match[1] in alarms), alarm["AlarmRule"])
+            rule = rule.replace("AND", "and").replace("OR", "or").replace("NOT", "not")
+            if eval(" ".join(rule.split())):
+                alarms.add(name)
+        suppressors = {name: alarm.get("ActionsSuppressor", "").removesuffix(".Arn") for name, alarm in composites.items()}
+        return {name for name in alarms & (PAGING | TICKETING) if suppressors.get(name) not in alarms}
+
+    def test_each_cause_makes_one_page(self):
+        for cause, ringing, expected in (
+            ("a service is down", ["ErrorRate", "OldestEvent", "OldestMessage", "Concurrency", "Latency"], ["Processing"]),
+            ("a service is down, with little traffic", ["ErrorRate", "OldestEvent"], ["Processing"]),
+            ("a service is slow", ["Latency", "Duration"], ["Slow"]),
+            ("the token is wrong", ["Misconfigured", "ErrorRate", "OldestEvent", "OldestMessage"], ["Misconfigured"]),
+            ("retries are late", ["OldestEvent", "BurnHour", "BurnFiveMinutes"], ["Processing"]),
+            ("the mapping is disabled", ["OldestMessage", "Heartbeat"], ["Backlog"]),
+            ("more events than capacity", ["OldestMessage", "OldestEvent", "Concurrency"], ["Backlog"]),
+            ("the account is throttled", ["Throttles", "OldestMessage", "OldestEvent"], ["Backlog"]),
+            ("the function does not start", ["FunctionErrors", "OldestMessage", "Heartbeat"], ["Processing"]),
+            ("the function does not start, without traffic", ["FunctionErrors", "Heartbeat"], ["Processing"]),
+            ("a rule is lost", ["Heartbeat"], ["Delivery"]),
+            ("the policy of the key is broken", ["Heartbeat", "RuleDelivery", "Undelivered"], ["Delivery"]),
+            ("a schedule cannot deliver", ["ScheduleDelivery", "Undelivered"], ["Delivery"]),
+            ("events arrive late", ["LateEvents"], ["LateEvents"]),
+            ("a renamed type", ["Unmatched"], ["Unmatched"]),
+            ("refunds", ["DeadLetters", "NewDeadLetters"], ["DeadLetters", "NewDeadLetters"]),
+            ("new refunds", ["DeadLetters", "NewDeadLetters"], ["DeadLetters", "NewDeadLetters"]),
+            ("a bad deployment", ["CanaryErrors", "CanaryErrorRate"], ["Canary"]),
+            ("no known cause", ["BurnHour", "BurnFiveMinutes"], ["FastBurn"]),
+            ("it was short", ["BurnHour"], []),
+            ("slowly", ["BurnDay", "BurnTwoHours"], ["SlowBurn"]),
+        ):
+            found = self.notifying(Stack(SERVICES), {f"{name}Alarm" for name in ringing})
+            self.assertEqual(found, {f"{name}Alarm" for name in expected}, cause)
+
+    @each_variant
+    def test_a_page_is_suppressed_only_by_another_page(self, _, stack):
+        for name, alarm in stack.of_type("CloudWatch::CompositeAlarm").items():
+            suppressor = alarm.get("ActionsSuppressor", "").removesuffix(".Arn")
+            if suppressor == "KnownCauseAlarm":
+                self.assertEqual(parts_of(stack[suppressor]), {"ProcessingAlarm", "BacklogAlarm"})
+            elif suppressor:
+                self.assertIn(suppressor, PAGING, name)
+
+    def test_an_alarm_waits_until_the_alarm_that_explains_it_can_ring(self):
+        stack = Stack(SERVICES)
+
+        def minutes(alarm):
+            return stack[alarm]["EvaluationPeriods"]
+
+        # The burn rate can ring in the first minute: its windows slide.
+        for name, rings_after, explained_after in (
+            ("ProcessingAlarm", minutes("FunctionErrorsAlarm"), minutes("MisconfiguredAlarm")),
+            ("BacklogAlarm", minutes("OldestMessageAlarm"), minutes("ErrorRateAlarm")),
+            ("SlowAlarm", minutes("DurationAlarm"), minutes("ErrorRateAlarm")),
+            ("FastBurnAlarm", 1, minutes("ErrorRateAlarm")),
+        ):
+            wait = stack[name]["ActionsSuppressorWaitPeriod"]
+            self.assertGreaterEqual(wait, 60 * (explained_after - rings_after) + 60, name)
+            self.assertEqual(stack[name]["ActionsSuppressorExtensionPeriod"], wait, name)
+
+
+def all_alarms(stack):
+    return stack.of_type("CloudWatch::Alarm") | stack.of_type("CloudWatch::CompositeAlarm")
+
+
+def parts_of(composite):
+    return set(re.findall(r'ALARM\("(\w+)"\)', composite["AlarmRule"]))
+
+
+def parts_of_all(stack):
+    return {part for alarm in stack.of_type("CloudWatch::CompositeAlarm").values() for part in parts_of(alarm)}
 
 
 if __name__ == "__main__":

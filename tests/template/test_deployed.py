@@ -9,6 +9,8 @@ import warnings
 import zipfile
 
 from template import ACCOUNT, REGION, STACK_NAME, VARIANTS, Stack, transformed
+from test_alarms import all_alarms
+from test_queues import FORWARDING
 
 os.environ.update(AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any")
 
@@ -16,17 +18,20 @@ import boto3  # noqa: E402 (it reads the environment when it is imported)
 from moto import mock_aws  # noqa: E402
 
 # Types that CloudFormation in moto does not support. The tests create resources of the first three types
-# with the API of their service.
+# with the API of their service. moto has no composite alarms at all.
 UNSUPPORTED = {
     "AWS::CloudWatch::Alarm",
     "AWS::SQS::QueuePolicy",
     "AWS::Scheduler::ScheduleGroup",
+    "AWS::CloudWatch::CompositeAlarm",
     "AWS::Lambda::Alias",
     "AWS::Logs::QueryDefinition",
     "AWS::SNS::TopicPolicy",
     "AWS::CodeDeploy::Application",
     "AWS::CodeDeploy::DeploymentGroup",
 }
+BUS_NAME = "ticket-reservation-events"
+ALARM = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
 GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/reservation-expiry"
 
 
@@ -35,15 +40,16 @@ def supported_part(parameters):
 
     References to these resources are replaced by their values."""
     template, expected = json.loads(transformed(parameters)), Stack(parameters)
-    alarms = expected.of_type("CloudWatch::Alarm").items()
-    prefix = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
-    arns = {name: f"{prefix}:{alarm['AlarmName']}" for name, alarm in alarms}
+    arns = {name: f"{ALARM}:{alarm['AlarmName']}" for name, alarm in all_alarms(expected).items()}
     arns["HoldExpiries"] = GROUP
     text = json.dumps({n: r for n, r in template["Resources"].items() if r["Type"] not in UNSUPPORTED})
     for name, arn in arns.items():
         text = text.replace(json.dumps({"Fn::GetAtt": [name, "Arn"]}), json.dumps(arn))
         text = text.replace(f"${{{name}.Arn}}", arn)
     text = text.replace(json.dumps({"Ref": "WorkerAliaslive"}), json.dumps({"Ref": "Worker"}))
+    text = text.replace("${ServerlessDeploymentApplication}", "application")
+    (version,) = expected.of_type("Lambda::Version")
+    text = text.replace(json.dumps({"Fn::GetAtt": [version, "Version"]}), '"1"')
     return {**template, "Resources": json.loads(text), "Outputs": {}}
 
 
@@ -63,7 +69,7 @@ class Deployed:
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=code.getvalue())
-        boto3.client("events").create_event_bus(Name="ticket-reservation-events")
+        boto3.client("events").create_event_bus(Name=BUS_NAME)
         cloudformation = boto3.client("cloudformation")
         cloudformation.create_stack(
             StackName=STACK_NAME,
@@ -81,14 +87,17 @@ class Deployed:
         """The names and ARNs that moto has assigned, by the symbol in the template."""
         sqs, events = boto3.client("sqs"), boto3.client("events")
         known = {**self.ids, "HoldExpiries.Arn": GROUP}
-        for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
+        for name, alarm in all_alarms(Stack(VARIANTS[self.variant])).items():
+            known |= {name: alarm["AlarmName"], f"{name}.Arn": f"{ALARM}:{alarm['AlarmName']}"}
+        for queue in (name for name in self.ids if name.endswith("Queue") and name != "WorkerQueue"):
             known[f"{queue}.Arn"] = sqs.get_queue_attributes(
                 QueueUrl=self.ids[queue], AttributeNames=["QueueArn"]
             )["Attributes"]["QueueArn"]
             known[f"{queue}.QueueName"] = self.ids[queue].rsplit("/", 1)[1]
-        for rule in events.list_rules(EventBusName="ticket-reservation-events")["Rules"]:
-            name = next(name for name in ("ReservationEvents", "PaymentEvents") if name in rule["Name"])
-            known[f"{name}.Arn"] = rule["Arn"]
+        # moto lists the internal rule of the archive, too.
+        rules = {rule["Name"]: rule["Arn"] for rule in events.list_rules(EventBusName=BUS_NAME)["Rules"]}
+        for name in (*FORWARDING, "UnmatchedEvents"):
+            (known[f"{name}.Arn"],) = [arn for rule, arn in rules.items() if name in rule]
         return known
 
     def create_unsupported_part(self, expected):
@@ -150,11 +159,8 @@ class Deployed:
             self.assertEqual(trust, properties["AssumeRolePolicyDocument"])
         attributes = sqs.get_queue_attributes(QueueUrl=self.ids["EventQueue"], AttributeNames=["All"])
         senders, _ = json.loads(attributes["Attributes"]["Policy"])["Statement"]
-        rules = [
-            rule["Arn"]
-            for rule in boto3.client("events").list_rules(EventBusName="ticket-reservation-events")["Rules"]
-        ]
-        self.assertEqual(sorted(senders["Condition"]["ArnEquals"]["aws:SourceArn"]), sorted(rules))
+        rules = [self.known_values()[f"{rule}.Arn"] for rule in FORWARDING]
+        self.assertEqual(senders["Condition"]["ArnEquals"]["aws:SourceArn"], rules)
 
     def test_the_mapping_connects_the_queue_to_the_function(self):
         (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
@@ -170,7 +176,10 @@ class Deployed:
 
     def test_the_dashboard_shows_the_alarms_and_the_queue(self):
         cloudwatch = boto3.client("cloudwatch")
-        alarms = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+        described = cloudwatch.describe_alarms()["MetricAlarms"]
+        # moto adds empty dimensions to a metric without dimensions.
+        described = json.loads(json.dumps(described, default=str).replace(', "Dimensions": []', ""))
+        alarms = {alarm["AlarmName"]: alarm for alarm in described}
         for alarm in self.expected.of_type("CloudWatch::Alarm").values():
             actual = alarms.pop(alarm["AlarmName"])
             for key, value in alarm.items():
@@ -178,7 +187,7 @@ class Deployed:
         self.assertEqual(alarms, {})
         body = json.loads(cloudwatch.get_dashboard(DashboardName=STACK_NAME)["DashboardBody"])
         shown = {arn.rsplit(":", 1)[1] for arn in body["widgets"][0]["properties"]["alarms"]}
-        self.assertEqual(shown, {a["AlarmName"] for a in self.expected.of_type("CloudWatch::Alarm").values()})
+        self.assertEqual(shown, {alarm["AlarmName"] for alarm in all_alarms(self.expected).values()})
         (depth,) = [w for w in body["widgets"] if w["properties"]["title"] == "Queue depth"]
         self.assertEqual(depth["properties"]["metrics"][0][3], self.expected["EventQueue"]["QueueName"])
 
@@ -191,22 +200,23 @@ class Fifo(Deployed, unittest.TestCase):
     variant = "fifo"
 
     # Only on a FIFO queue: EventBridge in moto does not support message groups on standard queues.
-    def test_the_rules_forward_an_event_from_the_bus_to_the_queue(self):
+    def test_the_rules_forward_an_event_and_keep_one_with_a_renamed_type(self):
         self.disable_the_mapping()
         events, sqs = boto3.client("events"), boto3.client("sqs")
-        for kind in ("payment.approved", "reservation.created"):
+        for kind in ("payment.approved", "reservation.created", "payment.approved.v2"):
             events.put_events(
                 Entries=[
                     {
-                        "EventBusName": "ticket-reservation-events",
+                        "EventBusName": BUS_NAME,
                         "Source": "payment-api",
                         "DetailType": kind,
                         "Detail": json.dumps({"reservation_id": "rsv_1"}),
                     }
                 ]
             )
-        (message,) = sqs.receive_message(QueueUrl=self.ids["EventQueue"], MaxNumberOfMessages=10)["Messages"]
-        self.assertEqual(json.loads(message["Body"])["detail-type"], "payment.approved")
+        for queue, kind in (("EventQueue", "payment.approved"), ("UnmatchedQueue", "payment.approved.v2")):
+            (message,) = sqs.receive_message(QueueUrl=self.ids[queue], MaxNumberOfMessages=10)["Messages"]
+            self.assertEqual(json.loads(message["Body"])["detail-type"], kind)
 
 
 class FifoWithKey(Deployed, unittest.TestCase):

@@ -9,10 +9,10 @@ from pathlib import Path
 import tomlkit
 from samcli.cli.types import CfnParameterOverridesType
 
-from template import ACCOUNT, KEY, REGION, ROOT, SECRET, SERVICES, Stack, each_variant, source
+from template import ACCOUNT, BUS, KEY, PAGES, REGION, ROOT, SECRET, SERVICES, TICKETS, Stack, each_variant, source
 
 # Sids of the statements with the resource *, because their actions do not support resource ARNs.
-WITHOUT_RESOURCE_ARNS = {"Metrics", "Traces", "VpcLookup"}
+WITHOUT_RESOURCE_ARNS = {"Metrics", "Traces", "VpcLookup", "NoVpcForTheCode"}
 
 
 def as_list(value):
@@ -59,6 +59,12 @@ WORKER = {
     ),
     "VpcLookup": ({"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}, ["*"], None),
 }
+# Lambda needs the permissions for the VPC, but the code of the function does not.
+DENIED = (
+    {"ec2:DetachNetworkInterface"} | WORKER["VpcInterfaces"][0] | WORKER["VpcLookup"][0],
+    ["*"],
+    {"ArnLike": {"lambda:SourceFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:*"}},
+)
 
 
 class Function(unittest.TestCase):
@@ -76,6 +82,22 @@ class Function(unittest.TestCase):
         self.assertEqual(len(descriptions), 3)
         self.assertLessEqual(max(map(len, descriptions)), 256)
 
+    def test_the_description_contains_the_version(self):
+        self.assertIn("Version 1.2.3", Stack({**SERVICES, "Version": "1.2.3"})["Worker"]["Description"])
+
+    def test_the_code_must_be_signed_only_if_a_configuration_is_given(self):
+        configuration = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0"
+        stack = Stack({**SERVICES, "CodeSigningConfigArn": configuration})
+        self.assertEqual(stack["Worker"]["CodeSigningConfigArn"], configuration)
+        self.assertNotIn("CodeSigningConfigArn", Stack(SERVICES)["Worker"])
+
+    def test_each_role_has_the_permissions_boundary_if_one_is_given(self):
+        boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+        for role in Stack({**SERVICES, "PermissionsBoundaryArn": boundary}).of_type("IAM::Role").values():
+            self.assertEqual(role["PermissionsBoundary"], boundary)
+        for role in Stack(SERVICES).of_type("IAM::Role").values():
+            self.assertNotIn("PermissionsBoundary", role)
+
     def test_the_function_has_a_layer_only_if_one_is_given(self):
         layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:traffictacos-ca:1"
         stack = Stack({**SERVICES, "TlsCaFile": "/opt/ca.pem", "TlsCaLayerArn": layer})
@@ -84,10 +106,10 @@ class Function(unittest.TestCase):
         self.assertNotIn("Layers", Stack(SERVICES)["Worker"])
 
     @each_variant
-    def test_a_canary_rolls_back_on_the_alarms_of_the_new_version(self, name, stack):
+    def test_a_deployment_rolls_back_on_the_alarms_of_the_new_version(self, name, stack):
         group = stack["WorkerDeploymentGroup"]
-        alarms = [alarm["Name"] for alarm in group["AlarmConfiguration"].get("Alarms", [])]
-        self.assertEqual(alarms, [] if name == "all at once" else ["CanaryErrorsAlarm", "ErrorRateAlarm"])
+        alarms = [alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]]
+        self.assertEqual(alarms, ["CanaryErrorsAlarm", "CanaryErrorRateAlarm"])
         self.assertIn("DEPLOYMENT_STOP_ON_ALARM", group["AutoRollbackConfiguration"]["Events"])
         (version,) = stack.of_type("Lambda::Version")
         dimensions = {d["Name"]: d["Value"] for d in stack["CanaryErrorsAlarm"]["Dimensions"]}
@@ -102,6 +124,7 @@ class Function(unittest.TestCase):
         self.assertEqual(worker["Architectures"], ["arm64"])
         self.assertEqual(worker["LoggingConfig"]["LogFormat"], "JSON")
         self.assertEqual(worker["LoggingConfig"]["LogGroup"], "WorkerLogs")
+        self.assertEqual(stack["WorkerLogs"].get("KmsKeyId"), KEY if name.endswith("key") else None)
         self.assertEqual(worker["TracingConfig"], {"Mode": "Active"})
         vpc = {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]}
         self.assertEqual(worker.get("VpcConfig"), vpc if name == "vpc" else None)
@@ -133,13 +156,22 @@ class Function(unittest.TestCase):
             "AliasArn": "WorkerAliaslive",
             "MappingId": "WorkerQueue",
             "LogGroup": "WorkerLogs",
-            "AlarmTopicArn": "AlarmTopic",
+            "DeploymentApplication": "ServerlessDeploymentApplication",
+            "DeploymentGroup": "WorkerDeploymentGroup",
+            "PageTopicArn": PAGES if name == "other topics" else "PageTopic",
+            "TicketTopicArn": TICKETS if name == "other topics" else "TicketTopic",
             "ScheduleGroup": "HoldExpiries",
             "HoldExpiryRoleArn": "HoldExpiryRole.Arn",
         }
         if name == "operators":
             ids["OperatorPolicyArn"] = "DeadLetterOperator"
-        for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue"):
+        ids |= {"ReservationRuleArn": "ReservationEvents.Arn", "PaymentRuleArn": "PaymentEvents.Arn"}
+        ids["EventBusArn"] = "EventBus.Arn" if name == "own bus" else BUS
+        if name != "no smoke test":
+            ids["SmokeTestName"] = "SmokeTest"
+        if name != "no metrics":
+            ids["ArchiveArn"] = "Archive.Arn"
+        for queue in ("EventQueue", "DeadLetterQueue", "UndeliveredQueue", "UnmatchedQueue"):
             ids |= {f"{queue}Url": queue, f"{queue}Arn": f"{queue}.Arn"}
         outputs = dict(stack.outputs)
         self.assertEqual(
@@ -174,19 +206,25 @@ class Permissions(unittest.TestCase):
                     self.assertNotIn("*", action)
 
     @each_variant
-    def test_there_are_three_roles_and_no_managed_policy(self, _, stack):
-        self.assertEqual(set(self.roles(stack)), {"WorkerRole", "DeploymentRole", "HoldExpiryRole"})
+    def test_there_is_one_role_for_each_purpose_and_no_managed_policy(self, name, stack):
+        roles = {"WorkerRole", "DeploymentRole", "HoldExpiryRole"}
+        roles |= {"HeartbeatRole"} if name != "no metrics" else set()
+        roles |= {"SmokeTestRole"} if name != "no smoke test" else set()
+        self.assertEqual(set(self.roles(stack)), roles)
         for role in stack.of_type("IAM::Role").values():
             self.assertNotIn("ManagedPolicyArns", role)
 
     @each_variant
     def test_the_worker_has_exactly_the_permissions_that_its_parameters_require(self, name, stack):
         expected = {"Queue", "Logs", "Traces"}
-        expected |= {"Metrics"} if name != "all at once" else set()
+        expected |= {"Metrics"} if name not in ("all at once", "no metrics") else set()
         expected |= {"Secret", "SecretKey"} if name == "secret" else set()
         expected |= {"QueueKey"} if name.endswith("key") else set()
         expected |= {"VpcInterfaces", "VpcLookup"} if name == "vpc" else set()
         worker = self.roles(stack)["WorkerRole"]
+        denied = [allowed(statement) for statement in worker if statement["Effect"] == "Deny"]
+        self.assertEqual(denied, [DENIED] if name == "vpc" else [])
+        worker = [statement for statement in worker if statement["Effect"] == "Allow"]
         self.assertEqual({statement["Sid"] for statement in worker}, expected)
         self.assertEqual({s["Sid"]: allowed(s) for s in worker}, {sid: WORKER[sid] for sid in expected})
 
@@ -220,8 +258,10 @@ class Permissions(unittest.TestCase):
             self.assertEqual({statement["Sid"]: allowed(statement) for statement in policy}, statements)
 
     @each_variant
-    def test_codedeploy_can_update_only_this_alias(self, _, stack):
-        alias, alarms = self.roles(stack)["DeploymentRole"]
+    def test_codedeploy_can_update_only_this_alias_and_run_the_smoke_test(self, name, stack):
+        alias, *hooks, alarms = self.roles(stack)["DeploymentRole"]
+        smoke_test = ({"lambda:InvokeFunction"}, ["SmokeTest.Arn"], None)
+        self.assertEqual(list(map(allowed, hooks)), [] if name == "no smoke test" else [smoke_test])
         actions = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
         self.assertEqual(allowed(alias), (actions, ["Worker.Arn", "Worker.Arn:live"], None))
         alarms_of_the_account = [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"]
@@ -235,7 +275,16 @@ class Permissions(unittest.TestCase):
         self.assertEqual(list(map(allowed, self.roles(stack)["HoldExpiryRole"])), expected)
 
     @each_variant
-    def test_each_role_trusts_only_its_service(self, _, stack):
+    def test_the_schedule_can_only_send_heartbeats_to_the_bus(self, name, stack):
+        if name == "no metrics":
+            return
+        (statement,) = self.roles(stack)["HeartbeatRole"]
+        heartbeat = {"events:source": "reservation-worker", "events:detail-type": "worker.heartbeat"}
+        bus = "EventBus.Arn" if name == "own bus" else BUS
+        self.assertEqual(allowed(statement), ({"events:PutEvents"}, [bus], {"StringEquals": heartbeat}))
+
+    @each_variant
+    def test_each_role_trusts_only_its_service(self, name, stack):
         expected = {
             "WorkerRole": {"Principal": {"Service": "lambda.amazonaws.com"}},
             "DeploymentRole": {"Principal": {"Service": "codedeploy.amazonaws.com"}},
@@ -247,6 +296,18 @@ class Permissions(unittest.TestCase):
                 },
             },
         }
+        if name != "no metrics":
+            group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/default"
+            expected["HeartbeatRole"] = {
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                    "ArnEquals": {"aws:SourceArn": group},
+                },
+            }
+        if name != "no smoke test":
+            expected["SmokeTestRole"] = {"Principal": {"Service": "lambda.amazonaws.com"}}
+        self.assertEqual(set(expected), set(self.roles(stack)))
         for role, trust in expected.items():
             statement = {"Effect": "Allow", "Action": "sts:AssumeRole", **trust}
             self.assertEqual(stack[role]["AssumeRolePolicyDocument"]["Statement"], [statement])
@@ -258,16 +319,25 @@ class Environments(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             bootstrap = Path(directory, "bootstrap")
             bootstrap.write_bytes(code)
-            command = [sys.executable, ".ci/parameters.py", environment, str(bootstrap)]
-            printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        return CfnParameterOverridesType().convert(printed.split(), None, None)
+            command = [sys.executable, ".ci/parameters.py", str(bootstrap), directory]
+            subprocess.run(command, cwd=ROOT, check=True)
+            written = Path(directory, f"parameters.{environment}").read_text()
+        return CfnParameterOverridesType().convert(written.split(), None, None)
 
     def test_the_parameters_of_each_environment_are_valid(self):
         known = set(source()["Parameters"])
         for environment in ("default", "dev", "prod"):
             parameters = self.parameters(environment)
             self.assertLessEqual(set(parameters), known)
-            self.assertEqual(Stack(parameters).violated_rules(), [])
+            # Somebody must enter who receives the alarms of prod before the first deployment.
+            refused = ["ProdHasReceivers"] if environment == "prod" else []
+            self.assertEqual(Stack(parameters).violated_rules(), refused)
+            self.assertEqual(Stack({**parameters, "AlarmEmail": "on-call@example.com"}).violated_rules(), [])
+
+    def test_prod_uses_tls(self):
+        parameters = self.parameters("prod")
+        for service in ("InventoryGrpcAddr", "ReservationApiBase"):
+            self.assertRegex(parameters[service], "^https://")
 
     def test_a_plain_sam_deploy_does_not_reuse_the_previous_release(self):
         config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
@@ -275,6 +345,14 @@ class Environments(unittest.TestCase):
             overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
             self.assertEqual(CfnParameterOverridesType().convert(overrides, None, None)["Release"], "")
             self.assertRegex(self.parameters(environment)["Release"], "^[0-9a-f]{64}$")
+
+    def test_a_deployment_passes_the_version_of_the_code_and_a_plain_sam_deploy_does_not_keep_the_previous_one(self):
+        version = tomlkit.parse((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+        config = tomlkit.parse((ROOT / "samconfig.toml").read_text())
+        for environment in ("default", "dev", "prod"):
+            overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+            self.assertIn("Version=unknown", overrides)
+            self.assertEqual(self.parameters(environment)["Version"], version)
 
     def test_the_release_depends_on_code_and_parameters(self):
         releases = {

@@ -1,13 +1,15 @@
 """Queues, event source mapping and event rules, checked for each variant of the stack."""
 
+import json
+import re
 import unittest
 
-from template import ACCOUNT, KEY, REGION, SECRET, SERVICES, STACK_NAME, Stack, each_variant, source
+from template import ACCOUNT, BUS, KEY, REGION, ROOT, SECRET, SERVICES, STACK_NAME, Stack, each_variant, source
 
 
-def forwarded_types(rules):
-    """The event types that the rules forward. A type that two rules forward occurs twice."""
-    return sorted(name for rule in rules for name in rule["EventPattern"]["detail-type"])
+HEARTBEAT = "worker.heartbeat"
+# The rules that forward events to the worker. Both forward the heartbeat.
+FORWARDING = ("ReservationEvents", "PaymentEvents")
 
 
 class Queues(unittest.TestCase):
@@ -64,17 +66,28 @@ class Queues(unittest.TestCase):
     @each_variant
     def test_every_queue_is_encrypted_and_retained_and_requires_tls(self, name, stack):
         queues = stack.of_type("SQS::Queue")
-        self.assertEqual(set(queues), {"EventQueue", "DeadLetterQueue", "UndeliveredQueue"})
+        self.assertEqual(set(queues), {"EventQueue", "DeadLetterQueue", "UndeliveredQueue", "UnmatchedQueue"})
         for queue, properties in queues.items():
             sse, key = properties.get("SqsManagedSseEnabled"), properties.get("KmsMasterKeyId")
-            self.assertEqual((sse, key), (None, KEY) if name.endswith("key") else (True, None))
+            uses_key = name.endswith("key") and queue in ("EventQueue", "DeadLetterQueue")
+            self.assertEqual((sse, key), (None, KEY) if uses_key else (True, None))
             resource = stack.resources[queue]
             self.assertEqual({resource["DeletionPolicy"], resource["UpdateReplacePolicy"]}, {"Retain"})
             self.assertIn(denial_without_tls(queue), statements_of(stack, queue))
 
     @each_variant
+    def test_the_schedules_of_current_holds_survive_the_stack(self, _, stack):
+        for name in ("HoldExpiries", "HoldExpiryRole"):
+            resource = stack.resources[name]
+            self.assertEqual({resource["DeletionPolicy"], resource["UpdateReplacePolicy"]}, {"Retain"})
+
+    @each_variant
     def test_only_the_event_rules_can_send(self, _, stack):
-        for queue in ("EventQueue", "UndeliveredQueue"):
+        for queue, rules in {
+            "EventQueue": FORWARDING,
+            "UndeliveredQueue": FORWARDING,
+            "UnmatchedQueue": ["UnmatchedEvents"],
+        }.items():
             allowed = [s for s in statements_of(stack, queue) if s["Effect"] == "Allow"]
             self.assertEqual(
                 allowed,
@@ -85,11 +98,7 @@ class Queues(unittest.TestCase):
                         "Principal": {"Service": "events.amazonaws.com"},
                         "Action": "sqs:SendMessage",
                         "Resource": f"{queue}.Arn",
-                        "Condition": {
-                            "ArnEquals": {
-                                "aws:SourceArn": [f"{rule}.Arn" for rule in stack.of_type("Events::Rule")]
-                            }
-                        },
+                        "Condition": {"ArnEquals": {"aws:SourceArn": [f"{rule}.Arn" for rule in rules]}},
                     }
                 ],
             )
@@ -182,30 +191,75 @@ class Parameters(unittest.TestCase):
 
 class EventRules(unittest.TestCase):
     @each_variant
-    def test_one_rule_forwards_each_type_with_the_reservation_as_message_group(self, name, stack):
-        rules = stack.of_type("Events::Rule").values()
+    def test_one_rule_forwards_each_type_and_both_rules_forward_the_heartbeat(self, name, stack):
         # tests/suite/template.rs checks that these are exactly the types that the worker handles.
-        resources = source()["Resources"].values()
-        types = forwarded_types(r["Properties"] for r in resources if r["Type"] == "AWS::Events::Rule")
-        self.assertEqual(types, sorted(set(types)))
-        self.assertEqual(forwarded_types(rules), types)
-        for rule in rules:
-            self.assertEqual(set(rule["EventPattern"]), {"detail-type"}, "a rule must match by type only")
-            self.assertEqual(
-                rule["EventBusName"], "EventBus" if name == "own bus" else "ticket-reservation-events"
-            )
-            (target,) = rule["Targets"]
+        rules = stack.of_type("Events::Rule")
+        self.assertEqual(set(rules), {*FORWARDING, "UnmatchedEvents"})
+        for rule in rules.values():
+            bus = "EventBus" if name == "own bus" else "ticket-reservation-events"
+            self.assertEqual((rule["EventBusName"], rule["State"]), (bus, "ENABLED"))
+        types = [kind for rule in FORWARDING for kind in rules[rule]["EventPattern"]["detail-type"]]
+        self.assertEqual([kind for kind in set(types) if types.count(kind) > 1], [HEARTBEAT])
+        for rule in FORWARDING:
+            self.assertEqual(set(rules[rule]["EventPattern"]), {"detail-type"}, "a rule must match by type only")
+            (target,) = rules[rule]["Targets"]
             self.assertEqual(target["Arn"], "EventQueue.Arn")
-            self.assertEqual(target["SqsParameters"], {"MessageGroupId": "$.detail.reservation_id"})
             self.assertEqual(target["DeadLetterConfig"], {"Arn": "UndeliveredQueue.Arn"})
             maximum = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
             self.assertEqual(target["RetryPolicy"], maximum)
-            self.assertEqual(rule["State"], "ENABLED")
-        disabled = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
-        self.assertEqual({rule["State"] for rule in disabled}, {"DISABLED"})
         # Never FIFO: EventBridge does not support a FIFO queue as the dead-letter queue of a rule.
         self.assertEqual(stack["UndeliveredQueue"]["QueueName"], f"{STACK_NAME}-undelivered")
         self.assertEqual(stack["HoldExpiries"]["Name"], "reservation-expiry")
+
+    @each_variant
+    def test_a_message_group_is_a_reservation_in_a_fifo_queue_and_all_expiries_in_a_fair_queue(self, name, stack):
+        groups = [stack[rule]["Targets"][0].get("SqsParameters", {}).get("MessageGroupId") for rule in FORWARDING]
+        reservation = "$.detail.reservation_id"
+        self.assertEqual(groups, [reservation] * 2 if name.startswith("fifo") else ["expiries", None])
+
+    def test_disabled_delivery_disables_every_rule(self):
+        disabled = Stack({**SERVICES, "EventDelivery": "DISABLED"}).of_type("Events::Rule").values()
+        self.assertEqual({rule["State"] for rule in disabled}, {"DISABLED"})
+
+    def test_the_catch_all_keeps_events_of_the_given_sources_that_no_other_rule_forwards(self):
+        rule = Stack({**SERVICES, "EventSources": "payments,holds"})["UnmatchedEvents"]
+        self.assertEqual(rule["EventPattern"]["source"], ["payments", "holds"])
+        self.assertEqual([target["Arn"] for target in rule["Targets"]], ["UnmatchedQueue.Arn"])
+        (excluded,) = rule["EventPattern"]["detail-type"]
+        forwarded = {kind for name in FORWARDING for kind in Stack(SERVICES)[name]["EventPattern"]["detail-type"]}
+        self.assertLess(forwarded, set(excluded["anything-but"]))
+
+    def test_the_sources_are_those_of_the_sample_events(self):
+        bodies = "".join(path.read_text() for path in (ROOT / "events").glob("*.json"))
+        sampled = set(re.findall(r'"source\\*" ?: ?\\*"([^"\\]+)', bodies)) - {"reservation-worker"}
+        self.assertEqual(set(source()["Parameters"]["EventSources"]["Default"].split(",")), sampled)
+
+    @each_variant
+    def test_the_archive_exists_unless_its_days_are_0_and_contains_the_whole_bus(self, name, stack):
+        if name == "no metrics":
+            self.assertEqual(stack.of_type("Events::Archive"), {})
+            self.assertNotIn("ArchiveArn", stack.outputs)
+        else:
+            archive = dict(stack["Archive"])
+            archive.pop("Description")
+            bus = "EventBus.Arn" if name == "own bus" else BUS
+            self.assertEqual(archive, {"ArchiveName": STACK_NAME, "SourceArn": bus, "RetentionDays": "7"})
+            self.assertEqual(stack.outputs["ArchiveArn"], "Archive.Arn")
+
+    @each_variant
+    def test_a_heartbeat_is_sent_to_the_bus_each_minute_if_the_worker_counts_it(self, name, stack):
+        if name == "no metrics":
+            self.assertEqual(stack.of_type("Scheduler::Schedule"), {})
+            return
+        schedule = stack["Heartbeat"]
+        self.assertEqual(schedule["ScheduleExpression"], "rate(1 minute)")
+        target = schedule["Target"]
+        self.assertEqual(target["Arn"], "EventBus.Arn" if name == "own bus" else BUS)
+        self.assertEqual(target["RoleArn"], "HeartbeatRole.Arn")
+        event = {"DetailType": HEARTBEAT, "Source": "reservation-worker"}
+        self.assertEqual(target["EventBridgeParameters"], event)
+        # The rules take the message group on a FIFO queue from this field.
+        self.assertEqual(json.loads(target["Input"]), {"reservation_id": HEARTBEAT})
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ AWS = {
             "NumberOfMessagesSent",
         },
     },
-    "AWS/Events": {("EventBusName", "RuleName"): {"FailedInvocations", "InvocationsFailedToBeSentToDlq"}},
+    "AWS/Events": {
+        ("EventBusName", "RuleName"): {"Invocations", "FailedInvocations", "InvocationsFailedToBeSentToDlq"},
+    },
     "AWS/Scheduler": {("ScheduleGroup",): {"InvocationDroppedCount"}},
     "AWS/Logs": {("LogGroupName",): {"IncomingBytes"}},
 }
@@ -79,6 +81,7 @@ class Dashboard(Telemetry):
             "sent to the queue": "EventQueue",
             "dead letters": "DeadLetterQueue",
             "undelivered": "UndeliveredQueue",
+            "unmatched": "UnmatchedQueue",
         }
         lines = [line for widget in self.widgets for line in widget["properties"].get("metrics", [])]
         lines = [(line, line[-1]) for line in lines if isinstance(line[-1], dict) and "label" in line[-1]]
@@ -94,7 +97,8 @@ class Dashboard(Telemetry):
 
     def test_every_alarm_is_shown(self):
         shown = self.widgets[0]["properties"]["alarms"]
-        self.assertEqual(sorted(shown), sorted(f"{alarm}.Arn" for alarm in self.alarms))
+        alarms = [*self.alarms, *self.stack.of_type("CloudWatch::CompositeAlarm")]
+        self.assertEqual(sorted(shown), sorted(f"{alarm}.Arn" for alarm in alarms))
 
     def test_metric_ids_are_unique_and_widgets_do_not_overlap(self):
         cells = set()

@@ -33,10 +33,12 @@ pub struct Settings {
     pub concurrency: usize,
     /// The receives after which the queue moves a message to its dead-letter queue (`maxReceiveCount`). Default: 5.
     pub max_receives: u32,
-    /// The part of the invocation's time that is reserved for the response; at least 100 ms. Default: 1 s.
+    /// The part of the invocation's time that is reserved for the visibility time-outs and the response; at least
+    /// 100 ms. Default: 1 s.
     pub deadline_reserve: Duration,
-    /// The time that the work on one record needs. If less time is left, no record is started. At most half of the
-    /// time of the batch is required, so that a short function time-out does not prevent all work. Default: 1 s.
+    /// The time that the work on one record needs. If less time is left, no record is started. If this is
+    /// more than half of the time of the batch, half of that time is enough to start a record. Otherwise a short
+    /// time-out of the function would prevent all work. Default: 1 s.
     pub time_per_record: Duration,
 }
 

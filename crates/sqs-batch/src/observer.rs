@@ -62,7 +62,7 @@ pub struct BatchBegun<'a> {
     /// The time for its records: until the deadline, less the reserve; [`Duration::MAX`] without a deadline. If it is
     /// zero, no record is started.
     pub time: Duration,
-    /// The part of the invocation's time that is reserved for the response.
+    /// The part of the invocation's time that is reserved for the visibility time-outs and the response.
     pub reserve: Duration,
 }
 

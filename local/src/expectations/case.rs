@@ -160,6 +160,16 @@ impl Case {
 }
 
 impl Given {
+    /// The holds that exist before the event.
+    pub fn holds(&self) -> &[Hold] {
+        &self.holds
+    }
+
+    /// The faults that the services have during the event.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
     /// Creates this state in the services, and removes all faults and recorded calls that were there before.
     ///
     /// # Errors
@@ -167,6 +177,17 @@ impl Given {
     /// A hold exists already. Each case can be run only once per [`Services`].
     pub fn apply(&self, services: &Services) -> Result<(), HoldRefused> {
         services.clear_faults();
+        self.add(services)?;
+        services.take_calls();
+        Ok(())
+    }
+
+    /// Creates this state in the services, besides what is there already.
+    ///
+    /// # Errors
+    ///
+    /// A hold exists already.
+    pub fn add(&self, services: &Services) -> Result<(), HoldRefused> {
         for hold in &self.holds {
             services.create_hold(hold.clone())?;
         }
@@ -176,7 +197,6 @@ impl Given {
         for fault in &self.faults {
             services.fault(fault.clone());
         }
-        services.take_calls();
         Ok(())
     }
 }

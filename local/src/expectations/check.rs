@@ -12,7 +12,7 @@ use crate::services::Services;
 /// The outcomes with which a record is returned to the queue (contract section 4).
 const RETURNED: [&str; 4] = ["retried", "deferred", "failed", "invalid_payload"];
 
-/// The summary line that the function logs for one record. Contains only the fields that are compared.
+/// The summary line that the function logs for one record, without the fields that no command needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {
     /// The message id of the record.
@@ -21,12 +21,24 @@ pub struct Summary {
     pub event_type: String,
     /// One of the seven outcomes of contract section 4.
     pub outcome: String,
+    /// Why the record has this outcome.
+    pub reason: String,
+    /// The code of the reason; only if the record is returned.
+    pub reason_code: Option<String>,
+    /// What a person must do; only if a person must act.
+    pub advice: Option<String>,
 }
 
 impl Summary {
     /// Decodes a line of the function's log. Returns `None` if the line is not a summary.
     pub fn of(line: &Value) -> Option<Self> {
         Self::deserialize(line).ok()
+    }
+
+    fn explanation(&self) -> Vec<String> {
+        let Some(code) = &self.reason_code else { return Vec::new() };
+        let advice = self.advice.iter().map(|advice| format!("advice: {advice}"));
+        [format!("{code}: {}", self.reason)].into_iter().chain(advice).collect()
     }
 }
 
@@ -48,6 +60,10 @@ pub struct RecordReport {
     pub event_type: String,
     /// The outcome in the summary line; `-` if there is no summary line.
     pub outcome: String,
+    /// Whether this is the expected outcome.
+    pub is_expected: bool,
+    /// Why the record was returned, and what a person must do; empty if it was acknowledged.
+    pub explanation: Vec<String>,
     /// The calls for the record's reservation. Several records can have the same reservation. Each of them then
     /// has as many calls as are expected for it, in order, and the last one has the rest.
     pub calls: Vec<String>,
@@ -128,6 +144,8 @@ impl CaseReport {
             message_id: id.clone(),
             event_type: summary.map_or("-", |summary| &summary.event_type).to_owned(),
             outcome: summary.map_or("-", |summary| &summary.outcome).to_owned(),
+            is_expected: summary.is_some_and(|summary| summary.outcome == expected.outcome),
+            explanation: summary.map_or_else(Vec::new, Summary::explanation),
             calls,
             reservation: reservation_id.map_or_else(Vec::new, |id| reservation(services, id)),
             seats: reservation_id.map_or_else(Vec::new, |id| seats(services, id)),

@@ -4,13 +4,15 @@ use std::future::pending;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumCount, EnumMessage, IntoStaticStr};
 
 use crate::calls::{CallInFlight, Service};
 use crate::server::Connection;
 
 /// What a fault does to a call. An effect that belongs to REST never affects a gRPC call, and the reverse.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumCount, EnumMessage, IntoStaticStr)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Effect {
     /// Waits, then performs the operation and sends the normal reply.
     Latency {
@@ -85,6 +87,11 @@ pub enum Effect {
 impl Effect {
     /// The message in each error that a fault creates. Tests can search for it in places where it must not appear.
     pub const MESSAGE: &str = "requested by a fault";
+
+    /// The name in JSON.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
 
     /// An HTTP status without a body.
     pub fn http(status: u16) -> Self {

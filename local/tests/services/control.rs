@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use reservation_worker_local::SeatState;
 use serde_json::{Value, json};
@@ -50,4 +52,72 @@ async fn faults_can_be_added_and_removed() {
     assert_eq!(test.update("r1", "k", expired()).await.0, 200);
     let unknown = json!({"effect": "explode"});
     assert_eq!(test.send(Method::POST, "/faults", Some(unknown)).await.0, 422);
+}
+
+#[tokio::test]
+async fn the_possible_faults_are_listed_and_each_example_can_be_added() {
+    let test = TestServices::start().await;
+
+    let (status, listed) = test.send(Method::GET, "/faults", None).await;
+
+    assert_eq!((status, &listed["active"]), (200, &json!([])));
+    let operations = listed["operations"].as_array().unwrap();
+    let update = json!({"operation": "update-status", "service": "reservation-api", "request": "`PATCH /internal/reservations/{id}`"});
+    assert_eq!((operations.len(), &operations[0]), (5, &update));
+    let effects = listed["effects"].as_array().unwrap();
+    let names: BTreeSet<_> = effects.iter().map(|effect| name(&effect["example"])).collect();
+    assert_eq!(names.len(), effects.len(), "one example of each effect: {names:?}");
+    for effect in effects {
+        assert!(effect["meaning"].as_str().is_some_and(|meaning| meaning.ends_with('.')), "{effect}");
+        let operations =
+            effect["services"].as_array().unwrap().iter().map(|service| match service.as_str() {
+                Some("inventory") => "release-hold",
+                _ => "update-status",
+            });
+        for operation in operations {
+            let fault = json!({"operation": operation, "effect": effect["example"]});
+            assert_eq!(test.send(Method::POST, "/faults", Some(fault.clone())).await.0, 204, "{fault}");
+            let (_, listed) = test.send(Method::GET, "/faults", None).await;
+            assert_eq!(listed["active"].as_array().unwrap().last(), Some(&fault));
+        }
+    }
+}
+
+/// The name of an effect, which is a string or an object with one field.
+fn name(effect: &Value) -> String {
+    let fields = effect.as_object().and_then(|effect| effect.keys().next());
+    fields.map_or_else(|| effect.as_str().unwrap().to_owned(), String::clone)
+}
+
+#[tokio::test]
+async fn a_fault_that_could_never_affect_a_call_is_refused() {
+    let test = TestServices::start().await;
+    for (fault, reason) in [
+        (
+            json!({"operation": "release-hold", "effect": {"http": {"status": 503}}}),
+            "the effect `http` does not exist in the protocol of the operation `release-hold`",
+        ),
+        (
+            json!({"operation": "update-status", "effect": {"done-then": {"effect": {"grpc": {"code": 14}}}}}),
+            "the effect `done-then` does not exist in the protocol of the operation `update-status`",
+        ),
+        (json!({"times": 0, "effect": "hang"}), "`times` is 0, so the fault would affect no call"),
+        (
+            json!({"operation": "check-availability", "reservation_id": "r1", "effect": "hang"}),
+            "`check-availability` is not called for a reservation, so `reservation_id` would match no call",
+        ),
+        (
+            json!({"effect": {"http": {"status": 99}}}),
+            "`status` is 99, but an HTTP status of a reply is 200 to 599",
+        ),
+        (
+            json!({"effect": {"done-then": {"effect": {"grpc": {"code": 17}}}}}),
+            "`code` is 17, but a gRPC status code is 0 to 16",
+        ),
+    ] {
+        let (status, error) = test.send(Method::POST, "/faults", Some(fault.clone())).await;
+        assert_eq!(status, 422, "{fault}");
+        assert!(error.as_str().is_some_and(|error| error.contains(reason)), "{fault}: {error}");
+    }
+    assert_eq!(test.send(Method::GET, "/faults", None).await.1["active"], json!([]));
 }

@@ -10,7 +10,7 @@ use super::error::{Error, Refusal};
 use crate::call::{CallOutcome, ErrorClass};
 use crate::reservation::{Ending, Id, Seats};
 
-/// A body longer than this, in bytes, is treated as absent. No reply of the API is that long.
+/// A body longer than this, in bytes, is treated as absent. It has room for about 3,000 named seats.
 const LONGEST_BODY: usize = 64 * 1024;
 
 /// A reservation as the API returns it, as far as the worker uses it.

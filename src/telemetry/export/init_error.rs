@@ -5,13 +5,10 @@ use std::error::Error;
 
 use lambda_runtime_api_client::{BoxError, Client, body::Body};
 
-/// Logs the error and posts it to the Runtime API at `runtime_api` (`host:port`), if there is one. The caller
-/// must then end the process.
-pub async fn report(error: &(dyn Error + Send + Sync), runtime_api: Option<&str>) {
+/// Logs the error and posts it to the Runtime API at `runtime_api` (`host:port`). The caller must then end the process.
+pub async fn report(error: &(dyn Error + Send + Sync), runtime_api: &str) {
     tracing::error!("{error}");
-    if let Some(runtime_api) = runtime_api
-        && let Err(failure) = post(runtime_api, error).await
-    {
+    if let Err(failure) = post(runtime_api, error).await {
         tracing::error!(error = failure, "the error could not be reported to Lambda");
     }
 }

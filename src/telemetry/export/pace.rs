@@ -6,7 +6,7 @@ use sqs_batch::ClockReading;
 
 /// The interval between two calls. The data of the last interval is sent when the environment is shut down.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The interval if something urgent was recorded: a dead letter or an open breaker, which have alarms.
+/// The interval if something urgent was recorded, because an alarm depends on it.
 const URGENT_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval doubles with each failure up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);

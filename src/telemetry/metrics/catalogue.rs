@@ -45,6 +45,12 @@ pub enum Metric {
     /// 1 in a minute in which the breaker of a service opened or made a call wait; no value in any other minute.
     #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
+    /// Records with the outcome `success` or `superseded` that were done within 60 s of being sent to the queue.
+    #[strum(serialize = "worker_in_time_total")]
+    InTime,
+    /// Returned records, by reason code.
+    #[strum(serialize = "worker_returned_total")]
+    Returned,
     /// Returned records whose receives are used up. SQS moves them to the dead-letter queue.
     #[strum(serialize = "worker_dead_letters_total")]
     DeadLetters,
@@ -105,11 +111,13 @@ impl Metric {
             Self::Processing => &[&[Handler, Outcome]],
             Self::Downstream => &[&[Service, CallOutcome]],
             Self::BreakerOpen => &[&[Service]],
-            Self::DeadLetters => &[&[Type, Reason]],
+            Self::Returned => &[&[Reason]],
+            Self::DeadLetters => &[&[Type, Reason], &[]],
             Self::ActiveCount
             | Self::BatchSize
             | Self::ColdStart
             | Self::VisibilityErrors
+            | Self::InTime
             | Self::Heartbeat => &[&[]],
         }
     }
@@ -121,9 +129,13 @@ impl Metric {
 
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::Events | Self::ColdStart | Self::VisibilityErrors | Self::DeadLetters | Self::Heartbeat => {
-                Kind::Count
-            }
+            Self::Events
+            | Self::ColdStart
+            | Self::VisibilityErrors
+            | Self::InTime
+            | Self::Returned
+            | Self::DeadLetters
+            | Self::Heartbeat => Kind::Count,
             Self::BreakerOpen => Kind::Flag,
             Self::Latency | Self::Processing | Self::Downstream => MICROSECONDS,
             Self::EventAge | Self::EventLateness => MILLISECONDS,

@@ -16,7 +16,8 @@ pub(super) struct Recorder {
     function_version: Option<Arc<str>>,
     /// In order. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Whether something urgent was recorded: a dead letter or an open breaker, which have alarms.
+    /// Whether something urgent was recorded, because an alarm depends on it: a heartbeat, a dead letter, an open breaker,
+    /// or a record that was returned because of a misconfiguration.
     pub(super) is_urgent: bool,
 }
 

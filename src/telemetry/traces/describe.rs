@@ -41,6 +41,7 @@ pub(crate) fn resource() -> Resource {
     let name = lambda.get(&Key::from_static_str(key::FAAS_NAME));
     Resource::builder()
         .with_service_name(name.unwrap_or_else(|| env!("CARGO_PKG_NAME").into()))
+        .with_attribute(KeyValue::new(key::SERVICE_VERSION, env!("CARGO_PKG_VERSION")))
         .with_detector(Box::new(LambdaResourceDetector))
         .build()
 }

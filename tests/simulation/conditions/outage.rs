@@ -9,7 +9,7 @@ use super::replies::html;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum OutageMode {
     /// Connections end as soon as they are accepted.
-    Refuses,
+    RefusesConnections,
     Hangs,
     /// 503, or gRPC `UNAVAILABLE`.
     Unavailable,
@@ -23,7 +23,7 @@ impl OutageMode {
     /// The faults of all operations of a service that accepts connections.
     pub fn faults(self, service: Service) -> Vec<Fault> {
         let (rest, grpc) = match self {
-            Self::Refuses => return Vec::new(),
+            Self::RefusesConnections => return Vec::new(),
             Self::Hangs => (Effect::Hang, Effect::Hang),
             Self::Unavailable => (Effect::http(503), Effect::grpc(14)),
             Self::Denied => (Effect::http(401), Effect::grpc(16)),

@@ -12,8 +12,8 @@ use tokio::time::{Duration, Instant};
 /// The default visibility time-out: six times the time-out of the function.
 const VISIBILITY: Duration = Duration::from_secs(180);
 
-pub struct Queue {
-    pub messages: Vec<Message>,
+pub struct DeploymentQueue {
+    pub messages: Vec<QueuedMessage>,
     pub is_fifo: bool,
     pub max_receives: u32,
     /// The visible messages.
@@ -26,7 +26,7 @@ pub struct Queue {
     pub changed: Arc<Notify>,
 }
 
-pub struct Message {
+pub struct QueuedMessage {
     pub body: String,
     pub group: String,
     /// The body is not an event.
@@ -44,7 +44,7 @@ pub enum End {
     DeadLetter,
 }
 
-impl Queue {
+impl DeploymentQueue {
     pub fn new(is_fifo: bool, max_receives: u32, rng: Rng) -> Self {
         Self {
             messages: Vec::new(),
@@ -62,7 +62,7 @@ impl Queue {
         let now = Instant::now();
         self.ready.push(self.messages.len());
         let message =
-            Message { body, group, is_poison, sent: now, receives: 0, visible_at: now, ended: None };
+            QueuedMessage { body, group, is_poison, sent: now, receives: 0, visible_at: now, ended: None };
         self.messages.push(message);
         self.changed.notify_waiters();
     }
@@ -161,7 +161,7 @@ impl Queue {
     }
 
     fn remove_waiting(&mut self, number: usize) {
-        let Message { group, visible_at, .. } = &self.messages[number];
+        let QueuedMessage { group, visible_at, .. } = &self.messages[number];
         assert!(self.waiting.remove(&(*visible_at, number)), "message {number} is not in flight");
         let waiting = self.locked_groups.get_mut(group).unwrap();
         *waiting -= 1;

@@ -4,7 +4,7 @@
 use reservation_worker_local::{Effect, Fault, Operation};
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::deployment::queue::{End, Queue};
+use crate::deployment::queue::{DeploymentQueue, End};
 use crate::deployment::{self, Deployment, Settings, mapping};
 
 const MINUTES: u32 = 20;
@@ -31,7 +31,7 @@ fn run(latency: Duration, fault: impl Fn(u32) -> Option<Fault>) -> Vec<Fate> {
                 deployment.send();
             }
             deployment.services.clear_faults();
-            deployment.until(Queue::is_drained).await;
+            deployment.until(DeploymentQueue::is_drained).await;
         };
         tokio::select! {
             biased;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use reservation_worker_local::Service;
 
-use super::scenario::{Mode, Report, Scenario};
+use super::run::{Outage, OutageReport};
+use crate::conditions::OutageMode;
 use crate::deployment::Choice;
 
 /// Prints a row for each load and variant.
@@ -17,8 +18,8 @@ pub fn print() {
     println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     let rows = Mutex::new(rows().into_iter());
     let work = || {
-        while let Some((load, variant, scenario)) = { rows.lock().unwrap().next() } {
-            let row = row(load, variant, &scenario.run());
+        while let Some((load, variant, outage)) = { rows.lock().unwrap().next() } {
+            let row = row(load, variant, &outage.run());
             println!("{row}");
         }
     };
@@ -28,33 +29,33 @@ pub fn print() {
     });
 }
 
-fn rows() -> Vec<(&'static str, &'static str, Scenario)> {
-    let default = Scenario::new(Service::Inventory, Mode::RefusesConnections);
+fn rows() -> Vec<(&'static str, &'static str, Outage)> {
+    let default = Outage::new(Service::Inventory, OutageMode::RefusesConnections);
     let every = |milliseconds| Some(Duration::from_millis(milliseconds));
     let loads = [
-        ("1 per minute", Scenario { backlog: 0, interval: every(60_000), ..default.clone() }),
-        ("400 at once", Scenario { interval: None, ..default.clone() }),
+        ("1 per minute", Outage { backlog: 0, interval: every(60_000), ..default.clone() }),
+        ("400 at once", Outage { interval: None, ..default.clone() }),
         ("400 at once, 1 per second", default.clone()),
-        ("10,000 at once", Scenario { backlog: 10_000, interval: None, ..default.clone() }),
-        ("10 per second", Scenario { backlog: 0, interval: every(100), ..default }),
+        ("10,000 at once", Outage { backlog: 10_000, interval: None, ..default.clone() }),
+        ("10 per second", Outage { backlog: 0, interval: every(100), ..default }),
     ];
-    let variants = |(load, scenario): (&'static str, Scenario)| {
+    let variants = |(load, outage): (&'static str, Outage)| {
         let mut variants = vec![
-            (load, "before", Scenario { is_before: true, ..scenario.clone() }),
-            (load, "now", scenario.clone()),
+            (load, "before", Outage { is_unprotected: true, ..outage.clone() }),
+            (load, "now", outage.clone()),
         ];
         let process_lifetime = Some(Duration::from_secs(300));
-        variants.push((load, "random process", Scenario { choice: Choice::Random, ..scenario.clone() }));
-        variants.push((load, "processes replaced", Scenario { process_lifetime, ..scenario.clone() }));
-        if scenario.interval.is_some() {
-            variants.push((load, "no traffic after", Scenario { has_traffic_after: false, ..scenario }));
+        variants.push((load, "random process", Outage { choice: Choice::Random, ..outage.clone() }));
+        variants.push((load, "processes replaced", Outage { process_lifetime, ..outage.clone() }));
+        if outage.interval.is_some() {
+            variants.push((load, "no traffic after", Outage { has_traffic_after: false, ..outage }));
         }
         variants
     };
     loads.into_iter().flat_map(variants).collect()
 }
 
-fn row(load: &str, variant: &str, report: &Report) -> String {
+fn row(load: &str, variant: &str, report: &OutageReport) -> String {
     let events = report.events.iter().filter(|event| event.sent_before_recovery).count();
     let [half_done, all_done, share] = match report.done_within_three_minutes {
         None => ["–", "–", "–"].map(str::to_owned),

@@ -1,10 +1,11 @@
 //! The tables of `docs/reliability.md`: the goodput over time, with and without the mechanisms against overload.
 
 use std::thread;
+use std::time::Duration;
 
 use reservation_worker_local::Service;
 
-use super::scenario::{Report, Scenario};
+use super::run::Overload;
 use super::{SECOND, SERVICES};
 
 /// The name of each variant, and whether it has the retry budget and the breaker.
@@ -19,7 +20,7 @@ const VARIANTS: [(&str, bool, bool); 4] = [
 pub fn print() {
     for service in SERVICES {
         let run = |(_, has_retry_budget, has_breaker)| {
-            move || scenario(service, has_retry_budget, has_breaker).run()
+            move || overload(service, has_retry_budget, has_breaker).run()
         };
         let reports = thread::scope(|scope| {
             let threads = VARIANTS.map(|variant| scope.spawn(run(variant)));
@@ -34,16 +35,25 @@ pub fn print() {
             });
             println!("| {} | {} |", window.begins, cells.join(" | "));
         }
-        println!("| dead letters, most receives | {} |", reports.each_ref().map(end).join(" | "));
+        print_row("dead letters", reports.each_ref().map(|report| report.dead_letters().to_string()));
+        print_row(
+            "largest number of receives of an event",
+            reports.each_ref().map(|report| report.most_receives.to_string()),
+        );
+        let seconds = |time: Duration| time.as_secs().to_string();
+        print_row(
+            "seconds after the overload until the queue was empty",
+            reports.each_ref().map(|report| report.drained_after.map_or("–".to_owned(), seconds)),
+        );
     }
 }
 
-fn scenario(service: Service, has_retry_budget: bool, has_breaker: bool) -> Scenario {
+fn overload(service: Service, has_retry_budget: bool, has_breaker: bool) -> Overload {
     let (service_time, concurrency) = match service {
         Service::ReservationApi => (SECOND / 10, 20),
         Service::Inventory => (SECOND / 20, 5),
     };
-    Scenario {
+    Overload {
         service,
         service_concurrency: 2,
         service_time,
@@ -55,7 +65,6 @@ fn scenario(service: Service, has_retry_budget: bool, has_breaker: bool) -> Scen
     }
 }
 
-fn end(report: &Report) -> String {
-    let drained = report.drained_after.map(|time| format!(", drained after {} s", time.as_secs()));
-    format!("{}, {}{}", report.dead_letters(), report.most_receives, drained.unwrap_or_default())
+fn print_row(name: &str, cells: [String; VARIANTS.len()]) {
+    println!("| {name} | {} |", cells.join(" | "));
 }

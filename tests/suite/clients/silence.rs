@@ -6,7 +6,7 @@ use reservation_worker_local::{Effect, Fault, Services};
 use rustls::RootCertStore;
 
 use super::{app_with_counting_proxies, ids, pay};
-use crate::forgetful_proxy::{ForgetfulProxy, Forgets};
+use crate::forgetful_proxy::{AfterForgetting, ForgetfulProxy};
 use crate::shifted_clock::{self, Shift};
 use crate::table::PATCH;
 use crate::test_app::{BatchRun, TestApp};
@@ -35,12 +35,12 @@ fn attempts(run: &BatchRun) -> usize {
     run.log.iter().filter(|line| line["message"] == "attempt of a call ended").count()
 }
 
-async fn forgotten_connections_cost_nothing(forgets: Forgets, size: usize) {
+async fn forgotten_connections_cost_nothing(after_forgetting: AfterForgetting, size: usize) {
     for shift in Shift::all(SILENCE) {
         let services = Services::start().await.unwrap();
         let authority = services.reservation_api_base().replace("http://", "");
-        let rest = ForgetfulProxy::start(authority, forgets).await;
-        let grpc = ForgetfulProxy::start(services.inventory_addr(), forgets).await;
+        let rest = ForgetfulProxy::start(authority, after_forgetting).await;
+        let grpc = ForgetfulProxy::start(services.inventory_addr(), after_forgetting).await;
         let app = app(&rest.server, &grpc.server, services, size).await;
         // Every record opens a connection to the reservation API.
         app.services.fault(Fault::any(PATCH, Effect::latency(300)));
@@ -54,30 +54,30 @@ async fn forgotten_connections_cost_nothing(forgets: Forgets, size: usize) {
         shifted_clock::advance(shift);
         let run = pay(&app, &ids("after", size)).await;
 
-        assert_eq!(run.returned(), [""; 0], "{forgets:?} {shift:?}");
-        assert_eq!(attempts(&run), 2 * size, "{forgets:?} {shift:?}");
-        assert!(!run.text.contains("breaker opened"), "{forgets:?} {shift:?}");
+        assert_eq!(run.returned(), [""; 0], "{after_forgetting:?} {shift:?}");
+        assert_eq!(attempts(&run), 2 * size, "{after_forgetting:?} {shift:?}");
+        assert!(!run.text.contains("breaker opened"), "{after_forgetting:?} {shift:?}");
     }
 }
 
 #[tokio::test]
 async fn connections_that_were_silently_forgotten_fail_no_record_of_a_batch_of_20() {
-    forgotten_connections_cost_nothing(Forgets::Silently, 20).await;
+    forgotten_connections_cost_nothing(AfterForgetting::DropsData, 20).await;
 }
 
 #[tokio::test]
 async fn connections_that_were_silently_forgotten_fail_no_record_of_a_batch_of_100() {
-    forgotten_connections_cost_nothing(Forgets::Silently, 100).await;
+    forgotten_connections_cost_nothing(AfterForgetting::DropsData, 100).await;
 }
 
 #[tokio::test]
 async fn connections_that_are_reset_when_used_fail_no_record_of_a_batch_of_20() {
-    forgotten_connections_cost_nothing(Forgets::WithReset, 20).await;
+    forgotten_connections_cost_nothing(AfterForgetting::Resets, 20).await;
 }
 
 #[tokio::test]
 async fn connections_that_are_reset_when_used_fail_no_record_of_a_batch_of_100() {
-    forgotten_connections_cost_nothing(Forgets::WithReset, 100).await;
+    forgotten_connections_cost_nothing(AfterForgetting::Resets, 100).await;
 }
 
 #[tokio::test]

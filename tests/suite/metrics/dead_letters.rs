@@ -118,6 +118,10 @@ async fn each_reason_has_a_code_and_advice_on_the_line_and_is_a_dimension_of_the
         assert_eq!(counted.remove(&labels([event_type, id])), Some(1.0), "{id}");
     }
     assert_eq!(counted.len(), 0, "{counted:?}");
+    let dead = one_record_per_reason().len() as f64;
+    assert_eq!(sent.sums("worker_dead_letters_total", &[]), [(labels([]), dead)].into());
+    let by_reason = one_record_per_reason().into_iter().map(|(id, ..)| (labels([id]), 1.0));
+    assert_eq!(sent.sums("worker_returned_total", &["reason"]), by_reason.collect());
     assert!(
         advice.len() >= one_record_per_reason().len() - 3,
         "reasons share too much of their advice: {advice:?}"
@@ -218,4 +222,16 @@ async fn only_the_delivery_after_which_sqs_moves_the_message_to_the_dlq_is_count
         assert!(run.line("bad")["advice"].is_string());
         assert!(run.line("good").get("reason_code").is_none());
     }
+}
+
+#[test]
+fn exactly_the_reasons_of_the_class_misconfigured_are_misconfigurations() {
+    let codes = Reason::VARIANTS.iter().filter(|reason| reason.is_misconfiguration());
+    let expected = [
+        "reservation_api_denied",
+        "inventory_denied",
+        "reservation_api_wrong_address",
+        "inventory_wrong_address",
+    ];
+    assert_eq!(codes.map(|reason| reason.as_str()).collect::<Vec<_>>(), expected);
 }

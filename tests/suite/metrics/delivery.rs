@@ -70,6 +70,36 @@ async fn metrics_that_an_alarm_needs_are_sent_within_a_second() {
     assert_eq!(app.services.cloudwatch().calls(), 3, "a breaker has opened");
     app.after_response(later(start, 3)).await;
     assert_eq!(app.services.cloudwatch().calls(), 3, "there is nothing to send");
+
+    app.run(sqs([("m3", json!({ "type": "worker.heartbeat" }))])).await;
+    app.after_response(later(start, 4)).await;
+    assert_eq!(app.services.cloudwatch().calls(), 4, "a heartbeat");
+}
+
+#[tokio::test]
+async fn a_misconfiguration_is_sent_within_a_second_and_a_transient_error_is_not() {
+    for (effect, calls) in [
+        (Effect::http(401), 2),
+        (Effect::http(404), 2),
+        (Effect::grpc(16), 2),
+        (Effect::grpc(12), 2),
+        (Effect::http(500), 1),
+        (Effect::grpc(13), 1),
+    ] {
+        let app = TestApp::new().await;
+        let start = ClockReading::now();
+        invoke(&app).await;
+        app.after_response(start).await;
+        let operation = match &effect {
+            Effect::Grpc { .. } => Operation::ReleaseHold,
+            _ => Operation::UpdateStatus,
+        };
+        app.hold("r2");
+        app.services.fault(Fault::any(operation, effect.clone()));
+        app.run(sqs([("m2", expired("r2"))])).await;
+        app.after_response(later(start, 1)).await;
+        assert_eq!(app.services.cloudwatch().calls(), calls, "{effect:?}");
+    }
 }
 
 #[tokio::test]

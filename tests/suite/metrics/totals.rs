@@ -1,12 +1,13 @@
-//! Counts of events by the version of the function, and of heartbeats.
+//! Counts of events by the version of the function, of events that were done in time, and of heartbeats.
 
 use std::collections::BTreeMap;
 
 use reservation_worker_local::cloudwatch::CloudWatchBehaviour;
+use reservation_worker_local::{Effect, Fault, Operation, Status};
 use serde_json::json;
 use sqs_batch::ClockReading;
 
-use super::{labels, sent};
+use super::{labels, sent, sent_ago};
 use crate::test_app::{TestApp, context_of_version, expired, sqs};
 
 #[tokio::test]
@@ -56,4 +57,25 @@ async fn each_heartbeat_is_counted_once() {
         sent.sum("worker_events_total", &[("type", "reservation.created"), ("outcome", "ignored")]),
         1.0
     );
+}
+
+#[tokio::test]
+async fn an_event_is_in_time_if_it_is_done_within_60_s_of_being_sent() {
+    let app = TestApp::new().await;
+    ["young", "old", "late", "other", "fails"].into_iter().for_each(|id| app.hold(id));
+    app.services.set_reservation_status("other", Status::Confirmed);
+    app.services.fault(Fault::on(Operation::UpdateStatus, "fails", Effect::http(500)));
+    let heartbeat = json!({ "type": "worker.heartbeat" });
+    let mut event = sqs([
+        ("young", expired("young")),
+        ("other", expired("other")),
+        ("old", expired("old")),
+        ("late", expired("late")),
+        ("fails", expired("fails")),
+        ("heartbeat", heartbeat),
+    ]);
+    sent_ago(&mut event, &[0, 30, 55, 61, 0, 0]);
+    let run = app.run(event).await;
+    assert_eq!((run.outcome("late"), run.outcome("other")), ("success", "superseded"));
+    assert_eq!(sent(&app).await.sum("worker_in_time_total", &[]), 3.0, "young, other, old");
 }

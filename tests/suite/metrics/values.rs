@@ -20,7 +20,8 @@ pub fn record(event_type: EventType, duration: Duration) -> FinishedRecord {
         duration: Some(duration),
         age: Some(duration),
         lateness: Some(duration),
-        dead_letter: None,
+        reason: None,
+        is_dead_letter: false,
     }
 }
 

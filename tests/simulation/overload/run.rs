@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::deployment::attempts;
-use crate::deployment::queue::{End, Queue};
+use crate::deployment::queue::{DeploymentQueue, End};
 use crate::deployment::{self, Deployment, Settings, mapping};
 
 /// The time before the overload.
@@ -20,7 +20,7 @@ const WINDOW: Duration = Duration::from_secs(20);
 
 /// Events arrive at 70 % of the capacity of a service, for a minute at twice the capacity, and then at 70 % again.
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub struct Overload {
     pub service: Service,
     /// The number of requests that the service handles at the same time, each of them for this time.
     pub service_concurrency: usize,
@@ -35,14 +35,14 @@ pub struct Scenario {
     pub is_drained: bool,
 }
 
-/// The result of a scenario.
+/// The result of an overload.
 #[derive(Debug)]
-pub struct Report {
+pub struct OverloadReport {
     pub windows: Vec<Window>,
     /// How each event ended, or `None` if it was still in the queue.
     pub ends: Vec<Option<End>>,
     pub most_receives: u32,
-    /// The time from the end of the overload until the queue was empty, if the scenario waited for that.
+    /// The time from the end of the overload until the queue was empty, if the run waited for that.
     pub drained_after: Option<Duration>,
 }
 
@@ -58,7 +58,7 @@ pub struct Window {
     pub calls: usize,
 }
 
-impl Report {
+impl OverloadReport {
     pub fn dead_letters(&self) -> usize {
         self.ends.iter().filter(|end| **end == Some(End::DeadLetter)).count()
     }
@@ -71,50 +71,50 @@ impl Window {
     }
 }
 
-impl Scenario {
+impl Overload {
     /// The requests that the service can handle in a second.
     pub fn capacity(&self) -> f64 {
         self.service_concurrency as f64 / self.service_time.as_secs_f64()
     }
 
-    /// Runs the scenario in this thread.
-    pub fn run(self) -> Report {
-        deployment::run(|clock| async move { World::new(self, &clock).await.run().await })
+    /// Runs the overload in this thread.
+    pub fn run(self) -> OverloadReport {
+        deployment::run(|clock| async move { OverloadRun::new(self, &clock).await.run().await })
     }
 }
 
-struct World {
-    scenario: Scenario,
+struct OverloadRun {
+    overload: Overload,
     deployment: Deployment,
     began: Instant,
 }
 
-impl World {
-    async fn new(scenario: Scenario, clock: &Clock) -> Self {
+impl OverloadRun {
+    async fn new(overload: Overload, clock: &Clock) -> Self {
         let mut settings = Settings {
-            concurrency: scenario.concurrency,
-            has_retry_budget: scenario.has_retry_budget,
+            concurrency: overload.concurrency,
+            has_retry_budget: overload.has_retry_budget,
             ..Settings::default()
         };
-        if !scenario.has_breaker {
+        if !overload.has_breaker {
             settings.variables.push(("BREAKER_FAILURES", "0".to_owned()));
         }
         let deployment = Deployment::new(settings, clock).await;
         let capacity = Capacity {
-            concurrency: NonZeroUsize::new(scenario.service_concurrency).unwrap(),
-            service_time_ms: scenario.service_time.as_millis() as u64,
+            concurrency: NonZeroUsize::new(overload.service_concurrency).unwrap(),
+            service_time_ms: overload.service_time.as_millis() as u64,
         };
-        deployment.services.limit_capacity(scenario.service, Some(capacity));
-        Self { scenario, deployment, began: Instant::now() }
+        deployment.services.limit_capacity(overload.service, Some(capacity));
+        Self { overload, deployment, began: Instant::now() }
     }
 
-    async fn run(self) -> Report {
+    async fn run(self) -> OverloadReport {
         let traffic = async {
             self.traffic(USUAL_LOAD, BEFORE).await;
             self.traffic(OVERLOAD_LOAD, OVERLOAD).await;
-            self.traffic(USUAL_LOAD, self.scenario.after).await;
-            if self.scenario.is_drained {
-                self.deployment.until(Queue::is_drained).await;
+            self.traffic(USUAL_LOAD, self.overload.after).await;
+            if self.overload.is_drained {
+                self.deployment.until(DeploymentQueue::is_drained).await;
             }
         };
         tokio::select! {
@@ -127,7 +127,7 @@ impl World {
 
     /// Sends events at this share of the capacity.
     async fn traffic(&self, load: f64, time: Duration) {
-        let (began, rate) = (Instant::now(), self.scenario.capacity() * load);
+        let (began, rate) = (Instant::now(), self.overload.capacity() * load);
         let number = (time.as_secs_f64() * rate).round() as u32;
         for sent in 0..number {
             sleep_until(began + time * sent / number).await;
@@ -136,10 +136,10 @@ impl World {
         sleep_until(began + time).await;
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> OverloadReport {
         let queue = self.deployment.queue.lock().unwrap();
         let messages = &queue.messages;
-        let service = match self.scenario.service {
+        let service = match self.overload.service {
             Service::ReservationApi => "reservation-api",
             Service::Inventory => "inventory",
         };
@@ -157,12 +157,12 @@ impl World {
             Window { begins, arrived: count(&sent), done: count(&done), calls: count(&calls) }
         };
         let begins = (0..).map(|number| WINDOW * number);
-        let begins = begins.take_while(|begins| *begins < BEFORE + OVERLOAD + self.scenario.after);
-        Report {
+        let begins = begins.take_while(|begins| *begins < BEFORE + OVERLOAD + self.overload.after);
+        OverloadReport {
             windows: begins.map(window).collect(),
             ends: messages.iter().map(|message| message.ended.map(|(_, end)| end)).collect(),
             most_receives: messages.iter().map(|message| message.receives).max().unwrap(),
-            drained_after: self.scenario.is_drained.then(|| overload_ends.elapsed()),
+            drained_after: self.overload.is_drained.then(|| overload_ends.elapsed()),
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use reservation_worker_local::{Effect, Fault, Operation, Service};
+use reservation_worker_local::Service;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::clock::Clock;
+use crate::conditions::OutageMode;
 use crate::deployment::attempts::{self, Attempt};
-use crate::deployment::queue::{End, Message, Queue};
+use crate::deployment::queue::{DeploymentQueue, End, QueuedMessage};
 use crate::deployment::{self, Choice, Deployment, Settings, mapping};
+use crate::network::Link;
 
 /// The time before the outage, in which the first processes start.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -21,28 +23,24 @@ const BREAKER_OPEN: Duration = Duration::from_secs(5);
 /// The calls of a process that can fail before its breaker is open: `BREAKER_FAILURES`, and a batch in flight.
 const FIRST_FAILURES: usize = 30;
 
-/// How the service fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Each connection is closed as soon as it is accepted.
-    RefusesConnections,
-    Hangs,
-    /// 503, or gRPC `UNAVAILABLE`.
-    Unavailable,
-    /// 401, or gRPC `UNIMPLEMENTED`.
-    Misconfigured,
-}
-
-pub const MODES: [Mode; 4] = [Mode::RefusesConnections, Mode::Hangs, Mode::Unavailable, Mode::Misconfigured];
 pub const SERVICES: [Service; 2] = [Service::ReservationApi, Service::Inventory];
 
+/// The outages of a service that every test simulates: one of each class, and each way to be unavailable.
+pub fn modes(service: Service) -> [OutageMode; 4] {
+    let misconfigured = match service {
+        Service::ReservationApi => OutageMode::Denied,
+        Service::Inventory => OutageMode::WrongAddress,
+    };
+    [OutageMode::RefusesConnections, OutageMode::Hangs, OutageMode::Unavailable, misconfigured]
+}
+
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub struct Outage {
     pub service: Service,
-    pub mode: Mode,
+    pub mode: OutageMode,
     pub is_fifo: bool,
     /// The length of the outage.
-    pub outage: Duration,
+    pub length: Duration,
     /// The number of events that are sent at once when the outage begins.
     pub backlog: usize,
     /// The time between two events before and during the outage.
@@ -59,13 +57,13 @@ pub struct Scenario {
     pub choice: Choice,
     /// The time that the service takes for a call. It must be shorter than the time-out.
     pub latency: Duration,
-    /// The mechanisms against outages are off, as before they existed.
-    pub is_before: bool,
+    /// Without the breaker and the outage back-off.
+    pub is_unprotected: bool,
 }
 
-/// The result of a scenario.
+/// The result of an outage.
 #[derive(Debug)]
-pub struct Report {
+pub struct OutageReport {
     /// The events without the poison, in the order in which they were sent.
     pub events: Vec<Fate>,
     pub poison: Vec<Fate>,
@@ -94,7 +92,7 @@ pub struct Fate {
     pub end: End,
 }
 
-impl Report {
+impl OutageReport {
     pub fn dead_letters(&self) -> usize {
         self.events.iter().filter(|event| event.end == End::DeadLetter).count()
     }
@@ -107,20 +105,20 @@ impl Report {
     }
 }
 
-struct World {
-    scenario: Scenario,
+struct OutageRun {
+    outage: Outage,
     deployment: Deployment,
     begins: Instant,
 }
 
-impl Scenario {
+impl Outage {
     /// 20 minutes at the default settings, with 400 events at once and one per second.
-    pub fn new(service: Service, mode: Mode) -> Self {
+    pub fn new(service: Service, mode: OutageMode) -> Self {
         Self {
             service,
             mode,
             is_fifo: false,
-            outage: Duration::from_secs(20 * 60),
+            length: Duration::from_secs(20 * 60),
             backlog: 400,
             interval: Some(Duration::from_secs(1)),
             has_traffic_after: true,
@@ -130,13 +128,13 @@ impl Scenario {
             process_lifetime: None,
             choice: Choice::MostRecentlyUsed,
             latency: Duration::ZERO,
-            is_before: false,
+            is_unprotected: false,
         }
     }
 
-    /// Runs the scenario in this thread.
-    pub fn run(self) -> Report {
-        deployment::run(|clock| async move { World::new(self, &clock).await.run().await })
+    /// Runs the outage in this thread.
+    pub fn run(self) -> OutageReport {
+        deployment::run(|clock| async move { OutageRun::new(self, &clock).await.run().await })
     }
 
     fn settings(&self) -> Settings {
@@ -148,7 +146,7 @@ impl Scenario {
             choice: self.choice,
             ..Settings::default()
         };
-        if self.is_before {
+        if self.is_unprotected {
             settings.variables.push(("BREAKER_FAILURES", "0".to_owned()));
             settings.variables.push(("OUTAGE_BACKOFF_MS", "1000,2000,4000,8000,16000".to_owned()));
         }
@@ -156,76 +154,64 @@ impl Scenario {
     }
 }
 
-impl World {
-    async fn new(scenario: Scenario, clock: &Clock) -> Self {
-        let deployment = Deployment::new(scenario.settings(), clock).await;
-        let each_way = scenario.latency.as_millis() as u64 / 2;
-        let link = match scenario.service {
-            Service::ReservationApi => &deployment.links[0],
-            Service::Inventory => &deployment.links[1],
-        };
-        link.set_delay(each_way..=each_way);
-        Self { scenario, deployment, begins: Instant::now() + WARM_UP }
+impl OutageRun {
+    async fn new(outage: Outage, clock: &Clock) -> Self {
+        let deployment = Deployment::new(outage.settings(), clock).await;
+        let each_way = outage.latency.as_millis() as u64 / 2;
+        let run = Self { outage, deployment, begins: Instant::now() + WARM_UP };
+        run.link().set_delay(each_way..=each_way);
+        run
     }
 
-    async fn run(self) -> Report {
-        let recovery = self.begins + self.scenario.outage;
-        let scenario = async {
-            tokio::join!(self.outage(), self.backlog(), self.traffic(recovery), self.poison(recovery));
-            self.deployment.until(Queue::is_drained).await;
+    /// The link to the service that fails.
+    fn link(&self) -> &Link {
+        match self.outage.service {
+            Service::ReservationApi => &self.deployment.links[0],
+            Service::Inventory => &self.deployment.links[1],
+        }
+    }
+
+    async fn run(self) -> OutageReport {
+        let recovery = self.begins + self.outage.length;
+        let events = async {
+            tokio::join!(self.fail_service(), self.backlog(), self.traffic(recovery), self.poison(recovery));
+            self.deployment.until(DeploymentQueue::is_drained).await;
         };
         tokio::select! {
             biased;
             () = mapping::poll(&self.deployment) => {}
-            () = scenario => {}
+            () = events => {}
             () = sleep(TIME_LIMIT) => panic!("the queue is not drained after {TIME_LIMIT:?}"),
         }
         self.report(recovery)
     }
 
-    async fn outage(&self) {
+    async fn fail_service(&self) {
         sleep_until(self.begins).await;
-        let (rest, grpc) = match self.scenario.mode {
-            Mode::RefusesConnections => (None, None),
-            Mode::Hangs => (Some(Effect::Hang), Some(Effect::Hang)),
-            Mode::Unavailable => (Some(Effect::http(503)), Some(Effect::grpc(14))),
-            Mode::Misconfigured => (Some(Effect::http(401)), Some(Effect::grpc(12))),
-        };
-        let (link, effect, operations) = match self.scenario.service {
-            Service::ReservationApi => {
-                (&self.deployment.links[0], rest, [Operation::UpdateStatus, Operation::ReadReservation])
-            }
-            Service::Inventory => {
-                (&self.deployment.links[1], grpc, [Operation::ReleaseHold, Operation::CommitReservation])
-            }
-        };
-        match effect {
-            None => link.set_down(true),
-            Some(effect) => {
-                for operation in operations {
-                    self.deployment.services.fault(Fault::any(operation, effect.clone()));
-                }
-            }
+        let faults = self.outage.mode.faults(self.outage.service);
+        if self.outage.mode == OutageMode::RefusesConnections {
+            self.link().set_down(true);
         }
-        sleep(self.scenario.outage).await;
-        link.set_down(false);
+        faults.into_iter().for_each(|fault| self.deployment.services.fault(fault));
+        sleep(self.outage.length).await;
+        self.link().set_down(false);
         self.deployment.services.clear_faults();
     }
 
     async fn backlog(&self) {
         sleep_until(self.begins).await;
-        (0..self.scenario.backlog).for_each(|_| self.deployment.send());
+        (0..self.outage.backlog).for_each(|_| self.deployment.send());
     }
 
     /// Sends events until the recovery, or until the events from before the recovery have left the queue.
     async fn traffic(&self, recovery: Instant) {
-        let Some(interval) = self.scenario.interval else { return };
-        let has_old = |queue: &Queue| {
+        let Some(interval) = self.outage.interval else { return };
+        let has_old = |queue: &DeploymentQueue| {
             let mut old = queue.messages.iter().take_while(|message| message.sent < recovery);
             old.any(|message| message.ended.is_none())
         };
         while Instant::now() < recovery
-            || self.scenario.has_traffic_after && has_old(&self.deployment.queue.lock().unwrap())
+            || self.outage.has_traffic_after && has_old(&self.deployment.queue.lock().unwrap())
         {
             self.deployment.send();
             sleep(interval).await;
@@ -233,7 +219,7 @@ impl World {
     }
 
     async fn poison(&self, recovery: Instant) {
-        let Some(interval) = self.scenario.poison_interval else { return };
+        let Some(interval) = self.outage.poison_interval else { return };
         sleep_until(self.begins).await;
         while Instant::now() + interval < recovery {
             sleep(interval).await;
@@ -243,13 +229,13 @@ impl World {
 
     /// The part of an invocation that is within the outage.
     fn within_outage(&self, (began, ended): &(Instant, Instant)) -> Duration {
-        let (from, to) = (self.begins.max(*began), (self.begins + self.scenario.outage).min(*ended));
+        let (from, to) = (self.begins.max(*began), (self.begins + self.outage.length).min(*ended));
         to.saturating_duration_since(from)
     }
 
-    fn report(&self, recovery: Instant) -> Report {
+    fn report(&self, recovery: Instant) -> OutageReport {
         let queue = self.deployment.queue.lock().unwrap();
-        let fate = |message: &Message| {
+        let fate = |message: &QueuedMessage| {
             let (at, end) = message.ended.expect("the queue is drained");
             let waited = at - message.sent;
             Fate { sent_before_recovery: message.sent < recovery, receives: message.receives, waited, end }
@@ -263,7 +249,7 @@ impl World {
         let mut ends: Vec<_> = ends.collect();
         ends.sort_unstable();
         let mut by_process = BTreeMap::<_, Vec<_>>::new();
-        let service = match self.scenario.service {
+        let service = match self.outage.service {
             Service::ReservationApi => "reservation-api",
             Service::Inventory => "inventory",
         };
@@ -278,7 +264,7 @@ impl World {
             times.sort_unstable();
             most_within(times.get(FIRST_FAILURES..).unwrap_or_default(), BREAKER_OPEN)
         });
-        Report {
+        OutageReport {
             events: fates(false),
             poison: fates(true),
             billed: self.deployment.invocations.borrow().iter().map(|times| self.within_outage(times)).sum(),

@@ -1,0 +1,105 @@
+//! Tests of the command line: `services`, and arguments that are refused.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use reservation_worker_local::Fault;
+use reservation_worker_local::expectations;
+use serde_json::Value;
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reservation-worker-local"));
+    command.args(arguments);
+    command
+}
+
+/// The command `services`. It is killed when this value is dropped.
+struct Services {
+    child: Child,
+    variables: BTreeMap<String, String>,
+}
+
+impl Services {
+    fn start(arguments: &[&str]) -> Self {
+        // The workspace's reqwest has no default TLS provider.
+        _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let mut child = command(&["services"]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut variables = BTreeMap::new();
+        while !variables.contains_key("RESERVATION_API_BASE")
+            || !variables.contains_key("INVENTORY_GRPC_ADDR")
+        {
+            let line = lines.next().unwrap().unwrap();
+            let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+        Self { child, variables }
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let reply = reqwest::get(format!("{}{path}", self.variables["RESERVATION_API_BASE"])).await.unwrap();
+        (reply.status().as_u16(), reply.json().await.unwrap())
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn services_with_seeds_have_the_holds_and_faults_of_every_sample_event() {
+    let services = Services::start(&["--seed"]);
+    let cases = expectations::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")).unwrap();
+    let holds: Vec<_> = cases.iter().flat_map(|case| case.given.holds()).collect();
+    assert!(holds.len() > 20, "{}", holds.len());
+    for hold in holds {
+        let (status, reservation) =
+            services.get(&format!("/internal/reservations/{}", hold.reservation_id)).await;
+        // A fault makes the service reply in camelCase for one of them.
+        let event_id = reservation.get("event_id").or(reservation.get("eventId"));
+        assert_eq!((status, event_id), (200, Some(&Value::from(hold.event_id.clone()))), "{hold:?}");
+    }
+    let (_, faults) = services.get("/faults").await;
+    let active: Vec<Fault> = serde_json::from_value(faults["active"].clone()).unwrap();
+    assert_eq!(active, cases.iter().flat_map(|case| case.given.faults().to_vec()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn services_without_seeds_are_empty() {
+    let services = Services::start(&[]);
+    assert_eq!(services.get("/internal/reservations/rsv_01JCN4T7Q2").await.0, 404);
+    assert_eq!(services.get("/faults").await.1["active"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn an_argument_that_cannot_be_used_is_named_in_one_line() {
+    for (arguments, error) in [
+        (
+            ["local", "--endpoint", "nonsense"],
+            "error: ENDPOINT (--endpoint) is not an http:// or https:// URL: nonsense\n",
+        ),
+        (
+            ["local", "--fault", "{"],
+            "error: FAULT (--fault) is not a fault of docs/local.md: EOF while parsing an object at line 1 column 1: {\n",
+        ),
+        (
+            ["local", "--fault", r#"{"operation":"release-hold","effect":{"http":{"status":503}}}"#],
+            "error: FAULT (--fault) is not a fault of docs/local.md: the effect `http` does not exist in the protocol \
+             of the operation `release-hold`: {\"operation\":\"release-hold\",\"effect\":{\"http\":{\"status\":503}}}\n",
+        ),
+    ] {
+        let output = command(&arguments).output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+            (Some(1), error)
+        );
+    }
+}
