@@ -1,6 +1,7 @@
 """The AWS commands in docs/operations.md are valid. Those of dead-letters are checked in ops/src/cli.rs."""
 
 import re
+import subprocess
 import unittest
 
 import botocore.session
