@@ -272,20 +272,26 @@ bench: ## measure the function and a minimal function, and write the comparison 
 clean-tools: ## remove the installed tools
 	rm -rf .tools
 
+# Makes a virtual environment for Python.
+define make_venv
+	$(call require,python3,https://www.python.org/downloads)
+	@python3 -c 'import sys; sys.version_info >= (3, 10) or sys.exit("error: python3 is Python " + \
+	  sys.version.split()[0] + ", but Python 3.10 or newer is needed; see https://www.python.org/downloads")'
+	python3 -m venv $(1)
+endef
+
 # Python packages are installed only as wheels whose hashes are in a lock file, which names the dependencies as well.
 # No code of a package runs here.
 install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2) && \
   $(1)/bin/pip check --disable-pip-version-check >&2
 
 $(TOOLS): tools/base.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv $(VENV)
+	$(call make_venv,$(VENV))
 	$(call install,$(VENV),$<)
 	@touch $@
 
 $(CHECKOV): tools/checkov.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/checkov
+	$(call make_venv,.tools/checkov)
 	$(call install,.tools/checkov,$<)
 	@touch $@
 
@@ -306,8 +312,7 @@ $(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
 # To update the packages that no .in file pins: make lock UPGRADE=--upgrade
 lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
 lock: ## write the lock files tools/*.txt from tools/*.in
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/lock
+	$(call make_venv,.tools/lock)
 	$(call install,.tools/lock,tools/lock.txt)
 	@set -e; compile() { uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
 	  --no-annotate --no-header --exclude-newer '7 days' $(UPGRADE) $$1.in --output-file $$1.txt $$2; }; cd tools; \
