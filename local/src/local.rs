@@ -1,7 +1,8 @@
 //! The command `local`: runs the pipeline until Ctrl-C, so that a person can send events.
 
+mod terminal;
+
 use std::fs;
-use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use crate::activity::Activity;
 use crate::console::{self, Console};
 use crate::options::{Failure, Options};
 use crate::pipeline::Pipeline;
+use terminal::Terminal;
 
-const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
 /// Moto recognises from the signature that a request is for SQS.
 const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
@@ -42,25 +44,20 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     })?;
     let _environment = EnvironmentFile::write(&pipeline)?;
     println!("{}", instructions(&pipeline));
-    let activity = Activity::observe(pipeline.clone(), collector);
+    let activity = Arc::new(Activity::observe(pipeline.clone(), collector));
     let console = match console {
-        Some(listener) => Some(Console::start(listener, pipeline.clone(), activity, &crate::events())?),
+        Some(listener) => {
+            Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
+        }
         None => None,
     };
     if let Some(console) = &console {
         println!("Console: {}\n", console.url());
     }
-    let mut printed = String::new();
+    let mut terminal = Terminal::new(pipeline.clone(), activity);
     loop {
-        let line = pipeline.status_line().await.unwrap_or_else(|failure| failure.to_string());
-        if stdout().is_terminal() {
-            print!("\r\x1b[K{line}");
-            stdout().flush()?;
-        } else if line != printed {
-            println!("{line}");
-        }
-        printed = line;
-        sleep(STATUS_INTERVAL).await;
+        terminal.update()?;
+        sleep(UPDATE_INTERVAL).await;
     }
 }
 
@@ -109,8 +106,8 @@ dead-letter queue  {dlq_url}
 reservation API    {base}
 inventory service  {inventory}
 
-The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the AWS CLI. For AWS itself,
-use your own keys and omit the first line.
+The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the
+AWS CLI. For AWS itself, use your own keys and omit the first line.
 
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2
   aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
@@ -119,7 +116,8 @@ or with curl, except for AWS itself:
 
   curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
 
-Read the reservation and the dead-letter queue (a message with the body `nonsense` goes there):
+Read the reservation and the dead-letter queue (a message with the body
+`nonsense` goes there):
 
   curl {base}/internal/reservations/{RESERVATION}
   aws sqs receive-message --endpoint-url {endpoint} --queue-url {dlq_url} --visibility-timeout 0
