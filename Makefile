@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline test-console release package checksums
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline test-console release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -25,7 +25,7 @@ help: ## list the targets
 tools: $(TOOLS) ## install cargo-lambda, moto and the audit tools into .tools/
 
 check: lint ## check format and lints, and run the unit tests and the in-process tests (needs only Rust)
-	cargo test --locked --workspace --lib $(addprefix --test ,$(IN_PROCESS) $(IN_PROCESS_LOCAL))
+	cargo test --locked --workspace --lib --bin dead-letters $(addprefix --test ,$(IN_PROCESS) $(IN_PROCESS_LOCAL))
 
 lint:
 	$(require_cargo)
@@ -49,6 +49,14 @@ N := 1000
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
 	$(LOCAL) local $(OPTIONS) $(if $(CONSOLE),--console $(CONSOLE))
+
+# In a second shell, while make local runs. Another command: make dead-letters RUN='plan --action redrive'
+RUN := list --what-if
+dead-letters: ## show the dead letters of make local, and what would happen to them now
+	$(require_cargo)
+	@test -e $(TARGET)/local.env || { echo "error: make local does not run" >&2; exit 1; }
+	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
 
 services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
@@ -96,11 +104,11 @@ lint-pipeline: $(TOOLS) $(CHECKOV) ## check workflows, scripts and templates wit
 
 SBOM := .aws-sam/reservation-worker.cdx.json
 sbom: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-sbom: .tools/bin/cargo-cyclonedx ## write to .aws-sam/ a CycloneDX list of the crates in the function
+sbom: .tools/bin/cargo-cyclonedx ## write to .aws-sam/ CycloneDX lists of the crates in the function and in dead-letters
 	$(call locked,)
 	cargo cyclonedx --format json --describe binaries --no-build-deps --target $(subst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu
 	mkdir -p $(dir $(SBOM)) && mv reservation-worker_bin.cdx.json $(SBOM)
-	$(if $(OPS),mv ops/dead-letters_bin.cdx.json .aws-sam/dead-letters.cdx.json)
+	mv ops/dead-letters_bin.cdx.json .aws-sam/dead-letters.cdx.json
 	rm benches/functions/*_bin.cdx.json local/*_bin.cdx.json # not deployed
 
 COVERED := 90
@@ -109,7 +117,7 @@ coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail bel
 	$(require_cargo)
 	@test -n "$$LLVM_PROFDATA" || test -x "$$(rustc --print target-libdir)/../bin/llvm-profdata" || \
 	  { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
-	cargo llvm-cov --locked --workspace --exclude reservation-worker-local --exclude reservation-worker-functions \
+	cargo llvm-cov --locked --workspace --exclude reservation-worker-local --exclude reservation-worker-ops --exclude reservation-worker-functions \
 	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -130,6 +138,28 @@ soak: ## simulate SEEDS=10000 runs of the function with random failures, each de
 	$(require_cargo)
 	SIMULATION_FIRST=$(or $(SEED),$(FIRST)) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation seeds:: -- --nocapture
+
+ELASTICMQ := .tools/elasticmq
+test-elasticmq: ## test dead-letters over another implementation of SQS, ElasticMQ (needs Java and Maven)
+	$(require_cargo)
+	ops/tests/elasticmq/run $(ELASTICMQ) endpoint::
+
+# The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
+LETTERS := 10000
+measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
+	$(require_cargo)
+	DEAD_LETTERS_MANY=$(LETTERS) ops/tests/elasticmq/run $(ELASTICMQ) letters_of_every_reason
+
+OPS_BINARIES := .aws-sam/dead-letters
+ops-binaries: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+ops-binaries: $(DEPLOY_TOOLS) ## build dead-letters for Linux on x86-64 and arm64, with its completions and man pages
+	$(require_cargo)
+	mkdir -p $(OPS_BINARIES)/man
+	$(foreach target,x86-64 arm64,cargo lambda build --release --locked --package reservation-worker-ops --$(target) && \
+	  cp $(LAMBDA_BUILD)/dead-letters/bootstrap $(OPS_BINARIES)/dead-letters-$(target) &&) true
+	cargo run --locked --quiet -p reservation-worker-ops -- man --directory $(OPS_BINARIES)/man
+	for shell in bash zsh fish; do \
+	  cargo run --locked --quiet -p reservation-worker-ops -- completions $$shell > $(OPS_BINARIES)/completions.$$shell; done
 
 FUZZ := .tools/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.1
@@ -224,27 +254,21 @@ release: ## make the commit and the tag of the release VERSION=1.2.3; pushing th
 	$(require_cargo)
 	@.ci/release "$(VERSION)"
 
-# The command line for dead letters, which ops-binaries builds for both processors.
-OPS := $(wildcard ops/Cargo.toml)
 DEAD_LETTERS = dist/dead-letters-$(VERSION_OF_CODE)-$(ARCHITECTURE)
-define package_dead_letters
-	@$(MAKE) --no-print-directory ops-binaries
-	mkdir $(DEAD_LETTERS)
-	cp -r $(OPS_BINARIES)/man $(OPS_BINARIES)/completions.* LICENSE $(DEAD_LETTERS)
-	cp $(OPS_BINARIES)/dead-letters-$(subst _,-,$(ARCHITECTURE)) $(DEAD_LETTERS)/dead-letters
-	tar -C dist -czf $(DEAD_LETTERS).tar.gz $(notdir $(DEAD_LETTERS)) && rm -r $(DEAD_LETTERS)
-	cp .aws-sam/dead-letters.cdx.json dist/dead-letters-$(ARCHITECTURE).cdx.json
-endef
 
 # The name of the tag is compared with the version of the code: make package TAG=v1.2.3
 package: ## build and test what a release contains, for the processor of this machine, and write it to dist/
 	@test -z "$(TAG)" -o "$(TAG)" = "v$(VERSION_OF_CODE)" || \
 	  { echo "error: the tag is $(TAG), but the version of the code is $(VERSION_OF_CODE)" >&2; exit 1; }
-	@$(MAKE) --no-print-directory artifact sbom
+	@$(MAKE) --no-print-directory artifact sbom ops-binaries
 	rm -rf dist && mkdir dist
 	cp $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip dist/reservation-worker-$(VERSION_OF_CODE)-$(ARCHITECTURE).zip
 	cp $(SBOM) dist/reservation-worker-$(ARCHITECTURE).cdx.json
-	$(if $(OPS),$(package_dead_letters))
+	mkdir $(DEAD_LETTERS)
+	cp -r $(OPS_BINARIES)/man $(OPS_BINARIES)/completions.* LICENSE $(DEAD_LETTERS)
+	cp $(OPS_BINARIES)/dead-letters-$(subst _,-,$(ARCHITECTURE)) $(DEAD_LETTERS)/dead-letters
+	tar -C dist -czf $(DEAD_LETTERS).tar.gz $(notdir $(DEAD_LETTERS)) && rm -r $(DEAD_LETTERS)
+	cp .aws-sam/dead-letters.cdx.json dist/dead-letters-$(ARCHITECTURE).cdx.json
 
 checksums: ## write the hashes of the files in dist/ to dist/SHA256SUMS
 	cd dist && rm -f SHA256SUMS && sha256sum -- * > ../SHA256SUMS && mv ../SHA256SUMS .
@@ -267,14 +291,21 @@ bench: ## measure the function and a minimal function, and write the comparison 
 clean-tools: ## remove the installed tools
 	rm -rf .tools
 
+# Makes a virtual environment for Python.
+define make_venv
+	$(call require,python3,https://www.python.org/downloads)
+	@python3 -c 'import sys; sys.version_info >= (3, 10) or sys.exit("error: python3 is Python " + \
+	  sys.version.split()[0] + ", but Python 3.10 or newer is needed; see https://www.python.org/downloads")'
+	python3 -m venv $(1)
+endef
+
 # Python packages are installed only as wheels whose hashes are in a lock file, which names the dependencies as well.
 # No code of a package runs here.
 install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2) && \
   $(1)/bin/pip check --disable-pip-version-check >&2
 
 $(TOOLS): tools/base.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv $(VENV)
+	$(call make_venv,$(VENV))
 	$(call install,$(VENV),$<)
 	@touch $@
 
@@ -285,8 +316,7 @@ $(CONSOLE_TOOLS): tools/console.txt
 	@touch $@
 
 $(CHECKOV): tools/checkov.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/checkov
+	$(call make_venv,.tools/checkov)
 	$(call install,.tools/checkov,$<)
 	@touch $@
 
@@ -307,8 +337,7 @@ $(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
 # To update the packages that no .in file pins: make lock UPGRADE=--upgrade
 lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
 lock: ## write the lock files tools/*.txt from tools/*.in
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/lock
+	$(call make_venv,.tools/lock)
 	$(call install,.tools/lock,tools/lock.txt)
 	@set -e; compile() { uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
 	  --no-annotate --no-header --exclude-newer '7 days' $(UPGRADE) $$1.in --output-file $$1.txt $$2; }; cd tools; \

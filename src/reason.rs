@@ -70,71 +70,80 @@ impl Reason {
         )
     }
 
-    /// What a person must do when the record is in the dead-letter queue.
+    /// What a person must do when the record is in the dead-letter queue. The commands are those of `ops/`.
     pub fn advice(self) -> &'static str {
         match self {
             Self::PaidButExpired | Self::PaidButCancelled => {
-                "Refund the payment, because the reservation has ended. Then delete the message."
+                "Refund the payment, because the reservation has ended. Then delete the message: \
+                 `dead-letters plan --action delete`."
             }
             Self::FailedPaymentOfConfirmed => {
-                "Find the payment that confirmed the reservation. If there is one, delete the message. If there is none, cancel \
-                 the reservation, have its seats released, and delete the message."
+                "Find the payment that confirmed the reservation. If there is none, cancel the reservation and have its seats \
+                 released. Then delete the message: `dead-letters plan --action delete`."
             }
             Self::FactsMissing => {
                 "The status of the reservation is set, but its seats are unchanged. Add what is missing to the reservation \
-                 (`event_id` or seats) and redrive the message, or change the seats in the inventory yourself and delete the \
-                 message."
+                 (`event_id` or seats) and redrive the message: `dead-letters plan --action redrive`. Or change the seats in \
+                 the inventory yourself and delete the message: `dead-letters plan --action delete`."
             }
             Self::ReservationApiRejected => {
-                "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message, \
-                 or delete the message."
+                "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message: \
+                 `dead-letters plan --action redrive`. Or delete the message: `dead-letters plan --action delete`."
             }
             Self::CommitRejected => {
                 "The reservation is paid and confirmed but has no seats. Give the customer other seats or a refund. Then \
-                 delete the message."
+                 delete the message: `dead-letters plan --action delete`."
             }
             Self::ReleaseRejected => {
                 "The reservation has ended but its seats are still held. Release them in the inventory. Then delete the \
-                 message."
+                 message: `dead-letters plan --action delete`."
             }
             Self::ReservationApiUnavailable | Self::ReservationApiError => {
-                "Redrive the message when the reservation API works again."
+                "Redrive the message when the reservation API works again: `dead-letters plan --action redrive --what-if`."
             }
             Self::InventoryUnavailable | Self::InventoryError => {
-                "Redrive the message when the inventory works again."
+                "Redrive the message when the inventory works again: `dead-letters plan --action redrive --what-if`."
             }
             Self::ReservationApiWrongAddress => {
-                "Correct RESERVATION_API_BASE, or the deployment that it leads to. Then redrive the message."
+                "Correct RESERVATION_API_BASE, or the deployment that it leads to. Then redrive the message: \
+                 `dead-letters plan --action redrive --what-if`."
             }
             Self::InventoryWrongAddress => {
-                "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message."
+                "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message: \
+                 `dead-letters plan --action redrive --what-if`."
             }
             Self::ReservationApiDenied => {
-                "Correct the token (`reservation_api_token` in the secret) or the access rules of the reservation API. Then redrive \
-                 the message."
+                "Correct the token (`reservation_api_token` in the secret) or the access rules of the reservation API. Then \
+                 redrive the message: `dead-letters plan --action redrive --what-if`."
             }
-            Self::InventoryDenied => "Correct the access rules of the inventory. Then redrive the message.",
+            Self::InventoryDenied => {
+                "Correct the access rules of the inventory. Then redrive the message: \
+                 `dead-letters plan --action redrive --what-if`."
+            }
             Self::PaymentNotSeen => {
-                "Compare the payment in the payment service with its record in the reservation API. Redrive the message when \
-                 the API shows it as confirmed."
+                "Compare the payment in the payment service with its record in the reservation API. When the API shows it as \
+                 confirmed, redrive the message: `dead-letters plan --action redrive`."
             }
             Self::ReservationConflict => {
                 "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \
-                 message."
+                 message: `dead-letters plan --action redrive`."
             }
             Self::Panicked => {
-                "Report a defect of the worker, with this log line and the log line `panicked`. Redrive the message after \
-                 the fix."
+                "Report a defect of the worker, with this log line and the log line `panicked`. After the fix, redrive the \
+                 message: `dead-letters plan --action redrive`."
             }
             Self::NoTime => {
-                "Give the function a longer time-out or a smaller batch size. Then redrive the message."
+                "Give the function a longer time-out or a smaller batch size. Then redrive the message: \
+                 `dead-letters plan --action redrive`."
             }
             Self::GroupBlocked => {
                 "If an earlier message of the same message group is in the dead-letter queue too, resolve that one first. Then \
-                 redrive the message."
+                 redrive the message: `dead-letters plan --action redrive`."
             }
             Self::InvalidPayload => {
-                "Correct the producer of the event and have the correct event sent. Then delete the message."
+                "Correct the producer of the event and have the correct event sent. Then delete the message: \
+                 `dead-letters plan --action delete`. A redriven message would be dead again, unless a new version of the \
+                 worker understands it."
             }
         }
     }

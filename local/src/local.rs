@@ -1,6 +1,8 @@
 //! The command `local`: runs the pipeline until Ctrl-C, so that a person can send events.
 
+use std::fs;
 use std::io::{IsTerminal, Write, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
         seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
         ..Hold::default()
     })?;
+    let _environment = EnvironmentFile::write(&pipeline)?;
     println!("{}", instructions(&pipeline));
     let activity = Activity::observe(pipeline.clone(), collector);
     let console = match console {
@@ -58,6 +61,35 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
         }
         printed = line;
         sleep(STATUS_INTERVAL).await;
+    }
+}
+
+/// A file for the shell with the addresses of this pipeline, for `make dead-letters`. It is removed when the pipeline ends.
+struct EnvironmentFile(PathBuf);
+
+impl EnvironmentFile {
+    fn write(pipeline: &Pipeline) -> Result<Self, Failure> {
+        let Pipeline { target, sqs, queue, services, .. } = pipeline;
+        let mut variables = services.environment();
+        // These name the receivers of the function's telemetry.
+        variables.retain(|name, _| !name.starts_with("AWS_"));
+        // The keys for AWS itself are secret. The caller has them in the environment.
+        if !sqs.is_aws() {
+            variables.extend(sqs.environment().clone());
+        }
+        variables.insert("EVENT_QUEUE_URL".to_owned(), queue.url.clone());
+        variables.insert("DEAD_LETTER_QUEUE_URL".to_owned(), queue.dlq_url.clone());
+        let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
+        let path = target.join("local.env");
+        fs::write(&path, lines.collect::<String>())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for EnvironmentFile {
+    fn drop(&mut self) {
+        // Without the file there is nothing to remove.
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -92,6 +124,7 @@ Read the reservation and the dead-letter queue (a message with the body `nonsens
   curl {base}/internal/reservations/{RESERVATION}
   aws sqs receive-message --endpoint-url {endpoint} --queue-url {dlq_url} --visibility-timeout 0
   curl {SIGNED} {dlq_url} -d Action=ReceiveMessage -d VisibilityTimeout=0
+  make dead-letters
 
 Press Ctrl-C to stop everything.
 "

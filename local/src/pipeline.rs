@@ -17,6 +17,8 @@ const MAX_RETRIES: u32 = 5;
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Pipeline {
+    /// The folder for the output of builds.
+    pub(crate) target: PathBuf,
     pub(crate) sqs: Sqs,
     pub(crate) queue: Queue,
     pub(crate) services: Services,
@@ -54,7 +56,7 @@ impl Pipeline {
         environment.insert("SQS_QUEUE_URL".to_owned(), queue.url.clone());
         environment.extend(variables);
         let mapping = Mapping::new(&queue, function, environment).start().await?;
-        Ok(Self { sqs, queue, services, mapping })
+        Ok(Self { target, sqs, queue, services, mapping })
     }
 
     /// The current state of the queue and the mapping, in one line.

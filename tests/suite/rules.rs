@@ -16,7 +16,12 @@ const ALLOWED_FILES: [(&str, &[&str]); 4] = [
 
 /// The source files of the function without their tests, each with its path relative to `src/`.
 fn sources() -> Vec<(String, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_below("src")
+}
+
+/// The source files below a directory without their tests, each with its path relative to the directory.
+fn files_below(directory: &str) -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let (mut directories, mut sources) = (vec![src.clone()], Vec::new());
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
@@ -129,5 +134,24 @@ fn the_deployed_function_does_not_depend_on_the_local_services() {
     assert!(section("Cargo.toml", "[dev-dependencies]").iter().any(names_local));
     for title in ["[dependencies]", "[build-dependencies]"] {
         assert!(!section("Cargo.toml", title).iter().any(names_local), "{title}");
+    }
+}
+
+/// The tool predicts what the worker would do, and must not do it.
+#[test]
+fn only_one_file_of_the_operators_tool_has_clients_of_the_services() {
+    let users: Vec<_> = files_below("ops/src")
+        .into_iter()
+        .filter(|(_, source)| {
+            ["ReservationApi,", "ReservationApi::", "InventoryServiceClient", "Worker::new", "Workflow {"]
+                .iter()
+                .any(|client| source.contains(client))
+        })
+        .map(|(file, _)| file)
+        .collect();
+    assert_eq!(users, ["services.rs"]);
+    let (_, services) = files_below("ops/src").into_iter().find(|(file, _)| file == "services.rs").unwrap();
+    for change in [".end(", "release_hold", "commit_reservation"] {
+        assert!(!services.contains(change), "{change}");
     }
 }

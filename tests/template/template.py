@@ -34,6 +34,7 @@ VARIANTS = {
     "all at once": {**SERVICES, "DeploymentType": "AllAtOnce", "MetricsSink": "emf"},
     "own bus": {**SERVICES, "CreateEventBus": "true", "AlarmEmail": "ops@example.com"},
     "reserved": {**SERVICES, "ReservedConcurrency": "40"},
+    "operators": {**SERVICES, "CreateOperatorPolicy": "true"},
     "other topics": {**SERVICES, "PageTopicArn": PAGES, "TicketTopicArn": TICKETS, "AlarmEmail": "ops@example.com"},
     "no smoke test": {**SERVICES, "SmokeTestEnabled": "false"},
     "no metrics": {**SERVICES, "MetricsSink": "none", "ArchiveDays": "0"},

@@ -163,6 +163,8 @@ class Function(unittest.TestCase):
             "ScheduleGroup": "HoldExpiries",
             "HoldExpiryRoleArn": "HoldExpiryRole.Arn",
         }
+        if name == "operators":
+            ids["OperatorPolicyArn"] = "DeadLetterOperator"
         ids |= {"ReservationRuleArn": "ReservationEvents.Arn", "PaymentRuleArn": "PaymentEvents.Arn"}
         ids["EventBusArn"] = "EventBus.Arn" if name == "own bus" else BUS
         if name != "no smoke test":
@@ -225,6 +227,35 @@ class Permissions(unittest.TestCase):
         worker = [statement for statement in worker if statement["Effect"] == "Allow"]
         self.assertEqual({statement["Sid"] for statement in worker}, expected)
         self.assertEqual({s["Sid"]: allowed(s) for s in worker}, {sid: WORKER[sid] for sid in expected})
+
+    @each_variant
+    def test_the_policy_of_the_operators_exists_only_on_request(self, name, stack):
+        policies = stack.of_type("IAM::ManagedPolicy")
+        self.assertEqual(set(policies), {"DeadLetterOperator"} if name == "operators" else set())
+
+    def test_operators_have_exactly_the_permissions_that_dead_letters_needs(self):
+        letters = ["DeadLetterQueue.Arn", "UndeliveredQueue.Arn"]
+        expected = {
+            "Letters": (
+                {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+                letters,
+                None,
+            ),
+            "Redrive": ({"sqs:SendMessage", "sqs:GetQueueAttributes"}, ["EventQueue.Arn"], None),
+            "SearchLog": ({"logs:StartQuery"}, ["WorkerLogs.Arn"], None),
+            "ReadQuery": ({"logs:GetQueryResults", "logs:StopQuery"}, ["*"], None),
+            "Outputs": ({"cloudformation:DescribeStacks"}, ["AWS::StackId"], None),
+        }
+        key = {"QueueKey": ({"kms:Decrypt", "kms:GenerateDataKey"}, [KEY], via("sqs"))}
+        secret = {sid: WORKER[sid] for sid in ("Secret", "SecretKey")}
+        requested = {**SERVICES, "CreateOperatorPolicy": "true"}
+        for parameters, statements in (
+            (requested, expected),
+            ({**requested, "KmsKeyArn": KEY}, expected | key),
+            ({**requested, "SecretArn": SECRET, "SecretKmsKeyArn": KEY}, expected | secret),
+        ):
+            policy = Stack(parameters)["DeadLetterOperator"]["PolicyDocument"]["Statement"]
+            self.assertEqual({statement["Sid"]: allowed(statement) for statement in policy}, statements)
 
     @each_variant
     def test_codedeploy_can_update_only_this_alias_and_run_the_smoke_test(self, name, stack):

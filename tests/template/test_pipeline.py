@@ -53,6 +53,11 @@ NOT_USED = {
     "sns:PutDataProtectionPolicy",
     # servers outside of AWS
     "codedeploy:RegisterOnPremisesInstance",
+    # The policy for operators is attached to nobody.
+    "iam:AttachGroupPolicy",
+    "iam:AttachUserPolicy",
+    "iam:DetachGroupPolicy",
+    "iam:DetachUserPolicy",
     # It would lift the limit of the roles.
     "iam:DeleteRolePermissionsBoundary",
 }

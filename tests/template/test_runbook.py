@@ -1,11 +1,8 @@
-"""The commands in docs/operations.md are valid, and do not lose an event if one of them fails."""
+"""The AWS commands in docs/operations.md are valid. Those of dead-letters are checked in ops/src/cli.rs."""
 
-import os
 import re
 import subprocess
-import tempfile
 import unittest
-from pathlib import Path
 
 import botocore.session
 from botocore import xform_name
@@ -24,7 +21,7 @@ class Commands(unittest.TestCase):
         in_text = [" ".join(command.split()) for command in re.findall(r"`(aws [^`]+)`", RUNBOOK)]
         text = re.sub(r"\\\n\s*", " ", "\n".join(BLOCKS + in_text))
         commands = re.findall(r"\baws ([a-z]+) ([a-z-]+)([^\n]*)", text)
-        self.assertGreater(len(commands), 15)
+        self.assertGreater(len(commands), 8)
         for service, operation, rest in commands:
             model = session.get_service_model({"deploy": "codedeploy"}.get(service, service))
             (name,) = [name for name in model.operation_names if xform_name(name, "-") == operation]
@@ -78,28 +75,6 @@ class Commands(unittest.TestCase):
         named = set(re.findall(r"\b([A-Z][a-z]\w+)=\w", " ".join(re.findall(r"`([^`\n]+)`", RUNBOOK))))
         self.assertIn("DeploymentType", named)
         self.assertLessEqual(named, set(template["Parameters"]) | {"OutputKey"})
-
-    def test_an_undelivered_event_is_deleted_only_after_it_was_sent(self):
-        (block,) = [block for block in BLOCKS if "delete-message" in block]
-        for failing, operations in {
-            "send-message": ["receive-message", "send-message"],
-            "nothing": ["receive-message", "send-message", "delete-message"],
-        }.items():
-            self.assertEqual(self.operations(block, failing), operations)
-
-    def operations(self, block, failing):
-        """Runs a block with a fake AWS CLI in which one operation fails.
-
-        Returns the operations that the block has called."""
-        with tempfile.TemporaryDirectory() as directory:
-            for name in ("aws", "jq", "out"):
-                command = Path(directory, name)
-                log = f'[ {name} = aws ] && echo "$2" >> calls'
-                command.write_text(f'#!/bin/sh\n{log}\n[ "$2" != {failing} ]\n')
-                command.chmod(0o755)
-            path = f"{directory}:{os.environ['PATH']}"
-            subprocess.run(["bash", "-c", block], cwd=directory, env={"PATH": path}, check=False)
-            return Path(directory, "calls").read_text().split()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ pub(super) fn environment(
     Ok(variables)
 }
 
-fn is_aws(endpoint: &str) -> bool {
+pub(super) fn is_aws(endpoint: &str) -> bool {
     let host = endpoint.split("://").last().unwrap_or_default();
     let host = host.split(['/', ':']).next().unwrap_or_default();
     [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"]

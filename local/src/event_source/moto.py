@@ -7,7 +7,9 @@ Moto 5.2 differs from SQS in two points, which are corrected here:
 - When several messages of a FIFO group become visible again, moto treats the first one as blocked by the
   second one and returns them in the wrong order. Here, visible messages no longer count as pending.
 
-In addition, a long poll returns a new message immediately. In moto it returns at the next full second.
+In addition, a long poll returns a new message immediately. In moto it returns at the next full second. And the age of a
+message is checked without the other attributes of its queue: for each received message, moto counts all messages of the
+queue several times, so that a receive from a queue of 10,000 messages takes seconds.
 
 Requested visibility time-outs and deletions are logged to stderr, as one JSON object per line.
 """
@@ -19,6 +21,7 @@ import sys
 import threading
 import time
 
+from moto.core.utils import unix_time_millis
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.sqs.models import SQSBackend
 from werkzeug.serving import make_server
@@ -58,6 +61,11 @@ def receive_message(receive, self, queue_name, count, wait_seconds_timeout, *arg
         time.sleep(LONG_POLL_INTERVAL)
 
 
+def is_message_valid_based_on_retention_period(check, self, queue_name, message):
+    age = unix_time_millis() - message.sent_timestamp
+    return age < self.get_queue(queue_name).message_retention_period * 1000
+
+
 def log(**fields):
     sys.stderr.write(json.dumps(fields) + "\n")
 
@@ -85,7 +93,8 @@ def delete_message_batch(delete, self, queue_name, receipts):
 for name in ["send_message", "send_message_batch", "delete_message", "purge_queue", "get_queue_attributes"]:
     setattr(SQSBackend, name, with_lock(getattr(SQSBackend, name)))
 for replacement in [
-    receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch
+    receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch,
+    is_message_valid_based_on_retention_period,
 ]:
     name = replacement.__name__
     setattr(SQSBackend, name, replace(replacement, getattr(SQSBackend, name)))

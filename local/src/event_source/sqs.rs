@@ -56,6 +56,16 @@ impl Sqs {
         &self.endpoint
     }
 
+    /// Whether the endpoint is AWS itself.
+    pub fn is_aws(&self) -> bool {
+        client::is_aws(&self.endpoint)
+    }
+
+    /// The environment variables with which a program uses this endpoint.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// A client for this endpoint.
     pub fn client(&self) -> &Client {
         &self.client

@@ -1,0 +1,266 @@
+//! The actions on letters, each with its lines in the audit file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+
+use super::missing::Missing;
+use crate::action::Action;
+use crate::audit::{Audit, Journal, Step, Subject};
+use crate::backup::BackedUp;
+use crate::files::JsonLines;
+use crate::hold::Hold;
+use crate::message::StoredMessage;
+use crate::plan::PlannedLetter;
+use crate::progress::note;
+use crate::queue::Queue;
+use crate::sending;
+
+/// The deduplication id of a redriven letter is always the same: a letter that dies again has a new message id.
+const ATTEMPT: &str = "redrive";
+
+/// A letter of the plan that was received.
+pub(super) type Taken = (PlannedLetter, StoredMessage);
+
+pub(super) struct Actions<'a> {
+    hold: &'a Hold<'a>,
+    event_queue: Option<&'a Queue>,
+    audit: Audit,
+    backup: Option<JsonLines>,
+    /// What was done with each letter.
+    journal: Journal,
+    /// The groups of a FIFO queue in which a letter failed. The letters after it must wait.
+    blocked: BTreeSet<String>,
+    done: BTreeMap<Action, usize>,
+    gone: usize,
+    failed: usize,
+    /// The new ids of redriven letters that were dead again.
+    came_back: BTreeSet<String>,
+}
+
+impl<'a> Actions<'a> {
+    pub(super) fn new(
+        hold: &'a Hold<'a>,
+        event_queue: Option<&'a Queue>,
+        audit: Audit,
+        backup: Option<JsonLines>,
+    ) -> Result<Self> {
+        let journal = audit.journal()?;
+        let (blocked, done) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self {
+            hold,
+            event_queue,
+            audit,
+            backup,
+            journal,
+            blocked,
+            done,
+            gone: 0,
+            failed: 0,
+            came_back: BTreeSet::new(),
+        })
+    }
+
+    /// Whether an earlier run has completed the action on this letter.
+    pub(super) fn is_done(&self, message_id: &str) -> bool {
+        self.journal.is_done(message_id)
+    }
+
+    /// Whether everything was done by this command.
+    pub(super) fn is_success(&self) -> bool {
+        self.failed + self.gone == 0
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let count = |action| self.done.get(&action).copied().unwrap_or(0);
+        format!(
+            "{} letters redriven, {} deleted, {} exported, {} failed, {} not in the queue any more; {} dead again. \
+             Audit file: {}",
+            count(Action::Redrive),
+            count(Action::Delete),
+            count(Action::Export),
+            self.failed,
+            self.gone,
+            self.came_back.len(),
+            self.audit.path().display()
+        )
+    }
+
+    /// A letter was received. It may be one that was redriven before.
+    pub(super) fn notice(&mut self, message_id: &str) -> Result<()> {
+        if self.journal.redriven.contains(message_id) && self.came_back.insert(message_id.to_owned()) {
+            self.audit.write([(subject("redrive", message_id, ""), Step::CameBack, None, None)])?;
+        }
+        Ok(())
+    }
+
+    /// How many redriven letters were dead again.
+    pub(super) fn came_back(&self) -> usize {
+        self.came_back.len()
+    }
+
+    /// The body is not the one of the plan.
+    pub(super) fn changed(&mut self, planned: &PlannedLetter) -> Result<()> {
+        self.fail(planned, Step::Changed, "its body is not the one of the plan")
+    }
+
+    /// Acts on letters. Returns those that must be received again, because their hold has run out.
+    pub(super) async fn act(&mut self, batch: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
+        let (mut by_action, mut unheld) = (BTreeMap::<Action, Vec<Taken>>::new(), Vec::new());
+        for (planned, message) in batch {
+            if self.hold.handle(&planned.message_id).is_some() {
+                by_action.entry(planned.action).or_default().push((planned, message));
+            } else {
+                unheld.push(planned);
+            }
+        }
+        for (action, letters) in by_action {
+            let to_delete = match action {
+                Action::Redrive => self.send(letters).await?,
+                Action::Delete => self.back_up(letters, Step::BackedUp)?,
+                Action::Export => {
+                    let exported = self.back_up(letters, Step::Done)?.len();
+                    *self.done.entry(action).or_default() += exported;
+                    continue;
+                }
+            };
+            unheld.extend(self.delete(to_delete).await?);
+        }
+        Ok(unheld)
+    }
+
+    /// Sends letters, except those that an earlier run has sent. Returns those that can be deleted.
+    async fn send(&mut self, letters: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
+        let (mut to_delete, mut unsent) = (Vec::new(), Vec::new());
+        for (planned, message) in letters {
+            if self.journal.step(&planned.message_id) == Some(Step::Sent) {
+                to_delete.push(planned);
+            } else if self.blocked.contains(&planned.message_group_id) {
+                self.fail(&planned, Step::Failed, "an earlier letter of its group failed")?;
+            } else {
+                unsent.push((planned, message));
+            }
+        }
+        if unsent.is_empty() {
+            return Ok(to_delete);
+        }
+        self.audit.write(unsent.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
+        let queue = self.event_queue.context("no event queue")?;
+        let grouped: Vec<_> =
+            unsent.iter().map(|(planned, message)| (planned.message_group_id.as_str(), message)).collect();
+        let results = sending::send(queue, &grouped, ATTEMPT).await;
+        let sent = unsent.iter().zip(&results).filter_map(|((planned, _), result)| {
+            Some((of(planned), Step::Sent, Some(result.as_ref().ok()?.clone()), None))
+        });
+        self.audit.write(sent)?;
+        for ((planned, _), result) in unsent.into_iter().zip(results) {
+            match result {
+                Ok(new_id) => {
+                    self.journal.sent(&planned.message_id, new_id);
+                    to_delete.push(planned);
+                }
+                Err(reason) => self.fail(&planned, Step::Failed, &reason)?,
+            }
+        }
+        Ok(to_delete)
+    }
+
+    /// Writes letters to the backup, which is on the disk before the step `then` is recorded.
+    fn back_up(&mut self, letters: Vec<Taken>, then: Step) -> Result<Vec<PlannedLetter>> {
+        self.audit.write(letters.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
+        let backup = self.backup.as_mut().context("no backup")?;
+        let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
+        let backed_up = planned.iter().zip(messages);
+        backup
+            .append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
+        self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
+        Ok(planned)
+    }
+
+    /// Deletes letters. Returns those that must be received again.
+    async fn delete(&mut self, letters: Vec<PlannedLetter>) -> Result<Vec<PlannedLetter>> {
+        let (mut held, mut handles, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+        for planned in letters {
+            match self.hold.handle(&planned.message_id) {
+                Some(handle) => {
+                    held.push(planned);
+                    handles.push(handle);
+                }
+                None => unheld.push(planned),
+            }
+        }
+        if handles.is_empty() {
+            return Ok(unheld);
+        }
+        let results = self.hold.queue.delete(&handles).await;
+        let deleted = held.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.audit.write(deleted.map(|(planned, _)| (of(planned), Step::Done, None, None)))?;
+        for (planned, result) in held.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.hold.forget(&planned.message_id);
+                    *self.done.entry(planned.action).or_default() += 1;
+                }
+                Err(reason) => self.fail(&planned, Step::Failed, &format!("not deleted: {reason}"))?,
+            }
+        }
+        Ok(unheld)
+    }
+
+    /// Ends letters that were not received.
+    pub(super) fn end_missing(
+        &mut self,
+        letters: impl Iterator<Item = PlannedLetter>,
+        missing: Missing,
+    ) -> Result<()> {
+        // Another process may have worked with the same file meanwhile.
+        self.journal = self.audit.journal()?;
+        for planned in letters {
+            match self.journal.step(&planned.message_id) {
+                Some(Step::Done) => {}
+                _ if missing != Missing::Gone => {
+                    self.fail(&planned, Step::Failed, "it could not be received")?;
+                }
+                Some(Step::Sent | Step::BackedUp) => {
+                    *self.done.entry(planned.action).or_default() += 1;
+                    let detail = Some("it was deleted before the interruption".to_owned());
+                    self.audit.write([(of(&planned), Step::Done, None, detail)])?;
+                }
+                _ => {
+                    self.gone += 1;
+                    self.audit.write([(of(&planned), Step::Gone, None, None)])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let detail = format!("{} redriven letters were dead again", self.came_back.len());
+        note(format_args!(
+            "stopped: {detail}. Fix the cause. Then run the command again, which continues and does not count these letters."
+        ));
+        self.audit.write([(subject("redrive", "", ""), Step::Stopped, None, Some(detail))])
+    }
+
+    /// The action failed. The letters after this one in its group must wait, unless it was sent.
+    fn fail(&mut self, planned: &PlannedLetter, step: Step, reason: &str) -> Result<()> {
+        if self.failed == 0 {
+            note(format_args!("the first failure: {}: {reason}", planned.message_id));
+        }
+        self.failed += 1;
+        let is_sent = self.journal.step(&planned.message_id) == Some(Step::Sent);
+        if !is_sent && self.event_queue.is_some_and(Queue::is_fifo) {
+            self.blocked.insert(planned.message_group_id.clone());
+        }
+        self.audit.write([(of(planned), step, None, Some(reason.to_owned()))])
+    }
+}
+
+fn of(planned: &PlannedLetter) -> Subject<'_> {
+    subject(planned.action.as_str(), &planned.message_id, &planned.body_sha256)
+}
+
+fn subject<'a>(action: &'a str, message_id: &'a str, body_sha256: &'a str) -> Subject<'a> {
+    Subject { action, message_id, body_sha256 }
+}

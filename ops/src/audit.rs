@@ -1,0 +1,121 @@
+//! The audit file: a line for every action, who did it and with which result. It is also the journal from which an
+//! interrupted command continues.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, JsonLines};
+use crate::time;
+
+mod journal;
+
+pub(crate) use journal::Journal;
+
+/// A step of an action. A line is on the disk before the next step begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// The letter is about to be sent, deleted or exported.
+    Started,
+    /// It was sent to the worker's queue and is not deleted yet.
+    Sent,
+    /// It is in the backup and is not deleted yet.
+    BackedUp,
+    /// The action is complete.
+    Done,
+    /// The action failed. The letter is still in the queue.
+    Failed,
+    /// The body is not the one of the plan, so nothing was done.
+    Changed,
+    /// The letter is not in the queue any more, and not by an action of this file.
+    Gone,
+    /// A redriven letter is dead again, under its new message id.
+    CameBack,
+    /// The command stopped, because too many redriven letters were dead again.
+    Stopped,
+}
+
+/// A line of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) time: String,
+    /// The ARN of the caller.
+    pub(crate) caller: String,
+    /// `redrive`, `delete`, `export` or `restore`.
+    pub(crate) action: String,
+    /// The digest of the plan. `restore` has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan_sha256: Option<String>,
+    pub(crate) step: Step,
+    pub(crate) message_id: String,
+    pub(crate) body_sha256: String,
+    /// The id of the sent message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) new_message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    file: JsonLines,
+    path: PathBuf,
+    caller: String,
+    plan_sha256: Option<String>,
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) message_id: &'a str,
+    pub(crate) body_sha256: &'a str,
+}
+
+/// The file that is used if the arguments name none: beside the input of the command.
+pub(crate) fn default_path(input: &Path) -> PathBuf {
+    let mut name = input.as_os_str().to_owned();
+    name.push(".audit.jsonl");
+    PathBuf::from(name)
+}
+
+impl Audit {
+    /// Opens the file, for the actions of a plan, or for those of `restore`.
+    pub(crate) fn open(path: PathBuf, caller: String, plan_sha256: Option<String>) -> Result<Self> {
+        Ok(Self { file: JsonLines::open(&path)?, path, caller, plan_sha256 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file says about the letters of this plan, or about those that `restore` has sent.
+    pub(crate) fn journal(&self) -> Result<Journal> {
+        let lines = files::read_lines::<Line>(&self.path)?.complete.into_iter();
+        Ok(lines.filter(|line| line.plan_sha256 == self.plan_sha256).collect())
+    }
+
+    /// Adds lines, and waits until they are on the disk. Each has a subject, a step, the new message id and a detail.
+    pub(crate) fn write<'a>(
+        &mut self,
+        lines: impl IntoIterator<Item = (Subject<'a>, Step, Option<String>, Option<String>)>,
+    ) -> Result<()> {
+        let time = time::rfc3339(SystemTime::now());
+        let lines = lines.into_iter().map(|(subject, step, new_message_id, detail)| Line {
+            time: time.clone(),
+            caller: self.caller.clone(),
+            action: subject.action.to_owned(),
+            plan_sha256: self.plan_sha256.clone(),
+            step,
+            message_id: subject.message_id.to_owned(),
+            body_sha256: subject.body_sha256.to_owned(),
+            new_message_id,
+            detail,
+        });
+        self.file.append(lines)
+    }
+}

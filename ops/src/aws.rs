@@ -1,0 +1,74 @@
+//! Access to AWS, with the settings of the AWS CLI.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use reservation_worker::aws::{self, reason};
+
+use crate::cli::Settings;
+
+/// The reads of the SDK wait longer than the long polls of the tool.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The attempts of a call that SQS throttles: a command that works for an hour should not fail for that.
+const ATTEMPTS: u32 = 5;
+
+/// The configuration that the arguments, the environment and the files of the AWS CLI describe.
+pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
+    let http = aws::http().map_err(|error| anyhow!("no HTTP client: {error}"))?;
+    let timeouts = aws_config::timeout::TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &settings.endpoint_url {
+        loader = loader.endpoint_url(endpoint);
+    }
+    let config = loader.load().await;
+    let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let attempts = retry.max_attempts().max(ATTEMPTS);
+    let retry = aws::reuse_connections(retry.with_max_attempts(attempts));
+    Ok(config.into_builder().retry_config(retry).build())
+}
+
+/// What is known of a stack.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) parameters: HashMap<String, String>,
+    pub(crate) outputs: HashMap<String, String>,
+}
+
+/// Reads the parameters and the outputs of a stack.
+pub(crate) async fn stack(config: &SdkConfig, stack: &str) -> Result<Stack> {
+    let call = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(stack);
+    let reply = call.send().await.map_err(|error| anyhow!("stack {stack}: {}", reason(&error)))?;
+    let stack = reply.stacks.unwrap_or_default().into_iter().next().context("the stack does not exist")?;
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    let outputs = stack.outputs.unwrap_or_default().into_iter();
+    Ok(Stack {
+        parameters: parameters.filter_map(|it| it.parameter_key.zip(it.parameter_value)).collect(),
+        outputs: outputs.filter_map(|it| it.output_key.zip(it.output_value)).collect(),
+    })
+}
+
+/// The ARN of the caller.
+pub(crate) async fn caller(config: &SdkConfig) -> Result<String> {
+    let reply = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    let reply = reply.map_err(|error| anyhow!("sts:GetCallerIdentity: {}", reason(&error)))?;
+    reply.arn.context("sts:GetCallerIdentity returned no ARN")
+}
+
+/// The text of a secret.
+pub(crate) async fn secret(config: SdkConfig, name: String) -> Result<String, String> {
+    let client = aws_sdk_secretsmanager::Client::new(&config);
+    let secret = client.get_secret_value().secret_id(name).send().await;
+    let secret = secret.map_err(|error| format!("cannot be read: {}", reason(&error)))?;
+    secret.secret_string.ok_or_else(|| "is binary, not text".to_owned())
+}

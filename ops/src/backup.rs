@@ -1,0 +1,66 @@
+//! A backup: the letters that were deleted or exported, one JSON object per line.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Lines};
+use crate::letter::UNKNOWN;
+use crate::message::StoredMessage;
+use crate::progress::note;
+use crate::time;
+
+/// A letter in a backup.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BackedUp {
+    saved: String,
+    pub(crate) body_sha256: String,
+    /// Why it was dead.
+    #[serde(default = "unknown")]
+    pub(crate) reason_code: String,
+    #[serde(flatten)]
+    pub(crate) message: StoredMessage,
+}
+
+impl BackedUp {
+    pub(crate) fn new(message: StoredMessage, reason_code: &str) -> Self {
+        let (saved, body_sha256) = (time::rfc3339(SystemTime::now()), message.digest());
+        Self { saved, body_sha256, reason_code: reason_code.to_owned(), message }
+    }
+}
+
+fn unknown() -> String {
+    UNKNOWN.to_owned()
+}
+
+/// The letters of a backup, each once: a command that was interrupted may have written a letter twice.
+pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
+    let exists = path.try_exists().with_context(|| path.display().to_string())?;
+    if !exists {
+        bail!("{} does not exist", path.display());
+    }
+    let Lines { complete, incomplete } = files::read_lines::<BackedUp>(path)?;
+    if complete.is_empty() {
+        bail!("{} contains no letter", path.display());
+    }
+    if incomplete > 0 {
+        note(format_args!(
+            "note: {incomplete} lines of {} are no letters. The lines before and after them are used.",
+            path.display()
+        ));
+    }
+    let (mut seen, mut letters) = (BTreeSet::new(), Vec::new());
+    for letter in complete {
+        let message = &letter.message;
+        if message.digest() != letter.body_sha256 {
+            bail!("{}: the body of {} does not have its digest", path.display(), message.message_id);
+        }
+        if seen.insert(message.message_id.clone()) {
+            letters.push(letter);
+        }
+    }
+    Ok(letters)
+}

@@ -1,0 +1,190 @@
+//! What a letter says: its event as the worker reads it, its times, and why it is dead.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lambda_events::sqs::SqsMessage;
+use reservation_worker::job::Job;
+use reservation_worker::reason::Reason;
+use reservation_worker::reservation::Ending;
+use reservation_worker::telemetry::traces::Parent;
+use reservation_worker::workflow::steps;
+use sqs_batch::{Job as _, Record};
+use strum::VariantArray;
+
+use crate::message::StoredMessage;
+use crate::prediction::Verdict;
+use crate::refund;
+use crate::session::Source;
+use crate::time;
+
+/// The reason or type of a letter that has none.
+pub(crate) const UNKNOWN: &str = "unknown";
+/// The message group of an event without a reservation, which a FIFO queue requires.
+const NO_RESERVATION: &str = "none";
+/// How long before its move to a dead-letter queue a message was last processed, at most: SQS hides a message for at most
+/// 12 hours, and the worker may have been stopped for some hours.
+const LONGEST_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is known about a letter. The body is not kept.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) message_id: String,
+    pub(crate) group: Option<String>,
+    pub(crate) sha256: String,
+    pub(crate) job: Job,
+    pub(crate) sent: SystemTime,
+    /// The earliest time at which the worker may have written about it.
+    pub(crate) logged_after: SystemTime,
+    pub(crate) first_receive: Option<SystemTime>,
+    /// The last receive by the worker, which only its log knows.
+    pub(crate) last_receive: Option<SystemTime>,
+    pub(crate) receives: u32,
+    pub(crate) trace_id: Option<String>,
+    pub(crate) reason: Option<Explanation>,
+    pub(crate) what_if: Option<Verdict>,
+}
+
+/// Why a letter is dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Explanation {
+    pub(crate) code: String,
+    pub(crate) text: Option<String>,
+    pub(crate) advice: Option<String>,
+}
+
+impl Letter {
+    /// Reads a message with the worker's own code, as if Lambda had delivered it.
+    pub(crate) fn read(message: &StoredMessage, source: Source) -> Self {
+        let record = record(message);
+        let job = Job::read(&record);
+        let in_trace = Parent::producer(&record, job.trace_id());
+        let millis = |name| message.attribute(name).and_then(time::from_millis);
+        let sent = millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH);
+        // In a FIFO queue, a dead letter counts as sent when it died.
+        let is_fifo = message.attribute("SequenceNumber").is_some();
+        let before_sent = if is_fifo { LONGEST_MOVE } else { Duration::ZERO };
+        Self {
+            group: message.attribute("MessageGroupId").map(str::to_owned),
+            sha256: message.digest(),
+            sent,
+            logged_after: sent.checked_sub(before_sent).unwrap_or(sent),
+            first_receive: millis("ApproximateFirstReceiveTimestamp"),
+            last_receive: None,
+            receives: record.receive_count,
+            trace_id: in_trace.map(|parent| parent.span_context(false).trace_id().to_string()),
+            reason: match source {
+                Source::DeadLetters => unreadable(&job),
+                Source::Undelivered => undelivered(message),
+            },
+            message_id: record.message_id,
+            job,
+            what_if: None,
+        }
+    }
+
+    pub(crate) fn event_type(&self) -> &'static str {
+        self.job.event_type().map_or(UNKNOWN, |event_type| event_type.as_str())
+    }
+
+    pub(crate) fn reservation_id(&self) -> Option<&str> {
+        self.job.hold().map(|hold| hold.reservation_id.as_str())
+    }
+
+    /// The message group in a FIFO queue.
+    pub(crate) fn message_group(&self) -> &str {
+        self.group.as_deref().or(self.reservation_id()).unwrap_or(NO_RESERVATION)
+    }
+
+    /// How the event wants the reservation to end.
+    pub(crate) fn requested_ending(&self) -> Option<Ending> {
+        let (transition, _) = steps(&self.job.parsed.as_ref().ok()?.event)?;
+        Some(transition.to)
+    }
+
+    pub(crate) fn reason_code(&self) -> &str {
+        self.reason.as_ref().map_or(UNKNOWN, |reason| &reason.code)
+    }
+
+    /// The reason code, or the one of a refund that a prediction says is due.
+    pub(crate) fn reason_or_refund(&self) -> &str {
+        let code = self.reason_code();
+        refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
+    }
+
+    /// The reason code, if this version of the worker has it.
+    pub(crate) fn known_reason(&self) -> Option<Reason> {
+        reason(self.reason_code())
+    }
+}
+
+/// The reason with this code.
+pub(crate) fn reason(code: &str) -> Option<Reason> {
+    Reason::VARIANTS.iter().copied().find(|reason| reason.as_str() == code)
+}
+
+impl Explanation {
+    pub(crate) fn of(reason: Reason, text: String) -> Self {
+        let advice = Some(reason.advice().to_owned());
+        Self { code: reason.as_str().to_owned(), text: Some(text), advice }
+    }
+}
+
+/// The message as the worker gets it from Lambda.
+fn record(message: &StoredMessage) -> Record {
+    let json = message.record("");
+    let delivered = serde_json::from_value::<SqsMessage>(json).ok().and_then(|sqs| Record::new(0, sqs).ok());
+    // Every message of SQS has an id and is a record, so this is only reached with another implementation of SQS.
+    delivered.unwrap_or_else(|| Record {
+        message_id: message.message_id.clone(),
+        receipt_handle: None,
+        queue_arn: None,
+        body: Some(message.body.clone()),
+        receive_count: 1,
+        sent: None,
+        fifo_group: None,
+        xray_trace_header: None,
+        message_attributes: Default::default(),
+    })
+}
+
+/// The worker's log is not needed to see that a body is not an event.
+fn unreadable(job: &Job) -> Option<Explanation> {
+    let error = job.parsed.as_ref().err()?;
+    Some(Explanation::of(Reason::InvalidPayload, error.to_string()))
+}
+
+/// EventBridge and the Scheduler write the reason into the message.
+fn undelivered(message: &StoredMessage) -> Option<Explanation> {
+    let code = message.text("ERROR_CODE")?;
+    let sender = message.text("RULE_ARN").or(message.text("SCHEDULE_ARN"));
+    let advice = sender.map(|sender| {
+        format!(
+            "Fix the delivery by {sender}. Then redrive the message with `dead-letters undelivered plan --action redrive`."
+        )
+    });
+    let text = message.text("ERROR_MESSAGE").map(str::to_owned);
+    Some(Explanation { code: code.to_owned(), text, advice })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent_at_nine(more: &[(&str, &str)]) -> Letter {
+        let attributes = [("SentTimestamp", "1763110800000")].iter().chain(more);
+        let message = StoredMessage {
+            message_id: "m1".to_owned(),
+            body: String::new(),
+            attributes: attributes.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            message_attributes: Default::default(),
+        };
+        Letter::read(&message, Source::DeadLetters)
+    }
+
+    #[test]
+    fn the_log_of_a_letter_in_a_fifo_queue_begins_before_the_letter_counts_as_sent() {
+        let day = |letter: Letter| time::rfc3339(letter.logged_after);
+        assert_eq!(day(sent_at_nine(&[])), "2025-11-14T09:00:00Z");
+        assert_eq!(day(sent_at_nine(&[("SequenceNumber", "1")])), "2025-11-13T09:00:00Z");
+    }
+}

@@ -1,0 +1,96 @@
+//! `dead-letters`: shows why letters are dead, what would happen now, and brings back the right ones.
+//!
+//! A letter is a message in the dead-letter queue, or in the queue of events that could not be delivered. It passes
+//! through these modules, in this order:
+//!
+//! 1. [`queue`] receives it, and [`hold`] hides it from others while it is read. [`reading`] reads the whole queue.
+//! 2. [`message`] is the letter as the queue stores it, and [`letter`] what it says.
+//! 3. [`reasons`] finds in the worker's log why it is dead.
+//! 4. [`selection`] chooses letters, and [`what_if`] predicts what the worker would do, with the [`services`], which it can
+//!    only read.
+//! 5. [`report`] shows them, or [`plan`] writes down what is to be done, and [`apply`] does it. [`audit`] records every
+//!    action, [`backup`] stores what is deleted, and [`sending`] sends it to the worker. [`refund`] asks for permission
+//!    first. [`restore`] sends the letters of a backup, and [`export`] writes letters to a file.
+//!
+//! [`cli`] defines the arguments, [`session`] connects to AWS, [`stop`] reacts to Ctrl-C.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod apply;
+mod audit;
+mod aws;
+mod backup;
+mod cli;
+mod export;
+mod files;
+mod hold;
+mod letter;
+mod message;
+mod pace;
+mod plan;
+mod prediction;
+mod progress;
+mod queue;
+mod reading;
+mod reasons;
+mod refund;
+mod report;
+mod restore;
+mod selection;
+mod sending;
+mod services;
+mod session;
+mod stop;
+mod time;
+mod what_if;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Command, LetterCommand};
+use session::{Session, Source};
+use stop::{INTERRUPTED, Interrupted};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let error = match run(Cli::parse()).await {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    // The reader of a pipe, such as `head`, has read enough.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    progress::note(format_args!("error: {error:#}"));
+    if error.is::<Interrupted>() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let settings = cli.settings;
+    match cli.command {
+        Command::Letters(command) => {
+            letters(Session::open(settings, Source::DeadLetters).await?, command).await
+        }
+        Command::Undelivered { command } => {
+            letters(Session::open(settings, Source::Undelivered).await?, command).await
+        }
+        Command::Restore(args) => {
+            restore::run(&Session::open(settings, Source::DeadLetters).await?, &args).await
+        }
+        Command::Completions { shell } => cli::write_completions(shell, &mut io::stdout()),
+        Command::Man { directory } => cli::write_man_pages(directory.as_deref()),
+    }
+}
+
+async fn letters(session: Session, command: LetterCommand) -> Result<ExitCode> {
+    match command {
+        LetterCommand::List(args) => report::run(&session, &args).await,
+        LetterCommand::Plan(args) => plan::run(&session, &args).await,
+        LetterCommand::Apply(args) => apply::run(&session, &args).await,
+        LetterCommand::Export(args) => export::run(&session, &args).await,
+    }
+}

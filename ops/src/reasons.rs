@@ -1,0 +1,183 @@
+//! Why letters are dead: the worker's log lines, found by message id with CloudWatch Logs Insights.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::operation::start_query::StartQueryError;
+use aws_sdk_cloudwatchlogs::operation::start_query::builders::StartQueryFluentBuilder;
+use aws_sdk_cloudwatchlogs::types::{QueryStatus, ResultField};
+use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+use reservation_worker::aws::reason;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use crate::letter::{self, Explanation, Letter};
+use crate::stop::{Interrupted, Stop};
+
+/// The number of message ids in a query. The text of a query may have 10,000 characters.
+const IDS: usize = 200;
+/// The number of queries at once. An account may run 30, and the operators have other queries.
+const QUERIES: usize = 4;
+/// The largest number of lines that a query returns.
+const LINES: i32 = 10_000;
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
+/// How long a query waits for its turn, while the account runs as many queries as it may.
+const TURN: Duration = Duration::from_secs(60);
+/// The clocks of SQS and of the log may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// The summary line of a record (docs/telemetry.md), as far as it is used here.
+#[derive(Debug, Deserialize)]
+struct Line {
+    message_id: String,
+    timestamp: String,
+    reason_code: String,
+    reason: Option<String>,
+    advice: Option<String>,
+    attempt: Option<u32>,
+    trace_id: Option<String>,
+}
+
+/// Adds to each letter what the last line about it says.
+///
+/// # Errors
+///
+/// A query failed, or the user has asked to stop. The letters of the queries before have been completed.
+pub(crate) async fn explain(
+    logs: &Client,
+    log_group: &str,
+    letters: &mut [Letter],
+    stop: &Stop,
+    bar: &ProgressBar,
+) -> Result<()> {
+    // Letters of about the same time share a query, so that it reads a part of the log only.
+    letters.sort_by_key(|letter| letter.sent);
+    let has_failed = Cell::new(false);
+    let queries = stream::iter(letters.chunks(IDS)).map(async |chunk| {
+        if has_failed.get() {
+            return Ok(Vec::new());
+        }
+        let lines = lines(logs, log_group, chunk, stop).await;
+        has_failed.set(has_failed.get() || lines.is_err());
+        bar.inc(chunk.len() as u64);
+        lines
+    });
+    let results: Vec<Result<Vec<Line>>> = queries.buffer_unordered(QUERIES).collect().await;
+    let (mut last, mut failure) = (HashMap::<String, Line>::new(), Ok(()));
+    let lines = results.into_iter().filter_map(|lines| lines.map_err(|error| failure = Err(error)).ok());
+    for line in lines.flatten() {
+        let is_older = last.get(&line.message_id).is_some_and(|found| found.timestamp >= line.timestamp);
+        if !is_older {
+            last.insert(line.message_id.clone(), line);
+        }
+    }
+    for letter in letters {
+        if let Some(line) = last.remove(&letter.message_id) {
+            complete(letter, line);
+        }
+    }
+    failure
+}
+
+fn complete(letter: &mut Letter, line: Line) {
+    // The worker may have been older than this tool, which knows the current commands.
+    let advice = letter::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
+    letter.reason = Some(Explanation { code: line.reason_code, text: line.reason, advice });
+    letter.last_receive = humantime::parse_rfc3339(&line.timestamp).ok();
+    letter.receives = line.attempt.unwrap_or(letter.receives);
+    letter.trace_id = line.trace_id.or(letter.trace_id.take());
+}
+
+/// The lines about these letters that contain a reason code; of each letter at least the last one.
+async fn lines(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
+    let mut waiting: Vec<_> = letters.iter().collect();
+    let mut all = Vec::new();
+    loop {
+        let (lines, is_complete) = query(logs, log_group, &waiting, stop).await?;
+        let found: HashSet<_> = lines.iter().map(|line| line.message_id.clone()).collect();
+        let count = waiting.len();
+        waiting.retain(|letter| !found.contains(&letter.message_id));
+        all.extend(lines);
+        // The lines about some letters may have left no room for those about the others.
+        if is_complete || waiting.is_empty() || waiting.len() == count {
+            return Ok(all);
+        }
+    }
+}
+
+/// The last lines about these letters, and whether they are all lines.
+async fn query(
+    logs: &Client,
+    log_group: &str,
+    letters: &[&Letter],
+    stop: &Stop,
+) -> Result<(Vec<Line>, bool)> {
+    stop.check()?;
+    let from = letters.iter().map(|letter| letter.logged_after).min().unwrap_or(UNIX_EPOCH);
+    // An id of another form would change the query.
+    let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let ids = letters.iter().map(|letter| letter.message_id.as_str()).filter(is_id);
+    let ids: Vec<_> = ids.map(|id| format!("\"{id}\"")).collect();
+    let text = format!(
+        "fields @timestamp, @message | filter message_id in [{}] and ispresent(reason_code) | sort @timestamp desc",
+        ids.join(",")
+    );
+    let call = logs
+        .start_query()
+        .log_group_name(log_group)
+        .start_time(seconds(from - CLOCK_SKEW))
+        .end_time(seconds(SystemTime::now() + CLOCK_SKEW))
+        .query_string(text)
+        .limit(LINES);
+    let id = stop.unless_requested(start(call)).await?;
+    let rows = tokio::select! {
+        rows = results(logs, &id) => rows?,
+        () = stop.requested() => {
+            // An abandoned query would end by itself, so its failure changes nothing.
+            let _ = logs.stop_query().query_id(&id).send().await;
+            return Err(Interrupted.into());
+        }
+    };
+    let message = |row: Vec<ResultField>| {
+        row.into_iter().find(|field| field.field.as_deref() == Some("@message")).and_then(|field| field.value)
+    };
+    let is_complete = rows.len() < LINES as usize;
+    let lines = rows.into_iter().filter_map(message).filter_map(|line| serde_json::from_str(&line).ok());
+    Ok((lines.collect(), is_complete))
+}
+
+/// Starts a query. Returns its id.
+async fn start(call: StartQueryFluentBuilder) -> Result<String> {
+    let since = Instant::now();
+    loop {
+        let error = match call.clone().send().await {
+            Ok(started) => return started.query_id.context("logs:StartQuery returned no id"),
+            Err(error) => error,
+        };
+        let must_wait = error.as_service_error().is_some_and(StartQueryError::is_limit_exceeded_exception);
+        if !must_wait || since.elapsed() > TURN {
+            bail!("logs:StartQuery: {}", reason(&error));
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+async fn results(logs: &Client, query_id: &str) -> Result<Vec<Vec<ResultField>>> {
+    loop {
+        let reply = logs.get_query_results().query_id(query_id).send().await;
+        let reply = reply.map_err(|error| anyhow!("logs:GetQueryResults: {}", reason(&error)))?;
+        match reply.status {
+            Some(QueryStatus::Complete) => return Ok(reply.results.unwrap_or_default()),
+            Some(QueryStatus::Scheduled | QueryStatus::Running) | None => sleep(POLL_INTERVAL).await,
+            Some(other) => bail!("logs: the query ended with the status {}", other.as_str()),
+        }
+    }
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+}

@@ -1,0 +1,42 @@
+//! Letters that say "refund due". A redriven one would be dead again, and nobody would have refunded the payment. So the user
+//! must name its reason first.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use reservation_worker::event::EventType;
+use reservation_worker::reason::Reason;
+
+use crate::letter;
+use crate::prediction::{Prediction, Verdict};
+
+/// The reason code that the user must name before the letter is sent, if a refund may be due. An approved payment may be such
+/// a letter if the worker did not say why it is dead, and no prediction says what would happen.
+pub(crate) fn reason<'a>(
+    event_type: &str,
+    reason_code: &'a str,
+    predicted: Option<&'a Verdict>,
+) -> Option<&'a str> {
+    if let Some(Verdict { prediction: Prediction::RefundDue, reason_code, .. }) = predicted {
+        return reason_code.as_deref();
+    }
+    let may_be_due = match letter::reason(reason_code) {
+        Some(reason) => matches!(reason, Reason::PaidButExpired | Reason::PaidButCancelled),
+        None => {
+            let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);
+            event_type == EventType::PaymentApproved.as_str() && !is_clear
+        }
+    };
+    may_be_due.then_some(reason_code)
+}
+
+/// Nothing is sent if one of the reasons is not allowed.
+pub(crate) fn check<'a>(reasons: impl Iterator<Item = &'a str>, allowed: &[String]) -> Result<()> {
+    let refused: BTreeSet<_> = reasons.filter(|reason| !allowed.iter().any(|code| code == reason)).collect();
+    if let Some(reason) = refused.first() {
+        bail!(
+            "a refund may be due for letters with the reason {reason}; --allow-reason {reason} sends them nevertheless"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Chooses letters: reads the queue, explains the letters, and applies the filters.
+
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use anyhow::{Result, bail};
+use reservation_worker::reason::Reason;
+use strum::VariantArray;
+
+use crate::cli::Selection;
+use crate::hold::Hold;
+use crate::letter::{self, Letter, UNKNOWN};
+use crate::progress::{bar, note};
+use crate::reading;
+use crate::reasons;
+use crate::session::{Session, Source};
+use crate::stop::Interrupted;
+use crate::what_if::{self, Payments};
+
+/// The selected letters, the oldest first. All letters are visible to others again.
+pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
+    check(session.source, selection)?;
+    // Wrong addresses of the services are reported before the queue is read.
+    let services = if selection.what_if {
+        Some(session.stop.unless_requested(what_if::connect(session)).await?)
+    } else {
+        None
+    };
+    let mut letters = read(session).await?;
+    let payments = Payments::of(&letters);
+    letters.retain(|letter| selects_message(selection, letter));
+    if session.source == Source::DeadLetters {
+        explain(session, &mut letters).await?;
+    }
+    // Letters of the same time stay in the order of the queue.
+    letters.sort_by_key(|letter| letter.sent);
+    letters.retain(|letter| selects_reason(selection, letter));
+    if let Some(services) = services {
+        what_if::predict(&services, &mut letters, &payments, session, usize::from(selection.concurrency))
+            .await?;
+        let selects = |letter: &Letter| {
+            letter.what_if.as_ref().is_some_and(|verdict| selection.prediction.contains(&verdict.prediction))
+        };
+        letters.retain(|letter| selection.prediction.is_empty() || selects(letter));
+    }
+    Ok(letters)
+}
+
+/// A mistyped reason must not select nothing.
+fn check(source: Source, selection: &Selection) -> Result<()> {
+    let is_unknown = |code: &&String| *code != UNKNOWN && letter::reason(code).is_none();
+    if source == Source::DeadLetters
+        && let Some(code) = selection.reason.iter().find(is_unknown)
+    {
+        let codes: Vec<_> = Reason::VARIANTS.iter().map(|reason| reason.as_str()).collect();
+        bail!("`{code}` is not a reason code; the codes are {UNKNOWN}, {}", codes.join(", "));
+    }
+    Ok(())
+}
+
+async fn read(session: &Session) -> Result<Vec<Letter>> {
+    let queue = session.queue().await?;
+    let hold = Hold::new(&queue, session.settings.visibility_timeout);
+    let (bar, mut letters) = (bar("reading the queue", 0), Vec::new());
+    let reading = async {
+        let take = |message| {
+            letters.push(Letter::read(&message, session.source));
+            Ok(ControlFlow::Continue(()))
+        };
+        reading::read(&hold, &session.stop, &bar, take).await?;
+        bar.finish_and_clear();
+        reading::note_unread(&hold).await
+    };
+    hold.during(reading).await?;
+    Ok(letters)
+}
+
+/// Without the log, the letters keep what they say themselves.
+async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&session.config);
+    let bar = bar("searching the log", letters.len());
+    let explained = async {
+        let group = session.stop.unless_requested(session.log_group()).await?;
+        reasons::explain(&logs, &group, letters, &session.stop, &bar).await
+    };
+    let explained = explained.await;
+    bar.finish_and_clear();
+    let unexplained = letters.iter().filter(|letter| letter.last_receive.is_none()).count();
+    match explained {
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => note(format_args!(
+            "note: the worker's log cannot be searched ({error:#}). The reasons of {unexplained} letters are only known if \
+             their bodies are unreadable."
+        )),
+        Ok(()) if unexplained > 0 => note(format_args!(
+            "note: the worker's log has no line about {unexplained} letters. They are older than its lines, or it is the log \
+             of another stack."
+        )),
+        Ok(()) => {}
+    }
+    Ok(())
+}
+
+fn selects_message(selection: &Selection, letter: &Letter) -> bool {
+    let age = SystemTime::now().duration_since(letter.sent).unwrap_or_default();
+    selects(&selection.message, &letter.message_id)
+        && selects(&selection.event_type, letter.event_type())
+        && selects(&selection.reservation, letter.reservation_id().unwrap_or_default())
+        && selection.older_than.is_none_or(|limit| age > limit)
+        && selection.newer_than.is_none_or(|limit| age < limit)
+}
+
+fn selects_reason(selection: &Selection, letter: &Letter) -> bool {
+    selects(&selection.reason, letter.reason_code())
+}
+
+/// An option that is not given selects everything.
+fn selects(given: &[String], value: &str) -> bool {
+    given.is_empty() || given.iter().any(|given| given == value)
+}

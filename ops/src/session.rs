@@ -1,0 +1,114 @@
+//! What a command works with: the queues, the log, and the signal to stop.
+
+use anyhow::{Context, Result, bail};
+use aws_config::SdkConfig;
+use tokio::sync::OnceCell;
+
+use crate::aws::{self, Stack};
+use crate::cli::Settings;
+use crate::progress::note;
+use crate::queue::Queue;
+use crate::stop::Stop;
+
+/// The queue that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The dead-letter queue of the worker's queue.
+    DeadLetters,
+    /// The queue of events that EventBridge or the Scheduler could not deliver.
+    Undelivered,
+}
+
+impl Source {
+    /// The output of the stack with the URL of the queue.
+    fn output(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "DeadLetterQueueUrl",
+            Self::Undelivered => "UndeliveredQueueUrl",
+        }
+    }
+
+    /// The command that works on this queue.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead-letters",
+            Self::Undelivered => "dead-letters undelivered",
+        }
+    }
+}
+
+/// The connection to AWS.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) source: Source,
+    pub(crate) settings: Settings,
+    pub(crate) config: SdkConfig,
+    pub(crate) stop: Stop,
+    stack: OnceCell<Stack>,
+}
+
+impl Session {
+    pub(crate) async fn open(settings: Settings, source: Source) -> Result<Self> {
+        let config = aws::config(&settings).await?;
+        Ok(Self { source, settings, config, stop: Stop::on_signals()?, stack: OnceCell::new() })
+    }
+
+    /// The queue that is read.
+    pub(crate) async fn queue(&self) -> Result<Queue> {
+        self.queue_of(self.settings.queue_url.as_ref(), self.source.output(), "--queue-url").await
+    }
+
+    /// The queue that the worker reads.
+    pub(crate) async fn event_queue(&self) -> Result<Queue> {
+        let queue = self
+            .queue_of(self.settings.event_queue_url.as_ref(), "EventQueueUrl", "--event-queue-url")
+            .await?;
+        if self.settings.queue_url.as_ref() == Some(&queue.url) {
+            bail!("--queue-url and --event-queue-url are the same queue");
+        }
+        Ok(queue)
+    }
+
+    /// The log group of the worker, if it is known.
+    pub(crate) async fn log_group(&self) -> Result<String> {
+        match &self.settings.log_group {
+            Some(group) => Ok(group.clone()),
+            None => self.output("LogGroup", "--log-group").await,
+        }
+    }
+
+    /// Who acts.
+    pub(crate) async fn caller(&self, given: Option<&str>) -> Result<String> {
+        match (aws::caller(&self.config).await, given) {
+            (Ok(arn), _) => Ok(arn),
+            (Err(error), Some(name)) => {
+                note(format_args!("note: the audit file names {name} as the caller ({error:#})"));
+                Ok(name.to_owned())
+            }
+            (Err(error), None) => Err(error.context("the caller is not known; --caller names it")),
+        }
+    }
+
+    async fn queue_of(&self, given: Option<&String>, output: &str, argument: &str) -> Result<Queue> {
+        let url = match given {
+            Some(url) => url.clone(),
+            None => self.output(output, argument).await?,
+        };
+        Ok(Queue::new(&self.config, url))
+    }
+
+    async fn output(&self, key: &str, argument: &str) -> Result<String> {
+        let Some(stack) = self.stack().await? else {
+            bail!("neither {argument} nor --stack (or the variable STACK) is given");
+        };
+        stack.outputs.get(key).cloned().with_context(|| format!("the stack has no output {key}"))
+    }
+
+    /// The stack of the worker, if its name is known.
+    pub(crate) async fn stack(&self) -> Result<Option<&Stack>> {
+        match &self.settings.stack {
+            Some(name) => self.stack.get_or_try_init(|| aws::stack(&self.config, name)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}

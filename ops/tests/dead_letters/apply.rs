@@ -1,0 +1,357 @@
+//! `plan` and `apply`: exactly what the plan says is done, and every action is in the audit file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, approved, expired, numbered, text};
+
+fn steps(audit: &[Value], message_id: &str) -> Vec<String> {
+    let lines = audit.iter().filter(|line| line["message_id"] == message_id);
+    lines.map(|line| line["step"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_plan_is_redriven_with_everything_that_the_letter_has_and_nothing_else() {
+    let fixture = Fixture::new(false).await;
+    let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let send =
+        fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url).message_body(expired("r1"));
+    let trace = aws_sdk_sqs::types::MessageSystemAttributeValue::builder().data_type("String");
+    let name = aws_sdk_sqs::types::MessageSystemAttributeNameForSends::AwsTraceHeader;
+    let send = send.message_system_attributes(name, trace.string_value(header).build().unwrap());
+    let sent = send.message_attributes("tenant", text("a")).message_group_id("r1").send().await.unwrap();
+    let others = fixture.dead(&[expired("r2"), "nonsense".to_owned()]).await;
+
+    let plan = ["plan", "--action", "redrive", "--reservation", "r1"];
+    fixture.run(&plan).await.succeeded();
+    assert_eq!(fixture.events().await, Vec::<String>::new(), "a plan does nothing");
+    let applied = fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert!(applied.stderr.contains("1 letters redriven"), "{}", applied.stderr);
+
+    let [event] = &fixture.event_messages().await[..] else { panic!("one event") };
+    assert_eq!(event.body.as_deref(), Some(expired("r1").as_str()));
+    assert_eq!(event.message_attributes.as_ref().unwrap()["tenant"].string_value.as_deref(), Some("a"));
+    let system: BTreeMap<_, _> =
+        event.attributes.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!((system["AWSTraceHeader"], system["MessageGroupId"]), (header, "r1"));
+    assert_eq!(fixture.dead_depth().await, (others.len(), 0));
+    let audit = fixture.audit("plan.json.audit.jsonl");
+    assert_eq!(steps(&audit, sent.message_id().unwrap()), ["started", "sent", "done"]);
+    assert!(
+        audit.iter().all(|line| line["caller"].as_str().unwrap().starts_with("arn:aws:sts::")),
+        "{audit:?}"
+    );
+    assert_eq!(audit[1]["new_message_id"], event.message_id.as_deref().unwrap());
+}
+
+#[tokio::test]
+async fn a_letter_that_says_refund_due_is_redriven_only_with_a_flag_that_names_the_reason() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[approved("r1"), approved("r2"), expired("r3")]).await;
+    fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[2], "inventory_unavailable")]).await;
+    let planned = fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    assert!(planned.stderr.contains("--allow-reason paid_but_expired"), "{}", planned.stderr);
+    let refused = fixture.run(&["apply", "plan.json", "--allow-reason", "unknown"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("paid_but_expired"), "{}", refused.stderr);
+    let refused = fixture.run(&["apply", "plan.json", "--allow-reason", "paid_but_expired"]).await;
+    assert!(refused.stderr.contains("unknown"), "the second letter may be one, too: {}", refused.stderr);
+    assert_eq!(fixture.dead_depth().await, (3, 0));
+    let allowed = ["apply", "plan.json", "--allow-reason", "unknown", "--allow-reason", "paid_but_expired"];
+    fixture.run(&allowed).await.succeeded();
+    assert_eq!((fixture.dead_depth().await, fixture.events().await.len()), ((0, 0), 3));
+}
+
+#[tokio::test]
+async fn letters_are_deleted_only_with_a_backup() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[approved("r1"), expired("r2")]).await;
+    fixture.run(&["plan", "--action", "delete", "--type", "payment.approved"]).await.succeeded();
+    let refused = fixture.run(&["apply", "plan.json"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("--backup"), "{}", refused.stderr);
+    assert_eq!(fixture.dead_depth().await, (2, 0));
+    fixture.run(&["apply", "plan.json", "--backup", "deleted.jsonl"]).await.succeeded();
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+    let backup: Value =
+        serde_json::from_str(&fs::read_to_string(fixture.path("deleted.jsonl")).unwrap()).unwrap();
+    assert_eq!(backup["body"], approved("r1"));
+}
+
+#[tokio::test]
+async fn an_exported_letter_stays_in_the_queue() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "exported.jsonl"]).await.succeeded();
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+    assert!(fs::read_to_string(fixture.path("exported.jsonl")).unwrap().contains("r1"));
+}
+
+#[tokio::test]
+async fn a_letter_with_another_body_than_in_the_plan_is_not_touched() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let path = fixture.path("plan.json");
+    let mut plan: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    plan["letters"][0]["body_sha256"] = json!("0".repeat(64));
+    fs::write(&path, plan.to_string()).unwrap();
+    assert_eq!(fixture.run(&["apply", "plan.json"]).await.code, Some(1));
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+    assert_eq!(steps(&fixture.audit("plan.json.audit.jsonl"), &ids[0]), ["changed"]);
+}
+
+#[tokio::test]
+async fn a_plan_of_another_queue_is_refused() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let path = fixture.path("plan.json");
+    let plan = fs::read_to_string(&path).unwrap().replace("events-dlq", "other-dlq");
+    fs::write(&path, plan).unwrap();
+    let refused = fixture.run(&["apply", "plan.json"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("other-dlq"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_fifo_queue_keeps_the_order_within_each_group() {
+    let fixture = Fixture::new(true).await;
+    // More letters in a group than SQS returns at once.
+    let bodies: Vec<_> = (0..75).map(|number| numbered(&format!("r{}", number % 3), number)).collect();
+    fixture.dead(&bodies).await;
+    // SQS shows the next letters of a group only after the ones before are gone, so a plan contains only a part.
+    let mut plans = 0;
+    while fixture.dead_depth().await != (0, 0) {
+        plans += 1;
+        let plan = format!("plan{plans}.json");
+        fixture.run(&["plan", "--action", "redrive", "--out", &plan]).await.succeeded();
+        fixture.run(&["apply", &plan, "--rate", "1000"]).await.succeeded();
+    }
+    let events = fixture.events().await;
+    assert_eq!(events.len(), 75);
+    let mut last = BTreeMap::new();
+    for event in events {
+        let event: Value = serde_json::from_str(&event).unwrap();
+        let (group, number) = (event["detail"]["reservation_id"].to_string(), event["number"].as_u64());
+        let earlier = last.insert(group, number);
+        assert!(earlier.is_none_or(|earlier| earlier < number), "{earlier:?} before {number:?}");
+    }
+}
+
+#[tokio::test]
+async fn letters_of_one_mebibyte_are_redriven_together_although_a_call_could_not_send_two() {
+    let fixture = Fixture::new(false).await;
+    let mut bodies = vec![expired("small"), "\u{fffd} no JSON".to_owned()];
+    fixture.dead(&bodies).await;
+    for id in ["r1", "r2", "r3"] {
+        let large = format!("{}{}", expired(id), " ".repeat(1024 * 1024 - expired(id).len()));
+        fixture.dead(std::slice::from_ref(&large)).await;
+        bodies.push(large);
+    }
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--rate", "1000"]).await.succeeded();
+    let events: BTreeSet<_> = fixture.events().await.into_iter().collect();
+    assert!(events == bodies.into_iter().collect());
+}
+
+#[tokio::test]
+async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let applying = fixture.run(&["apply", "plan.json", "--rate", "10", "--stop-at", "2"]);
+    // The queue moves a message that was received once without a deletion: the next receive finds it dead.
+    let kill = async || {
+        let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.url);
+        receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+    };
+    let worker = async {
+        loop {
+            kill().await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let applied = tokio::select! {
+        applied = applying => applied,
+        () = worker => unreachable!(),
+    };
+    assert_eq!(applied.code, Some(3), "{}", applied.stderr);
+    let count = |step| {
+        let audit = fixture.audit("plan.json.audit.jsonl");
+        audit.iter().filter(|line| line["step"] == step).count()
+    };
+    assert!(count("came_back") > 2 && count("done") < 60, "{}", applied.stderr);
+    assert_eq!(count("stopped"), 1);
+
+    // The letters that were sent before the stop die after it. Then the cause is fixed.
+    while fixture.event_depth().await != (0, 0) {
+        kill().await;
+    }
+    let (sent, noticed) = (count("sent"), count("came_back"));
+    let apply = ["apply", "plan.json", "--rate", "1000", "--stop-at", "2"];
+    let mut again = fixture.run(&apply).await;
+    if sent - noticed > 2 {
+        assert_eq!((again.code, count("sent")), (Some(3), sent), "it stops before it acts: {}", again.stderr);
+        assert_eq!(count("came_back"), sent);
+        again = fixture.run(&apply).await;
+    }
+    again.succeeded();
+    assert_eq!((count("sent"), fixture.events().await.len()), (60, 60 - sent));
+}
+
+#[tokio::test]
+async fn a_new_plan_with_the_name_of_an_old_one_begins_from_the_beginning() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "exported.jsonl"]).await.succeeded();
+    fs::remove_file(fixture.path("plan.json")).unwrap();
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert_eq!((fixture.events().await, fixture.dead_depth().await), (vec![expired("r1")], (0, 0)));
+    assert_ne!(
+        fixture.audit("plan.json.audit.jsonl").first().unwrap()["plan_sha256"],
+        fixture.audit("plan.json.audit.jsonl").last().unwrap()["plan_sha256"]
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_was_edited_by_hand_does_what_it_says_then_or_is_refused() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[expired("r1"), expired("r2")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let path = fixture.path("plan.json");
+    let original: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let edit = |change: fn(&mut Value)| {
+        let mut plan = original.clone();
+        change(&mut plan);
+        fs::write(&path, plan.to_string()).unwrap();
+    };
+    edit(|plan| plan["letters"][1] = plan["letters"][0].clone());
+    let twice = fixture.run(&["apply", "plan.json"]).await;
+    assert!(twice.code == Some(1) && twice.stderr.contains("twice"), "{}", twice.stderr);
+    edit(|plan| plan["letters"][0]["acton"] = json!("delete"));
+    let unknown = fixture.run(&["apply", "plan.json"]).await;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("acton"), "{}", unknown.stderr);
+    assert_eq!(fixture.dead_depth().await, (2, 0));
+    edit(|plan| drop(plan["letters"].as_array_mut().unwrap().pop()));
+    fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+    let removed = &original["letters"][1]["message_id"];
+    assert!(ids.iter().any(|id| removed == id.as_str()));
+    assert!(fixture.audit("plan.json.audit.jsonl").iter().all(|line| line["message_id"] != *removed));
+}
+
+#[tokio::test]
+async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "delete"]).await.succeeded();
+    let plan = fs::read(fixture.path("plan.json")).unwrap();
+    std::os::unix::fs::symlink("plan.json", fixture.path("link")).unwrap();
+    let backup = ["apply", "plan.json", "--backup"];
+    for (arguments, name) in [
+        ([&backup[..], &["./plan.json"]].concat(), "plan.json"),
+        ([&backup[..], &["link"]].concat(), "link"),
+        ([&backup[..], &["new", "--audit", "new"]].concat(), "new"),
+        ([&backup[..], &["backup.jsonl", "--audit", "plan.json"]].concat(), "plan.json"),
+        (vec!["restore", "plan.json", "--audit", "plan.json"], "no letter"),
+    ] {
+        let refused = fixture.run(&arguments).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains(name), "{arguments:?} {}", refused.stderr);
+    }
+    assert_eq!(fs::read(fixture.path("plan.json")).unwrap(), plan);
+    fixture.run(&["plan", "--action", "redrive", "--out", "redrive.json"]).await.succeeded();
+    let circle = fixture.command_to(&fixture.queue.dlq_url, &["apply", "redrive.json"]);
+    let circle = Fixture::output(circle).await;
+    assert!(circle.code == Some(1) && circle.stderr.contains("the same queue"), "{}", circle.stderr);
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_does_not_keep_letters_hidden() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1"), expired("r2")]).await;
+    let plan = ["plan", "--action", "export"];
+    fixture.run(&plan).await.succeeded();
+    for arguments in [&["list"][..], &["apply", "plan.json", "--backup", "backup.jsonl"]] {
+        let mut command = fixture.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert_eq!((status.code(), fixture.dead_depth().await), (Some(0), (2, 0)), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_people_can_apply_at_once_and_each_letter_is_sent_once() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..120).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive", "--out", "a.json"]).await.succeeded();
+    fs::copy(fixture.path("a.json"), fixture.path("b.json")).unwrap();
+    let (a, b) = tokio::join!(
+        fixture.run(&["apply", "a.json", "--rate", "60", "--visibility-timeout", "10s"]),
+        fixture.run(&["apply", "b.json", "--rate", "60", "--visibility-timeout", "10s"])
+    );
+    // Each says how many letters it did not find, because the other one has sent them.
+    let number = |text: &str, of: &str| {
+        let before = text.split(of).next().unwrap();
+        before.rsplit([' ', '\n']).next().unwrap().parse::<usize>().unwrap()
+    };
+    let [of_a, of_b] = [&a, &b].map(|ran| {
+        let gone = number(&ran.stderr, " not in the queue any more");
+        assert_eq!(ran.code, Some(i32::from(gone > 0)), "{}", ran.stderr);
+        let redriven = number(&ran.stderr, " letters redriven");
+        assert_eq!(redriven + gone, 120, "{}", ran.stderr);
+        redriven
+    });
+    assert_eq!(of_a + of_b, 120);
+    let mut events = fixture.events().await;
+    events.sort();
+    let mut expected = bodies;
+    expected.sort();
+    assert_eq!(events, expected);
+    assert_eq!(fixture.dead_depth().await, (0, 0));
+}
+
+#[tokio::test]
+async fn two_people_can_apply_one_plan_with_one_audit_file() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let apply = ["apply", "plan.json", "--rate", "60", "--visibility-timeout", "10s"];
+    let (a, b) = tokio::join!(fixture.run(&apply), fixture.run(&apply));
+    assert_eq!((a.code, b.code), (Some(0), Some(0)), "{} {}", a.stderr, b.stderr);
+    let events: BTreeSet<_> = fixture.events().await.into_iter().collect();
+    assert_eq!((events, fixture.dead_depth().await), (bodies.into_iter().collect(), (0, 0)));
+}
+
+#[tokio::test]
+async fn of_two_people_one_redrives_a_letter_or_the_other_one_deletes_it() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    for action in ["redrive", "delete"] {
+        let plan = format!("{action}.json");
+        fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
+    }
+    let rest = ["--rate", "30", "--visibility-timeout", "10s"];
+    let (redrive, delete) = (["apply", "redrive.json"], ["apply", "delete.json", "--backup", "backup.jsonl"]);
+    let (redrive, delete) = ([&redrive[..], &rest].concat(), [&delete[..], &rest].concat());
+    tokio::join!(fixture.run(&redrive), fixture.run(&delete));
+    let backup = fs::read_to_string(fixture.path("backup.jsonl")).unwrap();
+    let deleted = backup.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let deleted = deleted.map(|letter| letter["body"].as_str().unwrap().to_owned());
+    let mut all: Vec<_> = fixture.events().await.into_iter().chain(deleted).collect();
+    all.sort();
+    let mut expected = bodies;
+    expected.sort();
+    assert_eq!((all, fixture.dead_depth().await), (expected, (0, 0)));
+}

@@ -1,0 +1,118 @@
+//! Ctrl-C, crashes, and a queue that fills while it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::fixture::{Fixture, expired};
+
+/// The number of crashes. `DEAD_LETTERS_CRASHES` sets another one.
+fn crashes() -> usize {
+    std::env::var("DEAD_LETTERS_CRASHES").map_or(10, |text| text.parse().unwrap())
+}
+
+pub fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+pub fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+}
+
+pub async fn ended(mut child: Child) -> Option<i32> {
+    tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap()
+}
+
+fn bodies(count: usize) -> Vec<String> {
+    (0..count).map(|number| expired(&format!("r{number}"))).collect()
+}
+
+#[tokio::test]
+async fn ctrl_c_gives_all_letters_back() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&bodies(400)).await;
+    let child = start(fixture.command(&["list"]));
+    // Until it holds letters.
+    while fixture.dead_depth().await.1 == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    interrupt(&child);
+    assert_eq!(ended(child).await, Some(130));
+    assert_eq!(fixture.dead_depth().await, (400, 0));
+}
+
+#[tokio::test]
+async fn ctrl_c_during_apply_gives_the_rest_back_and_apply_continues_later() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&bodies(60)).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let child = start(fixture.command(&["apply", "plan.json", "--rate", "20"]));
+    while fixture.audit("plan.json.audit.jsonl").len() < 20 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    interrupt(&child);
+    assert_eq!(ended(child).await, Some(130));
+    let (visible, hidden) = fixture.dead_depth().await;
+    assert!(visible > 0 && visible < 60 && hidden == 0, "{visible} {hidden}");
+    fixture.run(&["apply", "plan.json", "--rate", "1000"]).await.succeeded();
+    assert_eq!((fixture.events().await.len(), fixture.dead_depth().await), (60, (0, 0)));
+}
+
+/// The process is killed at random moments. In the end, each letter was sent at least once, none is left, and the audit file
+/// tells of every sent message.
+#[tokio::test]
+async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
+    let fixture = Fixture::new(false).await;
+    let letters = bodies(20 * crashes());
+    fixture.dead(&letters).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let arguments = ["apply", "plan.json", "--rate", "200", "--visibility-timeout", "3s"];
+    for _ in 0..crashes() {
+        let mut child = start(fixture.command(&arguments));
+        sleep(Duration::from_millis(fastrand::u64(50..2_500))).await;
+        child.kill().unwrap();
+        ended(child).await;
+    }
+    let last = ["apply", "plan.json", "--rate", "1000", "--visibility-timeout", "3s"];
+    fixture.run(&last).await.succeeded();
+    assert_eq!(fixture.dead_depth().await, (0, 0));
+    let events = fixture.event_messages().await;
+    let sent: BTreeSet<_> = events.iter().map(|event| event.body.clone().unwrap()).collect();
+    assert_eq!(sent, letters.iter().cloned().collect());
+    let audit: Vec<Value> = fixture.audit("plan.json.audit.jsonl");
+    let mut steps = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for line in &audit {
+        steps.entry(line["message_id"].as_str().unwrap()).or_default().insert(line["step"].as_str().unwrap());
+    }
+    assert_eq!(steps.len(), letters.len());
+    assert!(steps.values().all(|steps| ["started", "sent", "done"].iter().all(|step| steps.contains(step))));
+    // A message that was sent just before a crash has no line `sent`, but its letter has a line `started` for each attempt.
+    let started = audit.iter().filter(|line| line["step"] == "started").count();
+    assert!(events.len() <= started, "{} events, {started} attempts", events.len());
+}
+
+#[tokio::test]
+async fn a_queue_that_fills_while_it_is_read_is_read_to_an_end() {
+    let fixture = Fixture::new(false).await;
+    let first = fixture.dead(&bodies(200)).await;
+    let filling = async {
+        for number in 0.. {
+            fixture.dead(&[expired(&format!("later{number}"))]).await;
+        }
+    };
+    let listing = fixture.run(&["list", "--output", "json"]);
+    let listed = tokio::select! {
+        listed = listing => listed.succeeded(),
+        () = filling => unreachable!(),
+    };
+    let rows = listed.rows();
+    let ids: BTreeSet<_> = rows.iter().map(|row| row["message_id"].as_str().unwrap().to_owned()).collect();
+    assert!(first.iter().all(|id| ids.contains(id)));
+    assert_eq!(ids.len(), rows.len(), "each letter once");
+    let (visible, hidden) = fixture.dead_depth().await;
+    assert!(visible >= rows.len() && hidden == 0, "{visible} {hidden}");
+}
