@@ -23,41 +23,73 @@ const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
 const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
 
-/// Runs until the future is dropped.
-pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    // Before anything else is started, so that a wrong port is reported at once.
-    let console = match options.console {
-        Some(port) => Some(console::listen(port).await?),
-        None => None,
+/// Runs until `interrupted` ends, and then says what is left behind.
+pub(crate) async fn run(
+    options: Options,
+    interrupted: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::pin!(interrupted);
+    let mut local = tokio::select! {
+        local = Local::start(options) => local?,
+        ended = &mut interrupted => return ended,
     };
-    // The console shows the calls of a record, which the function logs at this level, and its trace.
-    let collector = Collector::start().await?;
-    let variables =
-        [("LOG_LEVEL", "debug".to_owned()), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value));
-    let pipeline = Arc::new(Pipeline::start(options, "process", variables).await?);
-    pipeline.services.create_hold(Hold {
-        reservation_id: RESERVATION.to_owned(),
-        event_id: "evt_example".to_owned(),
-        seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
-        ..Hold::default()
-    })?;
-    let _environment = EnvironmentFile::write(&pipeline)?;
-    println!("{}", instructions(&pipeline));
-    let activity = Arc::new(Activity::observe(pipeline.clone(), collector));
-    let console = match console {
-        Some(listener) => {
-            Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
+    tokio::select! {
+        failed = local.show() => failed,
+        ended = &mut interrupted => {
+            local.terminal.end().await?;
+            ended
         }
-        None => None,
-    };
-    if let Some(console) = &console {
-        println!("Console: {}\n", console.url());
     }
-    let mut terminal = Terminal::new(pipeline.clone(), activity);
-    loop {
-        terminal.update()?;
-        sleep(UPDATE_INTERVAL).await;
+}
+
+/// Everything that runs.
+struct Local {
+    terminal: Terminal,
+    _console: Option<Console>,
+    _environment: EnvironmentFile,
+}
+
+impl Local {
+    async fn start(options: Options) -> Result<Self, Failure> {
+        // Before anything else is started, so that a wrong port is reported at once.
+        let console = match options.console {
+            Some(port) => Some(console::listen(port).await?),
+            None => None,
+        };
+        // The console shows the calls of a record, which the function logs at this level, and its trace.
+        let collector = Collector::start().await?;
+        let variables =
+            [("LOG_LEVEL", "debug".to_owned()), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let pipeline = Arc::new(Pipeline::start(options, "process", variables).await?);
+        pipeline.services.create_hold(Hold {
+            reservation_id: RESERVATION.to_owned(),
+            event_id: "evt_example".to_owned(),
+            seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
+            ..Hold::default()
+        })?;
+        let environment = EnvironmentFile::write(&pipeline)?;
+        println!("{}", instructions(&pipeline));
+        let activity = Arc::new(Activity::observe(pipeline.clone(), collector));
+        let console = match console {
+            Some(listener) => {
+                Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
+            }
+            None => None,
+        };
+        if let Some(console) = &console {
+            println!("Console: {}\n", console.url());
+        }
+        let terminal = Terminal::new(pipeline, activity);
+        Ok(Self { terminal, _console: console, _environment: environment })
+    }
+
+    /// Shows what happens until the terminal is closed.
+    async fn show(&mut self) -> Result<ExitCode, Failure> {
+        loop {
+            self.terminal.update()?;
+            sleep(UPDATE_INTERVAL).await;
+        }
     }
 }
 

@@ -118,7 +118,7 @@ class ConsoleTest(unittest.TestCase):
         return rows
 
     def send_burst(self, events, duplicates=0, poison=0):
-        for label, value in {"Events": events, "Duplicates, %": duplicates, "Not events": poison}.items():
+        for label, value in {"Events": events, "Duplicates %": duplicates, "Not events": poison}.items():
             self.page.get_by_label(label, exact=True).fill(str(value))
         self.page.get_by_role("button", name="Send the burst").click()
         expect(self.page.get_by_role("status")).to_have_text(re.compile("messages? sent"))

@@ -23,7 +23,7 @@ PICTURES = ROOT / "target/console"
 
 class Views(ConsoleTest):
     def test_each_view_fits_its_width_in_each_mode(self):
-        self.page.get_by_role("button", name="Send every sample").click()
+        self.page.get_by_role("button", name="Send all").click()
         expect(self.page.get_by_role("status")).to_contain_text("samples sent")
         self.expect_all_finished()
         for mode, options in MODES.items():
@@ -37,6 +37,14 @@ class Views(ConsoleTest):
                     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                     self.assertLessEqual(overflow, 0)
                     page.context.close()
+
+    def test_the_link_to_the_content_keeps_the_view(self):
+        self.page.goto(f"{self.local.url}/#/log")
+        expect(self.page.get_by_role("heading", name="Log")).to_be_visible()
+        self.page.get_by_role("link", name="Skip to the content").focus()
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator("main")).to_be_focused()
+        self.assertTrue(self.page.url.endswith("#/log"), self.page.url)
 
     def test_the_page_is_usable_by_keyboard(self):
         self.page.keyboard.press("Tab")

@@ -15,17 +15,19 @@ const WIDTH: usize = 80;
 const MAX_RECORDS: usize = 100;
 const CLEAR_LINE: &str = "\r\x1b[K";
 
-/// Shows the activity of a pipeline. When it is dropped, it says what is left in the queues.
+/// Shows the activity of a pipeline.
 pub(super) struct Terminal {
     pipeline: Arc<Pipeline>,
     activity: Arc<Activity>,
     /// The number of the last record that was shown.
     shown: u64,
+    /// The number of the last warning that was shown, and its text.
+    warning: (u64, String),
 }
 
 impl Terminal {
     pub(super) fn new(pipeline: Arc<Pipeline>, activity: Arc<Activity>) -> Self {
-        Self { pipeline, activity, shown: 0 }
+        Self { pipeline, activity, shown: 0, warning: Default::default() }
     }
 
     /// Shows the records that have ended since the last call, and the current numbers.
@@ -38,6 +40,14 @@ impl Terminal {
         let records = history.records_after(self.shown, MAX_RECORDS).map(|record| text(record, width));
         let records: String = records.collect();
         let hidden = (last - self.shown).saturating_sub(MAX_RECORDS as u64);
+        let mut warnings = String::new();
+        for (number, warning) in history.warnings_after(self.warning.0) {
+            // The same failure of many invocations is shown once.
+            if warning != self.warning.1 {
+                warnings += &paragraph(&format!("warning: {warning}"), width, "", "    ");
+            }
+            self.warning = (number, warning.to_owned());
+        }
         let numbers = numbers(history.overview());
         drop(history);
         self.shown = last;
@@ -49,21 +59,19 @@ impl Terminal {
         if hidden > 0 {
             writeln!(out, "... {hidden} more records")?;
         }
-        write!(out, "{records}")?;
+        write!(out, "{records}{warnings}")?;
         if is_terminal {
             // A line as wide as the terminal would wrap.
             write!(out, "{}", numbers.chars().take(width - 1).collect::<String>())?;
         }
         Ok(out.flush()?)
     }
-}
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let left = left_behind(self.activity.history().overview(), &self.pipeline);
+    /// Says what is left behind when the pipeline is stopped.
+    pub(super) async fn end(&self) -> Result<(), Failure> {
         let start = if stdout().is_terminal() { CLEAR_LINE } else { "" };
-        // If nobody can read it, there is nobody to tell.
-        _ = writeln!(stdout(), "{start}{left}");
+        println!("{start}{}", left_behind(&self.pipeline).await?);
+        Ok(())
     }
 }
 
@@ -108,16 +116,19 @@ fn numbers(overview: &Overview) -> String {
     )
 }
 
-fn left_behind(overview: &Overview, pipeline: &Pipeline) -> String {
-    let queue = overview.queue;
+/// What is in the queues when the pipeline is stopped.
+async fn left_behind(pipeline: &Pipeline) -> Result<String, Failure> {
+    let (visible, not_visible) = pipeline.queue.depth().await?;
+    let dead = pipeline.queue.dead_count().await?;
     let messages = format!(
-        "Stopped. {} messages were in the queue, and {} in the dead-letter queue.",
-        queue.ready + queue.waiting + queue.in_flight,
-        queue.dead,
+        "Stopped. {} messages were in the queue, and {dead} in the dead-letter queue.",
+        visible + not_visible
     );
     if pipeline.sqs.is_started_here() {
-        return format!("{messages}\nThey are gone, and so are the services with their reservations.");
+        return Ok(format!("{messages}\nThey are gone, and so are the services with their reservations."));
     }
     let (url, dlq_url) = (&pipeline.queue.url, &pipeline.queue.dlq_url);
-    format!("{messages}\nThe queues still exist. Delete them if you do not need them:\n  {url}\n  {dlq_url}")
+    Ok(format!(
+        "{messages}\nThe queues still exist. Delete them if you do not need them:\n  {url}\n  {dlq_url}"
+    ))
 }

@@ -76,6 +76,11 @@ subscribe(({ overview, isConnected }) => {
   deadCount.hidden = overview.queue.dead === 0;
   setText(deadCount, overview.queue.dead);
 });
+// The address names the view, so the link must not change it.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  content.focus();
+});
 addEventListener("hashchange", () => {
   show();
   content.focus({ preventScroll: true });

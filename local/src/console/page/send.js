@@ -41,7 +41,7 @@ function samples() {
   return group("A sample event, with its holds",
     el("div", { class: "line" }, field("Sample", choice),
       action("Send", () => sendAndSay(`/api/samples/${choice.value}`), { class: "primary" }),
-      action("Send every sample", sendAll)),
+      action("Send all", sendAll)),
     description);
 
   function describe() {
@@ -66,7 +66,7 @@ function burst() {
   const run = () => sendAndSay("/api/bursts",
     { events: +events.value, duplicates_percent: +duplicates.value, poison: +poison.value });
   return group("A burst of all types and shapes",
-    el("div", { class: "line" }, field("Events", events), field("Duplicates, %", duplicates),
+    el("div", { class: "line" }, field("Events", events), field("Duplicates %", duplicates),
       field("Not events", poison), action("Send the burst", run)));
 }
 
