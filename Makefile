@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline test-console release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -310,8 +310,7 @@ $(TOOLS): tools/base.txt
 	@touch $@
 
 $(CONSOLE_TOOLS): tools/console.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/console
+	$(call make_venv,.tools/console)
 	$(call install,.tools/console,$<)
 	@touch $@
 

@@ -51,7 +51,7 @@ impl Console {
     pub(crate) fn start(
         listener: TcpListener,
         pipeline: Arc<Pipeline>,
-        activity: Activity,
+        activity: Arc<Activity>,
         events: &Path,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr()?;

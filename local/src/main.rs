@@ -45,12 +45,7 @@ const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // An interrupt drops the future of the command. Everything that the command has started ends with it.
-    let ended = tokio::select! {
-        ended = command() => ended,
-        ended = interrupted() => ended,
-    };
-    ended.unwrap_or_else(|failure| {
+    command().await.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
         ExitCode::FAILURE
     })
@@ -59,11 +54,13 @@ async fn main() -> ExitCode {
 async fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["demo"] => demo::run().await,
-        ["local", ref options @ ..] => local::run(parse(options)?).await,
-        ["load", events, ref options @ ..] => load::run(event_count(events)?, parse(options)?).await,
-        ["services"] => services(&[]).await,
-        ["services", "--seed"] => services(&expectations::load(&events())?).await,
+        ["demo"] => until_interrupted(demo::run()).await,
+        ["local", ref options @ ..] => local::run(parse(options)?, interrupted()).await,
+        ["load", events, ref options @ ..] => {
+            until_interrupted(load::run(event_count(events)?, parse(options)?)).await
+        }
+        ["services"] => until_interrupted(services(&[])).await,
+        ["services", "--seed"] => until_interrupted(services(&expectations::load(&events())?)).await,
         _ => Err(USAGE.into()),
     }
 }
@@ -90,6 +87,16 @@ async fn services(seeds: &[Case]) -> Result<ExitCode, Failure> {
         println!("export {name}={value}");
     }
     std::future::pending().await
+}
+
+/// An interrupt drops the future of the command. Everything that the command has started ends with it.
+async fn until_interrupted(
+    command: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = command => ended,
+        ended = interrupted() => ended,
+    }
 }
 
 async fn interrupted() -> Result<ExitCode, Failure> {

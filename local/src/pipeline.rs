@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::cargo;
-use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs, Stats};
+use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs};
 
 use crate::options::{Failure, Options};
 
 /// The default of `MAX_RETRIES` in the template (contract section 7).
-const MAX_RETRIES: u32 = 5;
+pub(crate) const MAX_RETRIES: u32 = 5;
 /// The queue's default visibility time-out.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -76,20 +76,5 @@ impl Pipeline {
             variables.extend(self.sqs.environment().clone());
         }
         variables
-    }
-
-    /// The current state of the queue and the mapping, in one line.
-    pub(crate) async fn status_line(&self) -> Result<String, Failure> {
-        let (visible, not_visible) = self.queue.depth().await?;
-        let dead = self.queue.dead_count().await?;
-        let stats = self.mapping.stats();
-        // The messages that are not visible are those in flight and those that wait for their visibility
-        // time-out.
-        let waiting = not_visible.saturating_sub(stats.in_flight);
-        let Stats { in_flight, processes, done, returned, .. } = stats;
-        Ok(format!(
-            "visible {visible}  in flight {in_flight}  waiting {waiting}  processes {processes}  done {done}  \
-             returned {returned}  dead letters {dead}"
-        ))
     }
 }

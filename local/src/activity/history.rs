@@ -91,6 +91,12 @@ impl History {
         lines
     }
 
+    /// The warnings of the event source mapping after this line number, with their numbers, oldest first.
+    pub(crate) fn warnings_after(&self, number: u64) -> impl Iterator<Item = (u64, &str)> {
+        let new = self.lines.iter().filter(move |line| line.number > number && line.process.is_none());
+        new.filter_map(|line| Some((line.number, line.line["message"].as_str()?)))
+    }
+
     /// The spans of a trace.
     pub(crate) fn trace(&self, trace_id: &str) -> Vec<Span> {
         self.spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect()

@@ -15,7 +15,7 @@ pub(super) struct Backend {
     /// Differs each time that the console is started.
     pub(super) run: String,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) activity: Activity,
+    pub(super) activity: Arc<Activity>,
     pub(super) cases: Vec<Case>,
     /// How often each sample event was sent, by name.
     pub(super) copies: Mutex<HashMap<String, usize>>,
@@ -39,7 +39,7 @@ pub(super) struct DeadLetters {
 pub(super) type Shared = Arc<Backend>;
 
 impl Backend {
-    pub(super) fn new(pipeline: Arc<Pipeline>, activity: Activity, cases: Vec<Case>) -> Self {
+    pub(super) fn new(pipeline: Arc<Pipeline>, activity: Arc<Activity>, cases: Vec<Case>) -> Self {
         Self {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline,

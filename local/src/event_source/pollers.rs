@@ -131,7 +131,7 @@ impl Pollers {
             Err(error) => {
                 let count = match error {
                     InvokeError::TimedOut => Some(&self.state.timeouts),
-                    InvokeError::Exited(_) => Some(&self.state.crashes),
+                    InvokeError::Exited(_) | InvokeError::InitFailed(_) => Some(&self.state.crashes),
                     InvokeError::Io(_) => None,
                 };
                 if let Some(count) = count {
