@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     refund::check(plan.letters.iter().filter_map(PlannedLetter::needs_permission), &args.allow_reason)?;
     let has = |action| plan.letters.iter().any(|letter| letter.action == action);
     if args.backup.is_none() && (has(Action::Delete) || has(Action::Export)) {
-        bail!("the plan deletes or exports letters; --backup FILE stores them");
+        bail!("the plan deletes or exports letters, so --backup FILE is required");
     }
     let audit_path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.plan));
     let paths = [Some(args.plan.as_path()), Some(audit_path.as_path()), args.backup.as_deref()];

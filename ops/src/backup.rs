@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     }
     if incomplete > 0 {
         note(format_args!(
-            "note: {incomplete} lines of {} are no letters. The lines before and after them are used.",
+            "note: {incomplete} lines of {} are not letters. The lines before and after them are used.",
             path.display()
         ));
     }

@@ -118,6 +118,9 @@ pub(crate) async fn run(session: &Session, args: &PlanArgs) -> Result<ExitCode> 
     file.write_all(&serde_json::to_vec_pretty(&plan)?)?;
     file.sync_all()?;
     let (path, command) = (args.out.display(), session.source.command());
-    note(format_args!("{path} contains {count} letters. `{command} apply {path}` does what it says."));
+    let backup = if args.action == Action::Redrive { "" } else { " --backup FILE" };
+    note(format_args!(
+        "{path} contains {count} letters. `{command} apply {path}{backup}` does what it says."
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -85,7 +85,7 @@ impl Session {
                 note(format_args!("note: the audit file names {name} as the caller ({error:#})"));
                 Ok(name.to_owned())
             }
-            (Err(error), None) => Err(error.context("the caller is not known; --caller names it")),
+            (Err(error), None) => Err(error.context("the caller is not known; give it with --caller NAME")),
         }
     }
 

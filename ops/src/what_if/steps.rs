@@ -85,7 +85,7 @@ async fn seats(
             )
         }
         _ if reservation.ending.is_some() && letter.reason_code() == UNKNOWN => Verdict::cannot_tell(
-            "the status is set and the seats were not changed; only the log, which cannot be searched, shows why",
+            "the status is set and the seats are possibly unchanged; the reason is unknown",
         ),
         _ => Verdict::succeeds(match reservation.ending {
             Some(ending) => format!("the reservation is {ending}, and the seats can be changed"),
