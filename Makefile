@@ -199,11 +199,11 @@ ifeq ($(BROWSER),)
 	@echo 'NOT CHECKED: the console. No Chromium is installed.' >&2
 else
 	$(require_cargo)
-# make test has built the command.
-	$(if $(filter command line,$(origin LOCAL)),,cargo build --locked -p reservation-worker-local)
+# make test has built the commands.
+	$(if $(filter command line,$(origin LOCAL)),,cargo build --locked -p reservation-worker-local -p reservation-worker-ops)
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cd tests/console && LOCAL=$(abspath $(TARGET))/debug/reservation-worker-local \
-	  FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
+	  DEAD_LETTERS=$(abspath $(TARGET))/debug/dead-letters FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
 

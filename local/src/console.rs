@@ -6,7 +6,7 @@
 //! 2. `pages` serves the files of the page.
 //! 3. `stream` sends records and numbers as they change. `reads` answers single questions.
 //! 4. `send` sends events, `breaking` changes how services and processes behave, and `dead_letters` handles the
-//!    dead-letter queue. `refusal` is the reply if they cannot.
+//!    dead-letter queue, and `what_if` predicts what a redrive would do. `refusal` is the reply if they cannot.
 //!
 //! `backend` has what they share, and `mode` how a service behaves.
 
@@ -20,6 +20,7 @@ mod reads;
 mod refusal;
 mod send;
 mod stream;
+mod what_if;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -61,6 +62,7 @@ impl Console {
             .merge(send::routes())
             .merge(breaking::routes())
             .merge(dead_letters::routes())
+            .merge(what_if::routes())
             .with_state(Arc::new(backend))
             .merge(pages::routes())
             .layer(middleware::from_fn_with_state(address.port(), guard::check));

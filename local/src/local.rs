@@ -98,14 +98,8 @@ struct EnvironmentFile(PathBuf);
 
 impl EnvironmentFile {
     fn write(pipeline: &Pipeline) -> Result<Self, Failure> {
-        let Pipeline { target, sqs, queue, services, .. } = pipeline;
-        let mut variables = services.environment();
-        // These name the receivers of the function's telemetry.
-        variables.retain(|name, _| !name.starts_with("AWS_"));
-        // The keys for AWS itself are secret. The caller has them in the environment.
-        if !sqs.is_aws() {
-            variables.extend(sqs.environment().clone());
-        }
+        let Pipeline { target, queue, .. } = pipeline;
+        let mut variables = pipeline.operators_environment();
         variables.insert("EVENT_QUEUE_URL".to_owned(), queue.url.clone());
         variables.insert("DEAD_LETTER_QUEUE_URL".to_owned(), queue.dlq_url.clone());
         let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));

@@ -1,7 +1,9 @@
 //! The complete pipeline on this machine: an SQS queue, the event source mapping, the function, and the
 //! services.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +17,11 @@ use crate::options::{Failure, Options};
 pub(crate) const MAX_RETRIES: u32 = 5;
 /// The queue's default visibility time-out.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The folder of the workspace.
+pub(crate) fn workspace() -> io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
 
 pub(crate) struct Pipeline {
     /// The folder for the output of builds.
@@ -33,7 +40,7 @@ impl Pipeline {
         profile: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+        let root = workspace()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         eprintln!(
             "building the function with the profile `{profile}` (the first build takes several minutes) ..."
@@ -57,5 +64,17 @@ impl Pipeline {
         environment.extend(variables);
         let mapping = Mapping::new(&queue, function, environment).start().await?;
         Ok(Self { target, sqs, queue, services, mapping })
+    }
+
+    /// The variables with which the operator's tool uses this pipeline. The keys for AWS itself are secret, so they are not
+    /// among them: the caller has them in the environment.
+    pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
+        let mut variables = self.services.environment();
+        // These name the receivers of the function's telemetry.
+        variables.retain(|name, _| !name.starts_with("AWS_"));
+        if !self.sqs.is_aws() {
+            variables.extend(self.sqs.environment().clone());
+        }
+        variables
     }
 }

@@ -1,6 +1,6 @@
 """`make local` with its console, and a headless browser that uses it.
 
-The variable LOCAL names the program, BROWSER the browser. The program builds the function, unless FUNCTION_BINARIES
+The variable LOCAL names the program, BROWSER the browser, and DEAD_LETTERS the operator's tool. The program builds the function, unless FUNCTION_BINARIES
 names a folder that contains it.
 """
 

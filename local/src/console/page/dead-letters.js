@@ -14,6 +14,7 @@ export function deadLetters() {
     el("h2", { id: "letters-title" }, "Dead letters"),
     el("p", {}, "Messages whose receives are used up. Remove the cause first, then redrive them."),
     el("div", { class: "line" },
+      action("What if?", predict, { title: "asks the operator's tool dead-letters what a redrive would do now" }),
       action("Redrive all", () => run("redrive", null), { class: "primary" }),
       confirmed("Delete all", () => `Really delete ${count(total, "message")}?`, () => run("delete", null))),
     summary, list);
@@ -35,6 +36,19 @@ export function deadLetters() {
     rows.forEach((row) => row.remove());
   }
 
+  // The first time, the tool is built.
+  async function predict() {
+    say("Asking dead-letters list --what-if …");
+    const predictions = await get("/api/dead-letters/what-if");
+    if (!predictions) return;
+    say("The predictions are shown.");
+    const rows = new Map(Array.from(list.children, (row) => [row.dataset.id, row]));
+    for (const { message_id, what_if, what_if_why } of predictions) {
+      const place = rows.get(message_id)?.querySelector(".prediction");
+      if (place) setText(place, `If it is redriven now: ${what_if}. ${what_if_why}`);
+    }
+  }
+
   async function run(what, message_ids) {
     const number = await post(`/api/dead-letters/${what}`, { message_ids });
     if (number !== null) say(`${count(number, "message")} ${what === "redrive" ? "moved back to the queue" : "deleted"}.`);
@@ -47,9 +61,10 @@ function letter({ message_id, body, receives, record }, run) {
     el("p", { class: "title" },
       el("code", { class: "reason-code" }, record?.reason_code ?? "unknown reason"),
       el("a", { class: "id", href: storyLink(record ?? { message_id }) }, record?.reservation_id ?? message_id),
-      el("span", { class: "quiet" }, `type ${record?.event_type ?? "unknown"}, received ${receives} times`)),
+      el("span", { class: "quiet" }, `type ${record?.event_type ?? "unknown"}, received ${record?.attempt ?? receives} times`)),
     el("p", { class: "reason" }, record?.reason ?? "Its last delivery is not known any more."),
     record?.advice && el("p", { class: "advice" }, record.advice),
+    el("p", { class: "prediction" }),
     el("details", {}, el("summary", {}, "Body"), el("pre", {}, body)),
     el("div", { class: "line" },
       action("Redrive", () => run("redrive", [message_id])),
