@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Lines};
-use crate::letter::UNKNOWN;
 use crate::message::StoredMessage;
 use crate::progress::note;
+use crate::reason_code::UNKNOWN;
 use crate::time;
 
 /// A letter in a backup.

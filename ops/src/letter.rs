@@ -9,16 +9,14 @@ use reservation_worker::reservation::Ending;
 use reservation_worker::telemetry::traces::Parent;
 use reservation_worker::workflow::steps;
 use sqs_batch::{Job as _, Record};
-use strum::VariantArray;
 
 use crate::message::StoredMessage;
 use crate::prediction::Verdict;
+use crate::reason_code::{self, UNKNOWN};
 use crate::refund;
 use crate::session::Source;
 use crate::time;
 
-/// The reason or type of a letter that has none.
-pub(crate) const UNKNOWN: &str = "unknown";
 /// The message group of an event without a reservation, which a FIFO queue requires.
 const NO_RESERVATION: &str = "none";
 /// How long before its move to a dead-letter queue a message was last processed, at most: SQS hides a message for at most
@@ -113,13 +111,8 @@ impl Letter {
 
     /// The reason code, if this version of the worker has it.
     pub(crate) fn known_reason(&self) -> Option<Reason> {
-        reason(self.reason_code())
+        reason_code::reason(self.reason_code())
     }
-}
-
-/// The reason with this code.
-pub(crate) fn reason(code: &str) -> Option<Reason> {
-    Reason::VARIANTS.iter().copied().find(|reason| reason.as_str() == code)
 }
 
 impl Explanation {

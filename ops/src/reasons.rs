@@ -15,7 +15,8 @@ use reservation_worker::aws::reason;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::letter::{self, Explanation, Letter};
+use crate::letter::{Explanation, Letter};
+use crate::reason_code;
 use crate::stop::{Interrupted, Stop};
 
 /// The number of message ids in a query. The text of a query may have 10,000 characters.
@@ -85,7 +86,8 @@ pub(crate) async fn explain(
 
 fn complete(letter: &mut Letter, line: Line) {
     // The worker may have been older than this tool, which knows the current commands.
-    let advice = letter::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
+    let advice =
+        reason_code::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
     letter.reason = Some(Explanation { code: line.reason_code, text: line.reason, advice });
     letter.last_receive = humantime::parse_rfc3339(&line.timestamp).ok();
     letter.receives = line.attempt.unwrap_or(letter.receives);

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use reservation_worker::event::EventType;
 use reservation_worker::reason::Reason;
 
-use crate::letter;
 use crate::prediction::{Prediction, Verdict};
+use crate::reason_code;
 
 /// The reason code that the user must name before the letter is sent, if a refund may be due. An approved payment may be such
 /// a letter if the worker did not say why it is dead, and no prediction says what would happen.
@@ -20,7 +20,7 @@ pub(crate) fn reason<'a>(
     if let Some(Verdict { prediction: Prediction::RefundDue, reason_code, .. }) = predicted {
         return reason_code.as_deref();
     }
-    let may_be_due = match letter::reason(reason_code) {
+    let may_be_due = match reason_code::reason(reason_code) {
         Some(reason) => matches!(reason, Reason::PaidButExpired | Reason::PaidButCancelled),
         None => {
             let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);

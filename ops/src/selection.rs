@@ -9,9 +9,10 @@ use strum::VariantArray;
 
 use crate::cli::Selection;
 use crate::hold::Hold;
-use crate::letter::{self, Letter, UNKNOWN};
+use crate::letter::Letter;
 use crate::progress::{bar, note};
 use crate::reading;
+use crate::reason_code::{self, UNKNOWN};
 use crate::reasons;
 use crate::session::{Session, Source};
 use crate::stop::Interrupted;
@@ -48,7 +49,7 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
 
 /// A mistyped reason must not select nothing.
 fn check(source: Source, selection: &Selection) -> Result<()> {
-    let is_unknown = |code: &&String| *code != UNKNOWN && letter::reason(code).is_none();
+    let is_unknown = |code: &&String| *code != UNKNOWN && reason_code::reason(code).is_none();
     if source == Source::DeadLetters
         && let Some(code) = selection.reason.iter().find(is_unknown)
     {

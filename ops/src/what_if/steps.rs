@@ -7,8 +7,9 @@ use reservation_worker::services::reservation_api::Reservation;
 use reservation_worker::workflow::{SeatStep, steps};
 
 use super::reply;
-use crate::letter::{Letter, UNKNOWN};
+use crate::letter::Letter;
 use crate::prediction::Verdict;
+use crate::reason_code::UNKNOWN;
 use crate::services::ReadOnlyServices;
 
 /// What would happen to a letter.
