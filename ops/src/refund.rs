@@ -23,7 +23,7 @@ pub(crate) fn reason<'a>(
     let may_be_due = match reason_code::reason(reason_code) {
         Some(reason) => matches!(reason, Reason::PaidButExpired | Reason::PaidButCancelled),
         None => {
-            let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);
+            let is_clear = predicted.is_some_and(Verdict::excludes_refund);
             event_type == EventType::PaymentApproved.as_str() && !is_clear
         }
     };
