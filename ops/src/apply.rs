@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::action::Action;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Common};
 use crate::cli::ApplyArgs;
 use crate::files::{self, JsonLines};
 use crate::hold::Hold;
@@ -52,9 +52,17 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let audit_path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.plan));
     let paths = [Some(args.plan.as_path()), Some(audit_path.as_path()), args.backup.as_deref()];
     files::must_differ(&paths.into_iter().flatten().collect::<Vec<_>>())?;
-    let event_queue = if has(Action::Redrive) { Some(session.event_queue().await?) } else { None };
+    let event_queue = if has(Action::Redrive) { Some(session.event_queue(&queue).await?) } else { None };
     let caller = session.caller(args.audit.caller.as_deref()).await?;
-    let audit = Audit::open(audit_path, caller, Some(plan_sha256))?;
+    let audit = Audit::open(
+        audit_path,
+        Common {
+            caller,
+            plan_sha256: Some(plan_sha256),
+            queue_url: Some(queue.url.clone()),
+            sent_to: event_queue.as_ref().map(|queue| queue.url.clone()),
+        },
+    )?;
     let backup = args.backup.as_deref().map(JsonLines::open).transpose()?;
     let hold = Hold::new(&queue, session.settings.visibility_timeout);
     let actions = Actions::new(&hold, event_queue.as_ref(), audit, backup)?;

@@ -33,7 +33,8 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
     }
     let queue = session.queue().await?;
     // The worker derives the type of the queue from the ARN of the event.
-    let arn = if args.as_lambda_event { session.event_queue().await?.arn().await? } else { String::new() };
+    let arn =
+        if args.as_lambda_event { session.event_queue(&queue).await?.arn().await? } else { String::new() };
     let mut file = files::create(&args.out)?;
     let (mut found, mut records) = (0, Vec::new());
     let (hold, bar) = (Hold::new(&queue, session.settings.visibility_timeout), bar("exporting", 0));

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
-use crate::audit::{self, Audit, Step, Subject};
+use crate::audit::{self, Audit, Common, Step, Subject};
 use crate::backup::{self, BackedUp};
 use crate::cli::RestoreArgs;
 use crate::files;
@@ -41,11 +41,14 @@ impl Restored {
 
 pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCode> {
     let letters = chosen(backup::read(&args.file)?, args)?;
-    let queue = session.event_queue().await?;
+    let queue = session.event_queue(&session.queue().await?).await?;
     let caller = session.caller(args.audit.caller.as_deref()).await?;
     let path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.file));
     files::must_differ(&[&args.file, &path])?;
-    let mut audit = Audit::open(path, caller, None)?;
+    let mut audit = Audit::open(
+        path,
+        Common { caller, plan_sha256: None, queue_url: None, sent_to: Some(queue.url.clone()) },
+    )?;
     let journal = audit.journal()?;
     let (done, letters): (Vec<_>, Vec<_>) =
         letters.into_iter().partition(|letter| journal.is_done(&letter.message.message_id));

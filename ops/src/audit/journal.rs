@@ -61,14 +61,14 @@ impl FromIterator<Line> for Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Common;
     use super::*;
 
     fn line(step: Step, message_id: &str, new_message_id: Option<&str>) -> Line {
         Line {
             time: String::new(),
-            caller: String::new(),
+            common: Common::default(),
             action: "redrive".to_owned(),
-            plan_sha256: None,
             step,
             message_id: message_id.to_owned(),
             body_sha256: String::new(),

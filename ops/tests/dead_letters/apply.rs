@@ -45,6 +45,11 @@ async fn a_plan_is_redriven_with_everything_that_the_letter_has_and_nothing_else
         "{audit:?}"
     );
     assert_eq!(audit[1]["new_message_id"], event.message_id.as_deref().unwrap());
+    let (queue_url, sent_to) = (&fixture.queue.dlq_url, &fixture.queue.url);
+    assert!(
+        audit.iter().all(|line| line["queue_url"] == **queue_url && line["sent_to"] == **sent_to),
+        "{audit:?}"
+    );
 }
 
 #[tokio::test]
@@ -271,6 +276,50 @@ async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
     let circle = Fixture::output(circle).await;
     assert!(circle.code == Some(1) && circle.stderr.contains("the same queue"), "{}", circle.stderr);
     assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
+async fn letters_are_not_sent_to_a_queue_of_which_they_are_no_dead_letters() {
+    let fixture = Fixture::new(false).await;
+    let other = fixture.sqs.create("other", false, 1, std::time::Duration::from_secs(300)).await.unwrap();
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
+    for arguments in [["apply", "plan.json"], ["restore", "exported.jsonl"]] {
+        // The second one has no dead-letter queue.
+        for (event_queue, why) in [
+            (&other.url, "is not the dead-letter queue of"),
+            (&other.dlq_url, "is not the dead-letter queue of"),
+        ] {
+            let refused = Fixture::output(fixture.command_to(event_queue, &arguments)).await;
+            assert!(
+                refused.code == Some(1) && refused.stderr.contains(why),
+                "{arguments:?}: {}",
+                refused.stderr
+            );
+        }
+    }
+    assert_eq!((fixture.dead_depth().await, other.depth().await.unwrap()), ((1, 0), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_queue_of_events_that_are_not_dead_is_not_read() {
+    let fixture = Fixture::new(false).await;
+    let sent = fixture.queue.send([("r1".to_owned(), expired("r1"))]).await.unwrap();
+    assert_eq!(sent.len(), 1);
+    let swapped = |arguments: &[&str]| {
+        let command = fixture.command(arguments);
+        let mut swapped = std::process::Command::new(command.get_program());
+        swapped.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment()).args(arguments);
+        swapped.args(["--queue-url", &fixture.queue.url, "--event-queue-url", &fixture.queue.dlq_url]);
+        swapped
+    };
+    for arguments in [&["list"][..], &["undelivered", "list"], &["plan", "--action", "delete"]] {
+        let refused = Fixture::output(swapped(arguments)).await;
+        let is_refused = refused.code == Some(1) && refused.stderr.contains("has a dead-letter queue");
+        assert!(is_refused, "{arguments:?}: {}", refused.stderr);
+    }
+    assert_eq!((fixture.event_depth().await, fixture.dead_depth().await), ((1, 0), (0, 0)));
 }
 
 #[tokio::test]

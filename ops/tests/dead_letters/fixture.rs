@@ -85,12 +85,21 @@ impl Fixture {
         self.command_to(&self.queue.url, arguments)
     }
 
+    /// The command, for another event queue and its dead-letter queue.
+    pub fn command_of(&self, queue: &Queue, arguments: &[&str]) -> Command {
+        self.command_between(&queue.dlq_url, &queue.url, arguments)
+    }
+
     /// The command, for another event queue.
     pub fn command_to(&self, event_queue_url: &str, arguments: &[&str]) -> Command {
+        self.command_between(&self.queue.dlq_url, event_queue_url, arguments)
+    }
+
+    fn command_between(&self, queue_url: &str, event_queue_url: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dead-letters"));
         command.current_dir(self.directory.path()).env_clear().envs(self.environment());
         command.args(arguments);
-        command.args(["--queue-url", &self.queue.dlq_url, "--event-queue-url", event_queue_url]);
+        command.args(["--queue-url", queue_url, "--event-queue-url", event_queue_url]);
         command.args(["--log-group", LOG_GROUP]);
         command.stdin(Stdio::null());
         command

@@ -95,7 +95,8 @@ async fn a_letter_that_somebody_else_holds_is_waited_for_even_if_sqs_counts_it_l
     receive.visibility_timeout(5).send().await.unwrap();
     let decide = |name: &str, _: &Value| match name {
         "GetQueueAttributes" => Act::Edit(|reply| {
-            for (_, count) in reply["Attributes"].as_object_mut().unwrap() {
+            let attributes = reply["Attributes"].as_object_mut().into_iter().flatten();
+            for (_, count) in attributes.filter(|(name, _)| name.starts_with("Approximate")) {
                 *count = "0".into();
             }
         }),

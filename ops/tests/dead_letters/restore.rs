@@ -57,6 +57,34 @@ async fn a_letter_that_said_refund_due_is_restored_only_with_a_flag_that_names_t
 }
 
 #[tokio::test]
+async fn a_letter_that_is_in_a_backup_twice_still_says_that_a_refund_is_due() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[approved("r1")]).await;
+    fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
+    let exported: Value =
+        serde_json::from_str(&fs::read_to_string(fixture.path("exported.jsonl")).unwrap()).unwrap();
+    let line = |reason: &str| {
+        let mut line = exported.clone();
+        line["reason_code"] = reason.into();
+        format!("{line}\n")
+    };
+    for (reasons, expected) in [
+        (["inventory_unavailable", "paid_but_expired"], Some("paid_but_expired")),
+        (["paid_but_expired", "inventory_unavailable"], Some("paid_but_expired")),
+        (["inventory_unavailable", "unknown"], Some("unknown")),
+        (["unknown", "inventory_unavailable"], None),
+    ] {
+        fs::write(fixture.path("twice.jsonl"), reasons.map(line).concat()).unwrap();
+        let restored = fixture.run(&["restore", "twice.jsonl"]).await;
+        assert_eq!(restored.code, Some(i32::from(expected.is_some())), "{reasons:?}: {}", restored.stderr);
+        let named =
+            expected.is_none_or(|reason| restored.stderr.contains(&format!("--allow-reason {reason}")));
+        assert!(named, "{reasons:?}: {}", restored.stderr);
+        assert_eq!(fixture.events().await.len(), usize::from(expected.is_none()));
+    }
+}
+
+#[tokio::test]
 async fn a_shared_audit_file_does_not_hide_deleted_letters_from_restore() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
@@ -230,11 +258,11 @@ async fn restored_letters_reach_a_fifo_queue_in_the_order_in_which_they_were_sen
     let apply = ["apply", "plan.json", "--backup", "backup.jsonl", "--rate", "1000"];
     Fixture::output(proxy.before(fixture.command(&apply))).await.succeeded();
     let restore = ["restore", "backup.jsonl", "--rate", "1000"];
-    let restored = Fixture::output(proxy.before(fixture.command_to(&queue.url, &restore))).await;
+    let restored = Fixture::output(proxy.before(fixture.command_of(&queue, &restore))).await;
     assert_eq!(restored.code, Some(1), "{}", restored.stderr);
     let mut events = sent(&fixture, &queue).await;
     assert_eq!(by_reservation(&events)[0].len(), 3, "the letters after a failed one wait: {events:?}");
-    Fixture::output(fixture.command_to(&queue.url, &restore)).await.succeeded();
+    Fixture::output(fixture.command_of(&queue, &restore)).await.succeeded();
     events.extend(sent(&fixture, &queue).await);
     assert_eq!(by_reservation(&events), by_reservation(&bodies));
 }
