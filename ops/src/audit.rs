@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Sent,
     /// It is in the backup and is not deleted yet.
     BackedUp,
+    /// It is in the backup and is about to be deleted.
+    Deleting,
     /// The action is complete.
     Done,
     /// The action failed. The letter is still in the queue.

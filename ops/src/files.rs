@@ -47,6 +47,9 @@ impl JsonLines {
             serde_json::to_writer(&mut lines, &value)?;
             lines.push(b'\n');
         }
+        if lines.is_empty() {
+            return Ok(());
+        }
         // One write, so that the lines of two processes do not mix.
         let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
         written.with_context(|| self.path.display().to_string())

@@ -192,6 +192,8 @@ impl<'a> Actions<'a> {
         if handles.is_empty() {
             return Ok(unheld);
         }
+        let deleting = held.iter().filter(|planned| planned.action == Action::Delete);
+        self.audit.write(deleting.map(|planned| (of(planned), Step::Deleting, None, None)))?;
         let results = self.hold.queue.delete(&handles).await;
         let deleted = held.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.audit.write(deleted.map(|(planned, _)| (of(planned), Step::Done, None, None)))?;
@@ -221,14 +223,17 @@ impl<'a> Actions<'a> {
                 _ if missing != Missing::Gone => {
                     self.fail(&planned, Step::Failed, "it could not be received")?;
                 }
-                Some(Step::Sent | Step::BackedUp) => {
+                Some(Step::Sent | Step::Deleting) => {
                     *self.done.entry(planned.action).or_default() += 1;
                     let detail = Some("it was deleted before the interruption".to_owned());
                     self.audit.write([(of(&planned), Step::Done, None, detail)])?;
                 }
-                _ => {
+                step => {
                     self.gone += 1;
-                    self.audit.write([(of(&planned), Step::Gone, None, None)])?;
+                    let is_backed_up = step == Some(Step::BackedUp);
+                    let detail = is_backed_up
+                        .then(|| "it is in the backup; whether this plan deleted it is not known".to_owned());
+                    self.audit.write([(of(&planned), Step::Gone, None, detail)])?;
                 }
             }
         }
