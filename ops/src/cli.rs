@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -98,16 +99,16 @@ pub(crate) enum LetterCommand {
 #[command(next_help_heading = "Letters")]
 pub(crate) struct Selection {
     /// Letters with this reason code, or `unknown` (repeatable)
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reason: Vec<String>,
     /// Letters with this event type, or `unknown` (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) event_type: Vec<String>,
     /// Letters about this reservation (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reservation: Vec<String>,
     /// The letter with this message id (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) message: Vec<String>,
     /// Letters that are older than this, such as `2h` or `3d`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
