@@ -175,7 +175,8 @@ pub(crate) struct ApplyArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// Stop when more than this number of redriven letters are dead again
+    /// Stop when more than this number of redriven letters are dead again. Letters can die for about 21 minutes after they were
+    /// sent: run the command again then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
     /// File to which letters are appended before they are deleted, or when they are exported; required for these actions

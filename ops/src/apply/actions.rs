@@ -71,6 +71,10 @@ impl<'a> Actions<'a> {
         self.failed + self.gone == 0
     }
 
+    pub(super) fn has_redriven(&self) -> bool {
+        self.done.contains_key(&Action::Redrive)
+    }
+
     pub(super) fn summary(&self) -> String {
         let count = |action| self.done.get(&action).copied().unwrap_or(0);
         format!(
