@@ -23,7 +23,7 @@ use crate::queue::{Poll, Queue};
 use crate::reading;
 use crate::refund;
 use crate::sending::Waiting;
-use crate::session::Session;
+use crate::session::{Session, Source};
 
 mod actions;
 mod missing;
@@ -63,7 +63,7 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
             sent_to: event_queue.as_ref().map(|queue| queue.url.clone()),
         },
     )?;
-    let backup = args.backup.as_deref().map(JsonLines::open).transpose()?;
+    let backup = args.backup.as_deref().map(JsonLines::open_private).transpose()?;
     let hold = Hold::new(&queue, session.settings.visibility_timeout);
     let actions = Actions::new(&hold, event_queue.as_ref(), audit, backup)?;
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
@@ -75,6 +75,12 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let applied = hold.during(apply.run()).await;
     apply.bar.finish_and_clear();
     note(apply.actions.summary());
+    if session.source == Source::DeadLetters && apply.actions.has_redriven() {
+        note(
+            "note: a redriven letter can die for about 21 minutes after it was sent. Then run this command again: it says how \
+             many did, and ends with the exit status 3 if they are more than --stop-at.",
+        );
+    }
     match applied? {
         End::Complete if apply.actions.is_success() => Ok(ExitCode::SUCCESS),
         End::Complete => Ok(ExitCode::FAILURE),

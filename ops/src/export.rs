@@ -20,9 +20,7 @@ use crate::selection;
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        bail!("{} exists already", args.out.display());
-    }
+    files::check_new(&args.out)?;
     let selected = selection::letters(session, &args.selection).await?;
     let selected: BTreeMap<_, _> = selected
         .iter()

@@ -131,6 +131,16 @@ async fn csv_has_a_row_for_each_letter() {
 }
 
 #[tokio::test]
+async fn csv_without_letters_has_a_header() {
+    let fixture = Fixture::new(false).await;
+    for (more, column) in [(&[][..], "reservation_id"), (&["--group-by", "reason"], "letters")] {
+        let listed = fixture.run(&[&["list", "--output", "csv"], more].concat()).await.succeeded();
+        let header: Vec<_> = listed.stdout.lines().collect();
+        assert!(header.len() == 1 && header[0].split(',').any(|name| name == column), "{header:?}");
+    }
+}
+
+#[tokio::test]
 async fn text_from_others_is_no_command_to_a_terminal_and_no_formula_to_a_spreadsheet() {
     let fixture = Fixture::new(false).await;
     let bodies = [expired("r1"), "\u{9b}2J\u{202e}=1+1".to_owned(), approved("\u{202e}r2")];

@@ -157,6 +157,50 @@ async fn a_letter_is_exported_as_the_event_that_lambda_sends() {
 }
 
 #[tokio::test]
+async fn a_file_in_a_missing_folder_is_an_error_before_the_queue_is_read() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[expired("r1")]).await;
+    for arguments in [&["plan", "--action", "redrive"][..], &["export"]] {
+        let refused = fixture.run(&[arguments, &["--out", "missing/file"]].concat()).await;
+        let is_refused = refused.code == Some(1) && refused.stderr.contains("missing/file");
+        assert!(is_refused, "{arguments:?}: {}", refused.stderr);
+    }
+    let [letter] = &fixture.messages(&fixture.dead_letter_queue()).await[..] else { panic!("{ids:?}") };
+    let receives = letter.attributes.as_ref().unwrap().iter();
+    let receives: Vec<_> = receives.filter(|(name, _)| name.as_str() == "ApproximateReceiveCount").collect();
+    assert_eq!(receives[0].1, "1", "nobody else has received it");
+}
+
+#[tokio::test]
+async fn a_backup_that_others_could_read_is_readable_by_its_owner_only_before_a_body_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    let backup = fixture.path("backup.jsonl");
+    fs::write(&backup, "").unwrap();
+    fs::set_permissions(&backup, fs::Permissions::from_mode(0o644)).unwrap();
+    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "backup.jsonl"]).await.succeeded();
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_error_code_with_the_name_of_a_reason_of_the_worker_permits_nothing() {
+    let fixture = Fixture::new(false).await;
+    let send = fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url);
+    let send = send.message_body(approved("r1")).message_attributes("ERROR_CODE", text("no_time"));
+    send.send().await.unwrap();
+    fixture.run(&["undelivered", "plan", "--action", "redrive"]).await.succeeded();
+    let refused = fixture.run(&["undelivered", "apply", "plan.json"]).await;
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("--allow-reason unknown"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
 async fn undelivered_events_are_explained_and_sent_without_the_attributes_of_their_failure() {
     let fixture = Fixture::new(false).await;
     let send =
