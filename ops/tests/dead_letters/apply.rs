@@ -210,6 +210,37 @@ async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
 }
 
 #[tokio::test]
+async fn apply_that_is_run_again_later_says_how_many_redriven_letters_have_died() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..5).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let first = fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert!(first.stderr.contains("run this command again"), "{}", first.stderr);
+    while fixture.event_depth().await != (0, 0) {
+        let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.url);
+        receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+    }
+    let few = fixture.run(&["apply", "plan.json", "--stop-at", "5"]).await.succeeded();
+    assert!(few.stderr.contains("5 dead again"), "{}", few.stderr);
+    assert_eq!(fixture.run(&["apply", "plan.json", "--stop-at", "4"]).await.code, Some(3));
+    assert_eq!(fixture.dead_depth().await, (5, 0));
+}
+
+#[tokio::test]
+async fn a_plan_to_delete_letters_that_say_refund_due_prints_a_note() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[approved("r1"), expired("r2")]).await;
+    fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[1], "no_time")]).await;
+    let planned = fixture.run(&["plan", "--action", "delete"]).await.succeeded();
+    assert!(planned.stderr.contains("note: a refund may be due"), "{}", planned.stderr);
+    assert!(planned.stderr.contains("paid_but_expired") && planned.stderr.contains("after the refund"));
+    let other = ["plan", "--action", "delete", "--reason", "no_time", "--out", "other.json"];
+    let other = fixture.run(&other).await.succeeded();
+    assert!(!other.stderr.contains("refund"), "{}", other.stderr);
+}
+
+#[tokio::test]
 async fn a_new_plan_with_the_name_of_an_old_one_begins_from_the_beginning() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
