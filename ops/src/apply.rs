@@ -65,7 +65,7 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     )?;
     let backup = args.backup.as_deref().map(JsonLines::open_private).transpose()?;
     let hold = Hold::new(&queue, session.settings.visibility_timeout);
-    let actions = Actions::new(&hold, event_queue.as_ref(), audit, backup)?;
+    let actions = Actions::new(session.source, &hold, event_queue.as_ref(), audit, backup)?;
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
     let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
     let bar = bar("applying", pending.len());

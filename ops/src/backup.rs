@@ -12,12 +12,16 @@ use crate::message::StoredMessage;
 use crate::progress::note;
 use crate::reason_code::UNKNOWN;
 use crate::refund;
+use crate::session::Source;
 use crate::time;
 
 /// A letter in a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BackedUp {
     saved: String,
+    /// The queue that it was in.
+    #[serde(default)]
+    pub(crate) source: Source,
     pub(crate) body_sha256: String,
     /// Why it was dead.
     #[serde(default = "unknown")]
@@ -27,9 +31,9 @@ pub(crate) struct BackedUp {
 }
 
 impl BackedUp {
-    pub(crate) fn new(message: StoredMessage, reason_code: &str) -> Self {
+    pub(crate) fn new(message: StoredMessage, source: Source, reason_code: &str) -> Self {
         let (saved, body_sha256) = (time::rfc3339(SystemTime::now()), message.digest());
-        Self { saved, body_sha256, reason_code: reason_code.to_owned(), message }
+        Self { saved, source, body_sha256, reason_code: reason_code.to_owned(), message }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
             if args.as_lambda_event {
                 records.push(message.record(&arn));
             } else {
-                let line = serde_json::to_string(&BackedUp::new(message, reason_code))?;
+                let line = serde_json::to_string(&BackedUp::new(message, session.source, reason_code))?;
                 writeln!(file, "{line}")?;
             }
         }

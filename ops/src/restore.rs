@@ -16,7 +16,7 @@ use crate::pace::Pace;
 use crate::progress::{bar, note};
 use crate::refund;
 use crate::sending::{self, Waiting};
-use crate::session::Session;
+use crate::session::{Session, Source};
 
 /// A letter to send.
 struct Restored {
@@ -28,8 +28,11 @@ struct Restored {
 }
 
 impl Restored {
-    fn new(BackedUp { body_sha256, reason_code, message, .. }: BackedUp, session: &Session) -> Self {
-        let letter = Letter::read(&message, session.source);
+    fn new(BackedUp { source, body_sha256, reason_code, mut message, .. }: BackedUp) -> Self {
+        if source == Source::Undelivered {
+            message.remove_failure();
+        }
+        let letter = Letter::read(&message, source);
         let reason = refund::reason(letter.event_type(), &reason_code, None).map(str::to_owned);
         Self { body_sha256, group: letter.message_group().to_owned(), needs_permission: reason, message }
     }
@@ -58,7 +61,7 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
             "note: {count} letters are not sent, because {path} says that they were sent before."
         ));
     }
-    let mut letters: Vec<_> = letters.into_iter().map(|letter| Restored::new(letter, session)).collect();
+    let mut letters: Vec<_> = letters.into_iter().map(Restored::new).collect();
     refund::check(
         letters.iter().filter_map(|letter| letter.needs_permission.as_deref()),
         &args.allow_reason,

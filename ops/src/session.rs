@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::aws::{self, Stack};
@@ -11,9 +12,11 @@ use crate::queue::Queue;
 use crate::stop::Stop;
 
 /// The queue that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
     /// The dead-letter queue of the worker's queue.
+    #[default]
     DeadLetters,
     /// The queue of events that EventBridge or the Scheduler could not deliver.
     Undelivered,
@@ -50,7 +53,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(settings: Settings, source: Source) -> Result<Self> {
         let config = aws::config(&settings).await?;
-        Ok(Self { source, settings, config, stop: Stop::on_signals()?, stack: OnceCell::new() })
+        let stop = Stop::on_signals(settings.visibility_timeout)?;
+        Ok(Self { source, settings, config, stop, stack: OnceCell::new() })
     }
 
     /// The queue that is read.

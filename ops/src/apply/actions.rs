@@ -15,6 +15,7 @@ use crate::plan::PlannedLetter;
 use crate::progress::note;
 use crate::queue::Queue;
 use crate::sending;
+use crate::session::Source;
 
 /// The deduplication id of a redriven letter is always the same: a letter that dies again has a new message id.
 const ATTEMPT: &str = "redrive";
@@ -23,6 +24,7 @@ const ATTEMPT: &str = "redrive";
 pub(super) type Taken = (PlannedLetter, StoredMessage);
 
 pub(super) struct Actions<'a> {
+    source: Source,
     hold: &'a Hold<'a>,
     event_queue: Option<&'a Queue>,
     audit: Audit,
@@ -40,6 +42,7 @@ pub(super) struct Actions<'a> {
 
 impl<'a> Actions<'a> {
     pub(super) fn new(
+        source: Source,
         hold: &'a Hold<'a>,
         event_queue: Option<&'a Queue>,
         audit: Audit,
@@ -48,6 +51,7 @@ impl<'a> Actions<'a> {
         let journal = audit.journal()?;
         let (blocked, done) = (BTreeSet::new(), BTreeMap::new());
         Ok(Self {
+            source,
             hold,
             event_queue,
             audit,
@@ -136,12 +140,15 @@ impl<'a> Actions<'a> {
     /// Sends letters, except those that an earlier run has sent. Returns those that can be deleted.
     async fn send(&mut self, letters: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
         let (mut to_delete, mut unsent) = (Vec::new(), Vec::new());
-        for (planned, message) in letters {
+        for (planned, mut message) in letters {
             if self.journal.step(&planned.message_id) == Some(Step::Sent) {
                 to_delete.push(planned);
             } else if self.blocked.contains(&planned.message_group_id) {
                 self.fail(&planned, Step::Failed, "an earlier letter of its group failed")?;
             } else {
+                if self.source == Source::Undelivered {
+                    message.remove_failure();
+                }
                 unsent.push((planned, message));
             }
         }
@@ -175,8 +182,10 @@ impl<'a> Actions<'a> {
         let backup = self.backup.as_mut().context("no backup")?;
         let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
         let backed_up = planned.iter().zip(messages);
-        backup
-            .append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
+        backup.append(
+            backed_up
+                .map(|(planned, message)| BackedUp::new(message, self.source, planned.reason_or_refund())),
+        )?;
         self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
         Ok(planned)
     }

@@ -157,6 +157,38 @@ async fn a_letter_is_exported_as_the_event_that_lambda_sends() {
 }
 
 #[tokio::test]
+async fn attributes_of_a_producer_with_the_names_of_a_failed_delivery_are_kept() {
+    let fixture = Fixture::new(false).await;
+    let dead = async || {
+        let send = fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url);
+        let send = send.message_attributes("ERROR_CODE", text("CARD_DECLINED"));
+        send.message_body(expired("r1")).send().await.unwrap();
+    };
+    for (source, kept) in [(&[][..], true), (&["undelivered"], false)] {
+        dead().await;
+        fixture.run(&[source, &["plan", "--action", "redrive"]].concat()).await.succeeded();
+        fixture.run(&[source, &["apply", "plan.json"]].concat()).await.succeeded();
+        dead().await;
+        fixture
+            .run(&[source, &["plan", "--action", "delete", "--out", "delete.json"]].concat())
+            .await
+            .succeeded();
+        let delete = ["apply", "delete.json", "--backup", "backup.jsonl"];
+        fixture.run(&[source, &delete].concat()).await.succeeded();
+        fixture.run(&["restore", "backup.jsonl"]).await.succeeded();
+        let events = fixture.event_messages().await;
+        assert_eq!(events.len(), 2);
+        let has = events.iter().map(|event| {
+            event.message_attributes.as_ref().is_some_and(|attributes| attributes.contains_key("ERROR_CODE"))
+        });
+        assert!(has.into_iter().all(|has| has == kept), "{source:?}: {events:?}");
+        for file in ["plan.json", "delete.json", "backup.jsonl"] {
+            fs::remove_file(fixture.path(file)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_file_in_a_missing_folder_is_an_error_before_the_queue_is_read() {
     let fixture = Fixture::new(false).await;
     let ids = fixture.dead(&[expired("r1")]).await;
