@@ -1,7 +1,6 @@
 //! `restore`, `export` and `undelivered`.
 
 use std::fs;
-use std::time::Duration;
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
@@ -292,7 +291,7 @@ async fn adverse(fixture: &Fixture, refused: String) -> Proxy {
 
 /// Letters of a standard queue about two reservations, and their order in the FIFO queue of the worker.
 async fn for_a_fifo_queue(fixture: &Fixture) -> (Queue, Vec<String>) {
-    let queue = fixture.sqs.create("ordered", true, 5, Duration::from_secs(300)).await.unwrap();
+    let queue = fixture.another_queue(true).await;
     let bodies: Vec<_> = (0..20).map(|number| numbered(&format!("r{}", number % 2), number)).collect();
     for body in &bodies {
         fixture.dead(std::slice::from_ref(body)).await;
