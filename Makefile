@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -206,6 +206,14 @@ else
 	  DEAD_LETTERS=$(abspath $(TARGET))/debug/dead-letters FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
+
+# Runs in a terminal only: the recorder needs one. It shows a demo whose function is built already.
+pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
+pictures: test-console ## make the pictures of the README again: the console, and a recording of make demo
+	mkdir -p docs/pictures
+	cp target/console/live-1280.png docs/pictures/console.png
+	termtosvg docs/pictures/demo.svg --screen-geometry 80x30 --min-frame-duration 300 --max-frame-duration 1000 \
+	  --loop-delay 5000 --command '$(abspath $(TARGET))/debug/reservation-worker-local demo'
 
 # The architecture of this machine, so that the tests can run the function. The default of the template is arm64.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
