@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -143,6 +143,10 @@ ELASTICMQ := .tools/elasticmq
 test-elasticmq: ## test dead-letters over another implementation of SQS, ElasticMQ (needs Java and Maven)
 	$(require_cargo)
 	ops/tests/elasticmq/run $(ELASTICMQ) endpoint::
+
+dead-letters-crashes: $(TOOLS) ## kill dead-letters a hundred times while it redrives, and check that no letter is lost
+	$(require_cargo)
+	DEAD_LETTERS_CRASHES=100 cargo test --locked -p reservation-worker-ops --test dead_letters after_crashes
 
 # The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
 LETTERS := 10000

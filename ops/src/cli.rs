@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -98,16 +99,16 @@ pub(crate) enum LetterCommand {
 #[command(next_help_heading = "Letters")]
 pub(crate) struct Selection {
     /// Letters with this reason code, or `unknown` (repeatable)
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reason: Vec<String>,
     /// Letters with this event type, or `unknown` (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) event_type: Vec<String>,
     /// Letters about this reservation (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reservation: Vec<String>,
     /// The letter with this message id (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) message: Vec<String>,
     /// Letters that are older than this, such as `2h` or `3d`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -174,7 +175,8 @@ pub(crate) struct ApplyArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// Stop when more than this number of redriven letters are dead again
+    /// Stop when more than this number of redriven letters are dead again. Letters can die for about 21 minutes after they were
+    /// sent: run the command again then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
     /// File to which letters are appended before they are deleted, or when they are exported; required for these actions

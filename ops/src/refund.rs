@@ -21,13 +21,18 @@ pub(crate) fn reason<'a>(
         return reason_code.as_deref();
     }
     let may_be_due = match reason_code::reason(reason_code) {
-        Some(reason) => matches!(reason, Reason::PaidButExpired | Reason::PaidButCancelled),
+        Some(_) => is_due(reason_code),
         None => {
-            let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);
+            let is_clear = predicted.is_some_and(Verdict::excludes_refund);
             event_type == EventType::PaymentApproved.as_str() && !is_clear
         }
     };
     may_be_due.then_some(reason_code)
+}
+
+/// Whether the reason says that a refund is due.
+pub(crate) fn is_due(reason_code: &str) -> bool {
+    matches!(reason_code::reason(reason_code), Some(Reason::PaidButExpired | Reason::PaidButCancelled))
 }
 
 /// Nothing is sent if one of the reasons is not allowed.
