@@ -43,11 +43,12 @@ dead-letters apply {plan}.json --backup {plan}.jsonl"""
 class InventoryDown(Incident):
     """The inventory refuses connections for 20 minutes. Nobody has to do anything: the runbook says not to stop the mapping."""
 
-    alarm, minutes = "processing", 20
+    alarm, minutes, payments = "processing", 20, 10
     script = ["processing", "error-rate"]
 
     def begin(self, world):
         world.order(stop="inventory")
+        world.pay(100)  # So that the breakers open at once, as they do during a sale.
 
     def each_minute(self, world, minute):
         super().each_minute(world, minute)

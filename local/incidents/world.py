@@ -92,7 +92,7 @@ class World:
         """Also to moto, for the commands of the runbook."""
         values, counts = zip(*datum["values"])
         dimensions = [{"Name": name, "Value": value} for name, value in datum["dimensions"].items()]
-        self.account.cloudwatch.put_metric_data(Namespace=self.namespace, MetricData=[
+        self.account.backend("cloudwatch").put_metric_data(self.namespace, [
             {"MetricName": datum["name"], "Dimensions": dimensions, "Timestamp": now(), "Unit": datum["unit"],
              "Values": list(values), "Counts": list(counts)}])
 
@@ -156,8 +156,7 @@ class World:
         """Puts events on the bus, each a type and a detail. `late`: minutes ago."""
         entries = [{"EventBusName": BUS, "Source": "payment-api", "DetailType": kind, "Detail": json.dumps(detail),
                     "Time": time.time() - late * MINUTE} for kind, detail in events]
-        for first in range(0, len(entries), 10):
-            self.account.events.put_events(Entries=entries[first : first + 10])
+        self.account.backend("events").put_events(entries)
 
     def hold(self):
         """Creates a hold with two seats. Returns the detail of an event about it."""
