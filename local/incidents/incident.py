@@ -5,6 +5,7 @@ import argparse
 import sys
 import threading
 import time
+from collections import Counter
 
 from runbook import Shell
 from scenarios import INCIDENTS, Poison
@@ -64,6 +65,9 @@ def end(world, incident):
     for name, minute in world.alarms.notified.items():
         world.say(f"{name} has notified at the end of minute {minute + 1 - world.began}.")
     world.say(f"All alarms are over after {world.since()} minutes.")
+    warnings = Counter(line["message"] for line in world.log() if line.get("level") == "WARN" and "outcome" not in line)
+    for message, count in warnings.items():
+        world.say(f"The worker has warned {count} times: {message}")
     if dead := world.depth("DeadLetterQueue"):
         problems.append(f"{dead} dead letters")
     return problems + world.inconsistent()

@@ -176,11 +176,11 @@ class HotGroup(Incident):
     """A producer sends all its events to a FIFO queue with one message group. The others wait for nobody."""
 
     alarm, fifo, payments = "backlog", True, 0
-    per_minute = 30
+    per_minute = 50
 
     def begin(self, world):
         self.is_hot = True
-        world.request("POST", "/faults", {"operation": "update-status", "effect": {"latency": {"ms": 250}}})
+        world.request("POST", "/faults", {"operation": "update-status", "effect": {"latency": {"ms": 50}}})
 
     def each_minute(self, world, minute):
         if minute == 0:

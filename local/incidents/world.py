@@ -9,13 +9,16 @@ import time
 import urllib.request
 from collections import Counter
 
-from account import BUS, ROOT, SERVICES, STACK, Account, Stack, now
+from account import BUS, ROOT, STACK, Account, now
 from alarms import Alarms, Metrics
 
 SPEED = 20
 MINUTE = 60 / SPEED
 # The reserve for the response and the time-out that contains it are longer: moto does not respond faster.
 RESERVE_MS = 10_000
+# Of a message whose time-out the worker could not change in time, because moto did not respond. Much shorter, it would use
+# up the receives of the message; in AWS it is 180 s.
+VISIBILITY_TIMEOUT = 60
 COMPRESSED = ("BACKOFF_BASE_MS", "BACKOFF_MAX_MS", "OUTAGE_BACKOFF_MS", "BREAKER_OPEN_MS")
 
 
@@ -28,9 +31,8 @@ class World:
         self.minute, self.began, self.incident, self.changed_at = 0, None, None, {}
         self.lock = threading.RLock()
         parameters = {"QueueType": "fifo"} if fifo else {}
-        template = Stack({**SERVICES, **parameters})
-        visibility_timeout = int(template["EventQueue"]["VisibilityTimeout"]) // SPEED
-        self.account = Account(parameters, {"reservation_api_token": "first"}, visibility_timeout, self.log, self.alarms_now)
+        secret = {"reservation_api_token": "first"}
+        self.account = Account(parameters, secret, VISIBILITY_TIMEOUT, self.log, self.alarms_now)
         self.stack = self.account.stack
         self.namespace = self.stack["Worker"]["Environment"]["Variables"]["METRICS_NAMESPACE"]
         self.alarms = Alarms(self.stack, self.metrics)
@@ -41,10 +43,9 @@ class World:
         self.account.publish_outputs(self.api, services["INVENTORY_GRPC_ADDR"])
         self.order(require_token="first")
         self.token = "first"
-        self.running = True
-        self.threads = [threading.Thread(target=target, daemon=True) for target in (self.read_reports, self.tick)]
-        for thread in self.threads:
-            thread.start()
+        self.running, self.failure = True, None
+        for target in (self.read_reports, self.tick):
+            threading.Thread(target=self.guarded, args=[target], daemon=True).start()
 
     def start(self, binary):
         variables = {name: str(value) for name, value in self.stack["Worker"]["Environment"]["Variables"].items()}
@@ -59,6 +60,12 @@ class World:
                     "queue_arn": self.account.known["EventQueue.Arn"], "environment": variables,
                     "function_timeout_ms": timeout_ms, "idle_ms": 5 * 60_000 // SPEED}
         return subprocess.Popen([*binary, "stack", json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def guarded(self, target):
+        try:
+            target()
+        except Exception as failure:  # The main thread raises it.
+            self.failure = failure
 
     def stop(self):
         self.running = False
@@ -78,7 +85,7 @@ class World:
             with self.lock:
                 for datum in report["metrics"]:
                     self.metrics.add(self.minute, self.namespace, datum["name"], datum["dimensions"], datum["values"])
-                    self.put_metric(datum)
+                    self.put_metric(self.namespace, datum)
                 for line in report["log"]:
                     line |= {"@time": int(time.time()), "@timestamp": str(now()), "@message": json.dumps(line)}
                     self.lines.append(line)
@@ -88,12 +95,12 @@ class World:
                         self.aws("AWS/Lambda", "Errors", {"FunctionName": self.account.known["Worker"]}, failed - self.reported["failed"])
                     self.reported["failed"] = failed
 
-    def put_metric(self, datum):
+    def put_metric(self, namespace, datum):
         """Also to moto, for the commands of the runbook."""
         values, counts = zip(*datum["values"])
         dimensions = [{"Name": name, "Value": value} for name, value in datum["dimensions"].items()]
-        self.account.backend("cloudwatch").put_metric_data(self.namespace, [
-            {"MetricName": datum["name"], "Dimensions": dimensions, "Timestamp": now(), "Unit": datum["unit"],
+        self.account.backend("cloudwatch").put_metric_data(namespace, [
+            {"MetricName": datum["name"], "Dimensions": dimensions, "Unit": datum["unit"],
              "Values": list(values), "Counts": list(counts)}])
 
     def log(self):
@@ -102,6 +109,8 @@ class World:
 
     def aws(self, namespace, name, dimensions, value):
         self.metrics.add(self.minute, namespace, name, dimensions, [(value, 1)])
+        if value:
+            self.put_metric(namespace, {"name": name, "dimensions": dimensions, "values": [(value, 1)], "unit": "None"})
 
     # ---- The clock -----------------------------------------------------------------------------------
 
@@ -154,9 +163,11 @@ class World:
 
     def publish(self, events, late=0):
         """Puts events on the bus, each a type and a detail. `late`: minutes ago."""
-        entries = [{"EventBusName": BUS, "Source": "payment-api", "DetailType": kind, "Detail": json.dumps(detail),
-                    "Time": time.time() - late * MINUTE} for kind, detail in events]
-        self.account.backend("events").put_events(entries)
+        for first in range(0, len(events), 10):
+            at = time.time() - late * MINUTE
+            self.account.backend("events").put_events(
+                [{"EventBusName": BUS, "Source": "payment-api", "DetailType": kind, "Detail": json.dumps(detail), "Time": at}
+                 for kind, detail in events[first : first + 10]])
 
     def hold(self):
         """Creates a hold with two seats. Returns the detail of an event about it."""
@@ -185,8 +196,8 @@ class World:
         for _ in range(count):
             detail = self.hold()
             body = json.dumps({"type": "payment.approved", **detail})
-            self.account.sqs.send_message(QueueUrl=self.account.known["EventQueue"], MessageBody=body,
-                                          MessageGroupId=group or detail["reservation_id"])
+            queue = self.account.known["EventQueue.QueueName"]
+            self.account.backend("sqs").send_message(queue, body, group_id=group or detail["reservation_id"])
             self.paid.append(detail["reservation_id"])
 
     def request(self, method, path, body=None):
@@ -205,6 +216,8 @@ class World:
         """Waits until the condition holds. Returns whether it does in time."""
         end = time.monotonic() + minutes * MINUTE
         while not condition():
+            if self.failure:
+                raise self.failure
             if time.monotonic() > end:
                 return False
             time.sleep(0.1)

@@ -30,6 +30,7 @@ aws() {
       if [[ "$*" =~ OutputKey==\\'([A-Za-z]+)\\' ]]; then printf '%s\\n' "${OUTPUTS[${BASH_REMATCH[1]}]:?no such output}"
       else echo parameter; fi;;
     start-query) echo query-id;;
+    get-secret-value) echo '{}';;
   esac
 }
 sleep() { :; }
