@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters dead-letters-crashes test-elasticmq measure-dead-letters ops-binaries test-console
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -66,6 +66,16 @@ load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check th
 	$(require_cargo)
 	$(LOCAL) load $(N) $(OPTIONS)
 
+# NAME is an incident of docs/incidents.md. With SCRIPT=1, the commands of the runbook end it: make incident NAME=refunds SCRIPT=1
+COUNT := 200
+incident: $(TOOLS) $(DEPLOY_TOOLS) ## stage the incident NAME=… on the local stack, so that you end it with the runbook
+	$(require_cargo)
+	cargo build --locked --bins -p reservation-worker-local -p reservation-worker-ops
+	@$(VENV)/bin/python local/incidents/incident.py $(NAME) $(if $(SCRIPT),--script) --count $(COUNT)
+
+test-incidents: $(TOOLS) $(DEPLOY_TOOLS) ## stage the short incidents and end them with the commands of the runbook
+	cd local/incidents && ../../$(VENV)/bin/python -m unittest --quiet
+
 test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run all tests and the demo
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	@$(MAKE) --no-print-directory audit
@@ -73,7 +83,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-console demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-incidents test-console demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 audit: $(TOOLS) lint-pipeline ## check dependencies, workflows, scripts and templates for known mistakes and vulnerabilities
@@ -210,6 +220,14 @@ else
 	  DEAD_LETTERS=$(abspath $(TARGET))/debug/dead-letters FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
+
+# Runs in a terminal only: the recorder needs one. It shows a demo whose function is built already.
+pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
+pictures: test-console ## make the pictures of the README again: the console, and a recording of make demo
+	mkdir -p docs/pictures
+	cp target/console/live-1280.png docs/pictures/console.png
+	termtosvg docs/pictures/demo.svg --screen-geometry 80x30 --min-frame-duration 300 --max-frame-duration 1000 \
+	  --loop-delay 5000 --command '$(abspath $(TARGET))/debug/reservation-worker-local demo'
 
 # The architecture of this machine, so that the tests can run the function. The default of the template is arm64.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)

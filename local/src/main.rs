@@ -11,6 +11,7 @@ mod load;
 mod local;
 mod options;
 mod pipeline;
+mod stack;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ usage: reservation-worker-local <command>
   demo                     run the events of events/ under `cargo lambda`, and check the results
   local [OPTION VALUE]...  start a queue, both services and the function; end with Ctrl-C
   load N [OPTION VALUE]... send N events at once, measure, and check the results
+  stack SETTINGS           start both services and the function for a queue that exists; for `make incident`
   services [--seed]        start the reservation API and the inventory service; end with Ctrl-C.
                            --seed creates the holds and faults that the events of events/ need
 
@@ -59,6 +61,7 @@ async fn command() -> Result<ExitCode, Failure> {
         ["load", events, ref options @ ..] => {
             until_interrupted(load::run(event_count(events)?, parse(options)?)).await
         }
+        ["stack", settings] => until_interrupted(stack::run(settings)).await,
         ["services"] => until_interrupted(services(&[])).await,
         ["services", "--seed"] => until_interrupted(services(&expectations::load(&events())?)).await,
         _ => Err(USAGE.into()),

@@ -26,8 +26,11 @@ AWS = """
 aws() {
   printf '%s\\x1f' "$@" >> calls; printf '\\x1e' >> calls
   case $2 in
-    describe-stacks) [[ "$*" =~ OutputKey==\\'([A-Za-z]+)\\' ]] && printf '%s\\n' "${OUTPUTS[${BASH_REMATCH[1]}]:?no such output}";;
+    describe-stacks)
+      if [[ "$*" =~ OutputKey==\\'([A-Za-z]+)\\' ]]; then printf '%s\\n' "${OUTPUTS[${BASH_REMATCH[1]}]:?no such output}"
+      else echo parameter; fi;;
     start-query) echo query-id;;
+    get-secret-value) echo '{}';;
   esac
 }
 sleep() { :; }

@@ -107,9 +107,11 @@ def exit_when_stdin_closes():
     os._exit(0)
 
 
-threading.Thread(target=exit_when_stdin_closes, daemon=True).start()
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
-                     request_handler=MotoRequestHandler)
-os.environ["MOTO_PORT"] = str(server.port)
-print(server.port, flush=True)
-server.serve_forever()
+# The module is imported by local/incidents, which starts a server of its own.
+if __name__ == "__main__":
+    threading.Thread(target=exit_when_stdin_closes, daemon=True).start()
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
+                         request_handler=MotoRequestHandler)
+    os.environ["MOTO_PORT"] = str(server.port)
+    print(server.port, flush=True)
+    server.serve_forever()
