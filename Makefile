@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries incident test-incidents
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -45,9 +45,10 @@ demo: $(TOOLS) ## run every event of events/ through the function under cargo la
 OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
 N := 1000
 
+# Without the console in the browser, or with it on another port: make local CONSOLE=off, make local CONSOLE=8080
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
-	$(LOCAL) local $(OPTIONS)
+	$(LOCAL) local $(OPTIONS) $(if $(CONSOLE),--console $(CONSOLE))
 
 # In a second shell, while make local runs. Another command: make dead-letters RUN='plan --action redrive'
 RUN := list --what-if
@@ -82,7 +83,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-incidents demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-console test-incidents demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 audit: $(TOOLS) lint-pipeline ## check dependencies, workflows, scripts and templates for known mistakes and vulnerabilities
@@ -153,6 +154,10 @@ test-elasticmq: ## test dead-letters over another implementation of SQS, Elastic
 	$(require_cargo)
 	ops/tests/elasticmq/run $(ELASTICMQ) endpoint::
 
+dead-letters-crashes: $(TOOLS) ## kill dead-letters a hundred times while it redrives, and check that no letter is lost
+	$(require_cargo)
+	DEAD_LETTERS_CRASHES=100 cargo test --locked -p reservation-worker-ops --test dead_letters after_crashes
+
 # The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
 LETTERS := 10000
 measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
@@ -197,6 +202,32 @@ test-pipeline: $(DEPLOY_TOOLS) ## check the tools, the workflows and the release
 
 test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
+
+# The first of these browsers that is installed. The packages for its control have an environment of their own, because
+# they are large.
+BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+CONSOLE_TOOLS := .tools/console/installed
+test-console: export BROWSER := $(BROWSER)
+test-console: $(if $(BROWSER),$(TOOLS) $(CONSOLE_TOOLS)) ## test the console of make local in Chromium, and write pictures of it to target/console/
+ifeq ($(BROWSER),)
+	@echo 'NOT CHECKED: the console. No Chromium is installed.' >&2
+else
+	$(require_cargo)
+# make test has built the commands.
+	$(if $(filter command line,$(origin LOCAL)),,cargo build --locked -p reservation-worker-local -p reservation-worker-ops)
+	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
+	cd tests/console && LOCAL=$(abspath $(TARGET))/debug/reservation-worker-local \
+	  DEAD_LETTERS=$(abspath $(TARGET))/debug/dead-letters FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
+	  ../../.tools/console/bin/python -m unittest --quiet
+endif
+
+# Runs in a terminal only: the recorder needs one. It shows a demo whose function is built already.
+pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
+pictures: test-console ## make the pictures of the README again: the console, and a recording of make demo
+	mkdir -p docs/pictures
+	cp target/console/live-1280.png docs/pictures/console.png
+	termtosvg docs/pictures/demo.svg --screen-geometry 80x30 --min-frame-duration 300 --max-frame-duration 1000 \
+	  --loop-delay 5000 --command '$(abspath $(TARGET))/debug/reservation-worker-local demo'
 
 # The architecture of this machine, so that the tests can run the function. The default of the template is arm64.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
@@ -282,20 +313,31 @@ bench: ## measure the function and a minimal function, and write the comparison 
 clean-tools: ## remove the installed tools
 	rm -rf .tools
 
+# Makes a virtual environment for Python.
+define make_venv
+	$(call require,python3,https://www.python.org/downloads)
+	@python3 -c 'import sys; sys.version_info >= (3, 10) or sys.exit("error: python3 is Python " + \
+	  sys.version.split()[0] + ", but Python 3.10 or newer is needed; see https://www.python.org/downloads")'
+	python3 -m venv $(1)
+endef
+
 # Python packages are installed only as wheels whose hashes are in a lock file, which names the dependencies as well.
 # No code of a package runs here.
 install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $(2) && \
   $(1)/bin/pip check --disable-pip-version-check >&2
 
 $(TOOLS): tools/base.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv $(VENV)
+	$(call make_venv,$(VENV))
 	$(call install,$(VENV),$<)
 	@touch $@
 
+$(CONSOLE_TOOLS): tools/console.txt
+	$(call make_venv,.tools/console)
+	$(call install,.tools/console,$<)
+	@touch $@
+
 $(CHECKOV): tools/checkov.txt
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/checkov
+	$(call make_venv,.tools/checkov)
 	$(call install,.tools/checkov,$<)
 	@touch $@
 
@@ -316,9 +358,8 @@ $(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
 # To update the packages that no .in file pins: make lock UPGRADE=--upgrade
 lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
 lock: ## write the lock files tools/*.txt from tools/*.in
-	$(call require,python3,https://www.python.org/downloads)
-	python3 -m venv .tools/lock
+	$(call make_venv,.tools/lock)
 	$(call install,.tools/lock,tools/lock.txt)
 	@set -e; compile() { uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
 	  --no-annotate --no-header --exclude-newer '7 days' $(UPGRADE) $$1.in --output-file $$1.txt $$2; }; cd tools; \
-	  compile lock; compile checkov; compile deploy; compile base '--constraints deploy.txt'
+	  compile lock; compile checkov; compile console; compile deploy; compile base '--constraints deploy.txt'

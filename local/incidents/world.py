@@ -60,7 +60,9 @@ class World:
         settings = {"endpoint": self.account.endpoint, "queue_url": self.account.known["EventQueue"],
                     "queue_arn": self.account.known["EventQueue.Arn"], "environment": variables,
                     "function_timeout_ms": timeout_ms, "idle_ms": 5 * 60_000 // SPEED}
-        return subprocess.Popen([*binary, "stack", json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # In a session of its own, so that Ctrl-C in the shell of the incident does not reach it.
+        return subprocess.Popen([*binary, "stack", json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                text=True, start_new_session=True)
 
     def guarded(self, target):
         try:

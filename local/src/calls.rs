@@ -14,8 +14,22 @@ use crate::lock::locked;
 const MAX_CALLS: usize = 100_000;
 
 /// One of the two services that the function calls (contract section 1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Serialize,
+    Deserialize,
+    Hash,
+    PartialOrd,
+    Ord,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Service {
     /// Owns the status of a reservation; REST.
     ReservationApi,
@@ -53,6 +67,13 @@ pub enum Operation {
     CommitReservation,
     /// `InventoryService/CheckAvailability`
     CheckAvailability,
+}
+
+impl Service {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Operation {
@@ -105,6 +126,7 @@ struct LoggedCalls {
     /// The number of earlier calls that are no longer in `calls`.
     removed: usize,
     in_flight: usize,
+    answered: usize,
     peak: usize,
 }
 
@@ -151,6 +173,11 @@ impl CallLog {
         std::mem::take(&mut log.calls).into()
     }
 
+    /// The number of calls since the start whose reply is known, suppressed and abandoned replies included.
+    pub(crate) fn answered(&self) -> usize {
+        locked(&self.0).answered
+    }
+
     pub(crate) fn peak_in_flight(&self) -> usize {
         locked(&self.0).peak
     }
@@ -167,6 +194,7 @@ impl CallInFlight<'_> {
     pub(crate) fn set_reply(&mut self, reply: &str) {
         self.has_reply = true;
         let mut log = locked(self.log);
+        log.answered += 1;
         // The call may have been removed from the log in the meantime.
         let index = self.number.checked_sub(log.removed);
         if let Some(call) = index.and_then(|index| log.calls.get_mut(index)) {

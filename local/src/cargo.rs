@@ -61,6 +61,24 @@ pub fn test_binaries(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// The operator's tool `dead-letters`: the file that the variable `DEAD_LETTERS` names, if it is set; else built here.
+///
+/// # Errors
+///
+/// The build fails.
+pub async fn operators_tool(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+    if let Some(file) = env::var_os("DEAD_LETTERS") {
+        return Ok(workspace.join(file));
+    }
+    let mut build = command(workspace);
+    build.args(["build", "--locked", "--package", "reservation-worker-ops", "--target-dir"]).arg(target);
+    if tokio::process::Command::from(build).kill_on_drop(true).status().await?.success() {
+        Ok(target.join("debug/dead-letters"))
+    } else {
+        Err(io::Error::other("the build of the operator's tool failed"))
+    }
+}
+
 fn given_binaries(workspace: &Path) -> Option<PathBuf> {
     env::var_os("FUNCTION_BINARIES").map(|folder| workspace.join(folder))
 }

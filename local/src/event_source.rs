@@ -29,4 +29,4 @@ pub use outgoing_message::OutgoingMessage;
 pub use queues::Queue;
 pub use response::{BatchResult, batch_result};
 pub use sqs::Sqs;
-pub use state::Stats;
+pub use state::{LogLine, RunningProcess, Stats};

@@ -6,6 +6,8 @@
 
 mod case;
 mod check;
+mod sample;
 
 pub use case::{Case, Given, LoadError, load};
 pub use check::{CaseReport, RecordReport, Summary};
+pub use sample::Sample;

@@ -9,13 +9,16 @@ pub use effect::Effect;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calls::Operation;
+use crate::calls::{Operation, Service};
 
 /// A fault changes what happens to calls of the services' operations. At most one fault affects a call: the
 /// first one that was added and that matches the call. A fault in JSON that could never affect a call is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "check::UncheckedFault")]
 pub struct Fault {
+    /// The service whose calls are affected. `None`: both services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
     /// The operation whose calls are affected. `None`: every operation that uses the protocol of the effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
@@ -37,7 +40,17 @@ impl Fault {
 
     /// A fault that affects every call of this operation.
     pub fn any(operation: Operation, effect: Effect) -> Self {
-        Self { operation: Some(operation), reservation_id: None, times: None, effect }
+        Self { operation: Some(operation), ..Self::of_both_services(effect) }
+    }
+
+    /// A fault that affects every call of this service.
+    pub fn of_service(service: Service, effect: Effect) -> Self {
+        Self { service: Some(service), ..Self::of_both_services(effect) }
+    }
+
+    /// A fault that affects every call for which its effect is possible.
+    pub fn of_both_services(effect: Effect) -> Self {
+        Self { service: None, operation: None, reservation_id: None, times: None, effect }
     }
 
     /// Limits the fault to the next `times` matching calls.
@@ -46,7 +59,8 @@ impl Fault {
     }
 
     fn matches(&self, operation: Operation, reservation_id: &str) -> bool {
-        self.operation.is_none_or(|affected| affected == operation)
+        self.service.is_none_or(|affected| affected == operation.service())
+            && self.operation.is_none_or(|affected| affected == operation)
             && self.reservation_id.as_deref().is_none_or(|affected| affected == reservation_id)
             && self.effect.is_possible_for(operation.service())
     }
@@ -68,6 +82,11 @@ impl Faults {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Fault> {
         self.0.clone()
+    }
+
+    /// Removes the faults that name this service.
+    pub(crate) fn end(&mut self, service: Service) {
+        self.0.retain(|fault| fault.service != Some(service));
     }
 
     /// The number of faults whose `times` is set and not used up.

@@ -61,5 +61,5 @@ pub use capacity::Capacity;
 pub use faults::{Catalogue, Effect, EffectEntry, Fault, OperationEntry};
 pub use hold::{Hold, HoldRefused};
 pub use reservations::{Reservation, Status};
-pub use seats::SeatState;
+pub use seats::{QuantityHold, SeatMap, SeatState, SeatWithOwner};
 pub use services::Services;

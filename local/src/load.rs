@@ -1,7 +1,6 @@
 //! The command `load`: sends a burst of events, measures how fast they are processed, and checks the
 //! invariants.
 
-mod burst;
 mod invariants;
 
 use std::collections::BTreeMap;
@@ -11,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::burst::Burst;
+use self::invariants::Findings;
+use crate::burst::{Burst, BurstPlan};
 use crate::options::{Failure, Options};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{MAX_RETRIES, Pipeline};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// The width of the progress bar in characters.
-const BAR_WIDTH: usize = 40;
+const BAR_WIDTH: usize = 30;
 /// The run ends after this time without progress. It is longer than the visibility time-out.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// The largest number of violations that are printed.
@@ -28,8 +28,8 @@ pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Fai
     if events == 0 {
         return Err("N must be at least 1".into());
     }
-    let pipeline = Pipeline::start(options, "release").await?;
-    let burst = Burst::new(events);
+    let pipeline = Pipeline::start(options, "release", []).await?;
+    let burst = Burst::new(&BurstPlan { events, duplicates_percent: 20, poison: 0, name: String::new() });
     for hold in &burst.holds {
         pipeline.services.create_hold(hold.clone())?;
     }
@@ -41,29 +41,29 @@ pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Fai
     sent?;
     let duration = completed?.duration_since(started);
 
-    let violations = invariants::violations(&pipeline, &burst).await?;
-    print_results(&pipeline, events, duration).await?;
-    for violation in violations.iter().take(MAX_PRINTED) {
-        println!("VIOLATION: {violation}");
+    let findings = invariants::check(&pipeline, &burst).await?;
+    print_results(&pipeline, events, duration);
+    let is_complete = print_findings(&findings);
+    let Pipeline { sqs, queue, mapping, .. } = pipeline;
+    mapping.stop().await;
+    if !sqs.is_started_here() {
+        sqs.delete(&queue).await?;
+        println!("\nThe two queues of this run were deleted: {} and its dead-letter queue.", queue.url);
     }
-    match violations.len() {
-        0 => println!("invariants: all hold"),
-        count => println!("invariants: {count} violations"),
-    }
-    pipeline.mapping.stop().await;
-    Ok(ExitCode::from(u8::from(!violations.is_empty())))
+    Ok(ExitCode::from(u8::from(!is_complete)))
 }
 
 /// Waits until each event is deleted or in the dead-letter queue. Returns the time of the last progress.
 async fn completed(pipeline: &Pipeline, events: usize) -> Result<Instant, Failure> {
     let (mut highest, mut last_progress) = (0, Instant::now());
     loop {
-        let done = usize::try_from(pipeline.mapping.stats().done)?;
-        let completed = done + pipeline.queue.dead_count().await?;
+        let stats = pipeline.mapping.stats();
+        let dead = pipeline.queue.dead_count().await?;
+        let completed = usize::try_from(stats.done)? + dead;
         if completed > highest {
             (highest, last_progress) = (completed, Instant::now());
         }
-        print_progress(completed.min(events), events, &pipeline.status_line().await?)?;
+        print_progress(completed.min(events), dead, events, stats.processes)?;
         if completed >= events || last_progress.elapsed() > STALLED_AFTER {
             println!();
             return Ok(last_progress);
@@ -72,16 +72,37 @@ async fn completed(pipeline: &Pipeline, events: usize) -> Result<Instant, Failur
     }
 }
 
-fn print_progress(completed: usize, events: usize, status_line: &str) -> Result<(), Failure> {
+fn print_progress(completed: usize, dead: usize, events: usize, processes: usize) -> Result<(), Failure> {
     if stdout().is_terminal() {
         let full = completed * BAR_WIDTH / events;
-        print!("\r\x1b[K[{}{}] {status_line}", "#".repeat(full), " ".repeat(BAR_WIDTH - full));
+        let (done, rest) = ("#".repeat(full), " ".repeat(BAR_WIDTH - full));
+        print!("\r\x1b[K[{done}{rest}] {completed} of {events}, {dead} dead, {processes} processes");
         stdout().flush()?;
     }
     Ok(())
 }
 
-async fn print_results(pipeline: &Pipeline, events: usize, duration: Duration) -> Result<(), Failure> {
+/// Returns whether every event had its effect.
+fn print_findings(Findings { dead, broken }: &Findings) -> bool {
+    println!();
+    if !dead.is_empty() {
+        let count: usize = dead.values().sum();
+        println!(
+            "Dead-lettered: {count} events gave up after {MAX_RETRIES} receives. A person must look at them."
+        );
+        dead.iter().for_each(|(reason, count)| println!("  {reason}: {count}"));
+    }
+    if broken.is_empty() {
+        let others = if dead.is_empty() { "Every event" } else { "Every other event" };
+        println!("Broken: nothing. {others} had its effect, and no seat is sold twice.");
+    } else {
+        println!("Broken: {} promises of the contract (section 1).", broken.len());
+        broken.iter().take(MAX_PRINTED).for_each(|finding| println!("  {finding}"));
+    }
+    dead.is_empty() && broken.is_empty()
+}
+
+fn print_results(pipeline: &Pipeline, events: usize, duration: Duration) {
     let mut ages = pipeline.mapping.ages();
     ages.sort();
     let percentile = |percent: usize| {
@@ -100,10 +121,8 @@ async fn print_results(pipeline: &Pipeline, events: usize, duration: Duration) -
     println!("throughput: {:.0} events/s, {seconds:.1} s in total", events as f64 / seconds);
     println!("send to deletion: p50 {}, p95 {}, p99 {}", percentile(50), percentile(95), percentile(99));
     println!("outcomes: {}", outcomes.join(", "));
-    let dead = pipeline.queue.dead_count().await?;
     println!(
-        "errors: {} returned messages, {} time-outs, {} crashes, {dead} dead letters",
+        "returned: {} messages; invocations: {} time-outs, {} crashes",
         stats.returned, stats.timeouts, stats.crashes
     );
-    Ok(())
 }

@@ -1,44 +1,95 @@
 //! The command `local`: runs the pipeline until Ctrl-C, so that a person can send events.
 
+mod terminal;
+
 use std::fs;
-use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reservation_worker_local::Hold;
+use reservation_worker_local::trace_receivers::Collector;
 use tokio::time::sleep;
 
+use crate::activity::Activity;
+use crate::console::{self, Console};
 use crate::options::{Failure, Options};
 use crate::pipeline::Pipeline;
+use terminal::Terminal;
 
-const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
 /// Moto recognises from the signature that a request is for SQS.
 const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
 
-/// Runs until the future is dropped.
-pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let pipeline = Pipeline::start(options, "process").await?;
-    pipeline.services.create_hold(Hold {
-        reservation_id: RESERVATION.to_owned(),
-        event_id: "evt_example".to_owned(),
-        seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
-        ..Hold::default()
-    })?;
-    let _environment = EnvironmentFile::write(&pipeline)?;
-    println!("{}", instructions(&pipeline));
-    let mut printed = String::new();
-    loop {
-        let line = pipeline.status_line().await.unwrap_or_else(|failure| failure.to_string());
-        if stdout().is_terminal() {
-            print!("\r\x1b[K{line}");
-            stdout().flush()?;
-        } else if line != printed {
-            println!("{line}");
+/// Runs until `interrupted` ends, and then says what is left behind.
+pub(crate) async fn run(
+    options: Options,
+    interrupted: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::pin!(interrupted);
+    let mut local = tokio::select! {
+        local = Local::start(options) => local?,
+        ended = &mut interrupted => return ended,
+    };
+    tokio::select! {
+        failed = local.show() => failed,
+        ended = &mut interrupted => {
+            local.terminal.end().await?;
+            ended
         }
-        printed = line;
-        sleep(STATUS_INTERVAL).await;
+    }
+}
+
+/// Everything that runs.
+struct Local {
+    terminal: Terminal,
+    _console: Option<Console>,
+    _environment: EnvironmentFile,
+}
+
+impl Local {
+    async fn start(options: Options) -> Result<Self, Failure> {
+        // Before anything else is started, so that a wrong port is reported at once.
+        let console = match options.console {
+            Some(port) => Some(console::listen(port).await?),
+            None => None,
+        };
+        // The console shows the calls of a record, which the function logs at this level, and its trace.
+        let collector = Collector::start().await?;
+        let variables =
+            [("LOG_LEVEL", "debug".to_owned()), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let pipeline = Arc::new(Pipeline::start(options, "process", variables).await?);
+        pipeline.services.create_hold(Hold {
+            reservation_id: RESERVATION.to_owned(),
+            event_id: "evt_example".to_owned(),
+            seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
+            ..Hold::default()
+        })?;
+        let environment = EnvironmentFile::write(&pipeline)?;
+        println!("{}", instructions(&pipeline));
+        let activity = Arc::new(Activity::observe(pipeline.clone(), collector));
+        let console = match console {
+            Some(listener) => {
+                Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
+            }
+            None => None,
+        };
+        if let Some(console) = &console {
+            println!("Console: {}\n", console.url());
+        }
+        let terminal = Terminal::new(pipeline, activity);
+        Ok(Self { terminal, _console: console, _environment: environment })
+    }
+
+    /// Shows what happens until the terminal is closed.
+    async fn show(&mut self) -> Result<ExitCode, Failure> {
+        loop {
+            self.terminal.update()?;
+            sleep(UPDATE_INTERVAL).await;
+        }
     }
 }
 
@@ -47,14 +98,8 @@ struct EnvironmentFile(PathBuf);
 
 impl EnvironmentFile {
     fn write(pipeline: &Pipeline) -> Result<Self, Failure> {
-        let Pipeline { target, sqs, queue, services, .. } = pipeline;
-        let mut variables = services.environment();
-        // These name the receivers of the function's telemetry.
-        variables.retain(|name, _| !name.starts_with("AWS_"));
-        // The keys for AWS itself are secret. The caller has them in the environment.
-        if !sqs.is_aws() {
-            variables.extend(sqs.environment().clone());
-        }
+        let Pipeline { target, queue, .. } = pipeline;
+        let mut variables = pipeline.operators_environment();
         variables.insert("EVENT_QUEUE_URL".to_owned(), queue.url.clone());
         variables.insert("DEAD_LETTER_QUEUE_URL".to_owned(), queue.dlq_url.clone());
         let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
@@ -87,8 +132,8 @@ dead-letter queue  {dlq_url}
 reservation API    {base}
 inventory service  {inventory}
 
-The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the AWS CLI. For AWS itself,
-use your own keys and omit the first line.
+The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the
+AWS CLI. For AWS itself, use your own keys and omit the first line.
 
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2
   aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
@@ -97,7 +142,8 @@ or with curl, except for AWS itself:
 
   curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
 
-Read the reservation and the dead-letter queue (a message with the body `nonsense` goes there):
+Read the reservation and the dead-letter queue (a message with the body
+`nonsense` goes there):
 
   curl {base}/internal/reservations/{RESERVATION}
   aws sqs receive-message --endpoint-url {endpoint} --queue-url {dlq_url} --visibility-timeout 0

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a command line tool")]
 
+mod activity;
+mod burst;
+mod console;
 mod demo;
 mod load;
 mod local;
@@ -33,19 +36,18 @@ usage: reservation-worker-local <command>
 options of `local` and `load`:
 
   --endpoint URL           use this SQS endpoint instead of moto
-  --fault JSON             add this fault to the services, as with POST /faults; can be repeated";
+  --fault JSON             add this fault to the services, as with POST /faults; can be repeated
+
+option of `local`:
+
+  --console off|PORT       start no console in the browser, or start it on this port";
 
 /// The exit status of a shell for a command that was interrupted.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // An interrupt drops the future of the command. Everything that the command has started ends with it.
-    let ended = tokio::select! {
-        ended = command() => ended,
-        ended = interrupted() => ended,
-    };
-    ended.unwrap_or_else(|failure| {
+    command().await.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
         ExitCode::FAILURE
     })
@@ -54,12 +56,14 @@ async fn main() -> ExitCode {
 async fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["demo"] => demo::run().await,
-        ["local", ref options @ ..] => local::run(parse(options)?).await,
-        ["load", events, ref options @ ..] => load::run(event_count(events)?, parse(options)?).await,
-        ["stack", settings] => stack::run(settings).await,
-        ["services"] => services(&[]).await,
-        ["services", "--seed"] => services(&expectations::load(&events())?).await,
+        ["demo"] => until_interrupted(demo::run()).await,
+        ["local", ref options @ ..] => local::run(parse(options)?, interrupted()).await,
+        ["load", events, ref options @ ..] => {
+            until_interrupted(load::run(event_count(events)?, parse(options)?)).await
+        }
+        ["stack", settings] => until_interrupted(stack::run(settings)).await,
+        ["services"] => until_interrupted(services(&[])).await,
+        ["services", "--seed"] => until_interrupted(services(&expectations::load(&events())?)).await,
         _ => Err(USAGE.into()),
     }
 }
@@ -86,6 +90,16 @@ async fn services(seeds: &[Case]) -> Result<ExitCode, Failure> {
         println!("export {name}={value}");
     }
     std::future::pending().await
+}
+
+/// An interrupt drops the future of the command. Everything that the command has started ends with it.
+async fn until_interrupted(
+    command: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = command => ended,
+        ended = interrupted() => ended,
+    }
 }
 
 async fn interrupted() -> Result<ExitCode, Failure> {

@@ -6,17 +6,26 @@ use reservation_worker_local::Fault;
 /// The error that a command prints.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-#[derive(Default)]
 pub(crate) struct Options {
     /// The URL of an SQS endpoint. `None`: moto.
     pub(crate) endpoint: Option<String>,
     pub(crate) faults: Vec<Fault>,
+    /// The port of the console. `None`: no console.
+    pub(crate) console: Option<ConsolePort>,
+}
+
+/// The port of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConsolePort {
+    /// The usual one, or any other one if that is used by another program.
+    Usual,
+    Fixed(u16),
 }
 
 impl Options {
     /// Parses pairs of option and value. Returns `None` if the arguments are not such pairs.
     pub(crate) fn parse(arguments: &[&str]) -> Result<Option<Self>, Failure> {
-        let mut options = Self::default();
+        let mut options = Self { endpoint: None, faults: Vec::new(), console: Some(ConsolePort::Usual) };
         for option in arguments.chunks(2) {
             match *option {
                 ["--endpoint", url] if !is_http(url) => {
@@ -30,6 +39,13 @@ impl Options {
                         format!("FAULT (--fault) is not a fault of docs/local.md: {error}: {fault}")
                     })?;
                     options.faults.push(fault);
+                }
+                ["--console", "off"] => options.console = None,
+                ["--console", port] => {
+                    let port = port
+                        .parse()
+                        .map_err(|_| format!("CONSOLE (--console) is neither `off` nor a port: {port}"))?;
+                    options.console = Some(ConsolePort::Fixed(port));
                 }
                 _ => return Ok(None),
             }

@@ -1,20 +1,27 @@
 //! The complete pipeline on this machine: an SQS queue, the event source mapping, the function, and the
 //! services.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::cargo;
-use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs, Stats};
+use reservation_worker_local::event_source::{Mapping, Queue, RunningMapping, Sqs};
 
 use crate::options::{Failure, Options};
 
 /// The default of `MAX_RETRIES` in the template (contract section 7).
-const MAX_RETRIES: u32 = 5;
+pub(crate) const MAX_RETRIES: u32 = 5;
 /// The queue's default visibility time-out.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The folder of the workspace.
+pub(crate) fn workspace() -> io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
 
 pub(crate) struct Pipeline {
     /// The folder for the output of builds.
@@ -26,9 +33,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the function with this profile and starts everything. Dropping the pipeline stops everything.
-    pub(crate) async fn start(options: Options, profile: &str) -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    /// Builds the function with this profile and starts everything. The function gets these variables in addition.
+    /// Dropping the pipeline stops everything.
+    pub(crate) async fn start(
+        options: Options,
+        profile: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Failure> {
+        let root = workspace()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         eprintln!(
             "building the function with the profile `{profile}` (the first build takes several minutes) ..."
@@ -49,22 +61,20 @@ impl Pipeline {
         // The function changes visibility time-outs in the real queue, and not in the server of `Services`.
         environment.remove("AWS_ENDPOINT_URL");
         environment.insert("SQS_QUEUE_URL".to_owned(), queue.url.clone());
+        environment.extend(variables);
         let mapping = Mapping::new(&queue, function, environment).start().await?;
         Ok(Self { target, sqs, queue, services, mapping })
     }
 
-    /// The current state of the queue and the mapping, in one line.
-    pub(crate) async fn status_line(&self) -> Result<String, Failure> {
-        let (visible, not_visible) = self.queue.depth().await?;
-        let dead = self.queue.dead_count().await?;
-        let stats = self.mapping.stats();
-        // The messages that are not visible are those in flight and those that wait for their visibility
-        // time-out.
-        let waiting = not_visible.saturating_sub(stats.in_flight);
-        let Stats { in_flight, processes, done, returned, .. } = stats;
-        Ok(format!(
-            "visible {visible}  in flight {in_flight}  waiting {waiting}  processes {processes}  done {done}  \
-             returned {returned}  dead letters {dead}"
-        ))
+    /// The variables with which the operator's tool uses this pipeline. The keys for AWS itself are secret, so they are not
+    /// among them: the caller has them in the environment.
+    pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
+        let mut variables = self.services.environment();
+        // These name the receivers of the function's telemetry.
+        variables.retain(|name, _| !name.starts_with("AWS_"));
+        if !self.sqs.is_aws() {
+            variables.extend(self.sqs.environment().clone());
+        }
+        variables
     }
 }

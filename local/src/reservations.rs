@@ -116,6 +116,10 @@ impl Reservations {
         }
     }
 
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = &Reservation> {
+        self.by_id.values()
+    }
+
     pub(crate) fn read(&self, reservation_id: &str) -> Result<Reservation, ApiError> {
         self.by_id.get(reservation_id).cloned().ok_or(ApiError::NotFound)
     }

@@ -19,24 +19,31 @@ pub enum SeatState {
     Sold,
 }
 
-/// The seats and the quantity-based holds of one event.
-#[derive(Default, Serialize)]
-pub(crate) struct SeatMap {
-    seats: BTreeMap<String, SeatWithOwner>,
-    quantity_holds: BTreeMap<String, QuantityHold>,
+/// The seats and the quantity-based holds of one ticketed event.
+#[derive(Debug, Default, Serialize)]
+pub struct SeatMap {
+    /// By seat id.
+    pub seats: BTreeMap<String, SeatWithOwner>,
+    /// By reservation id.
+    pub quantity_holds: BTreeMap<String, QuantityHold>,
 }
 
-#[derive(Serialize)]
-struct SeatWithOwner {
-    state: SeatState,
+/// A seat that was held at least once.
+#[derive(Debug, Serialize)]
+pub struct SeatWithOwner {
+    /// The state of the seat.
+    pub state: SeatState,
     /// The reservation with the latest hold of this seat.
-    reservation_id: String,
+    pub reservation_id: String,
 }
 
-#[derive(Serialize)]
-struct QuantityHold {
-    state: SeatState,
-    quantity: u32,
+/// A hold of a number of places without seat ids.
+#[derive(Debug, Serialize)]
+pub struct QuantityHold {
+    /// The state of the places.
+    pub state: SeatState,
+    /// The number of places.
+    pub quantity: u32,
 }
 
 #[derive(Default)]

@@ -14,7 +14,7 @@ use crate::faults::Fault;
 use crate::hold::{Hold, HoldRefused};
 use crate::lock::locked;
 use crate::reservations::{Reservation, Status};
-use crate::seats::SeatState;
+use crate::seats::{SeatMap, SeatState};
 use crate::server::Server;
 use crate::state::SharedState;
 use crate::visibility::VisibilityApi;
@@ -129,6 +129,22 @@ impl Services {
         locked(&self.state.reservations).read(reservation_id).ok()
     }
 
+    /// All reservations, in no particular order.
+    pub fn reservations(&self) -> Vec<Reservation> {
+        locked(&self.state.reservations).all().cloned().collect()
+    }
+
+    /// The seats and the quantity-based holds of one ticketed event.
+    pub fn seat_map(&self, event_id: &str) -> SeatMap {
+        locked(&self.state.seats).map(event_id)
+    }
+
+    /// The number of holds that were created and of calls that were answered. If it has not changed, the
+    /// reservations and seats have not changed either.
+    pub fn revision(&self) -> usize {
+        self.state.calls.answered() + locked(&self.state.reservations).all().len()
+    }
+
     /// The state of each seat in the reservation's hold, by seat id. The places of a quantity-based hold have
     /// the ids `#1`, `#2` and so on. The map is empty if there is no hold.
     pub fn seats(&self, reservation_id: &str) -> BTreeMap<String, SeatState> {
@@ -153,6 +169,16 @@ impl Services {
     /// Removes all faults. Calls that already hang continue to hang.
     pub fn clear_faults(&self) {
         locked(&self.state.faults).clear();
+    }
+
+    /// The faults that are not used up, in the order in which they were added.
+    pub fn faults(&self) -> Vec<Fault> {
+        locked(&self.state.faults).all()
+    }
+
+    /// Removes the faults that name this service. Calls that already hang continue to hang.
+    pub fn end_faults(&self, service: Service) {
+        locked(&self.state.faults).end(service);
     }
 
     /// The number of faults whose [`Fault::times`](field@Fault::times) is set and not used up.

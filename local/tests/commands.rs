@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -95,11 +96,30 @@ fn an_argument_that_cannot_be_used_is_named_in_one_line() {
             "error: FAULT (--fault) is not a fault of docs/local.md: the effect `http` does not exist in the protocol \
              of the operation `release-hold`: {\"operation\":\"release-hold\",\"effect\":{\"http\":{\"status\":503}}}\n",
         ),
+        (
+            ["local", "--console", "nonsense"],
+            "error: CONSOLE (--console) is neither `off` nor a port: nonsense\n",
+        ),
     ] {
-        let output = command(&arguments).output().unwrap();
-        assert_eq!(
-            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
-            (Some(1), error)
-        );
+        assert_eq!(fails_with(&arguments), error);
     }
+}
+
+#[test]
+fn a_port_of_the_console_that_another_program_uses_is_refused_before_anything_is_started() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let error = fails_with(&["local", "--console", &port]);
+    assert!(
+        error.starts_with(&format!("error: CONSOLE (--console): the port {port} cannot be used: ")),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+/// What a command prints to stderr that must end with the status 1.
+fn fails_with(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
 }

@@ -71,7 +71,7 @@ async fn unexpected_calls_and_summary_lines_are_differences() {
     // The workspace's reqwest has no default TLS provider.
     _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     reqwest::get(format!("{base}/internal/reservations/rsv_other")).await.unwrap();
-    let line = json!({ "message_id": "m", "event_type": "unknown", "outcome": "invalid_payload" });
+    let line = json!({ "message_id": "m", "event_type": "unknown", "outcome": "invalid_payload", "reason": "body: is no JSON" });
 
     let response = json!({ "batchItemFailures": [] });
     let report = case.check(&services, &response, &[Summary::of(&line).unwrap()]);
@@ -91,8 +91,7 @@ async fn a_case_with_the_expected_results_has_no_differences() {
     let case = repository_case("simulator-payment-pending");
     case.given.apply(&services).unwrap();
     let message_id = &case.event["Records"][0]["messageId"];
-    let line =
-        json!({ "message_id": message_id, "event_type": "payment.status_updated", "outcome": "ignored" });
+    let line = json!({ "message_id": message_id, "event_type": "payment.status_updated", "outcome": "ignored", "reason": "needs no work" });
 
     let response = json!({ "batchItemFailures": [] });
     let report = case.check(&services, &response, &[Summary::of(&line).unwrap()]);

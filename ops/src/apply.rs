@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::action::Action;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Common};
 use crate::cli::ApplyArgs;
 use crate::files::{self, JsonLines};
 use crate::hold::Hold;
@@ -23,7 +23,7 @@ use crate::queue::{Poll, Queue};
 use crate::reading;
 use crate::refund;
 use crate::sending::Waiting;
-use crate::session::Session;
+use crate::session::{Session, Source};
 
 mod actions;
 mod missing;
@@ -47,17 +47,25 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     refund::check(plan.letters.iter().filter_map(PlannedLetter::needs_permission), &args.allow_reason)?;
     let has = |action| plan.letters.iter().any(|letter| letter.action == action);
     if args.backup.is_none() && (has(Action::Delete) || has(Action::Export)) {
-        bail!("the plan deletes or exports letters; --backup FILE stores them");
+        bail!("the plan deletes or exports letters, so --backup FILE is required");
     }
     let audit_path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.plan));
     let paths = [Some(args.plan.as_path()), Some(audit_path.as_path()), args.backup.as_deref()];
     files::must_differ(&paths.into_iter().flatten().collect::<Vec<_>>())?;
-    let event_queue = if has(Action::Redrive) { Some(session.event_queue().await?) } else { None };
+    let event_queue = if has(Action::Redrive) { Some(session.event_queue(&queue).await?) } else { None };
     let caller = session.caller(args.audit.caller.as_deref()).await?;
-    let audit = Audit::open(audit_path, caller, Some(plan_sha256))?;
-    let backup = args.backup.as_deref().map(JsonLines::open).transpose()?;
+    let audit = Audit::open(
+        audit_path,
+        Common {
+            caller,
+            plan_sha256: Some(plan_sha256),
+            queue_url: Some(queue.url.clone()),
+            sent_to: event_queue.as_ref().map(|queue| queue.url.clone()),
+        },
+    )?;
+    let backup = args.backup.as_deref().map(JsonLines::open_private).transpose()?;
     let hold = Hold::new(&queue, session.settings.visibility_timeout);
-    let actions = Actions::new(&hold, event_queue.as_ref(), audit, backup)?;
+    let actions = Actions::new(session.source, &hold, event_queue.as_ref(), audit, backup)?;
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
     let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
     let bar = bar("applying", pending.len());
@@ -67,6 +75,12 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let applied = hold.during(apply.run()).await;
     apply.bar.finish_and_clear();
     note(apply.actions.summary());
+    if session.source == Source::DeadLetters && apply.actions.has_redriven() {
+        note(
+            "note: a redriven letter can die for about 21 minutes after it was sent. Then run this command again: it says how \
+             many did, and ends with the exit status 3 if they are more than --stop-at.",
+        );
+    }
     match applied? {
         End::Complete if apply.actions.is_success() => Ok(ExitCode::SUCCESS),
         End::Complete => Ok(ExitCode::FAILURE),

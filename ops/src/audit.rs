@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Sent,
     /// It is in the backup and is not deleted yet.
     BackedUp,
+    /// It is in the backup and is about to be deleted.
+    Deleting,
     /// The action is complete.
     Done,
     /// The action failed. The letter is still in the queue.
@@ -38,17 +40,30 @@ pub(crate) enum Step {
     Stopped,
 }
 
+/// What all lines of a command have in common.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Common {
+    /// The ARN of the caller.
+    pub(crate) caller: String,
+    /// The digest of the plan. `restore` has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan_sha256: Option<String>,
+    /// The queue of the letters. `restore` has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) queue_url: Option<String>,
+    /// The queue to which letters are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sent_to: Option<String>,
+}
+
 /// A line of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) time: String,
-    /// The ARN of the caller.
-    pub(crate) caller: String,
+    #[serde(flatten)]
+    pub(crate) common: Common,
     /// `redrive`, `delete`, `export` or `restore`.
     pub(crate) action: String,
-    /// The digest of the plan. `restore` has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) plan_sha256: Option<String>,
     pub(crate) step: Step,
     pub(crate) message_id: String,
     pub(crate) body_sha256: String,
@@ -64,8 +79,7 @@ pub(crate) struct Line {
 pub(crate) struct Audit {
     file: JsonLines,
     path: PathBuf,
-    caller: String,
-    plan_sha256: Option<String>,
+    common: Common,
 }
 
 /// What a line is about.
@@ -85,8 +99,8 @@ pub(crate) fn default_path(input: &Path) -> PathBuf {
 
 impl Audit {
     /// Opens the file, for the actions of a plan, or for those of `restore`.
-    pub(crate) fn open(path: PathBuf, caller: String, plan_sha256: Option<String>) -> Result<Self> {
-        Ok(Self { file: JsonLines::open(&path)?, path, caller, plan_sha256 })
+    pub(crate) fn open(path: PathBuf, common: Common) -> Result<Self> {
+        Ok(Self { file: JsonLines::open(&path)?, path, common })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -96,7 +110,7 @@ impl Audit {
     /// What the file says about the letters of this plan, or about those that `restore` has sent.
     pub(crate) fn journal(&self) -> Result<Journal> {
         let lines = files::read_lines::<Line>(&self.path)?.complete.into_iter();
-        Ok(lines.filter(|line| line.plan_sha256 == self.plan_sha256).collect())
+        Ok(lines.filter(|line| line.common.plan_sha256 == self.common.plan_sha256).collect())
     }
 
     /// Adds lines, and waits until they are on the disk. Each has a subject, a step, the new message id and a detail.
@@ -107,9 +121,8 @@ impl Audit {
         let time = time::rfc3339(SystemTime::now());
         let lines = lines.into_iter().map(|(subject, step, new_message_id, detail)| Line {
             time: time.clone(),
-            caller: self.caller.clone(),
+            common: self.common.clone(),
             action: subject.action.to_owned(),
-            plan_sha256: self.plan_sha256.clone(),
             step,
             message_id: subject.message_id.to_owned(),
             body_sha256: subject.body_sha256.to_owned(),

@@ -1,6 +1,6 @@
 //! A backup: the letters that were deleted or exported, one JSON object per line.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -8,15 +8,20 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Lines};
-use crate::letter::UNKNOWN;
 use crate::message::StoredMessage;
 use crate::progress::note;
+use crate::reason_code::UNKNOWN;
+use crate::refund;
+use crate::session::Source;
 use crate::time;
 
 /// A letter in a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BackedUp {
     saved: String,
+    /// The queue that it was in.
+    #[serde(default)]
+    pub(crate) source: Source,
     pub(crate) body_sha256: String,
     /// Why it was dead.
     #[serde(default = "unknown")]
@@ -26,9 +31,9 @@ pub(crate) struct BackedUp {
 }
 
 impl BackedUp {
-    pub(crate) fn new(message: StoredMessage, reason_code: &str) -> Self {
+    pub(crate) fn new(message: StoredMessage, source: Source, reason_code: &str) -> Self {
         let (saved, body_sha256) = (time::rfc3339(SystemTime::now()), message.digest());
-        Self { saved, body_sha256, reason_code: reason_code.to_owned(), message }
+        Self { saved, source, body_sha256, reason_code: reason_code.to_owned(), message }
     }
 }
 
@@ -36,7 +41,8 @@ fn unknown() -> String {
     UNKNOWN.to_owned()
 }
 
-/// The letters of a backup, each once: a command that was interrupted may have written a letter twice.
+/// The letters of a backup, each once: an interrupted command, or two commands, may have written a letter twice. Of two lines
+/// about a letter the later one counts, unless only the earlier one says that a refund is due.
 pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     let exists = path.try_exists().with_context(|| path.display().to_string())?;
     if !exists {
@@ -48,18 +54,25 @@ pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     }
     if incomplete > 0 {
         note(format_args!(
-            "note: {incomplete} lines of {} are no letters. The lines before and after them are used.",
+            "note: {incomplete} lines of {} are not letters. The lines before and after them are used.",
             path.display()
         ));
     }
-    let (mut seen, mut letters) = (BTreeSet::new(), Vec::new());
+    let (mut places, mut letters) = (HashMap::<String, usize>::new(), Vec::<BackedUp>::new());
     for letter in complete {
         let message = &letter.message;
         if message.digest() != letter.body_sha256 {
             bail!("{}: the body of {} does not have its digest", path.display(), message.message_id);
         }
-        if seen.insert(message.message_id.clone()) {
-            letters.push(letter);
+        match places.get(&message.message_id).and_then(|place| letters.get_mut(*place)) {
+            Some(earlier) if !refund::is_due(&earlier.reason_code) || refund::is_due(&letter.reason_code) => {
+                *earlier = letter;
+            }
+            Some(_) => {}
+            None => {
+                places.insert(message.message_id.clone(), letters.len());
+                letters.push(letter);
+            }
         }
     }
     Ok(letters)

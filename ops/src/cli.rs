@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -31,10 +32,10 @@ pub(crate) struct Settings {
     /// Stack of the worker, whose outputs name the queues and the log group
     #[arg(long, global = true, env = "STACK", value_name = "NAME")]
     pub(crate) stack: Option<String>,
-    /// Queue to read, instead of the output of the stack
+    /// URL of the dead-letter queue (or of `undelivered`), instead of the output of the stack
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) queue_url: Option<String>,
-    /// Queue that the worker reads, instead of the output of the stack
+    /// URL of the worker's event queue, instead of the output of the stack
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) event_queue_url: Option<String>,
     /// Log group of the worker, instead of the output of the stack
@@ -98,25 +99,26 @@ pub(crate) enum LetterCommand {
 #[command(next_help_heading = "Letters")]
 pub(crate) struct Selection {
     /// Letters with this reason code, or `unknown` (repeatable)
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reason: Vec<String>,
     /// Letters with this event type, or `unknown` (repeatable)
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) event_type: Vec<String>,
     /// Letters about this reservation (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) reservation: Vec<String>,
     /// The letter with this message id (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) message: Vec<String>,
-    /// Letters that were sent before this time, such as `2h` or `3d` ago
+    /// Letters that are older than this, such as `2h` or `3d`
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Option<Duration>,
-    /// Letters that were sent after this time ago
+    /// Letters that are younger than this
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) newer_than: Option<Duration>,
     /// Predict what the worker would do with each letter now. The services are only read. Their addresses and the token are
-    /// those of the stack, unless RESERVATION_API_BASE, INVENTORY_GRPC_ADDR and the other variables of the worker are set
+    /// those of the stack. The variables of the worker (RESERVATION_API_BASE, INVENTORY_GRPC_ADDR, ...) replace the
+    /// parameters of the stack, but not a value in its secret; USE_SECRET_MANAGER=false ignores the secret
     #[arg(long)]
     pub(crate) what_if: bool,
     /// Letters with this prediction (repeatable)
@@ -173,10 +175,11 @@ pub(crate) struct ApplyArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// Stop when more than this number of redriven letters are dead again
+    /// Stop when more than this number of redriven letters are dead again. Letters can die for about 21 minutes after they were
+    /// sent: run the command again then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
-    /// File to which letters are written before they are deleted, and to which exports are written; it is extended
+    /// File to which letters are appended before they are deleted, or when they are exported; required for these actions
     #[arg(long, value_name = "FILE")]
     pub(crate) backup: Option<PathBuf>,
     /// Redrive letters although their reason says that a refund is due, or is `unknown` (repeatable)
@@ -188,10 +191,10 @@ pub(crate) struct ApplyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// File to which every action is added; default: the name of the input with `.audit.jsonl` at its end
+    /// File to which every action is appended; default: the name of the input with `.audit.jsonl` at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
-    /// Who acts, if the endpoint has no STS that knows it
+    /// Name of the caller in the audit file, if STS cannot tell it
     #[arg(long, value_name = "NAME")]
     pub(crate) caller: Option<String>,
 }

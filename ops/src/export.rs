@@ -20,9 +20,7 @@ use crate::selection;
 use crate::session::Session;
 
 pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        bail!("{} exists already", args.out.display());
-    }
+    files::check_new(&args.out)?;
     let selected = selection::letters(session, &args.selection).await?;
     let selected: BTreeMap<_, _> = selected
         .iter()
@@ -33,7 +31,8 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
     }
     let queue = session.queue().await?;
     // The worker derives the type of the queue from the ARN of the event.
-    let arn = if args.as_lambda_event { session.event_queue().await?.arn().await? } else { String::new() };
+    let arn =
+        if args.as_lambda_event { session.event_queue(&queue).await?.arn().await? } else { String::new() };
     let mut file = files::create(&args.out)?;
     let (mut found, mut records) = (0, Vec::new());
     let (hold, bar) = (Hold::new(&queue, session.settings.visibility_timeout), bar("exporting", 0));
@@ -43,7 +42,7 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
             if args.as_lambda_event {
                 records.push(message.record(&arn));
             } else {
-                let line = serde_json::to_string(&BackedUp::new(message, reason_code))?;
+                let line = serde_json::to_string(&BackedUp::new(message, session.source, reason_code))?;
                 writeln!(file, "{line}")?;
             }
         }

@@ -1,9 +1,9 @@
 //! Files that are written so that a crash loses no line.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// The bodies of letters are only for their owner.
 const OWNER_ONLY: u32 = 0o600;
+/// The permissions of everybody else.
+const OTHERS: u32 = 0o077;
 
 /// A file of JSON lines that is only extended.
 #[derive(Debug)]
@@ -36,6 +38,21 @@ impl JsonLines {
         Ok(Self { file, path: path.to_owned() })
     }
 
+    /// Opens or creates the file, which nobody else can read from now on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created, or belongs to somebody else and can be read by others.
+    pub(crate) fn open_private(path: &Path) -> Result<Self> {
+        let lines = Self::open(path)?;
+        let metadata = lines.file.metadata()?;
+        if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {
+            let restricted = lines.file.set_permissions(Permissions::from_mode(OWNER_ONLY));
+            restricted.with_context(|| format!("{} can be read by others", path.display()))?;
+        }
+        Ok(lines)
+    }
+
     /// Adds lines and waits until they are on the disk.
     ///
     /// # Errors
@@ -46,6 +63,9 @@ impl JsonLines {
         for value in values {
             serde_json::to_writer(&mut lines, &value)?;
             lines.push(b'\n');
+        }
+        if lines.is_empty() {
+            return Ok(());
         }
         // One write, so that the lines of two processes do not mix.
         let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
@@ -106,6 +126,21 @@ pub(crate) fn must_differ(paths: &[&Path]) -> Result<()> {
         if let Some(other) = seen.insert(real, path) {
             bail!("{} and {} are the same file", other.display(), path.display());
         }
+    }
+    Ok(())
+}
+
+/// An error if the file cannot be created later, before the work for it is done.
+///
+/// # Errors
+///
+/// The file exists already, or its directory does not exist.
+pub(crate) fn check_new(path: &Path) -> Result<()> {
+    if path.exists() {
+        bail!("{} exists already", path.display());
+    }
+    if !directory(path).is_dir() {
+        bail!("{}: the directory does not exist", path.display());
     }
     Ok(())
 }

@@ -9,16 +9,14 @@ use reservation_worker::reservation::Ending;
 use reservation_worker::telemetry::traces::Parent;
 use reservation_worker::workflow::steps;
 use sqs_batch::{Job as _, Record};
-use strum::VariantArray;
 
 use crate::message::StoredMessage;
 use crate::prediction::Verdict;
+use crate::reason_code::{self, UNKNOWN};
 use crate::refund;
 use crate::session::Source;
 use crate::time;
 
-/// The reason or type of a letter that has none.
-pub(crate) const UNKNOWN: &str = "unknown";
 /// The message group of an event without a reservation, which a FIFO queue requires.
 const NO_RESERVATION: &str = "none";
 /// How long before its move to a dead-letter queue a message was last processed, at most: SQS hides a message for at most
@@ -29,6 +27,7 @@ const LONGEST_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) message_id: String,
+    pub(crate) source: Source,
     pub(crate) group: Option<String>,
     pub(crate) sha256: String,
     pub(crate) job: Job,
@@ -64,6 +63,7 @@ impl Letter {
         let is_fifo = message.attribute("SequenceNumber").is_some();
         let before_sent = if is_fifo { LONGEST_MOVE } else { Duration::ZERO };
         Self {
+            source,
             group: message.attribute("MessageGroupId").map(str::to_owned),
             sha256: message.digest(),
             sent,
@@ -111,15 +111,17 @@ impl Letter {
         refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
+    /// Whether the worker has processed it, and it is not known with which result. An undelivered event never reached the
+    /// worker.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        let had_reached_worker = self.source == Source::DeadLetters || self.reason.is_none();
+        had_reached_worker && self.known_reason().is_none()
+    }
+
     /// The reason code, if this version of the worker has it.
     pub(crate) fn known_reason(&self) -> Option<Reason> {
-        reason(self.reason_code())
+        reason_code::reason(self.reason_code())
     }
-}
-
-/// The reason with this code.
-pub(crate) fn reason(code: &str) -> Option<Reason> {
-    Reason::VARIANTS.iter().copied().find(|reason| reason.as_str() == code)
 }
 
 impl Explanation {
@@ -155,7 +157,8 @@ fn unreadable(job: &Job) -> Option<Explanation> {
 
 /// EventBridge and the Scheduler write the reason into the message.
 fn undelivered(message: &StoredMessage) -> Option<Explanation> {
-    let code = message.text("ERROR_CODE")?;
+    // A reason code of the worker does not come from them, and must not be taken for what the worker said.
+    let code = message.text("ERROR_CODE").filter(|code| reason_code::reason(code).is_none())?;
     let sender = message.text("RULE_ARN").or(message.text("SCHEDULE_ARN"));
     let advice = sender.map(|sender| {
         format!(

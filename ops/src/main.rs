@@ -5,7 +5,7 @@
 //!
 //! 1. [`queue`] receives it, and [`hold`] hides it from others while it is read. [`reading`] reads the whole queue.
 //! 2. [`message`] is the letter as the queue stores it, and [`letter`] what it says.
-//! 3. [`reasons`] finds in the worker's log why it is dead.
+//! 3. [`reasons`] finds in the worker's log why it is dead: a [`reason_code`] with its advice.
 //! 4. [`selection`] chooses letters, and [`what_if`] predicts what the worker would do, with the [`services`], which it can
 //!    only read.
 //! 5. [`report`] shows them, or [`plan`] writes down what is to be done, and [`apply`] does it. [`audit`] records every
@@ -33,6 +33,7 @@ mod prediction;
 mod progress;
 mod queue;
 mod reading;
+mod reason_code;
 mod reasons;
 mod refund;
 mod report;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::files;
 
 /// The message attributes that EventBridge and the Scheduler add to an event that they could not deliver.
-pub(crate) const DELIVERY_FAILURE: [&str; 7] = [
+const DELIVERY_FAILURE: [&str; 7] = [
     "ERROR_CODE",
     "ERROR_MESSAGE",
     "EXHAUSTED_RETRY_CONDITION",
@@ -85,6 +85,11 @@ impl StoredMessage {
         self.message_attributes.get(name)?.string_value.as_deref()
     }
 
+    /// Removes what EventBridge and the Scheduler added to an event that they could not deliver.
+    pub(crate) fn remove_failure(&mut self) {
+        self.message_attributes.retain(|name, _| !DELIVERY_FAILURE.contains(&name.as_str()));
+    }
+
     /// The SHA-256 digest of the body, in hexadecimal digits.
     pub(crate) fn digest(&self) -> String {
         files::sha256(self.body.as_bytes())
@@ -128,9 +133,7 @@ impl StoredMessage {
             None => call.set_message_group_id(self.attribute("MessageGroupId").map(str::to_owned)),
         };
         for (name, attribute) in &self.message_attributes {
-            if !DELIVERY_FAILURE.contains(&name.as_str()) {
-                call = call.message_attributes(name, attribute.to_sqs()?);
-            }
+            call = call.message_attributes(name, attribute.to_sqs()?);
         }
         if let Some(header) = self.attribute("AWSTraceHeader") {
             let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);

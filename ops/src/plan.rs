@@ -66,16 +66,17 @@ impl PlannedLetter {
 
     /// The reason code that the user must name before this letter is redriven.
     pub(crate) fn needs_permission(&self) -> Option<&str> {
-        if self.action != Action::Redrive {
-            return None;
-        }
-        refund::reason(&self.event_type, &self.reason_code, self.what_if.as_ref())
+        self.refund().filter(|_| self.action == Action::Redrive)
     }
 
     /// The reason code, or the one of a refund that a prediction says is due.
     pub(crate) fn reason_or_refund(&self) -> &str {
-        let refund = refund::reason(&self.event_type, &self.reason_code, self.what_if.as_ref());
-        refund.unwrap_or(&self.reason_code)
+        self.refund().unwrap_or(&self.reason_code)
+    }
+
+    /// The reason code, if a refund may be due.
+    fn refund(&self) -> Option<&str> {
+        refund::reason(&self.event_type, &self.reason_code, self.what_if.as_ref())
     }
 }
 
@@ -97,20 +98,18 @@ impl Plan {
 }
 
 pub(crate) async fn run(session: &Session, args: &PlanArgs) -> Result<ExitCode> {
-    if args.out.exists() {
-        bail!("{} exists already", args.out.display());
-    }
+    files::check_new(&args.out)?;
     let queue_url = session.queue().await?.url;
     let letters = selection::letters(session, &args.selection).await?;
     let letters: Vec<_> = letters.iter().map(|letter| PlannedLetter::new(letter, args.action)).collect();
-    let mut reasons: Vec<_> = letters.iter().filter_map(PlannedLetter::needs_permission).collect();
-    reasons.sort_unstable();
-    reasons.dedup();
+    let reasons: BTreeSet<_> = letters.iter().filter_map(PlannedLetter::refund).collect();
     for reason in reasons {
-        note(format_args!(
-            "note: a refund may be due for letters with the reason {reason}. `apply` redrives them only with \
-             --allow-reason {reason}."
-        ));
+        let advice = match args.action {
+            Action::Redrive => format!("`apply` redrives them only with --allow-reason {reason}."),
+            Action::Delete => "Delete them only after the refund.".to_owned(),
+            Action::Export => continue,
+        };
+        note(format_args!("note: a refund may be due for letters with the reason {reason}. {advice}"));
     }
     let count = letters.len();
     let plan = Plan { version: VERSION, created: time::rfc3339(SystemTime::now()), queue_url, letters };
@@ -118,6 +117,9 @@ pub(crate) async fn run(session: &Session, args: &PlanArgs) -> Result<ExitCode> 
     file.write_all(&serde_json::to_vec_pretty(&plan)?)?;
     file.sync_all()?;
     let (path, command) = (args.out.display(), session.source.command());
-    note(format_args!("{path} contains {count} letters. `{command} apply {path}` does what it says."));
+    let backup = if args.action == Action::Redrive { "" } else { " --backup FILE" };
+    note(format_args!(
+        "{path} contains {count} letters. `{command} apply {path}{backup}` does what it says."
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -30,6 +30,9 @@ pub(crate) struct Verdict {
     /// The reason code with which the letter would be dead again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason_code: Option<String>,
+    /// The reservation was read before the prediction was made.
+    #[serde(default)]
+    pub(crate) has_read: bool,
     /// The reservation is on hold, so that another event may end it first.
     #[serde(skip)]
     pub(crate) on_hold: bool,
@@ -37,7 +40,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn new(prediction: Prediction, why: impl Into<String>) -> Self {
-        Self { prediction, why: why.into(), reason_code: None, on_hold: false }
+        Self { prediction, why: why.into(), reason_code: None, has_read: false, on_hold: false }
     }
 
     pub(crate) fn succeeds(why: impl Into<String>) -> Self {
@@ -64,6 +67,15 @@ impl Verdict {
                 Some(Self::new(Prediction::WouldBeSuperseded, format!("the reservation is {found}")))
             }
             Decision::Reject(reason, why) => Some(Self::fails(reason, why)),
+        }
+    }
+
+    /// Whether the prediction excludes that a refund is due. Without the reservation, only the event itself is known.
+    pub(crate) fn excludes_refund(&self) -> bool {
+        match self.prediction {
+            Prediction::WouldSucceed => true,
+            Prediction::WouldBeSuperseded | Prediction::WouldFail => self.has_read,
+            Prediction::RefundDue | Prediction::CannotTell => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeName, QueueAttributeName,
 };
 use reservation_worker::aws::reason;
+use serde::Deserialize;
 
 /// SQS's limit for the number of entries in one call.
 pub(crate) const BATCH: usize = 10;
@@ -20,6 +21,13 @@ pub(crate) const BATCH: usize = 10;
 pub(crate) struct Queue {
     client: Client,
     pub(crate) url: String,
+}
+
+/// Where SQS moves the messages of a queue that were received too often.
+#[derive(Debug, Deserialize)]
+struct RedrivePolicy {
+    #[serde(rename = "deadLetterTargetArn")]
+    dead_letter_target_arn: String,
 }
 
 /// How long a receive waits for a message, in seconds.
@@ -110,6 +118,15 @@ impl Queue {
         let attributes = self.attributes(vec![QueueAttributeName::QueueArn]).await?;
         let (_, arn) = attributes.into_iter().next().context("the queue has no ARN")?;
         Ok(arn)
+    }
+
+    /// The ARN of the dead-letter queue of this queue, if it has one.
+    pub(crate) async fn dead_letter_target(&self) -> Result<Option<String>> {
+        let attributes = self.attributes(vec![QueueAttributeName::RedrivePolicy]).await?;
+        let policy = attributes.into_iter().find(|(name, _)| *name == QueueAttributeName::RedrivePolicy);
+        let policy: Option<RedrivePolicy> =
+            policy.map(|(_, json)| serde_json::from_str(&json)).transpose()?;
+        Ok(policy.map(|policy| policy.dead_letter_target_arn))
     }
 
     async fn attributes(&self, names: Vec<QueueAttributeName>) -> Result<Vec<(QueueAttributeName, String)>> {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +16,8 @@ use reservation_worker::aws::reason;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::letter::{self, Explanation, Letter};
+use crate::letter::{Explanation, Letter};
+use crate::reason_code;
 use crate::stop::{Interrupted, Stop};
 
 /// The number of message ids in a query. The text of a query may have 10,000 characters.
@@ -27,6 +29,9 @@ const LINES: i32 = 10_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// How long a query waits for its turn, while the account runs as many queries as it may.
 const TURN: Duration = Duration::from_secs(60);
+/// How long after a message was sent the worker still processes it, as a rule. A query is charged by the part of the log that it
+/// reads.
+const USUAL_LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// The clocks of SQS and of the log may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
@@ -85,7 +90,8 @@ pub(crate) async fn explain(
 
 fn complete(letter: &mut Letter, line: Line) {
     // The worker may have been older than this tool, which knows the current commands.
-    let advice = letter::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
+    let advice =
+        reason_code::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
     letter.reason = Some(Explanation { code: line.reason_code, text: line.reason, advice });
     letter.last_receive = humantime::parse_rfc3339(&line.timestamp).ok();
     letter.receives = line.attempt.unwrap_or(letter.receives);
@@ -95,9 +101,30 @@ fn complete(letter: &mut Letter, line: Line) {
 /// The lines about these letters that contain a reason code; of each letter at least the last one.
 async fn lines(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
     let mut waiting: Vec<_> = letters.iter().collect();
+    let now = SystemTime::now();
+    let from = letters.iter().map(|letter| letter.logged_after).min().unwrap_or(UNIX_EPOCH);
+    let usual_end = letters.iter().map(|letter| letter.sent).max().unwrap_or(now) + USUAL_LIFE;
+    if usual_end >= now {
+        return lines_between(logs, log_group, &mut waiting, from..now, stop).await;
+    }
+    let mut all = lines_between(logs, log_group, &mut waiting, from..usual_end, stop).await?;
+    if !waiting.is_empty() {
+        all.extend(lines_between(logs, log_group, &mut waiting, usual_end..now, stop).await?);
+    }
+    Ok(all)
+}
+
+/// The lines of this time about the letters in `waiting`, which keeps those without a line.
+async fn lines_between(
+    logs: &Client,
+    log_group: &str,
+    waiting: &mut Vec<&Letter>,
+    times: Range<SystemTime>,
+    stop: &Stop,
+) -> Result<Vec<Line>> {
     let mut all = Vec::new();
     loop {
-        let (lines, is_complete) = query(logs, log_group, &waiting, stop).await?;
+        let (lines, is_complete) = query(logs, log_group, waiting, &times, stop).await?;
         let found: HashSet<_> = lines.iter().map(|line| line.message_id.clone()).collect();
         let count = waiting.len();
         waiting.retain(|letter| !found.contains(&letter.message_id));
@@ -114,10 +141,10 @@ async fn query(
     logs: &Client,
     log_group: &str,
     letters: &[&Letter],
+    times: &Range<SystemTime>,
     stop: &Stop,
 ) -> Result<(Vec<Line>, bool)> {
     stop.check()?;
-    let from = letters.iter().map(|letter| letter.logged_after).min().unwrap_or(UNIX_EPOCH);
     // An id of another form would change the query.
     let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let ids = letters.iter().map(|letter| letter.message_id.as_str()).filter(is_id);
@@ -129,8 +156,8 @@ async fn query(
     let call = logs
         .start_query()
         .log_group_name(log_group)
-        .start_time(seconds(from - CLOCK_SKEW))
-        .end_time(seconds(SystemTime::now() + CLOCK_SKEW))
+        .start_time(seconds(times.start - CLOCK_SKEW))
+        .end_time(seconds(times.end + CLOCK_SKEW))
         .query_string(text)
         .limit(LINES);
     let id = stop.unless_requested(start(call)).await?;

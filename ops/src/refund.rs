@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use reservation_worker::event::EventType;
 use reservation_worker::reason::Reason;
 
-use crate::letter;
 use crate::prediction::{Prediction, Verdict};
+use crate::reason_code;
 
 /// The reason code that the user must name before the letter is sent, if a refund may be due. An approved payment may be such
 /// a letter if the worker did not say why it is dead, and no prediction says what would happen.
@@ -20,14 +20,19 @@ pub(crate) fn reason<'a>(
     if let Some(Verdict { prediction: Prediction::RefundDue, reason_code, .. }) = predicted {
         return reason_code.as_deref();
     }
-    let may_be_due = match letter::reason(reason_code) {
-        Some(reason) => matches!(reason, Reason::PaidButExpired | Reason::PaidButCancelled),
+    let may_be_due = match reason_code::reason(reason_code) {
+        Some(_) => is_due(reason_code),
         None => {
-            let is_clear = predicted.is_some_and(|verdict| verdict.prediction != Prediction::CannotTell);
+            let is_clear = predicted.is_some_and(Verdict::excludes_refund);
             event_type == EventType::PaymentApproved.as_str() && !is_clear
         }
     };
     may_be_due.then_some(reason_code)
+}
+
+/// Whether the reason says that a refund is due.
+pub(crate) fn is_due(reason_code: &str) -> bool {
+    matches!(reason_code::reason(reason_code), Some(Reason::PaidButExpired | Reason::PaidButCancelled))
 }
 
 /// Nothing is sent if one of the reasons is not allowed.

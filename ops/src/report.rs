@@ -63,14 +63,20 @@ fn json<T: Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Re
     Ok(())
 }
 
-fn csv<T: Serialize>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
+fn csv<T: Serialize + Default>(out: &mut impl Write, rows: impl Iterator<Item = T>) -> Result<()> {
     let mut plain = csv::Writer::from_writer(Vec::new());
+    let mut lines = 1;
     for row in rows {
         plain.serialize(row)?;
+        lines += 1;
+    }
+    if lines == 1 {
+        // Only for its header.
+        plain.serialize(T::default())?;
     }
     let plain = plain.into_inner()?;
     let mut safe = csv::Writer::from_writer(out);
-    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(&*plain).records() {
+    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(&*plain).records().take(lines) {
         safe.write_record(record?.iter().map(printable::field)).map_err(|error| match error.into_kind() {
             // The kind of the error says that nobody reads any more.
             csv::ErrorKind::Io(error) => anyhow::Error::from(error),

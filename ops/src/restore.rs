@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
-use crate::audit::{self, Audit, Step, Subject};
+use crate::audit::{self, Audit, Common, Step, Subject};
 use crate::backup::{self, BackedUp};
 use crate::cli::RestoreArgs;
 use crate::files;
@@ -16,7 +16,7 @@ use crate::pace::Pace;
 use crate::progress::{bar, note};
 use crate::refund;
 use crate::sending::{self, Waiting};
-use crate::session::Session;
+use crate::session::{Session, Source};
 
 /// A letter to send.
 struct Restored {
@@ -28,8 +28,11 @@ struct Restored {
 }
 
 impl Restored {
-    fn new(BackedUp { body_sha256, reason_code, message, .. }: BackedUp, session: &Session) -> Self {
-        let letter = Letter::read(&message, session.source);
+    fn new(BackedUp { source, body_sha256, reason_code, mut message, .. }: BackedUp) -> Self {
+        if source == Source::Undelivered {
+            message.remove_failure();
+        }
+        let letter = Letter::read(&message, source);
         let reason = refund::reason(letter.event_type(), &reason_code, None).map(str::to_owned);
         Self { body_sha256, group: letter.message_group().to_owned(), needs_permission: reason, message }
     }
@@ -41,11 +44,14 @@ impl Restored {
 
 pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCode> {
     let letters = chosen(backup::read(&args.file)?, args)?;
-    let queue = session.event_queue().await?;
+    let queue = session.event_queue(&session.queue().await?).await?;
     let caller = session.caller(args.audit.caller.as_deref()).await?;
     let path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.file));
     files::must_differ(&[&args.file, &path])?;
-    let mut audit = Audit::open(path, caller, None)?;
+    let mut audit = Audit::open(
+        path,
+        Common { caller, plan_sha256: None, queue_url: None, sent_to: Some(queue.url.clone()) },
+    )?;
     let journal = audit.journal()?;
     let (done, letters): (Vec<_>, Vec<_>) =
         letters.into_iter().partition(|letter| journal.is_done(&letter.message.message_id));
@@ -55,7 +61,7 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
             "note: {count} letters are not sent, because {path} says that they were sent before."
         ));
     }
-    let mut letters: Vec<_> = letters.into_iter().map(|letter| Restored::new(letter, session)).collect();
+    let mut letters: Vec<_> = letters.into_iter().map(Restored::new).collect();
     refund::check(
         letters.iter().filter_map(|letter| letter.needs_permission.as_deref()),
         &args.allow_reason,

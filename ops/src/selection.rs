@@ -4,22 +4,28 @@ use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
+use reservation_worker::event::EventType;
 use reservation_worker::reason::Reason;
 use strum::VariantArray;
 
 use crate::cli::Selection;
 use crate::hold::Hold;
-use crate::letter::{self, Letter, UNKNOWN};
+use crate::letter::Letter;
 use crate::progress::{bar, note};
 use crate::reading;
+use crate::reason_code::{self, UNKNOWN};
 use crate::reasons;
 use crate::session::{Session, Source};
 use crate::stop::Interrupted;
 use crate::what_if::{self, Payments};
 
+/// Another name of the type `reservation.expired` (contract section 2).
+const EXPIRED_ALIAS: &str = "reservation.hold.expired";
+
 /// The selected letters, the oldest first. All letters are visible to others again.
 pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
     check(session.source, selection)?;
+    let event_types = event_types(selection)?;
     // Wrong addresses of the services are reported before the queue is read.
     let services = if selection.what_if {
         Some(session.stop.unless_requested(what_if::connect(session)).await?)
@@ -28,7 +34,10 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     };
     let mut letters = read(session).await?;
     let payments = Payments::of(&letters);
-    letters.retain(|letter| selects_message(selection, letter));
+    if let Some(id) = selection.message.iter().find(|id| !letters.iter().any(|it| it.message_id == **id)) {
+        bail!("the letter {id} was not received: it is not in the queue, or it is hidden");
+    }
+    letters.retain(|letter| selects_message(selection, letter) && selects(&event_types, letter.event_type()));
     if session.source == Source::DeadLetters {
         explain(session, &mut letters).await?;
     }
@@ -43,12 +52,29 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
         };
         letters.retain(|letter| selection.prediction.is_empty() || selects(letter));
     }
+    if letters.is_empty() {
+        note("note: no letter is selected");
+    }
     Ok(letters)
+}
+
+/// The event types as letters show them: an alias is the type that it stands for.
+fn event_types(selection: &Selection) -> Result<Vec<String>> {
+    let known = |given: &String| {
+        let name = if given == EXPIRED_ALIAS { EventType::ReservationExpired.as_str() } else { given };
+        let types = EventType::VARIANTS.iter().map(|event_type| event_type.as_str());
+        if name != UNKNOWN && !types.clone().any(|known| known == name) {
+            let types = types.collect::<Vec<_>>().join(", ");
+            bail!("`{given}` is not an event type; the types are {UNKNOWN}, {types}");
+        }
+        Ok(name.to_owned())
+    };
+    selection.event_type.iter().map(known).collect()
 }
 
 /// A mistyped reason must not select nothing.
 fn check(source: Source, selection: &Selection) -> Result<()> {
-    let is_unknown = |code: &&String| *code != UNKNOWN && letter::reason(code).is_none();
+    let is_unknown = |code: &&String| *code != UNKNOWN && reason_code::reason(code).is_none();
     if source == Source::DeadLetters
         && let Some(code) = selection.reason.iter().find(is_unknown)
     {
@@ -107,7 +133,6 @@ async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
 fn selects_message(selection: &Selection, letter: &Letter) -> bool {
     let age = SystemTime::now().duration_since(letter.sent).unwrap_or_default();
     selects(&selection.message, &letter.message_id)
-        && selects(&selection.event_type, letter.event_type())
         && selects(&selection.reservation, letter.reservation_id().unwrap_or_default())
         && selection.older_than.is_none_or(|limit| age > limit)
         && selection.newer_than.is_none_or(|limit| age < limit)

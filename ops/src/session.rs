@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::aws::{self, Stack};
@@ -11,9 +12,11 @@ use crate::queue::Queue;
 use crate::stop::Stop;
 
 /// The queue that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
     /// The dead-letter queue of the worker's queue.
+    #[default]
     DeadLetters,
     /// The queue of events that EventBridge or the Scheduler could not deliver.
     Undelivered,
@@ -50,23 +53,40 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(settings: Settings, source: Source) -> Result<Self> {
         let config = aws::config(&settings).await?;
-        Ok(Self { source, settings, config, stop: Stop::on_signals()?, stack: OnceCell::new() })
+        let stop = Stop::on_signals(settings.visibility_timeout)?;
+        Ok(Self { source, settings, config, stop, stack: OnceCell::new() })
     }
 
     /// The queue that is read.
     pub(crate) async fn queue(&self) -> Result<Queue> {
-        self.queue_of(self.settings.queue_url.as_ref(), self.source.output(), "--queue-url").await
-    }
-
-    /// The queue that the worker reads.
-    pub(crate) async fn event_queue(&self) -> Result<Queue> {
-        let queue = self
-            .queue_of(self.settings.event_queue_url.as_ref(), "EventQueueUrl", "--event-queue-url")
-            .await?;
-        if self.settings.queue_url.as_ref() == Some(&queue.url) {
-            bail!("--queue-url and --event-queue-url are the same queue");
+        let given = self.settings.queue_url.as_ref();
+        let queue = self.queue_of(given, self.source.output(), "--queue-url").await?;
+        if queue.dead_letter_target().await?.is_some() {
+            bail!(
+                "{} has a dead-letter queue, so its messages are not dead, and reading them would count as receives",
+                queue.url
+            );
         }
         Ok(queue)
+    }
+
+    /// The queue that the worker reads. `letters` is the queue that is read here: dead letters of another worker must not be
+    /// sent to this one.
+    pub(crate) async fn event_queue(&self, letters: &Queue) -> Result<Queue> {
+        let given = self.settings.event_queue_url.as_ref();
+        let events = self.queue_of(given, "EventQueueUrl", "--event-queue-url").await?;
+        if letters.url == events.url {
+            bail!(
+                "{} cannot be the event queue and the queue of the letters: it is the same queue",
+                events.url
+            );
+        }
+        if self.source == Source::DeadLetters
+            && events.dead_letter_target().await? != Some(letters.arn().await?)
+        {
+            bail!("{} is not the dead-letter queue of {}", letters.url, events.url);
+        }
+        Ok(events)
     }
 
     /// The log group of the worker, if it is known.
@@ -85,7 +105,7 @@ impl Session {
                 note(format_args!("note: the audit file names {name} as the caller ({error:#})"));
                 Ok(name.to_owned())
             }
-            (Err(error), None) => Err(error.context("the caller is not known; --caller names it")),
+            (Err(error), None) => Err(error.context("the caller is not known; give it with --caller NAME")),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Ctrl-C: the command ends at the next point where nothing is half done, and gives its letters back.
 
 use std::io;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+use crate::progress::note;
 
 /// The exit status of a shell for a command that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -19,8 +22,9 @@ pub(crate) struct Interrupted;
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and SIGHUP. The second signal ends the process at once.
-    pub(crate) fn on_signals() -> io::Result<Self> {
+    /// Listens for SIGINT, SIGTERM and SIGHUP. The second signal ends the process at once, so that its letters stay
+    /// hidden for the time `visibility`.
+    pub(crate) fn on_signals(visibility: Duration) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -33,6 +37,10 @@ impl Stop {
                     _ = hangup.recv() => {}
                 }
                 if requested.send_replace(true) {
+                    let time = humantime::format_duration(visibility);
+                    note(format_args!(
+                        "interrupted twice: letters that were not given back stay hidden for {time}"
+                    ));
                     std::process::exit(i32::from(INTERRUPTED));
                 }
             }

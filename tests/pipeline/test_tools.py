@@ -1,6 +1,10 @@
 """The tools of the build machine are installed by hash, from lock files that belong to their lists."""
 
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -23,7 +27,7 @@ def locked(name):
 
 class Tools(unittest.TestCase):
     def test_each_list_pins_the_version_of_each_tool(self):
-        self.assertEqual(LISTS, ["base", "checkov", "deploy", "lock"])
+        self.assertEqual(LISTS, ["base", "checkov", "console", "deploy", "lock"])
         for name in LISTS:
             for requirement in requirements(name):
                 self.assertRegex(requirement, r"^[a-z0-9._-]+==[0-9][0-9a-z.]*$")
@@ -42,6 +46,27 @@ class Tools(unittest.TestCase):
 
     def test_the_two_lists_of_one_environment_do_not_contradict_each_other(self):
         self.assertLessEqual(set(locked("base")), set(locked("deploy")))
+
+    def test_an_old_python_is_refused_by_its_version(self):
+        # It stands before the real one in PATH, and runs the check of the version with an older one.
+        program = f"""#!/bin/sh
+exec "{sys.executable}" -c 'import sys
+sys.version_info, sys.version = (3, 9, 18), "3.9.18 (main)"
+exec(sys.argv[2])' "$@"
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            python = Path(folder) / "python3"
+            python.write_text(program)
+            python.chmod(0o755)
+            path = f"{folder}:{os.environ['PATH']}"
+            made = subprocess.run(
+                ["make", "--no-print-directory", "tools", f"VENV={folder}/venv"],
+                cwd=TOOLS.parent, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+            )
+        self.assertEqual(made.returncode, 2)
+        expected = "error: python3 is Python 3.9.18, but Python 3.10 or newer is needed; see https://www.python.org/downloads\n"
+        self.assertTrue(made.stderr.startswith(expected), made.stderr)
+        self.assertEqual(made.stdout, "")
 
 
 if __name__ == "__main__":

@@ -151,13 +151,20 @@ class Artifacts(unittest.TestCase):
         self.assertNotIn("cache@", SOURCES["release"])
         self.assertEqual(jobs["package"]["strategy"], WORKFLOWS["ci"]["jobs"]["artifact"]["strategy"])
 
-    def test_each_published_file_is_attested_and_each_function_with_its_list_of_crates(self):
+    def test_each_published_file_is_attested_and_each_program_with_its_list_of_crates(self):
         steps = WORKFLOWS["release"]["jobs"]["publish"]["steps"]
         attested = [step["with"] for step in steps if step.get("uses", "").startswith("actions/attest@")]
         self.assertEqual(attested[0], {"subject-checksums": "dist/SHA256SUMS"})
-        for architecture, inputs in zip(("x86_64", "arm64"), attested[1:], strict=True):
-            self.assertEqual(inputs["subject-path"], f"dist/reservation-worker-*-{architecture}.zip")
-            self.assertEqual(inputs["sbom-path"], f"dist/reservation-worker-{architecture}.cdx.json")
+        programs = [("reservation-worker", "zip"), ("dead-letters", "tar.gz")]
+        expected = [
+            {
+                "subject-path": f"dist/{program}-*-{architecture}.{kind}",
+                "sbom-path": f"dist/{program}-{architecture}.cdx.json",
+            }
+            for program, kind in programs
+            for architecture in ("x86_64", "arm64")
+        ]
+        self.assertEqual(attested[1:], expected)
 
     def test_the_checksums_cover_each_file(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -48,7 +48,7 @@ async fn inventory_refuses_connections() {
 
 async fn reservation_api_answers_401() {
     let mut outage = LongOutage::begin().await;
-    let every_call = Fault { operation: None, reservation_id: None, times: None, effect: Effect::http(401) };
+    let every_call = Fault::of_service(Service::ReservationApi, Effect::http(401));
     outage.fixture.services.fault(every_call);
     let down = outage.send_until_recovery().await;
     outage.fixture.services.clear_faults();

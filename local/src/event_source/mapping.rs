@@ -16,7 +16,7 @@ use super::client;
 use super::pollers::Pollers;
 use super::processes::Processes;
 use super::queues::Queue;
-use super::state::{MappingState, Stats};
+use super::state::{LogLine, MappingState, RunningProcess, Stats};
 
 /// The number of pollers with which AWS starts.
 const POLLERS: usize = 5;
@@ -166,6 +166,31 @@ impl RunningMapping {
     /// are available.
     pub fn log_lines(&self) -> Vec<Value> {
         self.pollers.state.log_lines()
+    }
+
+    /// Returns the lines of [`Self::log_lines`] with the processes that have printed them, and removes them.
+    pub fn take_log_lines(&self) -> Vec<LogLine> {
+        self.pollers.state.take_log_lines()
+    }
+
+    /// The running processes, by process id.
+    pub fn processes(&self) -> Vec<RunningProcess> {
+        self.pollers.state.running()
+    }
+
+    /// Kills (SIGKILL) a process. Returns `false` if no process of the function has this id.
+    pub fn kill(&self, pid: u32) -> bool {
+        self.pollers.state.signal(pid, Signal::KILL)
+    }
+
+    /// Suspends (SIGSTOP) a process. Returns `false` if no process of the function has this id.
+    pub fn freeze(&self, pid: u32) -> bool {
+        self.pollers.state.signal(pid, Signal::STOP)
+    }
+
+    /// Continues (SIGCONT) a suspended process. Returns `false` if no process of the function has this id.
+    pub fn thaw(&self, pid: u32) -> bool {
+        self.pollers.state.signal(pid, Signal::CONT)
     }
 
     /// The time between sending and deletion, for the latest 200,000 messages that were deleted.

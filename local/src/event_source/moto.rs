@@ -34,6 +34,8 @@ impl Moto {
         let mut command = Command::new(python);
         command.arg("-c").arg(include_str!("moto.py"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stdio()?).kill_on_drop(true);
+        // Ctrl-C in a terminal reaches only the caller, which ends moto when it has no more questions.
+        command.process_group(0);
         let mut child = command.spawn()?;
         let mut port = String::new();
         if let Some(stdout) = child.stdout.take() {

@@ -118,7 +118,7 @@ impl Pollers {
     /// Returns the number of messages that were deleted. Without a response, none is deleted.
     async fn invoke(&self, batch: &[ReceivedMessage]) -> usize {
         self.state.invocations.fetch_add(1, Relaxed);
-        match self.processes.invoke(event::payload(batch)).await {
+        match self.processes.invoke(event::payload(batch), batch.len()).await {
             Ok(response) => {
                 let ids: Vec<_> = batch.iter().map(|message| message.message_id.as_str()).collect();
                 let result = batch_result(&response, &ids);
@@ -131,7 +131,7 @@ impl Pollers {
             Err(error) => {
                 let count = match error {
                     InvokeError::TimedOut => Some(&self.state.timeouts),
-                    InvokeError::Exited(_) => Some(&self.state.crashes),
+                    InvokeError::Exited(_) | InvokeError::InitFailed(_) => Some(&self.state.crashes),
                     InvokeError::Io(_) => None,
                 };
                 if let Some(count) = count {

@@ -58,16 +58,20 @@ impl Drop for FunctionProcess {
 }
 
 impl Processes {
-    /// Invokes a process with the event and returns the function's response. A process that does not respond
+    /// Invokes a process with the event, which has this number of records, and returns the function's response. A process that does not respond
     /// is killed.
-    pub(super) async fn invoke(&self, payload: String) -> Result<Result<Value, Value>, InvokeError> {
+    pub(super) async fn invoke(
+        &self,
+        payload: String,
+        records: usize,
+    ) -> Result<Result<Value, Value>, InvokeError> {
         let idle = locked(&self.idle).pop();
         let mut process = match idle {
             Some(idle) => idle.process,
             None => self.start().await?,
         };
         process.function.ready().await?;
-        let invoked = self.state.mark_invoked(process.function.pid());
+        let invoked = self.state.mark_invoked(process.function.pid(), records);
         let result = process.function.invoke_raw(payload, self.timeout).await;
         drop(invoked);
         let result = result?;

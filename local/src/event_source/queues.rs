@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
 
@@ -36,7 +37,7 @@ pub struct Queue {
     /// The environment variables with which a function uses this queue.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) client: Client,
-    /// The number of times that [`Queue::dead`] has received a message, by message id. SQS includes these
+    /// The number of times that a message was received from the DLQ, by message id. SQS includes these
     /// receives in its receive count.
     pub(super) dlq_receives: Arc<Mutex<HashMap<String, u32>>>,
 }
@@ -59,6 +60,16 @@ impl Queue {
             for (index, message) in chunk.iter().enumerate() {
                 let mut entry =
                     SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(&message.body);
+                for (name, value) in &message.attributes {
+                    let value = MessageAttributeValue::builder().data_type("String").string_value(value);
+                    entry = entry.message_attributes(name, value.build().map_err(failed)?);
+                }
+                if let Some(header) = &message.trace_header {
+                    let value =
+                        MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+                    let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+                    entry = entry.message_system_attributes(name, value.build().map_err(failed)?);
+                }
                 if self.fifo {
                     let deduplication_id = format!("{:032x}", fastrand::u128(..));
                     let group = message.group.as_deref().unwrap_or("all");
@@ -118,42 +129,86 @@ impl Queue {
     pub async fn dead(&self) -> io::Result<Vec<(String, String, u32)>> {
         let messages = self.receive_dead().await?;
         for message in &messages {
-            let back = self.client.change_message_visibility().queue_url(&self.dlq_url);
-            let back = back.set_receipt_handle(message.receipt_handle.clone()).visibility_timeout(0);
-            back.send().await.map_err(failed)?;
+            self.put_back(message).await?;
         }
-        let mut dlq_receives = locked(&self.dlq_receives);
+        let dlq_receives = locked(&self.dlq_receives);
         let dead = messages.into_iter().map(|message| {
             let received = attribute(&message, &MessageSystemAttributeName::ApproximateReceiveCount);
             let received: u32 = received.and_then(|count| count.parse().ok()).unwrap_or_default();
             let id = message.message_id.unwrap_or_default();
-            let from_dlq = dlq_receives.entry(id.clone()).or_default();
-            *from_dlq += 1;
-            (id, message.body.unwrap_or_default(), received.saturating_sub(*from_dlq))
+            let from_dlq = dlq_receives.get(&id).copied().unwrap_or_default();
+            (id, message.body.unwrap_or_default(), received.saturating_sub(from_dlq))
         });
         Ok(dead.collect())
     }
 
     /// Moves the messages of the DLQ back to the queue. They get new message ids. Returns their number.
     ///
+    /// # Errors
+    ///
+    /// The same as of [`Self::redrive_some`].
+    pub async fn redrive(&self) -> io::Result<usize> {
+        Ok(self.redrive_some(|_| true).await?.len())
+    }
+
+    /// Moves those messages of the DLQ back to the queue whose message id is chosen. They get new message ids.
+    /// Returns the old ids.
+    ///
     /// This function does not use `StartMessageMoveTask`, because moto does not implement it.
     ///
     /// # Errors
     ///
     /// SQS does not reply, or rejects a call. A message may be in both queues then.
-    pub async fn redrive(&self) -> io::Result<usize> {
-        let messages = self.receive_dead().await?;
-        for message in &messages {
-            let group = attribute(message, &MessageSystemAttributeName::MessageGroupId);
+    pub async fn redrive_some(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+        let chosen = self.choose_dead(is_chosen).await?;
+        for message in &chosen {
+            let group = attribute(message, &MessageSystemAttributeName::MessageGroupId).map(str::to_owned);
             let body = message.body.clone().unwrap_or_default();
-            self.send([OutgoingMessage { body, group: group.map(str::to_owned) }]).await?;
-            let deletion = self.client.delete_message().queue_url(&self.dlq_url);
-            deletion.set_receipt_handle(message.receipt_handle.clone()).send().await.map_err(failed)?;
+            self.send([OutgoingMessage { group, ..body.into() }]).await?;
+            self.delete_one_dead(message).await?;
         }
-        Ok(messages.len())
+        Ok(ids(chosen))
     }
 
-    /// Receives all messages of the DLQ.
+    /// Deletes those messages of the DLQ whose message id is chosen. Returns these ids.
+    ///
+    /// # Errors
+    ///
+    /// SQS does not reply, or rejects a call.
+    pub async fn delete_dead(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+        let chosen = self.choose_dead(is_chosen).await?;
+        for message in &chosen {
+            self.delete_one_dead(message).await?;
+        }
+        Ok(ids(chosen))
+    }
+
+    /// Receives the chosen messages of the DLQ, and puts the others back.
+    async fn choose_dead(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<Message>> {
+        let (chosen, others): (Vec<_>, Vec<_>) = self
+            .receive_dead()
+            .await?
+            .into_iter()
+            .partition(|message| message.message_id.as_deref().is_some_and(&is_chosen));
+        for message in &others {
+            self.put_back(message).await?;
+        }
+        Ok(chosen)
+    }
+
+    /// Makes a received message of the DLQ visible again.
+    async fn put_back(&self, message: &Message) -> io::Result<()> {
+        let back = self.client.change_message_visibility().queue_url(&self.dlq_url);
+        let back = back.set_receipt_handle(message.receipt_handle.clone()).visibility_timeout(0);
+        back.send().await.map(drop).map_err(failed)
+    }
+
+    async fn delete_one_dead(&self, message: &Message) -> io::Result<()> {
+        let deletion = self.client.delete_message().queue_url(&self.dlq_url);
+        deletion.set_receipt_handle(message.receipt_handle.clone()).send().await.map(drop).map_err(failed)
+    }
+
+    /// Receives all messages of the DLQ, and counts these receives.
     async fn receive_dead(&self) -> io::Result<Vec<Message>> {
         let mut all = Vec::new();
         loop {
@@ -164,6 +219,10 @@ impl Queue {
             let messages = receive.send().await.map_err(failed)?.messages.unwrap_or_default();
             if messages.is_empty() {
                 return Ok(all);
+            }
+            let mut dlq_receives = locked(&self.dlq_receives);
+            for id in messages.iter().filter_map(|message| message.message_id.clone()) {
+                *dlq_receives.entry(id).or_default() += 1;
             }
             all.extend(messages);
         }
@@ -194,6 +253,10 @@ pub(super) async fn delete(client: &Client, url: &str, receipt_handles: &[&str])
         }
     }
     (deleted, errors)
+}
+
+fn ids(messages: Vec<Message>) -> Vec<String> {
+    messages.into_iter().filter_map(|message| message.message_id).collect()
 }
 
 fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) -> Option<&'a str> {

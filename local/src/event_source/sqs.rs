@@ -56,6 +56,24 @@ impl Sqs {
         &self.endpoint
     }
 
+    /// Whether this is a moto that was started here. Its queues disappear with this value.
+    pub fn is_started_here(&self) -> bool {
+        self.moto.is_some()
+    }
+
+    /// Deletes a queue and its dead-letter queue, with all messages.
+    ///
+    /// # Errors
+    ///
+    /// SQS refuses it or does not reply.
+    pub async fn delete(&self, queue: &Queue) -> io::Result<()> {
+        for url in [&queue.url, &queue.dlq_url] {
+            let deleted = self.client.delete_queue().queue_url(url).send().await;
+            deleted.map_err(|error| io::Error::other(failed(error)))?;
+        }
+        Ok(())
+    }
+
     /// Whether the endpoint is AWS itself.
     pub fn is_aws(&self) -> bool {
         client::is_aws(&self.endpoint)

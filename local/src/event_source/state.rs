@@ -1,10 +1,10 @@
 //! What all pollers and processes of a mapping share: the counts, the log, and the processes that have an
 //! invocation.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -43,22 +43,51 @@ pub(super) struct MappingState {
     pub(super) invocations: AtomicU64,
     pub(super) timeouts: AtomicU64,
     pub(super) crashes: AtomicU64,
-    /// The ids of the processes that have an invocation.
-    invoked: Mutex<Vec<u32>>,
+    /// The processes that have an invocation.
+    invoked: Mutex<Vec<Invoked>>,
+    /// The ids of the processes that were suspended.
+    frozen: Mutex<HashSet<u32>>,
     log: Mutex<Log>,
     ages: Mutex<VecDeque<Duration>>,
 }
 
+/// A JSON line that a process or the mapping itself has printed.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// The process id. `None`: the mapping itself.
+    pub process: Option<u32>,
+    /// The line, a JSON object.
+    pub json: Value,
+}
+
+/// A running function process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningProcess {
+    /// The process id.
+    pub pid: u32,
+    /// The number of records of its current invocation, and the time since its start. `None`: no invocation.
+    pub invocation: Option<(usize, Duration)>,
+    /// Whether it was suspended.
+    pub frozen: bool,
+}
+
+#[derive(Debug)]
+struct Invoked {
+    pid: u32,
+    records: usize,
+    since: Instant,
+}
+
 #[derive(Debug, Default)]
 struct Log {
-    lines: VecDeque<Value>,
+    lines: VecDeque<LogLine>,
     /// The output of each running process, by process id.
     outputs: HashMap<u32, Output>,
 }
 
 impl Log {
-    fn push(&mut self, lines: impl IntoIterator<Item = Value>) {
-        self.lines.extend(lines);
+    fn push(&mut self, process: Option<u32>, lines: impl IntoIterator<Item = Value>) {
+        self.lines.extend(lines.into_iter().map(|json| LogLine { process, json }));
         let surplus = self.lines.len().saturating_sub(MAX_HISTORY);
         self.lines.drain(..surplus);
     }
@@ -86,26 +115,51 @@ impl MappingState {
         self.processes.fetch_sub(1, Relaxed);
         let mut log = locked(&self.log);
         if let Some(mut output) = log.outputs.remove(&pid) {
-            log.push(output.take_json_lines());
+            log.push(Some(pid), output.take_json_lines());
         }
+        locked(&self.frozen).remove(&pid);
+    }
+
+    pub(super) fn running(&self) -> Vec<RunningProcess> {
+        let mut pids: Vec<_> = locked(&self.log).outputs.keys().copied().collect();
+        pids.sort_unstable();
+        let (invoked, frozen) = (locked(&self.invoked), locked(&self.frozen));
+        let process = |pid| {
+            let invocation = invoked.iter().find(|invoked| invoked.pid == pid);
+            let invocation = invocation.map(|invoked| (invoked.records, invoked.since.elapsed()));
+            RunningProcess { pid, invocation, frozen: frozen.contains(&pid) }
+        };
+        pids.into_iter().map(process).collect()
     }
 
     pub(super) fn log_lines(&self) -> Vec<Value> {
+        self.updated_log().lines.iter().map(|line| line.json.clone()).collect()
+    }
+
+    pub(super) fn take_log_lines(&self) -> Vec<LogLine> {
+        std::mem::take(&mut self.updated_log().lines).into()
+    }
+
+    /// The log with the lines that the processes have printed up to now.
+    fn updated_log(&self) -> MutexGuard<'_, Log> {
         let mut log = locked(&self.log);
-        let new: Vec<_> = log.outputs.values_mut().flat_map(Output::take_json_lines).collect();
-        log.push(new);
-        log.lines.iter().cloned().collect()
+        let outputs = log.outputs.iter_mut();
+        let new: Vec<_> = outputs.map(|(pid, output)| (*pid, output.take_json_lines())).collect();
+        for (pid, lines) in new {
+            log.push(Some(pid), lines);
+        }
+        log
     }
 
     /// Adds a line of the mapping itself to the log. Its `target` differs from all targets of the function.
     pub(super) fn warn(&self, message: &str) {
         let line = json!({ "level": "WARN", "target": "event_source", "message": message });
-        locked(&self.log).push([line]);
+        locked(&self.log).push(None, [line]);
     }
 
-    /// Marks the process as invoked until the guard is dropped.
-    pub(super) fn mark_invoked(&self, pid: u32) -> impl Drop + '_ {
-        locked(&self.invoked).push(pid);
+    /// Marks the process as invoked with this number of records until the guard is dropped.
+    pub(super) fn mark_invoked(&self, pid: u32, records: usize) -> impl Drop + '_ {
+        locked(&self.invoked).push(Invoked { pid, records, since: Instant::now() });
         InvokedGuard { state: self, pid }
     }
 
@@ -113,8 +167,18 @@ impl MappingState {
         // The lock is held until the signal is sent, so that the process is not removed from the list in the
         // meantime.
         let invoked = locked(&self.invoked);
-        let pid = fastrand::choice(invoked.iter()).and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
-        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+        fastrand::choice(invoked.iter()).is_some_and(|invoked| send(signal, invoked.pid))
+    }
+
+    pub(super) fn signal(&self, pid: u32, signal: Signal) -> bool {
+        let log = locked(&self.log);
+        let sent = log.outputs.contains_key(&pid) && send(signal, pid);
+        if sent && signal == Signal::STOP {
+            locked(&self.frozen).insert(pid);
+        } else if sent {
+            locked(&self.frozen).remove(&pid);
+        }
+        sent
     }
 
     /// Records the ages of messages that were deleted now. `sent` contains the times at which the messages
@@ -139,6 +203,11 @@ struct InvokedGuard<'a> {
 
 impl Drop for InvokedGuard<'_> {
     fn drop(&mut self) {
-        locked(&self.state.invoked).retain(|pid| *pid != self.pid);
+        locked(&self.state.invoked).retain(|invoked| invoked.pid != self.pid);
     }
+}
+
+fn send(signal: Signal, pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }

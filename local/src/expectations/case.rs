@@ -32,10 +32,10 @@ pub struct Case {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Given {
-    holds: Vec<Hold>,
+    pub(super) holds: Vec<Hold>,
     /// Statuses that differ from `HOLD`, by reservation id. The seats are still in `HOLD`.
-    statuses: BTreeMap<String, Status>,
-    faults: Vec<Fault>,
+    pub(super) statuses: BTreeMap<String, Status>,
+    pub(super) faults: Vec<Fault>,
 }
 
 #[derive(Deserialize)]

@@ -3,12 +3,13 @@
 use serde::Deserialize;
 
 use super::{Effect, Fault};
-use crate::calls::Operation;
+use crate::calls::{Operation, Service};
 
 /// A fault as it was written, before it is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UncheckedFault {
+    service: Option<Service>,
     operation: Option<Operation>,
     reservation_id: Option<String>,
     times: Option<u32>,
@@ -24,6 +25,10 @@ pub(super) enum FaultRefused {
     NoReservation(&'static str),
     #[error("the effect `{effect}` does not exist in the protocol of the operation `{operation}`")]
     OtherProtocol { effect: &'static str, operation: &'static str },
+    #[error("the effect `{effect}` does not exist in the protocol of the service `{service}`")]
+    OtherService { effect: &'static str, service: &'static str },
+    #[error("the service `{service}` does not have the operation `{operation}`")]
+    OperationOfOther { operation: &'static str, service: &'static str },
     #[error("`status` is {0}, but an HTTP status of a reply is 200 to 599")]
     HttpStatus(u16),
     #[error("`code` is {0}, but a gRPC status code is 0 to 16")]
@@ -34,10 +39,21 @@ impl TryFrom<UncheckedFault> for Fault {
     type Error = FaultRefused;
 
     fn try_from(unchecked: UncheckedFault) -> Result<Self, FaultRefused> {
-        let UncheckedFault { operation, reservation_id, times, effect } = unchecked;
+        let UncheckedFault { service, operation, reservation_id, times, effect } = unchecked;
         effect.check()?;
         if times == Some(0) {
             return Err(FaultRefused::NoCalls);
+        }
+        if let Some(service) = service {
+            if let Some(other) = operation.filter(|operation| operation.service() != service) {
+                return Err(FaultRefused::OperationOfOther {
+                    operation: other.name(),
+                    service: service.name(),
+                });
+            }
+            if !effect.is_possible_for(service) {
+                return Err(FaultRefused::OtherService { effect: effect.name(), service: service.name() });
+            }
         }
         if let Some(operation) = operation {
             if reservation_id.is_some() && operation == Operation::CheckAvailability {
@@ -50,7 +66,7 @@ impl TryFrom<UncheckedFault> for Fault {
                 });
             }
         }
-        Ok(Self { operation, reservation_id, times, effect })
+        Ok(Self { service, operation, reservation_id, times, effect })
     }
 }
 

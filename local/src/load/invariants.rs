@@ -1,25 +1,47 @@
-//! The invariants of contract section 1, checked after a burst.
+//! The invariants of contract section 1, checked after a burst. An event in the dead-letter queue breaks none of them: a
+//! person must complete it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 
 use reservation_worker_local::{SeatState, Status};
 
-use super::burst::Burst;
+use crate::burst::Burst;
 use crate::options::Failure;
 use crate::pipeline::Pipeline;
 
-/// Returns a description of each violation.
-pub(super) async fn violations(pipeline: &Pipeline, burst: &Burst) -> Result<Vec<String>, Failure> {
-    let mut violations = Vec::new();
+/// What is not as it should be after a burst.
+pub(super) struct Findings {
+    /// The number of dead letters by reason code.
+    pub(super) dead: BTreeMap<String, usize>,
+    /// A description of each invariant that does not hold, and of each event that was not completed.
+    pub(super) broken: Vec<String>,
+}
+
+pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings, Failure> {
+    let summaries = pipeline.mapping.log_lines();
+    let field = |id: &str, name: &str| {
+        let of_message =
+            summaries.iter().rev().filter(|line| line["outcome"].is_string() && line["message_id"] == id);
+        of_message.filter_map(|line| line[name].as_str()).next().map(str::to_owned)
+    };
+    let mut dead = BTreeMap::<String, usize>::new();
+    let mut dead_reservations = HashSet::new();
+    for (message_id, ..) in pipeline.queue.dead().await? {
+        let reason = field(&message_id, "reason_code").unwrap_or_else(|| "unknown reason".to_owned());
+        *dead.entry(reason).or_default() += 1;
+        dead_reservations.extend(field(&message_id, "reservation_id"));
+    }
+    let mut broken = Vec::new();
     let mut sold = HashMap::new();
     for hold in &burst.holds {
         let id = &hold.reservation_id;
         let status = pipeline.services.reservation(id).map(|reservation| reservation.status);
         let expected = burst.expected.get(id).copied();
-        if status != expected {
+        let is_dead = dead_reservations.contains(id);
+        if status != expected && !is_dead {
             let (status, expected) = (name(status), name(expected));
-            violations.push(format!("{id}: the status is {status}, its event requires {expected}"));
+            broken.push(format!("{id}: the status is {status}, its event requires {expected}"));
         }
         let seats = pipeline.services.seat_state(id);
         let consistent = match status {
@@ -27,28 +49,24 @@ pub(super) async fn violations(pipeline: &Pipeline, burst: &Burst) -> Result<Vec
             Some(Status::Expired | Status::Cancelled) => seats == Some(SeatState::Available),
             Some(Status::Hold) | None => false,
         };
-        if !consistent {
+        if !consistent && !is_dead {
             let (status, seats) = (name(status), name(seats));
-            violations.push(format!("{id}: the status is {status}, the state of its seats is {seats}"));
+            broken.push(format!("{id}: the status is {status}, the state of its seats is {seats}"));
         }
         for (seat_id, state) in pipeline.services.seats(id) {
             if seat_id.starts_with('#') || state != SeatState::Sold {
                 continue;
             }
             if let Some(other) = sold.insert((&hold.event_id, seat_id.clone()), id) {
-                violations.push(format!("seat {seat_id} is sold to {other} and to {id}"));
+                broken.push(format!("seat {seat_id} is sold to {other} and to {id}"));
             }
         }
     }
     let (visible, not_visible) = pipeline.queue.depth().await?;
     if visible + not_visible > 0 {
-        violations.push(format!("{} messages are still in the queue", visible + not_visible));
+        broken.push(format!("{} messages are still in the queue", visible + not_visible));
     }
-    for (message_id, _, receives) in pipeline.queue.dead().await? {
-        violations
-            .push(format!("message {message_id} is in the dead-letter queue after {receives} receives"));
-    }
-    Ok(violations)
+    Ok(Findings { dead, broken })
 }
 
 /// The name of an enumeration's variant, or `none`.

@@ -12,6 +12,9 @@ pub enum InvokeError {
     /// The process has ended.
     #[error("the function process ended: {0}")]
     Exited(ExitStatus),
+    /// The function reported that it cannot start, and why.
+    #[error("the function does not start: {0}")]
+    InitFailed(String),
     /// The operating system reported an error, or the response is not JSON.
     #[error(transparent)]
     Io(#[from] io::Error),

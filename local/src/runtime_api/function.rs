@@ -80,10 +80,12 @@ impl Function {
     ///
     /// # Errors
     ///
-    /// The function has ended, or did not request an invocation within 10 s, which is Lambda's limit.
+    /// The function has ended, reported that it cannot start, or did not request an invocation within 10 s, which is
+    /// Lambda's limit.
     pub async fn ready(&mut self) -> Result<Duration, InvokeError> {
         if self.ready_after.is_none() {
-            self.next = Some(self.wait_for_next().await?);
+            let next = self.wait_for_next().await;
+            self.next = Some(next.map_err(|error| self.init_error.take().map_or(error, init_failed))?);
         }
         Ok(self.ready_after.unwrap_or_default())
     }
@@ -284,4 +286,9 @@ fn json(body: &[u8]) -> io::Result<Value> {
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn init_failed(error: Value) -> InvokeError {
+    let message = error["errorMessage"].as_str().map(str::to_owned);
+    InvokeError::InitFailed(message.unwrap_or_else(|| error.to_string()))
 }

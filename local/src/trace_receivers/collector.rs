@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use prost::Message;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
@@ -27,7 +28,7 @@ use crate::lock::locked;
 use crate::server::Server;
 
 /// A span, decoded from OTLP.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Span {
     /// The trace id: 32 hexadecimal digits.
     pub trace_id: String,
@@ -81,23 +82,31 @@ impl Collector {
         format!("http://{}", self.server.addr())
     }
 
-    /// The number of export requests since the start.
+    /// The number of export requests since the start or the last [`Self::take`].
     pub fn requests(&self) -> usize {
         locked(&self.requests).len()
     }
 
-    /// All spans since the start, in the order in which they arrived.
+    /// All spans since the start or the last [`Self::take`], in the order in which they arrived.
     pub fn spans(&self) -> Vec<Span> {
-        let requests = locked(&self.requests);
-        let resources = requests.iter().flat_map(|request| &request.resource_spans);
-        let spans = resources.flat_map(|spans| {
-            let resource = spans.resource.as_ref().map(|resource| json_values(&resource.attributes));
-            let resource = resource.unwrap_or_default();
-            let spans = spans.scope_spans.iter().flat_map(|scope| &scope.spans);
-            spans.map(move |span| Span::new(span, resource.clone()))
-        });
-        spans.collect()
+        spans(&locked(&self.requests))
     }
+
+    /// Returns the same as [`Self::spans`], and removes these spans.
+    pub fn take(&self) -> Vec<Span> {
+        spans(&std::mem::take(&mut *locked(&self.requests)))
+    }
+}
+
+fn spans(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
+    let resources = requests.iter().flat_map(|request| &request.resource_spans);
+    let spans = resources.flat_map(|spans| {
+        let resource = spans.resource.as_ref().map(|resource| json_values(&resource.attributes));
+        let resource = resource.unwrap_or_default();
+        let spans = spans.scope_spans.iter().flat_map(|scope| &scope.spans);
+        spans.map(move |span| Span::new(span, resource.clone()))
+    });
+    spans.collect()
 }
 
 async fn export_over_http(

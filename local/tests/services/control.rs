@@ -101,6 +101,14 @@ async fn a_fault_that_could_never_affect_a_call_is_refused() {
             json!({"operation": "update-status", "effect": {"done-then": {"effect": {"grpc": {"code": 14}}}}}),
             "the effect `done-then` does not exist in the protocol of the operation `update-status`",
         ),
+        (
+            json!({"service": "inventory", "effect": {"http": {"status": 503}}}),
+            "the effect `http` does not exist in the protocol of the service `inventory`",
+        ),
+        (
+            json!({"service": "reservation-api", "operation": "release-hold", "effect": "hang"}),
+            "the service `reservation-api` does not have the operation `release-hold`",
+        ),
         (json!({"times": 0, "effect": "hang"}), "`times` is 0, so the fault would affect no call"),
         (
             json!({"operation": "check-availability", "reservation_id": "r1", "effect": "hang"}),

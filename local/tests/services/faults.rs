@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reservation_worker_local::proto::reservation::v1::ReleaseStatus;
-use reservation_worker_local::{Effect, Fault, Operation, SeatState, Status};
+use reservation_worker_local::{Effect, Fault, Operation, SeatState, Service, Status};
 use serde_json::json;
 use tonic::Code;
 
@@ -51,12 +51,7 @@ async fn faults_affect_matching_calls_the_given_number_of_times_in_the_order_in_
 #[tokio::test]
 async fn an_effect_affects_only_the_service_that_uses_its_protocol() {
     let test = TestServices::with_hold().await;
-    test.services.fault(Fault {
-        operation: None,
-        reservation_id: None,
-        times: None,
-        effect: Effect::grpc(14),
-    });
+    test.services.fault(Fault::of_both_services(Effect::grpc(14)));
     assert_eq!(test.update("r1", "k", expired()).await.0, 200);
     assert!(test.release(release("r1", &SEATS)).await.is_err());
 }
@@ -206,4 +201,18 @@ fn a_fault_has_a_json_representation() {
     let fault: Fault = serde_json::from_value(json).unwrap();
     assert_eq!(fault.effect, Effect::done_then(Effect::Hang));
     assert!(serde_json::from_value::<Fault>(json!({"effect": "hang", "time": 1})).is_err());
+}
+
+#[tokio::test]
+async fn a_fault_of_a_service_affects_each_of_its_operations_until_it_is_ended() {
+    let test = TestServices::with_hold().await;
+    test.services.fault(Fault::of_service(Service::ReservationApi, Effect::http(503)));
+    test.services.fault(Fault::of_service(Service::Inventory, Effect::grpc(14)));
+    assert_eq!(test.update("r1", "k", expired()).await.0, 503);
+    assert!(test.release(release("r1", &SEATS)).await.is_err());
+
+    test.services.end_faults(Service::Inventory);
+    assert_eq!(test.services.faults().len(), 1);
+    assert!(test.release(release("r1", &SEATS)).await.is_ok());
+    assert_eq!(test.update("r1", "k", expired()).await.0, 503);
 }

@@ -30,7 +30,7 @@ fn io_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 #[tokio::test]
 async fn a_reset_effect_resets_the_tcp_connection_of_rest_and_grpc() {
     let test = TestServices::with_hold().await;
-    let reset = Fault { operation: None, reservation_id: None, times: Some(2), effect: Effect::Reset };
+    let reset = Fault::of_both_services(Effect::Reset).times(2);
     test.services.fault(reset);
     let error = test.patch("r1", "k", expired()).send().await.unwrap_err();
     assert_eq!(io_error(&error), Some(ErrorKind::ConnectionReset));

@@ -15,6 +15,7 @@ use crate::plan::PlannedLetter;
 use crate::progress::note;
 use crate::queue::Queue;
 use crate::sending;
+use crate::session::Source;
 
 /// The deduplication id of a redriven letter is always the same: a letter that dies again has a new message id.
 const ATTEMPT: &str = "redrive";
@@ -23,6 +24,7 @@ const ATTEMPT: &str = "redrive";
 pub(super) type Taken = (PlannedLetter, StoredMessage);
 
 pub(super) struct Actions<'a> {
+    source: Source,
     hold: &'a Hold<'a>,
     event_queue: Option<&'a Queue>,
     audit: Audit,
@@ -40,6 +42,7 @@ pub(super) struct Actions<'a> {
 
 impl<'a> Actions<'a> {
     pub(super) fn new(
+        source: Source,
         hold: &'a Hold<'a>,
         event_queue: Option<&'a Queue>,
         audit: Audit,
@@ -48,6 +51,7 @@ impl<'a> Actions<'a> {
         let journal = audit.journal()?;
         let (blocked, done) = (BTreeSet::new(), BTreeMap::new());
         Ok(Self {
+            source,
             hold,
             event_queue,
             audit,
@@ -69,6 +73,10 @@ impl<'a> Actions<'a> {
     /// Whether everything was done by this command.
     pub(super) fn is_success(&self) -> bool {
         self.failed + self.gone == 0
+    }
+
+    pub(super) fn has_redriven(&self) -> bool {
+        self.done.contains_key(&Action::Redrive)
     }
 
     pub(super) fn summary(&self) -> String {
@@ -132,12 +140,15 @@ impl<'a> Actions<'a> {
     /// Sends letters, except those that an earlier run has sent. Returns those that can be deleted.
     async fn send(&mut self, letters: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
         let (mut to_delete, mut unsent) = (Vec::new(), Vec::new());
-        for (planned, message) in letters {
+        for (planned, mut message) in letters {
             if self.journal.step(&planned.message_id) == Some(Step::Sent) {
                 to_delete.push(planned);
             } else if self.blocked.contains(&planned.message_group_id) {
                 self.fail(&planned, Step::Failed, "an earlier letter of its group failed")?;
             } else {
+                if self.source == Source::Undelivered {
+                    message.remove_failure();
+                }
                 unsent.push((planned, message));
             }
         }
@@ -171,8 +182,10 @@ impl<'a> Actions<'a> {
         let backup = self.backup.as_mut().context("no backup")?;
         let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
         let backed_up = planned.iter().zip(messages);
-        backup
-            .append(backed_up.map(|(planned, message)| BackedUp::new(message, planned.reason_or_refund())))?;
+        backup.append(
+            backed_up
+                .map(|(planned, message)| BackedUp::new(message, self.source, planned.reason_or_refund())),
+        )?;
         self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
         Ok(planned)
     }
@@ -192,6 +205,8 @@ impl<'a> Actions<'a> {
         if handles.is_empty() {
             return Ok(unheld);
         }
+        let deleting = held.iter().filter(|planned| planned.action == Action::Delete);
+        self.audit.write(deleting.map(|planned| (of(planned), Step::Deleting, None, None)))?;
         let results = self.hold.queue.delete(&handles).await;
         let deleted = held.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.audit.write(deleted.map(|(planned, _)| (of(planned), Step::Done, None, None)))?;
@@ -221,14 +236,17 @@ impl<'a> Actions<'a> {
                 _ if missing != Missing::Gone => {
                     self.fail(&planned, Step::Failed, "it could not be received")?;
                 }
-                Some(Step::Sent | Step::BackedUp) => {
+                Some(Step::Sent | Step::Deleting) => {
                     *self.done.entry(planned.action).or_default() += 1;
                     let detail = Some("it was deleted before the interruption".to_owned());
                     self.audit.write([(of(&planned), Step::Done, None, detail)])?;
                 }
-                _ => {
+                step => {
                     self.gone += 1;
-                    self.audit.write([(of(&planned), Step::Gone, None, None)])?;
+                    let is_backed_up = step == Some(Step::BackedUp);
+                    let detail = is_backed_up
+                        .then(|| "it is in the backup; whether this plan deleted it is not known".to_owned());
+                    self.audit.write([(of(&planned), Step::Gone, None, detail)])?;
                 }
             }
         }

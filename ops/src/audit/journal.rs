@@ -42,10 +42,11 @@ impl Journal {
             _ => self.redriven.extend(line.new_message_id),
         }
         // Another process may work with the same file, so a completed step is not undone by its lines.
-        let step = match self.step(&line.message_id) {
-            Some(Step::Done) => Step::Done,
-            Some(sent @ (Step::Sent | Step::BackedUp)) if line.step != Step::Done => sent,
-            _ => line.step,
+        let step = match (self.step(&line.message_id), line.step) {
+            (Some(Step::Done), _) | (_, Step::Done) => Step::Done,
+            (Some(Step::Sent), _) => Step::Sent,
+            (Some(Step::BackedUp | Step::Deleting), step) if step != Step::Deleting => Step::BackedUp,
+            (_, step) => step,
         };
         self.steps.insert(line.message_id, step);
     }
@@ -61,14 +62,14 @@ impl FromIterator<Line> for Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Common;
     use super::*;
 
     fn line(step: Step, message_id: &str, new_message_id: Option<&str>) -> Line {
         Line {
             time: String::new(),
-            caller: String::new(),
+            common: Common::default(),
             action: "redrive".to_owned(),
-            plan_sha256: None,
             step,
             message_id: message_id.to_owned(),
             body_sha256: String::new(),
@@ -103,5 +104,19 @@ mod tests {
         let journal = Journal::from_iter(lines);
         let steps = ["a", "b", "c", "d"].map(|id| journal.step(id));
         assert_eq!(steps, [Some(Step::Sent), Some(Step::Done), Some(Step::Failed), None]);
+    }
+
+    #[test]
+    fn a_deletion_that_failed_did_not_delete() {
+        let lines = [
+            line(Step::BackedUp, "a", None),
+            line(Step::Deleting, "a", None),
+            line(Step::BackedUp, "b", None),
+            line(Step::Deleting, "b", None),
+            line(Step::Failed, "b", None),
+        ];
+        let journal = Journal::from_iter(lines);
+        let steps = ["a", "b"].map(|id| journal.step(id));
+        assert_eq!(steps, [Some(Step::Deleting), Some(Step::BackedUp)]);
     }
 }

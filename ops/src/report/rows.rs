@@ -8,7 +8,7 @@ use crate::letter::Letter;
 use crate::time::rfc3339;
 
 /// A letter. CSV has no nested objects, so there are none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct LetterRow<'a> {
     message_id: &'a str,
     event_type: &'a str,
@@ -30,7 +30,7 @@ pub(super) struct LetterRow<'a> {
 }
 
 /// A group of letters.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct GroupRow {
     pub(super) group: String,
     pub(super) letters: usize,

@@ -24,7 +24,7 @@ pub(super) fn letters(out: &mut impl Write, letters: &[Letter], now: SystemTime)
         let count = letters.len();
         writeln!(out, "{}", cut(&format!("{code}: {}", counted(count)), WIDTH))?;
         let advice = letters.iter().find_map(|letter| letter.reason.as_ref()?.advice.as_deref());
-        wrapped(out, advice.unwrap_or("The reason is in the worker's log."), "  ")?;
+        wrapped(out, advice.unwrap_or("The reason is unknown."), "  ")?;
         for letter in letters {
             writeln!(out)?;
             write_letter(out, letter, now)?;

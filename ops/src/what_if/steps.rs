@@ -2,12 +2,12 @@
 
 use reservation_worker::event::Event;
 use reservation_worker::reason::Reason;
-use reservation_worker::reservation::{Id, Seats};
+use reservation_worker::reservation::{Ending, Id, Seats};
 use reservation_worker::services::reservation_api::Reservation;
 use reservation_worker::workflow::{SeatStep, steps};
 
 use super::reply;
-use crate::letter::{Letter, UNKNOWN};
+use crate::letter::Letter;
 use crate::prediction::Verdict;
 use crate::services::ReadOnlyServices;
 
@@ -22,33 +22,48 @@ pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Ver
     };
     let reservation = match services.reservation(&hold.reservation_id).await {
         Ok(reservation) => reservation,
-        Err(error) => return reply::of_reservation_api(&error),
+        Err(error) => return reply::of_reservation_api(&error, transition.to),
     };
-    if let Some(verdict) = reservation.ending.and_then(|found| Verdict::of_ending(transition.to, found)) {
+    let of_steps = of_steps(letter, event, transition.to, seat_step, &reservation, services).await;
+    Verdict { has_read: true, on_hold: reservation.is_on_hold, ..of_steps }
+}
+
+/// What would happen, when the reservation has been read.
+async fn of_steps(
+    letter: &Letter,
+    event: &Event,
+    requested: Ending,
+    seat_step: SeatStep<'_>,
+    reservation: &Reservation,
+    services: &ReadOnlyServices,
+) -> Verdict {
+    if let Some(verdict) = reservation.ending.and_then(|found| Verdict::of_ending(requested, found)) {
         return verdict;
     }
     if letter.known_reason() == Some(Reason::Panicked) {
         return Verdict::cannot_tell("the worker panicked; only a new attempt shows whether it does again");
     }
-    if reservation.ending.is_none() && was_refused(letter, seat_step) {
+    if reservation.ending.is_none() && !reservation.is_on_hold {
+        return Verdict::cannot_tell("the reservation has no status, or one that this version does not know");
+    }
+    if reservation.ending.is_none() && was_refused(letter) {
         return Verdict::cannot_tell(
             "the reservation has not ended, and the reservation API may have refused to change it; only a new attempt \
              shows whether it accepts now",
         );
     }
-    let seats = seats(letter, event, seat_step, &reservation, services).await;
-    Verdict { on_hold: reservation.ending.is_none(), ..seats }
+    seats(letter, event, seat_step, reservation, services).await
 }
 
 /// Whether the reservation API has refused to end a reservation that is still on hold, or may have done so: a payment that it
 /// does not know yet is the usual reason.
-fn was_refused(letter: &Letter, step: SeatStep<'_>) -> bool {
+fn was_refused(letter: &Letter) -> bool {
     match letter.known_reason() {
         Some(reason) => matches!(
             reason,
             Reason::PaymentNotSeen | Reason::ReservationConflict | Reason::ReservationApiRejected
         ),
-        None => letter.reason_code() == UNKNOWN && matches!(step, SeatStep::Commit { .. }),
+        None => letter.is_unexplained(),
     }
 }
 
@@ -84,8 +99,8 @@ async fn seats(
                 "the inventory refused to change the seats before; only a new attempt shows whether it accepts now",
             )
         }
-        _ if reservation.ending.is_some() && letter.reason_code() == UNKNOWN => Verdict::cannot_tell(
-            "the status is set and the seats were not changed; only the log, which cannot be searched, shows why",
+        _ if reservation.ending.is_some() && letter.is_unexplained() => Verdict::cannot_tell(
+            "the status is set and the seats are possibly unchanged; the reason is unknown",
         ),
         _ => Verdict::succeeds(match reservation.ending {
             Some(ending) => format!("the reservation is {ending}, and the seats can be changed"),

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, approved, expired, numbered, text};
+use crate::fixture::{Fixture, approved, expired, text};
 
 fn steps(audit: &[Value], message_id: &str) -> Vec<String> {
     let lines = audit.iter().filter(|line| line["message_id"] == message_id);
@@ -45,6 +45,11 @@ async fn a_plan_is_redriven_with_everything_that_the_letter_has_and_nothing_else
         "{audit:?}"
     );
     assert_eq!(audit[1]["new_message_id"], event.message_id.as_deref().unwrap());
+    let (queue_url, sent_to) = (&fixture.queue.dlq_url, &fixture.queue.url);
+    assert!(
+        audit.iter().all(|line| line["queue_url"] == **queue_url && line["sent_to"] == **sent_to),
+        "{audit:?}"
+    );
 }
 
 #[tokio::test]
@@ -111,35 +116,10 @@ async fn a_plan_of_another_queue_is_refused() {
     fixture.dead(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let path = fixture.path("plan.json");
-    let plan = fs::read_to_string(&path).unwrap().replace("events-dlq", "other-dlq");
+    let plan = fs::read_to_string(&path).unwrap().replace("events-", "other-");
     fs::write(&path, plan).unwrap();
     let refused = fixture.run(&["apply", "plan.json"]).await;
-    assert!(refused.code == Some(1) && refused.stderr.contains("other-dlq"), "{}", refused.stderr);
-}
-
-#[tokio::test]
-async fn a_fifo_queue_keeps_the_order_within_each_group() {
-    let fixture = Fixture::new(true).await;
-    // More letters in a group than SQS returns at once.
-    let bodies: Vec<_> = (0..75).map(|number| numbered(&format!("r{}", number % 3), number)).collect();
-    fixture.dead(&bodies).await;
-    // SQS shows the next letters of a group only after the ones before are gone, so a plan contains only a part.
-    let mut plans = 0;
-    while fixture.dead_depth().await != (0, 0) {
-        plans += 1;
-        let plan = format!("plan{plans}.json");
-        fixture.run(&["plan", "--action", "redrive", "--out", &plan]).await.succeeded();
-        fixture.run(&["apply", &plan, "--rate", "1000"]).await.succeeded();
-    }
-    let events = fixture.events().await;
-    assert_eq!(events.len(), 75);
-    let mut last = BTreeMap::new();
-    for event in events {
-        let event: Value = serde_json::from_str(&event).unwrap();
-        let (group, number) = (event["detail"]["reservation_id"].to_string(), event["number"].as_u64());
-        let earlier = last.insert(group, number);
-        assert!(earlier.is_none_or(|earlier| earlier < number), "{earlier:?} before {number:?}");
-    }
+    assert!(refused.code == Some(1) && refused.stderr.contains("other-"), "{}", refused.stderr);
 }
 
 #[tokio::test]
@@ -202,6 +182,37 @@ async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
     }
     again.succeeded();
     assert_eq!((count("sent"), fixture.events().await.len()), (60, 60 - sent));
+}
+
+#[tokio::test]
+async fn apply_that_is_run_again_later_says_how_many_redriven_letters_have_died() {
+    let fixture = Fixture::new(false).await;
+    let bodies: Vec<_> = (0..5).map(|number| expired(&format!("r{number}"))).collect();
+    fixture.dead(&bodies).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    let first = fixture.run(&["apply", "plan.json"]).await.succeeded();
+    assert!(first.stderr.contains("run this command again"), "{}", first.stderr);
+    while fixture.event_depth().await != (0, 0) {
+        let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.url);
+        receive.max_number_of_messages(10).visibility_timeout(0).send().await.unwrap();
+    }
+    let few = fixture.run(&["apply", "plan.json", "--stop-at", "5"]).await.succeeded();
+    assert!(few.stderr.contains("5 dead again"), "{}", few.stderr);
+    assert_eq!(fixture.run(&["apply", "plan.json", "--stop-at", "4"]).await.code, Some(3));
+    assert_eq!(fixture.dead_depth().await, (5, 0));
+}
+
+#[tokio::test]
+async fn a_plan_to_delete_letters_that_say_refund_due_prints_a_note() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[approved("r1"), expired("r2")]).await;
+    fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[1], "no_time")]).await;
+    let planned = fixture.run(&["plan", "--action", "delete"]).await.succeeded();
+    assert!(planned.stderr.contains("note: a refund may be due"), "{}", planned.stderr);
+    assert!(planned.stderr.contains("paid_but_expired") && planned.stderr.contains("after the refund"));
+    let other = ["plan", "--action", "delete", "--reason", "no_time", "--out", "other.json"];
+    let other = fixture.run(&other).await.succeeded();
+    assert!(!other.stderr.contains("refund"), "{}", other.stderr);
 }
 
 #[tokio::test]
@@ -274,6 +285,50 @@ async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
 }
 
 #[tokio::test]
+async fn letters_are_not_sent_to_a_queue_of_which_they_are_no_dead_letters() {
+    let fixture = Fixture::new(false).await;
+    let other = fixture.another_queue(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
+    fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
+    for arguments in [["apply", "plan.json"], ["restore", "exported.jsonl"]] {
+        // The second one has no dead-letter queue.
+        for (event_queue, why) in [
+            (&other.url, "is not the dead-letter queue of"),
+            (&other.dlq_url, "is not the dead-letter queue of"),
+        ] {
+            let refused = Fixture::output(fixture.command_to(event_queue, &arguments)).await;
+            assert!(
+                refused.code == Some(1) && refused.stderr.contains(why),
+                "{arguments:?}: {}",
+                refused.stderr
+            );
+        }
+    }
+    assert_eq!((fixture.dead_depth().await, other.depth().await.unwrap()), ((1, 0), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_queue_of_events_that_are_not_dead_is_not_read() {
+    let fixture = Fixture::new(false).await;
+    let sent = fixture.queue.send([("r1".to_owned(), expired("r1"))]).await.unwrap();
+    assert_eq!(sent.len(), 1);
+    let swapped = |arguments: &[&str]| {
+        let command = fixture.command(arguments);
+        let mut swapped = std::process::Command::new(command.get_program());
+        swapped.current_dir(fixture.directory.path()).env_clear().envs(fixture.environment()).args(arguments);
+        swapped.args(["--queue-url", &fixture.queue.url, "--event-queue-url", &fixture.queue.dlq_url]);
+        swapped
+    };
+    for arguments in [&["list"][..], &["undelivered", "list"], &["plan", "--action", "delete"]] {
+        let refused = Fixture::output(swapped(arguments)).await;
+        let is_refused = refused.code == Some(1) && refused.stderr.contains("has a dead-letter queue");
+        assert!(is_refused, "{arguments:?}: {}", refused.stderr);
+    }
+    assert_eq!((fixture.event_depth().await, fixture.dead_depth().await), ((1, 0), (0, 0)));
+}
+
+#[tokio::test]
 async fn a_terminal_that_is_closed_does_not_keep_letters_hidden() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1"), expired("r2")]).await;
@@ -296,8 +351,8 @@ async fn two_people_can_apply_at_once_and_each_letter_is_sent_once() {
     fixture.run(&["plan", "--action", "redrive", "--out", "a.json"]).await.succeeded();
     fs::copy(fixture.path("a.json"), fixture.path("b.json")).unwrap();
     let (a, b) = tokio::join!(
-        fixture.run(&["apply", "a.json", "--rate", "60", "--visibility-timeout", "10s"]),
-        fixture.run(&["apply", "b.json", "--rate", "60", "--visibility-timeout", "10s"])
+        fixture.run(&["apply", "a.json", "--rate", "60", "--visibility-timeout", "6s"]),
+        fixture.run(&["apply", "b.json", "--rate", "60", "--visibility-timeout", "6s"])
     );
     // Each says how many letters it did not find, because the other one has sent them.
     let number = |text: &str, of: &str| {
@@ -326,7 +381,7 @@ async fn two_people_can_apply_one_plan_with_one_audit_file() {
     let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
     fixture.dead(&bodies).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
-    let apply = ["apply", "plan.json", "--rate", "60", "--visibility-timeout", "10s"];
+    let apply = ["apply", "plan.json", "--rate", "60", "--visibility-timeout", "6s"];
     let (a, b) = tokio::join!(fixture.run(&apply), fixture.run(&apply));
     assert_eq!((a.code, b.code), (Some(0), Some(0)), "{} {}", a.stderr, b.stderr);
     let events: BTreeSet<_> = fixture.events().await.into_iter().collect();
@@ -342,7 +397,7 @@ async fn of_two_people_one_redrives_a_letter_or_the_other_one_deletes_it() {
         let plan = format!("{action}.json");
         fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
     }
-    let rest = ["--rate", "30", "--visibility-timeout", "10s"];
+    let rest = ["--rate", "30", "--visibility-timeout", "6s"];
     let (redrive, delete) = (["apply", "redrive.json"], ["apply", "delete.json", "--backup", "backup.jsonl"]);
     let (redrive, delete) = ([&redrive[..], &rest].concat(), [&delete[..], &rest].concat());
     tokio::join!(fixture.run(&redrive), fixture.run(&delete));

@@ -8,16 +8,14 @@ use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttrib
 use reservation_worker_local::event_source::Sqs;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, approved, expired, failed, root, text};
+use crate::fixture::{Fixture, approved, expired, failed, text};
 use crate::interrupted::{ended, interrupt, start};
 
 pub async fn fixture(fifo: bool) -> Fixture {
-    let sqs = match std::env::var("DEAD_LETTERS_ENDPOINT") {
-        Ok(endpoint) => Sqs::at(&endpoint).await,
-        Err(_) => Sqs::start_moto(&root().join(".tools")).await,
-    };
-    // The queues of earlier runs may still exist.
-    Fixture::over(sqs.unwrap(), &format!("events-{:08x}", fastrand::u32(..)), fifo).await
+    match std::env::var("DEAD_LETTERS_ENDPOINT") {
+        Ok(endpoint) => Fixture::over(Sqs::at(&endpoint).await.unwrap(), fifo).await,
+        Err(_) => Fixture::new(fifo).await,
+    }
 }
 
 /// `apply` and `restore` over an endpoint that may have no STS.
@@ -68,6 +66,7 @@ async fn letters_are_listed_redriven_exported_deleted_and_restored() {
 #[tokio::test]
 async fn the_order_within_each_group_of_a_fifo_queue_is_kept() {
     let fixture = fixture(true).await;
+    // More letters in a group than SQS returns at once, so a plan contains only a part.
     let numbered = |number: usize| {
         let mut event: Value = serde_json::from_str(&failed(&format!("r{}", number % 3))).unwrap();
         event["number"] = json!(number);

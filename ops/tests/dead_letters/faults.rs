@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -31,12 +32,13 @@ fn backed_up(fixture: &Fixture, name: &str) -> BTreeSet<String> {
 
 /// Kills `apply` at the call with this number that changes a queue, which moto gets or not, and runs it again. Returns whether
 /// it made so many calls.
-async fn crash_at(fixture: &Fixture, number: usize, moto_gets_it: bool, action: &str) -> bool {
+async fn crash_at(number: usize, moto_gets_it: bool, action: &str) -> bool {
+    let fixture = Fixture::new(false).await;
     let case = format!("{action}-{number}-{moto_gets_it}");
     let (plan, backup) = (format!("{case}.json"), format!("{case}.jsonl"));
     fixture.dead(&bodies(2)).await;
     fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
-    let mut apply = vec!["apply", &plan, "--rate", "20", "--visibility-timeout", "3s"];
+    let mut apply = vec!["apply", &plan, "--rate", "20", "--visibility-timeout", "5s"];
     if action == "delete" {
         apply.extend(["--backup", &backup]);
     }
@@ -67,7 +69,7 @@ async fn crash_at(fixture: &Fixture, number: usize, moto_gets_it: bool, action: 
     fixture.run(&apply).await.succeeded();
     assert_eq!(fixture.dead_depth().await, (0, 0), "{case}");
     let mut found: BTreeSet<_> = fixture.events().await.into_iter().collect();
-    found.extend(backed_up(fixture, &backup));
+    found.extend(backed_up(&fixture, &backup));
     assert_eq!(found, bodies(2).into_iter().collect(), "{case}");
     let audit = fixture.audit(&format!("{plan}.audit.jsonl"));
     let done = audit.iter().filter(|line| line["step"] == "done");
@@ -77,16 +79,17 @@ async fn crash_at(fixture: &Fixture, number: usize, moto_gets_it: bool, action: 
 
 #[tokio::test]
 async fn a_crash_at_any_call_loses_nothing() {
-    let fixture = Fixture::new(false).await;
-    for (action, calls) in [("redrive", 3), ("delete", 1)] {
-        for moto_gets_it in [false, true] {
-            let mut number = 1;
-            while crash_at(&fixture, number, moto_gets_it, action).await {
-                number += 1;
-            }
-            assert_eq!(number - 1, calls, "{action}");
-        }
-    }
+    let at_each = async |action, moto_gets_it, calls: usize| {
+        let crashes = (1..=calls + 1).map(|number| crash_at(number, moto_gets_it, action));
+        let expected: Vec<_> = (1..=calls + 1).map(|number| number <= calls).collect();
+        assert_eq!(join_all(crashes).await, expected, "{action}");
+    };
+    tokio::join!(
+        at_each("redrive", false, 3),
+        at_each("redrive", true, 3),
+        at_each("delete", false, 1),
+        at_each("delete", true, 1)
+    );
 }
 
 #[tokio::test]
@@ -178,7 +181,7 @@ fn limited(fixture: &Fixture, arguments: &[&str], blocks: u32) -> Command {
 #[tokio::test]
 async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
     let fixture = Fixture::new(false).await;
-    for (action, blocks) in [("redrive", 0), ("redrive", 17), ("delete", 8), ("delete", 9)] {
+    for (action, blocks) in [("redrive", 0), ("redrive", 26), ("delete", 8), ("delete", 9)] {
         let case = format!("{action}-{blocks}");
         let (plan, backup) = (format!("{case}.json"), format!("{case}.jsonl"));
         fixture.dead(&bodies(30)).await;

@@ -13,15 +13,20 @@ use reservation_worker_local::event_source::{Queue, Sqs};
 use reservation_worker_local::{Hold, Operation, Services};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
-pub const LOG_GROUP: &str = "/aws/lambda/worker";
 /// The queue's own visibility time-out, which no test waits for.
 const LONG: Duration = Duration::from_secs(300);
 const REGION: &str = "ap-northeast-2";
 
+/// The moto of all tests, which have their own queues and log groups in it: to start one for each test would take minutes. It
+/// ends with this process.
+static MOTO: OnceCell<Sqs> = OnceCell::const_new();
+
 pub struct Fixture {
     pub sqs: Sqs,
     pub queue: Queue,
+    pub log_group: String,
     pub services: Services,
     pub aws: SdkConfig,
     pub directory: TempDir,
@@ -59,12 +64,16 @@ pub fn root() -> PathBuf {
 
 impl Fixture {
     pub async fn new(fifo: bool) -> Self {
-        Self::over(Sqs::start_moto(&root().join(".tools")).await.unwrap(), "events", fifo).await
+        let moto = MOTO.get_or_init(async || Sqs::start_moto(&root().join(".tools")).await.unwrap()).await;
+        // A client of its own, because the runtime of the test that started moto may have ended.
+        Self::over(Sqs::at(moto.endpoint()).await.unwrap(), fifo).await
     }
 
     /// The fixture over any SQS.
-    pub async fn over(sqs: Sqs, queue: &str, fifo: bool) -> Self {
-        let queue = sqs.create(queue, fifo, 1, LONG).await.unwrap();
+    pub async fn over(sqs: Sqs, fifo: bool) -> Self {
+        let name = unique("events");
+        let queue = sqs.create(&name, fifo, 1, LONG).await.unwrap();
+        let log_group = format!("/aws/lambda/{name}");
         let aws = aws_config::defaults(BehaviorVersion::latest())
             .http_client(reservation_worker::aws::http().unwrap())
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
@@ -73,7 +82,12 @@ impl Fixture {
             .load()
             .await;
         let directory = tempfile::tempdir().unwrap();
-        Self { sqs, queue, services: Services::start().await.unwrap(), aws, directory }
+        Self { sqs, queue, log_group, services: Services::start().await.unwrap(), aws, directory }
+    }
+
+    /// Another queue, with a dead-letter queue of its own.
+    pub async fn another_queue(&self, fifo: bool) -> Queue {
+        self.sqs.create(&unique("other"), fifo, 5, LONG).await.unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -85,13 +99,22 @@ impl Fixture {
         self.command_to(&self.queue.url, arguments)
     }
 
+    /// The command, for another event queue and its dead-letter queue.
+    pub fn command_of(&self, queue: &Queue, arguments: &[&str]) -> Command {
+        self.command_between(&queue.dlq_url, &queue.url, arguments)
+    }
+
     /// The command, for another event queue.
     pub fn command_to(&self, event_queue_url: &str, arguments: &[&str]) -> Command {
+        self.command_between(&self.queue.dlq_url, event_queue_url, arguments)
+    }
+
+    fn command_between(&self, queue_url: &str, event_queue_url: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dead-letters"));
         command.current_dir(self.directory.path()).env_clear().envs(self.environment());
         command.args(arguments);
-        command.args(["--queue-url", &self.queue.dlq_url, "--event-queue-url", event_queue_url]);
-        command.args(["--log-group", LOG_GROUP]);
+        command.args(["--queue-url", queue_url, "--event-queue-url", event_queue_url]);
+        command.args(["--log-group", &self.log_group]);
         command.stdin(Stdio::null());
         command
     }
@@ -122,9 +145,14 @@ impl Fixture {
     pub async fn log(&self, lines: &[(&str, &str)]) {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.aws);
         // The group exists if this is not the first call.
-        let _ = logs.create_log_group().log_group_name(LOG_GROUP).send().await;
+        let _ = logs.create_log_group().log_group_name(&self.log_group).send().await;
         let stream = format!("{:032x}", fastrand::u128(..));
-        logs.create_log_stream().log_group_name(LOG_GROUP).log_stream_name(&stream).send().await.unwrap();
+        logs.create_log_stream()
+            .log_group_name(&self.log_group)
+            .log_stream_name(&stream)
+            .send()
+            .await
+            .unwrap();
         let now = SystemTime::now();
         let millis = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
         let events = lines.iter().map(|(message_id, reason_code)| {
@@ -137,7 +165,7 @@ impl Fixture {
         });
         let events: Vec<_> = events.collect();
         for chunk in events.chunks(1_000) {
-            let put = logs.put_log_events().log_group_name(LOG_GROUP).log_stream_name(&stream);
+            let put = logs.put_log_events().log_group_name(&self.log_group).log_stream_name(&stream);
             put.set_log_events(Some(chunk.to_vec())).send().await.unwrap();
         }
     }
@@ -207,6 +235,10 @@ impl Fixture {
         // A crash may leave an incomplete line.
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{:016x}", fastrand::u64(..))
 }
 
 /// The message group of an event: its reservation.

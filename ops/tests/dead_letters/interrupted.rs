@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, expired};
+use crate::proxy::{Act, Proxy};
 
 /// The number of crashes. `DEAD_LETTERS_CRASHES` sets another one.
 fn crashes() -> usize {
@@ -60,6 +61,29 @@ async fn ctrl_c_during_apply_gives_the_rest_back_and_apply_continues_later() {
     assert!(visible > 0 && visible < 60 && hidden == 0, "{visible} {hidden}");
     fixture.run(&["apply", "plan.json", "--rate", "1000"]).await.succeeded();
     assert_eq!((fixture.events().await.len(), fixture.dead_depth().await), (60, (0, 0)));
+}
+
+#[tokio::test]
+async fn the_second_ctrl_c_says_for_how_long_letters_stay_hidden() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&bodies(5)).await;
+    // It cannot give the letters back.
+    let decide = |name: &str, _: &Value| match name {
+        "ChangeMessageVisibilityBatch" => Act::Swallow,
+        _ => Act::Forward,
+    };
+    let proxy = Proxy::start(fixture.sqs.endpoint(), decide).await;
+    let mut command = proxy.before(fixture.command(&["list", "--visibility-timeout", "90s"]));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while fixture.dead_depth().await.1 == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    interrupt(&child);
+    sleep(Duration::from_millis(300)).await;
+    interrupt(&child);
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(130) && stderr.contains("stay hidden for 1m 30s"), "{stderr}");
 }
 
 /// The process is killed at random moments. In the end, each letter was sent at least once, none is left, and the audit file

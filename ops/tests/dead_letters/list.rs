@@ -75,6 +75,27 @@ async fn a_mistyped_reason_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_filter_that_can_select_nothing_is_an_error_and_no_selected_letter_is_a_note() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    for (filter, code, why) in [
+        (["--type", "payment.aproved"], 1, "payment.approved, "),
+        (["--message", "0e6f2ad1"], 1, "the letter 0e6f2ad1 was not received"),
+        (["--message", ""], 2, "--message"),
+        (["--reason", ""], 2, "--reason"),
+        (["--type", ""], 2, "--type"),
+        (["--reservation", ""], 2, "--reservation"),
+        (["--reservation", "r2"], 0, "note: no letter is selected"),
+    ] {
+        let listed = fixture.run(&[&["list"], &filter[..]].concat()).await;
+        assert!(listed.code == Some(code) && listed.stderr.contains(why), "{filter:?}: {}", listed.stderr);
+    }
+    let alias = ["list", "--type", "reservation.hold.expired", "--output", "json"];
+    assert_eq!(fixture.run(&alias).await.succeeded().rows().len(), 1);
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
 async fn without_the_log_the_tool_says_so_and_explains_unreadable_bodies_itself() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1"), json!({ "type": "reservation.expired" }).to_string()]).await;
@@ -107,6 +128,16 @@ async fn csv_has_a_row_for_each_letter() {
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 2);
     assert!(reader.headers().unwrap().iter().any(|name| name == "reservation_id"));
+}
+
+#[tokio::test]
+async fn csv_without_letters_has_a_header() {
+    let fixture = Fixture::new(false).await;
+    for (more, column) in [(&[][..], "reservation_id"), (&["--group-by", "reason"], "letters")] {
+        let listed = fixture.run(&[&["list", "--output", "csv"], more].concat()).await.succeeded();
+        let header: Vec<_> = listed.stdout.lines().collect();
+        assert!(header.len() == 1 && header[0].split(',').any(|name| name == column), "{header:?}");
+    }
 }
 
 #[tokio::test]
@@ -170,7 +201,7 @@ fn reader_of_json() -> String {
         return "jq --raw-output '.[].reservation_id'".to_owned();
     }
     // Not by `eprintln!`, which the test harness captures.
-    writeln!(std::io::stderr(), "NOT CHECKED: output piped to jq, because jq is missing").unwrap();
+    std::io::stderr().write_all(b"NOT CHECKED: output piped to jq, because jq is missing\n").unwrap();
     let python = root().join(".tools/venv/bin/python");
     let program = "import json, sys; [print(letter[\"reservation_id\"] or \"null\") for letter in json.load(sys.stdin)]";
     format!("{} -c '{program}'", python.display())

@@ -1,14 +1,15 @@
 //! The search in the worker's log, with replies of CloudWatch Logs Insights that moto does not give.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, expired};
 use crate::insights::insights;
 use crate::interrupted::{ended, interrupt, start};
-use crate::proxy::Proxy;
+use crate::proxy::{Act, Proxy};
 
 type Reply = Option<(u16, String)>;
 
@@ -88,6 +89,48 @@ async fn lines_that_a_query_had_no_room_for_are_found_by_another_query() {
     let lines = lines.map(|id| (id.clone(), "no_time".to_owned())).collect();
     let (rows, stderr) = list(&fixture, insights(lines)).await;
     assert!(rows.len() == 3 && rows.iter().all(|row| row["reason_code"] == "no_time"), "{rows:?} {stderr}");
+}
+
+/// SQS says that the letters were sent ten days ago.
+#[tokio::test]
+async fn a_search_reads_two_days_of_the_log_and_the_rest_only_for_letters_that_it_did_not_find() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let day = 24 * 60 * 60;
+    for (found, expected_days) in [(3, &[2][..]), (2, &[2, 8])] {
+        let fixture = Fixture::new(false).await;
+        let ids = fixture.dead(&bodies(3)).await;
+        let lines = ids.iter().take(found).map(|id| (id.clone(), "no_time".to_owned())).collect();
+        let (queries, reply) = (Arc::new(Mutex::new(Vec::new())), insights(lines));
+        let requested = queries.clone();
+        let sqs = Proxy::start(fixture.sqs.endpoint(), |name, _: &Value| match name {
+            "ReceiveMessage" => Act::Edit(|reply| {
+                let sent =
+                    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() - 10 * 86_400_000;
+                for message in reply["Messages"].as_array_mut().into_iter().flatten() {
+                    message["Attributes"]["SentTimestamp"] = sent.to_string().into();
+                }
+            }),
+            _ => Act::Forward,
+        });
+        let sqs = sqs.await;
+        let proxy = Proxy::replying(&sqs.endpoint, move |target, body| {
+            if target.ends_with(".StartQuery") {
+                let call: Value = serde_json::from_str(body).unwrap();
+                let time = |name: &str| call[name].as_u64().unwrap();
+                requested.lock().unwrap().push((time("startTime"), time("endTime")));
+            }
+            reply(target, body)
+        });
+        let proxy = proxy.await;
+        let list = ["list", "--output", "json", "--endpoint-url", &proxy.endpoint];
+        let rows = fixture.run(&list).await.succeeded().rows();
+        assert_eq!(rows.iter().filter(|row| row["reason_code"] == "no_time").count(), found);
+        let queries = queries.lock().unwrap();
+        // Rounded, because the clocks may differ by a minute.
+        let days: Vec<_> = queries.iter().map(|(from, to)| (to - from + day / 2) / day).collect();
+        assert_eq!(days, expected_days);
+        assert!(queries[0].0.abs_diff(now() - 10 * day) < 3_600, "{queries:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! `restore`, `export` and `undelivered`.
 
 use std::fs;
-use std::time::Duration;
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
@@ -54,6 +53,34 @@ async fn a_letter_that_said_refund_due_is_restored_only_with_a_flag_that_names_t
     assert_eq!(fixture.events().await, [approved("r2")]);
     fixture.run(&["restore", "deleted.jsonl", "--allow-reason", "paid_but_expired"]).await.succeeded();
     assert_eq!(fixture.events().await, [approved("r1")]);
+}
+
+#[tokio::test]
+async fn a_letter_that_is_in_a_backup_twice_still_says_that_a_refund_is_due() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[approved("r1")]).await;
+    fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
+    let exported: Value =
+        serde_json::from_str(&fs::read_to_string(fixture.path("exported.jsonl")).unwrap()).unwrap();
+    let line = |reason: &str| {
+        let mut line = exported.clone();
+        line["reason_code"] = reason.into();
+        format!("{line}\n")
+    };
+    for (reasons, expected) in [
+        (["inventory_unavailable", "paid_but_expired"], Some("paid_but_expired")),
+        (["paid_but_expired", "inventory_unavailable"], Some("paid_but_expired")),
+        (["inventory_unavailable", "unknown"], Some("unknown")),
+        (["unknown", "inventory_unavailable"], None),
+    ] {
+        fs::write(fixture.path("twice.jsonl"), reasons.map(line).concat()).unwrap();
+        let restored = fixture.run(&["restore", "twice.jsonl"]).await;
+        assert_eq!(restored.code, Some(i32::from(expected.is_some())), "{reasons:?}: {}", restored.stderr);
+        let named =
+            expected.is_none_or(|reason| restored.stderr.contains(&format!("--allow-reason {reason}")));
+        assert!(named, "{reasons:?}: {}", restored.stderr);
+        assert_eq!(fixture.events().await.len(), usize::from(expected.is_none()));
+    }
 }
 
 #[tokio::test]
@@ -129,6 +156,82 @@ async fn a_letter_is_exported_as_the_event_that_lambda_sends() {
 }
 
 #[tokio::test]
+async fn attributes_of_a_producer_with_the_names_of_a_failed_delivery_are_kept() {
+    let fixture = Fixture::new(false).await;
+    let dead = async || {
+        let send = fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url);
+        let send = send.message_attributes("ERROR_CODE", text("CARD_DECLINED"));
+        send.message_body(expired("r1")).send().await.unwrap();
+    };
+    for (source, kept) in [(&[][..], true), (&["undelivered"], false)] {
+        dead().await;
+        fixture.run(&[source, &["plan", "--action", "redrive"]].concat()).await.succeeded();
+        fixture.run(&[source, &["apply", "plan.json"]].concat()).await.succeeded();
+        dead().await;
+        fixture
+            .run(&[source, &["plan", "--action", "delete", "--out", "delete.json"]].concat())
+            .await
+            .succeeded();
+        let delete = ["apply", "delete.json", "--backup", "backup.jsonl"];
+        fixture.run(&[source, &delete].concat()).await.succeeded();
+        fixture.run(&["restore", "backup.jsonl"]).await.succeeded();
+        let events = fixture.event_messages().await;
+        assert_eq!(events.len(), 2);
+        let has = events.iter().map(|event| {
+            event.message_attributes.as_ref().is_some_and(|attributes| attributes.contains_key("ERROR_CODE"))
+        });
+        assert!(has.into_iter().all(|has| has == kept), "{source:?}: {events:?}");
+        for file in ["plan.json", "delete.json", "backup.jsonl"] {
+            fs::remove_file(fixture.path(file)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_a_missing_folder_is_an_error_before_the_queue_is_read() {
+    let fixture = Fixture::new(false).await;
+    let ids = fixture.dead(&[expired("r1")]).await;
+    for arguments in [&["plan", "--action", "redrive"][..], &["export"]] {
+        let refused = fixture.run(&[arguments, &["--out", "missing/file"]].concat()).await;
+        let is_refused = refused.code == Some(1) && refused.stderr.contains("missing/file");
+        assert!(is_refused, "{arguments:?}: {}", refused.stderr);
+    }
+    let [letter] = &fixture.messages(&fixture.dead_letter_queue()).await[..] else { panic!("{ids:?}") };
+    let receives = letter.attributes.as_ref().unwrap().iter();
+    let receives: Vec<_> = receives.filter(|(name, _)| name.as_str() == "ApproximateReceiveCount").collect();
+    assert_eq!(receives[0].1, "1", "nobody else has received it");
+}
+
+#[tokio::test]
+async fn a_backup_that_others_could_read_is_readable_by_its_owner_only_before_a_body_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[expired("r1")]).await;
+    let backup = fixture.path("backup.jsonl");
+    fs::write(&backup, "").unwrap();
+    fs::set_permissions(&backup, fs::Permissions::from_mode(0o644)).unwrap();
+    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "backup.jsonl"]).await.succeeded();
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_error_code_with_the_name_of_a_reason_of_the_worker_permits_nothing() {
+    let fixture = Fixture::new(false).await;
+    let send = fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url);
+    let send = send.message_body(approved("r1")).message_attributes("ERROR_CODE", text("no_time"));
+    send.send().await.unwrap();
+    fixture.run(&["undelivered", "plan", "--action", "redrive"]).await.succeeded();
+    let refused = fixture.run(&["undelivered", "apply", "plan.json"]).await;
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("--allow-reason unknown"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(fixture.dead_depth().await, (1, 0));
+}
+
+#[tokio::test]
 async fn undelivered_events_are_explained_and_sent_without_the_attributes_of_their_failure() {
     let fixture = Fixture::new(false).await;
     let send =
@@ -188,7 +291,7 @@ async fn adverse(fixture: &Fixture, refused: String) -> Proxy {
 
 /// Letters of a standard queue about two reservations, and their order in the FIFO queue of the worker.
 async fn for_a_fifo_queue(fixture: &Fixture) -> (Queue, Vec<String>) {
-    let queue = fixture.sqs.create("ordered", true, 5, Duration::from_secs(300)).await.unwrap();
+    let queue = fixture.another_queue(true).await;
     let bodies: Vec<_> = (0..20).map(|number| numbered(&format!("r{}", number % 2), number)).collect();
     for body in &bodies {
         fixture.dead(std::slice::from_ref(body)).await;
@@ -230,11 +333,11 @@ async fn restored_letters_reach_a_fifo_queue_in_the_order_in_which_they_were_sen
     let apply = ["apply", "plan.json", "--backup", "backup.jsonl", "--rate", "1000"];
     Fixture::output(proxy.before(fixture.command(&apply))).await.succeeded();
     let restore = ["restore", "backup.jsonl", "--rate", "1000"];
-    let restored = Fixture::output(proxy.before(fixture.command_to(&queue.url, &restore))).await;
+    let restored = Fixture::output(proxy.before(fixture.command_of(&queue, &restore))).await;
     assert_eq!(restored.code, Some(1), "{}", restored.stderr);
     let mut events = sent(&fixture, &queue).await;
     assert_eq!(by_reservation(&events)[0].len(), 3, "the letters after a failed one wait: {events:?}");
-    Fixture::output(fixture.command_to(&queue.url, &restore)).await.succeeded();
+    Fixture::output(fixture.command_of(&queue, &restore)).await.succeeded();
     events.extend(sent(&fixture, &queue).await);
     assert_eq!(by_reservation(&events), by_reservation(&bodies));
 }

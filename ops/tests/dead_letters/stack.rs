@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::fixture::{Fixture, LOG_GROUP, Ran, expired};
+use crate::fixture::{Fixture, Ran, expired};
 use crate::proxy::Proxy;
 
 const SECRET: &str = "reservation-worker";
@@ -36,7 +36,8 @@ async fn run(
     more: &[(&str, &str)],
 ) -> Ran {
     let (url, dlq_url) = (&fixture.queue.url, &fixture.queue.dlq_url);
-    let outputs = [("EventQueueUrl", url.as_str()), ("DeadLetterQueueUrl", dlq_url), ("LogGroup", LOG_GROUP)];
+    let outputs =
+        [("EventQueueUrl", url.as_str()), ("DeadLetterQueueUrl", dlq_url), ("LogGroup", &fixture.log_group)];
     let reply = stack(parameters, &outputs);
     let describe =
         move |_: &str, body: &str| body.contains("Action=DescribeStacks").then(|| (200, reply.clone()));

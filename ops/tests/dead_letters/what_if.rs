@@ -122,7 +122,9 @@ fn cases() -> Vec<Case> {
         case("commit_rejected", approved, Some(CommitRejected), Status::Confirmed, "cannot tell", None),
         case("release_rejected", expired, Some(ReleaseRejected), Status::Expired, "cannot tell", None),
         case("unknown_approved", approved, None, hold, "cannot tell", None),
-        case("unknown_expired", expired, None, hold, "would succeed", success),
+        case("unknown_expired", expired, None, hold, "cannot tell", None),
+        case("unknown_released", expired, None, Status::Expired, "cannot tell", None),
+        case("unknown_confirmed", expired, None, Status::Confirmed, "would be superseded", superseded),
     ];
     for reason in [
         ReservationApiUnavailable,
@@ -139,8 +141,9 @@ fn cases() -> Vec<Case> {
         cases.push(case(reason.as_str(), approved, Some(reason), hold, "would succeed", success));
     }
     let lasting = [
-        ("api_still_unavailable", Effect::http(503), "would fail", retried(ReservationApiUnavailable)),
-        ("api_still_failing", Effect::http(500), "would fail", retried(ReservationApiError)),
+        ("api_still_unavailable", Effect::http(503), "cannot tell", retried(ReservationApiUnavailable)),
+        ("api_still_failing", Effect::http(500), "cannot tell", retried(ReservationApiError)),
+        ("api_still_limiting", Effect::http(429), "cannot tell", retried(ReservationApiError)),
         ("api_still_refusing", Effect::http(401), "cannot tell", None),
         (
             "api_without_it",
@@ -149,19 +152,32 @@ fn cases() -> Vec<Case> {
             fails(ReservationApiRejected),
         ),
     ];
+    let expired_code = || Effect::http_code(410, "RESERVATION_EXPIRED");
+    cases.push(Case {
+        faults: rest(&expired_code()),
+        ..case("refund_by_code", approved, None, hold, "refund due", fails(PaidButExpired))
+    });
+    cases.push(Case {
+        faults: rest(&expired_code()),
+        ..case("superseded_by_code", failed, None, hold, "would be superseded", superseded)
+    });
     for (name, effect, prediction, outcome) in lasting {
         let recorded = Some(ReservationApiError);
         cases
             .push(Case { faults: rest(&effect), ..case(name, expired, recorded, hold, prediction, outcome) });
     }
-    let empty = Effect::Body { content_type: "application/json".to_owned(), body: "{}".to_owned() };
+    let body =
+        |body: &str| Effect::Body { content_type: "application/json".to_owned(), body: body.to_owned() };
     cases.push(Case {
-        faults: vec![
-            (GET, Effect::Body { body: "{}".to_owned(), content_type: "application/json".to_owned() }),
-            (PATCH, empty),
-        ],
+        faults: vec![(GET, body(r#"{"status": "HOLD"}"#)), (PATCH, body("{}"))],
         ..case("facts_still_missing", bare, Some(FactsMissing), hold, "would fail", fails(FactsMissing))
     });
+    for (name, reply) in [("status_missing", "{}"), ("status_unknown", r#"{"status": "REFUNDING"}"#)] {
+        cases.push(Case {
+            faults: vec![(GET, body(reply))],
+            ..case(name, expired, Some(InventoryUnavailable), hold, "cannot tell", success)
+        });
+    }
     cases
 }
 
@@ -214,6 +230,35 @@ async fn the_prediction_depends_on_the_reason_and_on_what_the_services_say_and_c
     let succeeding = ["list", "--what-if", "--prediction", "would-succeed", "--output", "json"];
     let selected = fixture.run(&succeeding).await.succeeded().rows();
     assert_eq!(selected.len(), cases.iter().filter(|case| case.prediction == "would succeed").count());
+}
+
+/// The prediction of an approved payment without a known reason is made while the API fails.
+#[tokio::test]
+async fn an_error_of_the_api_does_not_permit_to_redrive_a_payment_for_which_a_refund_may_be_due() {
+    let fixture = Fixture::new(false).await;
+    fixture.dead(&[approved("r1")]).await;
+    fixture.hold("r1");
+    fixture.services.set_reservation_status("r1", Status::Expired);
+    for (source, effect) in [
+        ("", Effect::http(503)),
+        ("", Effect::http(500)),
+        ("undelivered", Effect::http(429)),
+        ("", Effect::http_code(404, "RESERVATION_NOT_FOUND")),
+    ] {
+        fixture.services.fault(Fault::on(GET, "r1", effect.clone()));
+        let command = |arguments: &[&'static str]| {
+            let source = Some(source).filter(|source| !source.is_empty());
+            source.into_iter().chain(arguments.iter().copied()).collect::<Vec<_>>()
+        };
+        let plan = command(&["plan", "--action", "redrive", "--what-if"]);
+        fixture.run(&plan).await.succeeded();
+        let refused = fixture.run(&command(&["apply", "plan.json"])).await;
+        assert_eq!(refused.code, Some(1), "{source} {effect:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("--allow-reason unknown"), "{}", refused.stderr);
+        std::fs::remove_file(fixture.path("plan.json")).unwrap();
+        fixture.services.clear_faults();
+    }
+    assert_eq!((fixture.events().await.len(), fixture.dead_depth().await), (0, (1, 0)));
 }
 
 #[tokio::test]
@@ -285,12 +330,25 @@ async fn no_more_calls_are_made_at_once_than_requested() {
     let fixture = Fixture::new(false).await;
     let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| fixture.hold(id));
-    fixture.dead(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
+    let letters = fixture.dead(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
+    fixture.log(&letters.iter().map(|id| (id.as_str(), "no_time")).collect::<Vec<_>>()).await;
     for operation in [GET, CHECK] {
         fixture.services.fault(Fault::any(operation, Effect::latency(30)));
     }
     fixture.run(&["list", "--what-if", "--concurrency", "3"]).await.succeeded();
     assert_eq!((fixture.services.calls().len(), fixture.services.peak_in_flight()), (80, 3));
+}
+
+#[tokio::test]
+async fn an_error_of_the_inventory_does_not_predict_that_the_worker_fails() {
+    let fixture = Fixture::new(false).await;
+    fixture.hold("r1");
+    for code in [14, 13, 8] {
+        fixture.services.clear_faults();
+        fixture.services.fault(Fault::any(CHECK, Effect::grpc(code)));
+        let predicted = predictions(&fixture, "r1", &[(expired, "inventory_unavailable")], &[]).await;
+        assert_eq!(predicted, ["cannot tell"], "{code}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use crate::call::{Classify, ErrorClass, NotCalled, Service};
 use crate::http_client::connection_failure;
 use crate::reason::Reason;
+use crate::reservation::Ending;
 
 /// A failed call to the reservation API. It contains no body and no message of the service.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,19 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// How the reservation had ended, if the reply refuses the call for that reason.
+    pub fn ending(&self) -> Option<Ending> {
+        if self.class() != ErrorClass::Rejected && self.status != StatusCode::CONFLICT {
+            return None;
+        }
+        match self.code.as_deref()? {
+            "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
+            "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
+            "RESERVATION_EXPIRED" => Some(Ending::Expired),
+            _ => None,
+        }
+    }
+
     /// What the reply means by the contract's table of other replies. A 409 is decided by the reservation itself.
     pub(super) fn class(&self) -> ErrorClass {
         let retry_after = self.retry_after;

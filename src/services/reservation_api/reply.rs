@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::error::{Error, Refusal};
-use crate::call::{CallOutcome, ErrorClass};
+use crate::call::CallOutcome;
 use crate::reservation::{Ending, Id, Seats};
 
 /// A body longer than this, in bytes, is treated as absent. It has room for about 3,000 named seats.
@@ -18,6 +18,8 @@ const LONGEST_BODY: usize = 64 * 1024;
 pub struct Reservation {
     /// How it ended; `None` while it is in `HOLD` or in a status that the worker does not know.
     pub ending: Option<Ending>,
+    /// Whether it is in `HOLD`. The tool for dead letters does not predict from a status that it does not know.
+    pub is_on_hold: bool,
     /// The ticketed event, such as a concert.
     pub event_id: Option<Id>,
     /// The customer.
@@ -31,6 +33,7 @@ impl Reservation {
     pub fn or(self, other: Self) -> Self {
         Self {
             ending: self.ending.or(other.ending),
+            is_on_hold: self.is_on_hold || other.is_on_hold,
             event_id: self.event_id.or(other.event_id),
             user_id: self.user_id.or(other.user_id),
             seats: self.seats.or(other.seats),
@@ -83,6 +86,7 @@ impl Reply {
         let listed = body.get("seat_ids").filter(|seats| !seats.is_null()).or(body.get("seatIds"));
         Some(Reservation {
             ending: text("status").and_then(ending),
+            is_on_hold: text("status") == Some("HOLD"),
             event_id: text("event_id").or(text("eventId")).and_then(|id| Id::new(id).ok()),
             user_id: text("user_id").or(text("userId")).map(str::to_owned),
             seats: seat_ids(listed).and_then(|ids| Seats::new(ids, quantity)),
@@ -91,17 +95,7 @@ impl Reply {
 
     /// How the reservation had ended, if the reply refuses the update for that reason.
     pub(super) fn ending(&self) -> Option<Ending> {
-        if !self.status.is_client_error()
-            || self.refusal().class() != ErrorClass::Rejected && !self.is_conflict()
-        {
-            return None;
-        }
-        match self.body_error()["code"].as_str()? {
-            "RESERVATION_ALREADY_CONFIRMED" => Some(Ending::Confirmed),
-            "RESERVATION_ALREADY_CANCELLED" => Some(Ending::Cancelled),
-            "RESERVATION_EXPIRED" => Some(Ending::Expired),
-            _ => None,
-        }
+        self.refusal().ending()
     }
 
     pub(super) fn is_conflict(&self) -> bool {

@@ -1,25 +1,50 @@
-//! A burst of events: all types and shapes in random order. 20 % of the events are duplicates.
+//! A burst of events: all types and shapes in random order, with duplicates and with bodies that are not events.
 
 use std::collections::HashMap;
 
 use reservation_worker_local::{Hold, Status};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-const DUPLICATES_PERCENT: usize = 20;
+/// Bodies that the function must not understand. Each is wrong in another way.
+const POISON: [&str; 6] = [
+    "nonsense",
+    "[]",
+    r#"{"type":"reservation.expired","detail":{"reservation_id":"../admin"}}"#,
+    r#"{"type":"reservation.expired","detail":{}}"#,
+    r#"{"type":"reservation.unknown","detail":{"reservation_id":"rsv_1"}}"#,
+    "<script>alert('a body')</script>",
+];
 
-pub(super) struct Burst {
-    pub(super) holds: Vec<Hold>,
-    pub(super) bodies: Vec<String>,
+/// The size and the content of a burst.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BurstPlan {
+    /// The number of events, duplicates included.
+    pub(crate) events: usize,
+    /// The share of `events` that are duplicates of others.
+    pub(crate) duplicates_percent: usize,
+    /// The number of bodies that are not events, in addition to `events`.
+    pub(crate) poison: usize,
+    /// Part of each id. Two bursts with different names have no reservation and no seat in common.
+    #[serde(skip)]
+    pub(crate) name: String,
+}
+
+pub(crate) struct Burst {
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) bodies: Vec<String>,
     /// The final status of each reservation, by reservation id.
-    pub(super) expected: HashMap<String, Status>,
+    pub(crate) expected: HashMap<String, Status>,
 }
 
 impl Burst {
-    pub(super) fn new(events: usize) -> Self {
-        let duplicates = events * DUPLICATES_PERCENT / 100;
+    pub(crate) fn new(plan: &BurstPlan) -> Self {
+        let BurstPlan { events, duplicates_percent, poison, ref name } = *plan;
+        let duplicates = events * duplicates_percent / 100;
         let mut burst = Burst { holds: Vec::new(), bodies: Vec::new(), expected: HashMap::new() };
         for number in 0..events - duplicates {
-            let hold = hold(number);
+            let hold = hold(name, number);
             let (body, status) = event(number, &hold);
             burst.bodies.push(body.to_string());
             burst.expected.insert(hold.reservation_id.clone(), status);
@@ -28,19 +53,20 @@ impl Burst {
         for _ in 0..duplicates {
             burst.bodies.push(burst.bodies[fastrand::usize(..burst.holds.len())].clone());
         }
+        burst.bodies.extend((0..poison).map(|number| POISON[number % POISON.len()].to_owned()));
         fastrand::shuffle(&mut burst.bodies);
         burst
     }
 }
 
 /// Every tenth hold is quantity-based.
-fn hold(number: usize) -> Hold {
+fn hold(name: &str, number: usize) -> Hold {
     let seats = if number % 10 == 9 { 0 } else { 1 + number % 4 };
     Hold {
-        reservation_id: format!("rsv_{number:06}"),
-        event_id: format!("evt_{}", number % 3),
+        reservation_id: format!("rsv_{name}{number:06}"),
+        event_id: format!("evt_{name}{}", number % 3),
         user_id: Some(format!("usr_{number}")),
-        seat_ids: (0..seats).map(|seat| format!("S-{number}-{seat}")).collect(),
+        seat_ids: (0..seats).map(|seat| format!("S-{number:05}-{seat}")).collect(),
         quantity: (seats == 0).then_some(2),
     }
 }

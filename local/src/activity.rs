@@ -1,0 +1,128 @@
+//! What the pipeline does, for people to watch: the records as they end, the log, the spans, and the current numbers.
+//!
+//! A task observes the pipeline several times per second. `records` makes records of log lines, `history` keeps the
+//! latest ones, `invariants` checks the services, and `overview` has the current numbers.
+
+mod history;
+mod invariants;
+mod overview;
+mod queue_depth;
+mod record;
+mod records;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reservation_worker_local::trace_receivers::Collector;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+pub(crate) use self::history::{History, NumberedLine};
+pub(crate) use self::overview::Overview;
+use self::queue_depth::QueueDepth;
+pub(crate) use self::record::Record;
+use crate::pipeline::Pipeline;
+
+/// The time between two observations of the log.
+const LOG_INTERVAL: Duration = Duration::from_millis(150);
+/// The time between two observations of the queue. Each takes two calls to SQS.
+const QUEUE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The activity of a pipeline. Dropping it ends the observation.
+pub(crate) struct Activity {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    pipeline: Arc<Pipeline>,
+    collector: Collector,
+    history: Mutex<History>,
+    /// Held while messages are sent whose outcomes are expected, so that none ends before that is known.
+    sending: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+impl Activity {
+    /// Starts to observe the pipeline. The function sends its spans to `collector`.
+    pub(crate) fn observe(pipeline: Arc<Pipeline>, collector: Collector) -> Self {
+        let (changed, changes) = watch::channel(0);
+        let shared = Arc::new(Shared {
+            pipeline,
+            collector,
+            history: Mutex::default(),
+            sending: Default::default(),
+            changed,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(observe_log(shared.clone()));
+        tasks.spawn(observe_queue(shared.clone()));
+        Self { shared, changes, _tasks: tasks }
+    }
+
+    /// What happened up to now.
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.shared.history()
+    }
+
+    /// No record is observed until the guard is dropped.
+    pub(crate) async fn pause(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.sending.lock().await
+    }
+
+    /// Announces a change that is not in the history.
+    pub(crate) fn announce(&self) {
+        self.shared.notify();
+    }
+
+    /// Changes when the history changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+impl Shared {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+async fn observe_log(shared: Arc<Shared>) {
+    loop {
+        sleep(LOG_INTERVAL).await;
+        let Pipeline { mapping, services, .. } = &*shared.pipeline;
+        let _nothing_is_sent = shared.sending.lock().await;
+        // The metrics are not shown. They are taken, so that they do not use more and more memory.
+        drop(services.cloudwatch().take());
+        let (spans, lines) = (shared.collector.take(), mapping.take_log_lines());
+        let mut history = shared.history();
+        history.add_spans(spans);
+        history.add_lines(lines);
+        let changed = history.update(mapping.stats(), &mapping.processes(), services);
+        drop(history);
+        if changed {
+            shared.notify();
+        }
+    }
+}
+
+async fn observe_queue(shared: Arc<Shared>) {
+    loop {
+        let Pipeline { mapping, queue, services, .. } = &*shared.pipeline;
+        let revision = services.revision();
+        let depth = async {
+            let ((visible, not_visible), dead) = (queue.depth().await?, queue.dead_count().await?);
+            Ok::<_, io::Error>(QueueDepth::new(visible, not_visible, dead, mapping.stats()))
+        };
+        let depth = depth.await.map_err(|error| error.to_string());
+        shared.history().set_depth(depth, revision);
+        sleep(QUEUE_INTERVAL).await;
+    }
+}

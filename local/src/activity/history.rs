@@ -1,0 +1,182 @@
+//! The latest records, log lines and spans, and the current numbers.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use reservation_worker_local::Services;
+use reservation_worker_local::event_source::{LogLine, RunningProcess, Stats};
+use reservation_worker_local::trace_receivers::Span;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::invariants::Checks;
+use super::overview::{Overview, ProcessState};
+use super::queue_depth::QueueDepth;
+use super::record::Record;
+use super::records::{Meaning, Records, line_contains};
+
+/// The numbers of records, log lines and spans that are kept.
+const MAX_RECORDS: usize = 20_000;
+const MAX_LINES: usize = 10_000;
+const MAX_SPANS: usize = 20_000;
+
+/// The shortest time between two readings of all reservations, which take some milliseconds for each thousand.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What happened, up to the latest observation.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    records: VecDeque<Record>,
+    lines: VecDeque<NumberedLine>,
+    spans: VecDeque<Span>,
+    line_count: u64,
+    last_dead: u64,
+    facts: Records,
+    checks: Checks,
+    overview: Overview,
+    /// The overview at the end of the latest update.
+    announced: Overview,
+    /// The revision of the services that `checks` has read, and when.
+    checked: Option<(usize, Instant)>,
+    /// The revision of the services when the queue was found empty.
+    empty_at: Option<usize>,
+}
+
+/// A log line with its number, which counts from 1.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NumberedLine {
+    number: u64,
+    process: Option<u32>,
+    line: Value,
+}
+
+impl History {
+    pub(crate) fn overview(&self) -> &Overview {
+        &self.overview
+    }
+
+    /// The number of the latest record.
+    pub(crate) fn last_record(&self) -> u64 {
+        self.records.back().map_or(0, |record| record.number)
+    }
+
+    /// The number of the latest record whose receives are used up.
+    pub(crate) fn last_dead(&self) -> u64 {
+        self.last_dead
+    }
+
+    /// The records after this number, oldest first, but only the latest `limit`.
+    pub(crate) fn records_after(&self, number: u64, limit: usize) -> impl Iterator<Item = &Record> {
+        let new = self.records.iter().rev().take_while(|record| record.number > number).count();
+        self.records.iter().skip(self.records.len() - new.min(limit))
+    }
+
+    /// The records that match, oldest first.
+    pub(crate) fn find(&self, matches: impl Fn(&Record) -> bool) -> Vec<Record> {
+        self.records.iter().filter(|record| matches(record)).cloned().collect()
+    }
+
+    /// The last delivery of each of these messages, by message id.
+    pub(crate) fn last_deliveries<'a>(&'a self, ids: &HashSet<&str>) -> HashMap<&'a str, &'a Record> {
+        let by_id = self.records.iter().map(|record| (record.summary.message_id.as_str(), record));
+        by_id.filter(|(id, _)| ids.contains(id)).collect()
+    }
+
+    /// The latest `limit` log lines that contain this text, oldest first.
+    pub(crate) fn lines(&self, text: &str, limit: usize) -> Vec<NumberedLine> {
+        let lines = self.lines.iter().rev();
+        let matching = lines.filter(|line| text.is_empty() || line_contains(&line.line, text));
+        let mut lines: Vec<_> = matching.take(limit).cloned().collect();
+        lines.reverse();
+        lines
+    }
+
+    /// The warnings of the event source mapping after this line number, with their numbers, oldest first.
+    pub(crate) fn warnings_after(&self, number: u64) -> impl Iterator<Item = (u64, &str)> {
+        let new = self.lines.iter().filter(move |line| line.number > number && line.process.is_none());
+        new.filter_map(|line| Some((line.number, line.line["message"].as_str()?)))
+    }
+
+    /// The spans of a trace.
+    pub(crate) fn trace(&self, trace_id: &str) -> Vec<Span> {
+        self.spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect()
+    }
+
+    /// The console has sent messages.
+    pub(crate) fn sent(&mut self, messages: usize) {
+        self.overview.sent += messages;
+    }
+
+    /// Sets the outcomes that messages are expected to have.
+    pub(crate) fn expect(&mut self, outcomes: impl IntoIterator<Item = (String, String)>) {
+        for (message_id, outcome) in outcomes {
+            self.facts.expect(message_id, outcome);
+        }
+    }
+
+    /// Messages were deleted from the dead-letter queue or moved back.
+    pub(crate) fn removed(&mut self, message_ids: &[String]) {
+        message_ids.iter().for_each(|id| self.checks.removed(id));
+    }
+
+    pub(super) fn add_spans(&mut self, spans: Vec<Span>) {
+        // The resource is the same for all spans of a process, and is not shown.
+        self.spans.extend(spans.into_iter().map(|span| Span { resource: BTreeMap::new(), ..span }));
+        self.spans.drain(..self.spans.len().saturating_sub(MAX_SPANS));
+    }
+
+    pub(super) fn add_lines(&mut self, mut lines: Vec<LogLine>) {
+        // The lines of several processes. All times have the same format, so that their texts can be compared.
+        lines.sort_by(|a, b| a.json["timestamp"].as_str().cmp(&b.json["timestamp"].as_str()));
+        for line in lines {
+            let meaning = self.facts.add(&line);
+            self.overview.count(&meaning);
+            if let Meaning::Record(record) = meaning {
+                let is_acknowledged = record.summary.reason_code.is_none();
+                self.checks.delivered(&record.summary.message_id, is_acknowledged);
+                if record.is_dead {
+                    self.last_dead = record.number;
+                }
+                self.records.push_back(*record);
+            }
+            self.line_count += 1;
+            let LogLine { process, json } = line;
+            self.lines.push_back(NumberedLine { number: self.line_count, process, line: json });
+        }
+        self.records.drain(..self.records.len().saturating_sub(MAX_RECORDS));
+        self.lines.drain(..self.lines.len().saturating_sub(MAX_LINES));
+    }
+
+    pub(super) fn set_depth(&mut self, depth: Result<QueueDepth, String>, revision: usize) {
+        let (depth, error) = match depth {
+            Ok(depth) => (depth, None),
+            Err(error) => (self.overview.queue, Some(error)),
+        };
+        let is_empty = error.is_none() && depth.unfinished() == 0;
+        self.checks.set_quiet(is_empty && self.empty_at == Some(revision));
+        self.empty_at = is_empty.then_some(revision);
+        (self.overview.queue, self.overview.queue_error) = (depth, error);
+    }
+
+    /// Reads the current numbers. Returns whether anything was added or has changed since the last update.
+    pub(super) fn update(&mut self, stats: Stats, running: &[RunningProcess], services: &Services) -> bool {
+        self.facts.retain_processes(|pid| running.iter().any(|process| process.pid == pid));
+        let revision = services.revision();
+        let overview = &mut self.overview;
+        let is_due = self.checked.is_none_or(|(read, at)| read != revision && at.elapsed() >= CHECK_INTERVAL);
+        if is_due {
+            overview.statuses = self.checks.read(services);
+            self.checked = Some((revision, Instant::now()));
+        }
+        let is_current = self.checked.is_some_and(|(read, _)| read == revision);
+        let process = |process| ProcessState::new(process, self.facts.breakers(process.pid));
+        overview.processes = running.iter().map(process).collect();
+        overview.mapping = stats.into();
+        overview.faults = services.faults();
+        overview.invariants = self.checks.invariants(overview.queue, is_current);
+        overview.revision = revision + overview.queue.dead;
+        let has_changed = self.overview != self.announced;
+        self.announced.clone_from(&self.overview);
+        has_changed
+    }
+}

@@ -1,0 +1,59 @@
+//! Changes how the services and the processes of the function behave.
+
+use std::sync::PoisonError;
+
+use axum::extract::{Path, State};
+use axum::routing::{post, put};
+use axum::{Json, Router};
+use reservation_worker_local::{Fault, Service};
+use serde::Deserialize;
+
+use super::backend::{Backend, Shared};
+use super::mode::{Behaviour, Mode};
+use super::refusal::Refusal;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/api/services/{service}", put(set_mode))
+        .route("/api/processes/{pid}/{action}", post(signal))
+}
+
+async fn set_mode(
+    State(backend): State<Shared>,
+    Path(service): Path<Service>,
+    Json(mode): Json<Mode>,
+) -> Result<(), Refusal> {
+    let services = &backend.pipeline.services;
+    services.end_faults(service);
+    match mode.behaviour {
+        Behaviour::Refuses => services.stop(service).await,
+        _ => services.restart(service).await?,
+    }
+    if let Some(effect) = mode.effect(service) {
+        services.fault(Fault { times: mode.calls, ..Fault::of_service(service, effect) });
+    }
+    backend.modes.lock().unwrap_or_else(PoisonError::into_inner).insert(service, mode);
+    backend.activity.announce();
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    Kill,
+    Freeze,
+    Thaw,
+}
+
+async fn signal(
+    State(backend): State<Shared>,
+    Path((pid, action)): Path<(u32, Action)>,
+) -> Result<(), Refusal> {
+    let Backend { pipeline, .. } = &*backend;
+    let has_process = match action {
+        Action::Kill => pipeline.mapping.kill(pid),
+        Action::Freeze => pipeline.mapping.freeze(pid),
+        Action::Thaw => pipeline.mapping.thaw(pid),
+    };
+    has_process.then_some(()).ok_or_else(|| Refusal::not_found("such process any more"))
+}

@@ -1,0 +1,98 @@
+// Breaks the services and the processes of the function, and repairs them.
+
+import { action, el, field, setText } from "./dom.js";
+import { post, put, say } from "./server.js";
+import { BEHAVIOURS, SERVICES, count, sum } from "./words.js";
+
+// Contract section 6.
+const BUDGET = "A process may repeat 20 % of its calls and 1 per second.";
+
+export function breaking() {
+  const services = Object.keys(SERVICES).map(service);
+  const processes = el("ul", { class: "processes", "aria-label": "Processes of the function" });
+  const section = el("section", { class: "panel", "aria-labelledby": "break-title" },
+    el("h2", { id: "break-title" }, "Break things"),
+    services.map(({ fieldset }) => fieldset),
+    el("fieldset", {}, el("legend", {}, "Function"), processes));
+  return { section, render };
+
+  function render({ overview, services: modes }) {
+    services.forEach(({ name, render: renderService }) => renderService(overview, modes[name]));
+    renderProcesses(processes, overview.processes);
+  }
+}
+
+function service(name) {
+  const options = Object.entries(BEHAVIOURS).map(([value, text]) => el("option", { value }, text));
+  const behaviour = el("select", { id: `behaviour-${name}`, on: { change: enable } }, options);
+  const ms = el("input", { type: "number", value: 400, min: 1, max: 60_000 });
+  const calls = el("input", { type: "number", min: 1, max: 100_000, placeholder: "all" });
+  const delay = field("Delay, ms", ms);
+  const limit = field("Calls", calls);
+  const now = el("p", { class: "now", "data-service": name });
+  const retries = el("p", { class: "quiet" });
+  enable();
+  const fieldset = el("fieldset", {}, el("legend", {}, SERVICES[name]), now,
+    el("div", { class: "line" }, field("Behaviour", behaviour), delay, limit,
+      action("Apply", () => apply(behaviour.value), { class: "primary" }),
+      action("Repair", repair)),
+    retries);
+  return { name, fieldset, render };
+
+  function enable() {
+    delay.hidden = behaviour.value !== "slow";
+    limit.hidden = ["works", "refuses"].includes(behaviour.value);
+  }
+
+  async function apply(value) {
+    const mode = { behaviour: value, ms: +ms.value, calls: calls.value && !limit.hidden ? +calls.value : null };
+    if (await put(`/api/services/${name}`, mode)) say(`${SERVICES[name]}: ${BEHAVIOURS[value]}.`);
+  }
+
+  async function repair() {
+    behaviour.value = "works";
+    enable();
+    await apply("works");
+  }
+
+  function render(overview, mode) {
+    const isBroken = mode.behaviour !== "works";
+    const left = mode.calls == null ? "" : ` for ${count(mode.calls, "more call")}`;
+    setText(now, `Now: ${BEHAVIOURS[mode.behaviour]}${left}`);
+    now.classList.toggle("broken", isBroken);
+    const calls = (key) => sum(overview, 10, (second) => second.calls[name]?.[key] ?? 0);
+    const [attempts, again] = [calls("attempts"), calls("retries")];
+    setText(retries, `Last 10 s: ${count(attempts, "attempt")}, ${count(again, "retry", "retries")}, ` +
+      `${count(calls("failures"), "failure")}. ${BUDGET}`);
+  }
+}
+
+// Rows are kept, so that a button does not disappear while it is pressed.
+function renderProcesses(list, processes) {
+  const rows = new Map(Array.from(list.children, (row) => [row.dataset.pid, row]));
+  for (const process of processes.slice(0, 50)) {
+    const row = rows.get(String(process.pid)) ?? list.appendChild(processRow(process.pid));
+    rows.delete(String(process.pid));
+    setText(row.querySelector(".what"), doing(process));
+    setText(row.querySelector(".freeze"), process.is_frozen ? "Continue" : "Freeze");
+    row.classList.toggle("frozen", process.is_frozen);
+  }
+  rows.forEach((row) => row.remove());
+  if (!list.childElementCount) list.append(el("li", { class: "quiet" }, "No process runs. The next event starts one."));
+}
+
+function doing({ records, seconds, is_frozen, breakers }) {
+  const states = Object.entries(breakers).flatMap(([name, { is_open, is_limited }]) =>
+    [is_open && `breaker of ${SERVICES[name]} open`, is_limited && `calls to ${SERVICES[name]} limited`]);
+  const work = records ? `${count(records, "record")} for ${seconds} s` : "idle";
+  return [is_frozen && "frozen", work, ...states].filter(Boolean).join(", ");
+}
+
+function processRow(pid) {
+  const row = el("li", { "data-pid": pid }, el("span", { class: "id" }, `process ${pid}`), el("span", { class: "what" }));
+  const signal = (name) => post(`/api/processes/${pid}/${name}`);
+  row.append(
+    action("Freeze", () => signal(row.classList.contains("frozen") ? "thaw" : "freeze"), { class: "freeze" }),
+    action("Kill", () => signal("kill"), { class: "danger" }));
+  return row;
+}

@@ -1,0 +1,134 @@
+//! What `make local` shows in the terminal: each record as it ends, and the current numbers in the last line.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::sync::Arc;
+
+use rustix::termios::tcgetwinsize;
+
+use crate::activity::{Activity, Overview, Record};
+use crate::options::Failure;
+use crate::pipeline::Pipeline;
+
+/// The width if the output is no terminal, or if its width is not known.
+const WIDTH: usize = 80;
+/// More records than this at once are not shown one by one: nobody could read them.
+const MAX_RECORDS: usize = 100;
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// Shows the activity of a pipeline.
+pub(super) struct Terminal {
+    pipeline: Arc<Pipeline>,
+    activity: Arc<Activity>,
+    /// The number of the last record that was shown.
+    shown: u64,
+    /// The number of the last warning that was shown, and its text.
+    warning: (u64, String),
+}
+
+impl Terminal {
+    pub(super) fn new(pipeline: Arc<Pipeline>, activity: Arc<Activity>) -> Self {
+        Self { pipeline, activity, shown: 0, warning: Default::default() }
+    }
+
+    /// Shows the records that have ended since the last call, and the current numbers.
+    pub(super) fn update(&mut self) -> Result<(), Failure> {
+        let width =
+            tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        let width = width.unwrap_or(WIDTH);
+        let history = self.activity.history();
+        let last = history.last_record();
+        let records = history.records_after(self.shown, MAX_RECORDS).map(|record| text(record, width));
+        let records: String = records.collect();
+        let hidden = (last - self.shown).saturating_sub(MAX_RECORDS as u64);
+        let mut warnings = String::new();
+        for (number, warning) in history.warnings_after(self.warning.0) {
+            // The same failure of many invocations is shown once.
+            if warning != self.warning.1 {
+                warnings += &paragraph(&format!("warning: {warning}"), width, "", "    ");
+            }
+            self.warning = (number, warning.to_owned());
+        }
+        let numbers = numbers(history.overview());
+        drop(history);
+        self.shown = last;
+        let mut out = stdout().lock();
+        let is_terminal = out.is_terminal();
+        if is_terminal {
+            write!(out, "{CLEAR_LINE}")?;
+        }
+        if hidden > 0 {
+            writeln!(out, "... {hidden} more records")?;
+        }
+        write!(out, "{records}{warnings}")?;
+        if is_terminal {
+            // A line as wide as the terminal would wrap.
+            write!(out, "{}", numbers.chars().take(width - 1).collect::<String>())?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Says what is left behind when the pipeline is stopped.
+    pub(super) async fn end(&self) -> Result<(), Failure> {
+        let start = if stdout().is_terminal() { CLEAR_LINE } else { "" };
+        println!("{start}{}", left_behind(&self.pipeline).await?);
+        Ok(())
+    }
+}
+
+/// The record in one line, and why it was returned and what to do in further lines.
+fn text(record: &Record, width: usize) -> String {
+    let summary = &record.summary;
+    let time = summary.time.get(11..19).unwrap_or_default();
+    let subject = summary.reservation_id.as_ref().unwrap_or(&summary.message_id);
+    let attempt = if summary.attempt > 1 { format!(" (receive {})", summary.attempt) } else { String::new() };
+    let line = format!("{time} {} {subject}: {}{attempt}", summary.event_type, summary.outcome);
+    let reason = summary.reason_code.as_ref().map(|code| format!("{code}: {}", summary.reason));
+    let advice = summary.advice.as_ref().map(|advice| format!("advice: {advice}"));
+    let dead = record.is_dead.then(|| "It goes to the dead-letter queue.".to_owned());
+    let explanation: String = [reason, advice, dead]
+        .into_iter()
+        .flatten()
+        .map(|text| paragraph(&text, width, "    ", "      "))
+        .collect();
+    paragraph(&line, width, "", "    ") + &explanation
+}
+
+fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
+    // A body may contain anything, and a reason could name it.
+    let text: String = text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
+    textwrap::fill(&text, options) + "\n"
+}
+
+/// The current numbers, in less than 80 characters as long as none has more than four digits.
+fn numbers(overview: &Overview) -> String {
+    if let Some(error) = &overview.queue_error {
+        return error.clone();
+    }
+    let queue = overview.queue;
+    format!(
+        "queue: {} ready, {} waiting, {} in flight, {} dead; {} processes",
+        queue.ready,
+        queue.waiting,
+        queue.in_flight,
+        queue.dead,
+        overview.processes.len(),
+    )
+}
+
+/// What is in the queues when the pipeline is stopped.
+async fn left_behind(pipeline: &Pipeline) -> Result<String, Failure> {
+    let (visible, not_visible) = pipeline.queue.depth().await?;
+    let dead = pipeline.queue.dead_count().await?;
+    let messages = format!(
+        "Stopped. {} messages were in the queue, and {dead} in the dead-letter queue.",
+        visible + not_visible
+    );
+    if pipeline.sqs.is_started_here() {
+        return Ok(format!("{messages}\nThey are gone, and so are the services with their reservations."));
+    }
+    let (url, dlq_url) = (&pipeline.queue.url, &pipeline.queue.dlq_url);
+    Ok(format!(
+        "{messages}\nThe queues still exist. Delete them if you do not need them:\n  {url}\n  {dlq_url}"
+    ))
+}
