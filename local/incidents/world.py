@@ -149,6 +149,7 @@ class World:
         while True:
             incident, minute = self.minutes.get()
             incident.each_minute(self, minute)
+            self.minutes.task_done()
 
     def since(self):
         """The minutes since the incident began."""
