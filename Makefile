@@ -83,7 +83,7 @@ test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run 
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
-	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-console test-incidents demo LOCAL=$(TARGET)/debug/reservation-worker-local
+	@$(MAKE) --no-print-directory lint-template test-template test-pipeline test-incidents test-console demo LOCAL=$(TARGET)/debug/reservation-worker-local
 
 audit: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 audit: $(TOOLS) lint-pipeline ## check dependencies, workflows, scripts and templates for known mistakes and vulnerabilities
