@@ -1,4 +1,5 @@
-"""Runs moto's SQS on a free loopback port and prints the port number. Ends when stdin is closed.
+"""Runs moto's SQS on a free loopback port and prints the port number. Ends when stdin is closed. The argument, if there is
+one, is the longest time in seconds that a long poll waits.
 
 Moto 5.2 differs from SQS in two points, which are corrected here:
 
@@ -27,6 +28,7 @@ from moto.sqs.models import SQSBackend
 from werkzeug.serving import make_server
 
 LONG_POLL_INTERVAL = 0.03  # seconds
+LONGEST_POLL = float(sys.argv[1]) if len(sys.argv) > 1 else 20  # seconds
 LOCK = threading.RLock()
 
 
@@ -50,7 +52,7 @@ def replace(replacement, operation):
 
 
 def receive_message(receive, self, queue_name, count, wait_seconds_timeout, *args, **kwargs):
-    end = time.monotonic() + (wait_seconds_timeout or 0)
+    end = time.monotonic() + min(wait_seconds_timeout or 0, LONGEST_POLL)
     while True:
         with LOCK:
             queue = self.get_queue(queue_name)

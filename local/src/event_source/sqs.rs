@@ -32,7 +32,20 @@ impl Sqs {
     ///
     /// Moto is not installed or does not start.
     pub async fn start_moto(tools: &Path) -> io::Result<Self> {
-        let moto = Moto::start(tools).await?;
+        Self::of(Moto::start(tools, None).await?).await
+    }
+
+    /// Starts moto, like [`Self::start_moto`], which replies to a long poll of an empty queue after the time `longest_poll` at the
+    /// latest. This is for tests of a program that reads queues to their end.
+    ///
+    /// # Errors
+    ///
+    /// Moto is not installed or does not start.
+    pub async fn start_moto_polling(tools: &Path, longest_poll: Duration) -> io::Result<Self> {
+        Self::of(Moto::start(tools, Some(longest_poll)).await?).await
+    }
+
+    async fn of(moto: Moto) -> io::Result<Self> {
         let sqs = Self::at(&moto.endpoint()).await?;
         Ok(Self { moto: Some(moto), ..sqs })
     }

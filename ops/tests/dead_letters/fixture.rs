@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 
 /// The queue's own visibility time-out, which no test waits for.
 const LONG: Duration = Duration::from_secs(300);
+/// The tool reads each queue until a long poll returns nothing. Moto knows that a queue is empty without waiting.
+const LONGEST_POLL: Duration = Duration::from_millis(100);
 const REGION: &str = "ap-northeast-2";
 
 /// The moto of all tests, which have their own queues and log groups in it: to start one for each test would take minutes. It
@@ -64,7 +66,11 @@ pub fn root() -> PathBuf {
 
 impl Fixture {
     pub async fn new(fifo: bool) -> Self {
-        let moto = MOTO.get_or_init(async || Sqs::start_moto(&root().join(".tools")).await.unwrap()).await;
+        let moto = MOTO
+            .get_or_init(async || {
+                Sqs::start_moto_polling(&root().join(".tools"), LONGEST_POLL).await.unwrap()
+            })
+            .await;
         // A client of its own, because the runtime of the test that started moto may have ended.
         Self::over(Sqs::at(moto.endpoint()).await.unwrap(), fifo).await
     }

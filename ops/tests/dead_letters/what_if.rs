@@ -273,7 +273,7 @@ async fn every_reason_code_has_a_case() {
 #[tokio::test]
 async fn what_the_worker_then_does_agrees_with_the_predictions() {
     let fixture = Fixture::new(false).await;
-    let per_case = std::env::var("DEAD_LETTERS_PER_CASE").map_or(33, |text| text.parse().unwrap());
+    let per_case = std::env::var("DEAD_LETTERS_PER_CASE").map_or(25, |text| text.parse().unwrap());
     let reservations = letters(&fixture, per_case).await;
     // What a read cannot show.
     for (name, operation, effect) in
