@@ -27,7 +27,7 @@ pub fn builder(tls: ClientConfig) -> ClientBuilder {
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .retry(retry::never()) // the callers count their attempts
-        .no_proxy() // the contract lists every variable that is read, and proxies are not among them
+        .no_proxy() // docs/configuration.md: the variables of proxies are ignored
         .tcp_nodelay(true)
 }
 

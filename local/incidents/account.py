@@ -34,6 +34,7 @@ _spec = importlib.util.spec_from_file_location("sqs_corrections", f"{ROOT}/local
 corrections = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(corrections)
 corrections.log = lambda **_: None
+corrections.LONG_POLL_INTERVAL = 0.1  # A poll of many pollers takes time of this process.
 
 STACK = "reservation-worker-prod"
 BUS = "ticket-reservation-events"

@@ -58,7 +58,7 @@ def end(world, incident):
         return ["the cause still exists"]
     if not still_rings(world, incident):
         world.incident = None  # No more events, so that the last ones can be compared.
-        time.sleep(2 * MINUTE)
+        world.minutes.join()
     # Records that wait for their back-off can make an alarm ring once more.
     problems = [] if world.wait(lambda: world.depth("EventQueue") == 0, 20) else ["messages are still in the queue"]
     problems += still_rings(world, incident)

@@ -2,7 +2,10 @@
 runbook with which a person ends it."""
 
 import json
+import threading
 from pathlib import Path
+
+from world import MINUTE
 
 
 class Incident:
@@ -48,13 +51,12 @@ class InventoryDown(Incident):
 
     def begin(self, world):
         world.order(stop="inventory")
+        threading.Timer(self.minutes * MINUTE, self.recover, [world]).start()
         world.pay(100)  # So that the breakers open at once, as they do during a sale.
 
-    def each_minute(self, world, minute):
-        super().each_minute(world, minute)
-        if minute == self.minutes:
-            world.order(restart="inventory")
-            self.ended = True
+    def recover(self, world):
+        world.order(restart="inventory")
+        self.ended = True
 
 
 class TokenRotated(Incident):

@@ -3,6 +3,7 @@ alarms. Every time is a twentieth of its length in AWS: a minute takes 3 s."""
 
 import json
 import os
+import queue
 import subprocess
 import threading
 import time
@@ -43,8 +44,8 @@ class World:
         self.account.publish_outputs(self.api, services["INVENTORY_GRPC_ADDR"])
         self.order(require_token="first")
         self.token = "first"
-        self.running, self.failure = True, None
-        for target in (self.read_reports, self.tick):
+        self.running, self.failure, self.minutes = True, None, queue.Queue()
+        for target in (self.read_reports, self.tick, self.produce):
             threading.Thread(target=self.guarded, args=[target], daemon=True).start()
 
     def start(self, binary):
@@ -59,7 +60,9 @@ class World:
         settings = {"endpoint": self.account.endpoint, "queue_url": self.account.known["EventQueue"],
                     "queue_arn": self.account.known["EventQueue.Arn"], "environment": variables,
                     "function_timeout_ms": timeout_ms, "idle_ms": 5 * 60_000 // SPEED}
-        return subprocess.Popen([*binary, "stack", json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # In a session of its own, so that Ctrl-C in the shell of the incident does not reach it.
+        return subprocess.Popen([*binary, "stack", json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                text=True, start_new_session=True)
 
     def guarded(self, target):
         try:
@@ -139,7 +142,14 @@ class World:
         if self.incident:
             if self.began is None:
                 self.began = self.minute
-            self.incident.each_minute(self, self.since())
+            self.minutes.put((self.incident, self.since()))
+
+    def produce(self):
+        """In a thread of its own, so that slow producers do not make the minutes longer."""
+        while True:
+            incident, minute = self.minutes.get()
+            incident.each_minute(self, minute)
+            self.minutes.task_done()
 
     def since(self):
         """The minutes since the incident began."""
@@ -196,8 +206,8 @@ class World:
         for _ in range(count):
             detail = self.hold()
             body = json.dumps({"type": "payment.approved", **detail})
-            queue = self.account.known["EventQueue.QueueName"]
-            self.account.backend("sqs").send_message(queue, body, group_id=group or detail["reservation_id"])
+            name = self.account.known["EventQueue.QueueName"]
+            self.account.backend("sqs").send_message(name, body, group_id=group or detail["reservation_id"])
             self.paid.append(detail["reservation_id"])
 
     def request(self, method, path, body=None):
@@ -228,8 +238,8 @@ class World:
 
     def depth(self, name):
         with self.lock:
-            queue = self.account.sqs.get_queue_attributes(QueueUrl=self.account.known[name], AttributeNames=["All"])
-            attributes = queue["Attributes"]
+            reply = self.account.sqs.get_queue_attributes(QueueUrl=self.account.known[name], AttributeNames=["All"])
+            attributes = reply["Attributes"]
         return sum(int(attributes[f"ApproximateNumberOfMessages{part}"]) for part in ("", "NotVisible", "Delayed"))
 
     def inconsistent(self):

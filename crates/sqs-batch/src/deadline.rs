@@ -14,7 +14,7 @@ impl Deadline {
     /// No deadline, for an emulator that does not know one.
     pub const NONE: Self = Self(None);
 
-    /// The deadline at which Lambda ends the invocation. The wall clock is read only here, because it can be
+    /// The time at which Lambda ends the invocation. The wall clock is read only here, because it can be
     /// adjusted during the invocation.
     ///
     /// A time in the past means that there is no deadline: `cargo lambda watch` sends a constant in 1970.

@@ -16,8 +16,8 @@ pub trait Handler {
 
     /// Processes a record.
     ///
-    /// When the deadline is reached, the future is dropped at its current `await`, and the record is returned. A
-    /// panic returns this record and no other.
+    /// When only the reserve for the response is left of the invocation's time, the future is dropped at its current
+    /// `await`, and the record is returned. A panic returns this record and no other.
     fn handle(
         &self,
         record: &Record,

@@ -59,7 +59,7 @@ impl<H: Handler> Observer<H> for () {
 pub struct BatchBegun<'a> {
     /// Its records, in order.
     pub records: &'a [Record],
-    /// The time for its records: until the deadline, less the reserve; [`Duration::MAX`] without a deadline. If it is
+    /// The time for its records: until the end of the invocation, less the reserve; [`Duration::MAX`] without a deadline. If it is
     /// zero, no record is started.
     pub time: Duration,
     /// The part of the invocation's time that is reserved for the visibility time-outs and the response.

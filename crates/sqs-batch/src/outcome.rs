@@ -62,9 +62,10 @@ pub enum Completion<O> {
     Shared(O),
     /// The record was not started: too little time was left.
     NotStarted,
-    /// The record was in progress when the deadline was reached.
+    /// The record was in progress when only the reserve for the response was left.
     Abandoned,
-    /// The record was not started: an earlier record of its FIFO message group will be delivered again.
+    /// The record was not started: an earlier record of its FIFO message group was returned, and a later delivery
+    /// may complete it.
     GroupBlocked,
     /// Code that was running for this record panicked.
     Panicked,

@@ -1,4 +1,4 @@
-//! Makes records and the states of the breakers of log lines.
+//! Derives the records and the states of the breakers from the log lines.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -58,7 +58,7 @@ impl Classify for Error {
 pub enum Severity {
     Done,
     Transient,
-    /// There is no inventory, or none that works.
+    /// The inventory service cannot be reached, or replied that it is unavailable.
     Unavailable,
     /// The server does not have the inventory service.
     WrongAddress,
