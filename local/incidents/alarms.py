@@ -81,6 +81,7 @@ class Alarms:
     def _breaches(self, alarm, minute):
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m] or [alarm]
         length = stats[0]["Period"] // 60
+        breaching = 0
         for period in range(alarm["EvaluationPeriods"]):
             end = minute - period * length
             value = self._value(alarm, range(end - length + 1, end + 1))
@@ -90,9 +91,8 @@ class Alarms:
                 breaches = value < alarm["Threshold"]
             else:
                 breaches = value > alarm["Threshold"]
-            if not breaches:
-                return False
-        return True
+            breaching += breaches
+        return breaching >= alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])
 
     def _value(self, alarm, minutes):
         if "Metrics" not in alarm:

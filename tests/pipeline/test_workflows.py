@@ -124,9 +124,8 @@ class Credentials(unittest.TestCase):
 
     def test_a_deployment_runs_only_that_command(self):
         commands = [step["run"] for job, step in STEPS if job == "deploy.deploy" and "run" in step]
-        self.assertEqual(
-            commands, ["chmod +x .aws-sam/build/Worker/bootstrap", 'make deploy-built ENV="$ENVIRONMENT"']
-        )
+        expected = ['.ci/refuse-older "$ENVIRONMENT"', "chmod +x .aws-sam/build/Worker/bootstrap"]
+        self.assertEqual(commands, [*expected, 'make deploy-built ENV="$ENVIRONMENT"'])
 
 
 class Artifacts(unittest.TestCase):

@@ -33,8 +33,8 @@ ALARMS = {
     "OldestMessageAlarm": ("ApproximateAgeOfOldestMessage", {"QueueName": "EventQueue.QueueName"}, 60, 3),
     "OldestEventAlarm": ("worker_event_age_seconds", {}, 60, 3),
     "NewDeadLettersAlarm": ("worker_dead_letters_total", {}, 0, 1),
-    "ThrottlesAlarm": ("Throttles", FUNCTION, 0, 1),
-    "FunctionErrorsAlarm": ("Errors", FUNCTION, 0, 1),
+    "ThrottlesAlarm": ("Throttles", FUNCTION, 0, 5),
+    "FunctionErrorsAlarm": ("Errors", FUNCTION, 0, 5),
     "UndeliveredAlarm": (
         "ApproximateNumberOfMessagesVisible",
         {"QueueName": "UndeliveredQueue.QueueName"},
@@ -74,9 +74,11 @@ PERIODS = {
     "BurnDayAlarm": 86400,
     "BurnTwoHoursAlarm": 7200,
 }
-PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm"}
+# One minute is enough, and the alarm stays for the others.
+ONE_OF_SEVERAL = {"ThrottlesAlarm", "FunctionErrorsAlarm"}
+PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm", "UnmatchedAlarm"}
 PAGING |= {"ProcessingAlarm", "BacklogAlarm", "DeliveryAlarm", "FastBurnAlarm"}
-TICKETING = {"DeadLettersAlarm", "UnmatchedAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
+TICKETING = {"DeadLettersAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
 OUTCOMES = ["success", "superseded", "ignored", "retried", "deferred", "failed", "invalid_payload"]
 
 
@@ -144,7 +146,7 @@ class Alarms(Telemetry):
         self.assertEqual((alarm["Threshold"], alarm["EvaluationPeriods"]), (threshold, minutes), name)
         comparison = "LessThanThreshold" if name == "HeartbeatAlarm" else "GreaterThanThreshold"
         self.assertEqual(alarm["ComparisonOperator"], comparison, name)
-        self.assertNotIn("DatapointsToAlarm", alarm, name)
+        self.assertEqual(alarm.get("DatapointsToAlarm", minutes), 1 if name in ONE_OF_SEVERAL else minutes, name)
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
         self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {PERIODS.get(name, 60)}, name)
 
@@ -436,7 +438,7 @@ class Composites(unittest.TestCase):
         stack = Stack(SERVICES)
 
         def minutes(alarm):
-            return stack[alarm]["EvaluationPeriods"]
+            return stack[alarm].get("DatapointsToAlarm", stack[alarm]["EvaluationPeriods"])
 
         # The burn rate can ring in the first minute: its windows slide.
         for name, rings_after, explained_after in (
@@ -448,6 +450,15 @@ class Composites(unittest.TestCase):
             wait = stack[name]["ActionsSuppressorWaitPeriod"]
             self.assertGreaterEqual(wait, 60 * (explained_after - rings_after) + 60, name)
             self.assertEqual(stack[name]["ActionsSuppressorExtensionPeriod"], wait, name)
+
+    def test_a_single_minute_of_a_part_lasts_longer_than_its_composite_alarm_waits(self):
+        stack, checked = Stack(SERVICES), set()
+        for name, alarm in stack.of_type("CloudWatch::CompositeAlarm").items():
+            for part in parts_of(alarm) & ONE_OF_SEVERAL:
+                wait = alarm.get("ActionsSuppressorWaitPeriod", 0)
+                self.assertGreater(60 * stack[part]["EvaluationPeriods"], wait, f"{part} in {name}")
+                checked.add(part)
+        self.assertEqual(checked, ONE_OF_SEVERAL)
 
 
 def all_alarms(stack):

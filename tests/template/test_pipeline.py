@@ -53,11 +53,19 @@ NOT_USED = {
     "sns:PutDataProtectionPolicy",
     # servers outside of AWS
     "codedeploy:RegisterOnPremisesInstance",
-    # The policy for operators is attached to nobody.
+    # A policy that is attached to people could give them any permission. An administrator creates it.
     "iam:AttachGroupPolicy",
     "iam:AttachUserPolicy",
+    "iam:CreatePolicy",
+    "iam:CreatePolicyVersion",
+    "iam:DeletePolicy",
+    "iam:DeletePolicyVersion",
     "iam:DetachGroupPolicy",
     "iam:DetachUserPolicy",
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:ListEntitiesForPolicy",
+    "iam:ListPolicyVersions",
     # It would lift the limit of the roles.
     "iam:DeleteRolePermissionsBoundary",
 }

@@ -28,7 +28,7 @@ from moto.sqs.models import SQSBackend
 from werkzeug.serving import make_server
 
 LONG_POLL_INTERVAL = 0.03  # seconds
-LONGEST_POLL = float(sys.argv[1]) if len(sys.argv) > 1 else 20  # seconds
+LONGEST_POLL = 20  # seconds; the first argument replaces it
 LOCK = threading.RLock()
 
 
@@ -109,6 +109,8 @@ def exit_when_stdin_closes():
 
 # The module is imported by local/incidents, which starts a server of its own.
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        LONGEST_POLL = float(sys.argv[1])
     threading.Thread(target=exit_when_stdin_closes, daemon=True).start()
     server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
                          request_handler=MotoRequestHandler)
