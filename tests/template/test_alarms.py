@@ -53,13 +53,13 @@ ALARMS = {
 # Alarms on several metrics, or on the metric of one version: threshold and minutes.
 # Separate tests check their metrics.
 OTHER_ALARMS = {
-    "ErrorRateAlarm": (5, 5),
+    "ErrorRateAlarm": (5, 7),
     "CanaryErrorsAlarm": (0, 1),
-    "RuleDeliveryAlarm": (0, 1),
+    "RuleDeliveryAlarm": (0, 3),
     "DurationAlarm": (80, 3),
     "HeartbeatAlarm": (1, 5),
-    "MisconfiguredAlarm": (0, 1),
-    "LateEventsAlarm": (60, 3),
+    "MisconfiguredAlarm": (0, 3),
+    "LateEventsAlarm": (60, 5),
     "CanaryErrorRateAlarm": (10, 1),
     "BurnHourAlarm": (14.4, 1),
     "BurnFiveMinutesAlarm": (14.4, 1),
@@ -74,8 +74,15 @@ PERIODS = {
     "BurnDayAlarm": 86400,
     "BurnTwoHoursAlarm": 7200,
 }
-# One minute is enough, and the alarm stays for the others.
-ONE_OF_SEVERAL = {"ThrottlesAlarm", "FunctionErrorsAlarm"}
+# The number of minutes that are enough, if it is not all of them.
+DATAPOINTS = {
+    "ThrottlesAlarm": 1,
+    "FunctionErrorsAlarm": 1,
+    "RuleDeliveryAlarm": 1,
+    "MisconfiguredAlarm": 1,
+    "ErrorRateAlarm": 5,
+    "LateEventsAlarm": 3,
+}
 PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm", "UnmatchedAlarm"}
 PAGING |= {"ProcessingAlarm", "BacklogAlarm", "DeliveryAlarm", "FastBurnAlarm"}
 TICKETING = {"DeadLettersAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
@@ -146,7 +153,7 @@ class Alarms(Telemetry):
         self.assertEqual((alarm["Threshold"], alarm["EvaluationPeriods"]), (threshold, minutes), name)
         comparison = "LessThanThreshold" if name == "HeartbeatAlarm" else "GreaterThanThreshold"
         self.assertEqual(alarm["ComparisonOperator"], comparison, name)
-        self.assertEqual(alarm.get("DatapointsToAlarm", minutes), 1 if name in ONE_OF_SEVERAL else minutes, name)
+        self.assertEqual(alarm.get("DatapointsToAlarm", minutes), DATAPOINTS.get(name, minutes), name)
         stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
         self.assertEqual({stat["Period"] for stat in stats or [alarm]}, {PERIODS.get(name, 60)}, name)
 
@@ -453,12 +460,13 @@ class Composites(unittest.TestCase):
 
     def test_a_single_minute_of_a_part_lasts_longer_than_its_composite_alarm_waits(self):
         stack, checked = Stack(SERVICES), set()
+        single = {name for name, points in DATAPOINTS.items() if points == 1}
         for name, alarm in stack.of_type("CloudWatch::CompositeAlarm").items():
-            for part in parts_of(alarm) & ONE_OF_SEVERAL:
+            for part in parts_of(alarm) & single:
                 wait = alarm.get("ActionsSuppressorWaitPeriod", 0)
                 self.assertGreater(60 * stack[part]["EvaluationPeriods"], wait, f"{part} in {name}")
                 checked.add(part)
-        self.assertEqual(checked, ONE_OF_SEVERAL)
+        self.assertEqual(checked, {"ThrottlesAlarm", "FunctionErrorsAlarm", "RuleDeliveryAlarm"})
 
 
 def all_alarms(stack):
