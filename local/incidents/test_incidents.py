@@ -57,7 +57,8 @@ class Evaluation(unittest.TestCase):
         self.assertNotIn("worker-processing", self.alarms.notified)
         self.evaluate([5, 6], success=90, retried=10)
         self.assertEqual(self.alarms.notified["worker-processing"], 6)
-        self.assertEqual(self.evaluate([7], success=100), set())
+        self.assertIn("error-rate", self.evaluate([7, 8], success=100), "five of the last seven minutes")
+        self.assertEqual(self.evaluate([9], success=100), set())
 
     def test_the_misconfiguration_suppresses_the_page_of_the_error_rate(self):
         for minute in range(8):
