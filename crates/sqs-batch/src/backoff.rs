@@ -6,7 +6,7 @@ use crate::outcome::Redelivery;
 
 /// SQS keeps a message invisible for at most 12 hours after its receive, and the function may already have run for 15
 /// minutes of that time.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
+const MAX_TIMEOUT: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 /// The visibility time-outs of returned records by their receive count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Backoff {
         };
         let seconds = backoff.max(at_least).as_secs_f64() * (1.0 + jitter.stretch / 5.0);
         let rounded = seconds.floor() + f64::from(u8::from(seconds.fract() > jitter.rounding));
-        rounded.max(at_least.as_secs_f64().ceil()).min(LONGEST.as_secs_f64()) as i32
+        rounded.max(at_least.as_secs_f64().ceil()).min(MAX_TIMEOUT.as_secs_f64()) as i32
     }
 
     fn usual(&self, receive_count: u32) -> Duration {

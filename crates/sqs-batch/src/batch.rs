@@ -24,7 +24,7 @@ use crate::schedule::{self, Limits, WorkItem};
 use crate::visibility::{Recalled, Visibility};
 
 /// A shorter reserve is not enough to write the log lines and the response of a large batch.
-const LEAST_RESERVE: Duration = Duration::from_millis(100);
+const MIN_RESERVE: Duration = Duration::from_millis(100);
 
 /// The limits of a [`BatchProcessor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub struct Settings {
     /// The part of the invocation's time that is reserved for the visibility time-outs and the response; at least
     /// 100 ms. Default: 1 s.
     pub deadline_reserve: Duration,
-    /// The time that the work on one record needs. If less time is left, no record is started. If this is
-    /// more than half of the time of the batch, half of that time is enough to start a record. Otherwise a short
-    /// time-out of the function would prevent all work. Default: 1 s.
+    /// The time that the work on one record needs. No record is started when less time is left, with one exception: half
+    /// of the time of the batch is always enough to start a record. Without this exception, a short time-out of the function
+    /// would prevent all work. Default: 1 s.
     pub time_per_record: Duration,
 }
 
@@ -93,7 +93,7 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
         Self { visibility: Some(visibility), ..self }
     }
 
-    /// The handler.
+    /// The handler that was passed to [`new`](BatchProcessor::new).
     pub fn handler(&self) -> &H {
         &self.handler
     }
@@ -101,10 +101,10 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     /// Makes records visible again that this process returned with [`Redelivery::AfterOutage`] and this `cause`, and
     /// that still wait.
     ///
-    /// Call this after a response, when what was down has recovered. It takes at most `time`. If that is not enough, the
+    /// Call this after a response, when the cause has recovered. It takes at most `time`. If that is not enough, the
     /// next call continues with the remaining records. The process remembers at most 10,000 records and forgets the oldest
     /// ones first. The records become visible at random times within 1 s per 10 records and at most 30 s, so that they do
-    /// not overload what has recovered.
+    /// not overload the recovered service.
     ///
     /// [`Redelivery::AfterOutage`]: crate::Redelivery::AfterOutage
     #[cfg(feature = "visibility")]
@@ -125,7 +125,7 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
         let LambdaEvent { payload, context, .. } = event;
         let invocation_end = Deadline::at(context.deadline());
         let records = event::records(&payload).inspect_err(|error| self.observer.event_rejected(error))?;
-        let reserve = self.settings.deadline_reserve.max(LEAST_RESERVE);
+        let reserve = self.settings.deadline_reserve.max(MIN_RESERVE);
         let deadline = invocation_end.earlier(reserve);
         self.observer.batch_begun(BatchBegun { records: &records, time: deadline.left(), reserve });
         let (completions, peak_in_progress) = self.process(&records, deadline).await;
@@ -215,14 +215,14 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     }
 }
 
-/// Reads a job. Its key and identity are computed here, so that a panic in them counts as a panic while reading.
+/// Reads a job, and computes its key and its identity once, so that a panic in them counts as a panic while reading.
 fn read<J: Job>(record: &Record) -> J {
     let job = J::read(record);
     let _ = (job.key(), job.identity());
     job
 }
 
-/// Calls the functions of an outcome once, so that a panic in them counts as a panic while handling the record.
+/// Calls the functions of an outcome once, so that a panic in them counts as a panic of the handler.
 fn evaluated<O: Outcome>(outcome: O) -> O {
     if !outcome.is_acknowledged() {
         let _ = outcome.redelivery();
@@ -230,7 +230,7 @@ fn evaluated<O: Outcome>(outcome: O) -> O {
     outcome
 }
 
-/// The result of code that runs for one record; `None` if the code panicked, which returns that record only.
+/// Runs code for one record. Returns its result, or `None` if it panicked. A panic returns that record only.
 fn unless_panicked<T>(code: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(code)).ok()
 }

@@ -1,4 +1,4 @@
-//! When the work of an invocation must have ended.
+//! The time by which the work of an invocation must have ended.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +32,7 @@ impl Deadline {
         Self(Instant::now().checked_add(time))
     }
 
-    /// The time left; [`Duration::MAX`] without a deadline.
+    /// The time until the deadline; [`Duration::MAX`] without a deadline.
     pub fn left(self) -> Duration {
         self.0.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::record::{Record, UnusableRecord};
 
-/// The payload of an invocation is not a batch. The error contains no text of the payload.
+/// The payload of an invocation is not an SQS event. The error contains no text of the payload.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NotSqs {
     /// The payload is not JSON of the shape of an SQS event.
@@ -23,7 +23,7 @@ pub enum NotSqs {
 }
 
 impl NotSqs {
-    /// The error type that Lambda shows.
+    /// The `errorType` that is reported to Lambda.
     pub const ERROR_TYPE: &str = "NotSqs";
 }
 

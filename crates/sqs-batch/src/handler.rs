@@ -25,8 +25,8 @@ pub trait Handler {
         deadline: Deadline,
     ) -> impl Future<Output = Self::Outcome>;
 
-    /// The outcome of a record that could not be started or finished because no time was left, if the handler knows the
-    /// reason: for example, the time passed while other records waited for a service that is down.
+    /// The outcome of a record that could not be started or finished because no time was left, if the handler knows why:
+    /// for example, the time passed while other records waited for a service that is down.
     ///
     /// The record then counts as [`Completion::Handled`] with this outcome. With `None`, the default, it is
     /// [`Completion::NotStarted`] or [`Completion::Abandoned`]. An acknowledged outcome counts as `None`,
@@ -40,7 +40,8 @@ pub trait Handler {
     }
 }
 
-/// What is read from a record, and how it decides the order of the batch.
+/// What is read from a record. Its key and its identity decide in which order the records of a batch are handled, and
+/// which of them describe the same work.
 ///
 /// All records of a batch are read before the first one is handled. A panic while one is read returns that record and
 /// no other.
@@ -49,7 +50,7 @@ pub trait Job {
     fn read(record: &Record) -> Self;
 
     /// Records with equal keys are handled one after the other, in the order of the batch. `None`, the default, means
-    /// that the record waits for no other.
+    /// that the record does not wait for others, except for those of its FIFO message group.
     fn key(&self) -> Option<&str> {
         None
     }

@@ -40,7 +40,7 @@ pub trait Observer<H: Handler> {
         let _ = batch;
     }
 
-    /// The payload of an invocation was no batch, and the invocation fails.
+    /// The payload of an invocation was not an SQS event, and the invocation fails.
     fn event_rejected(&self, error: &NotSqs) {
         let _ = error;
     }
@@ -59,8 +59,8 @@ impl<H: Handler> Observer<H> for () {
 pub struct BatchBegun<'a> {
     /// Its records, in order.
     pub records: &'a [Record],
-    /// The time for its records: until the end of the invocation, less the reserve; [`Duration::MAX`] without a deadline. If it is
-    /// zero, no record is started.
+    /// The time for its records: the time until the end of the invocation, less the reserve. [`Duration::MAX`] without a
+    /// deadline. If it is zero, no record is started.
     pub time: Duration,
     /// The part of the invocation's time that is reserved for the visibility time-outs and the response.
     pub reserve: Duration,

@@ -47,10 +47,10 @@ impl Redelivery {
     pub const BACKOFF: Self = Self::AfterBackoff { at_least: Duration::ZERO };
 }
 
-/// Whether the FIFO message group of a returned record does not wait for it: no retry can help the record, or this was its
-/// last receive.
-pub(crate) fn leaves_group(is_last_receive: bool, redelivery: Redelivery) -> bool {
-    is_last_receive || redelivery == Redelivery::Immediate
+/// Whether a returned record blocks its FIFO message group, so that the records after it are returned too. It does so if a
+/// later delivery may complete it: a retry can help the record, and this was not its last receive.
+pub(crate) fn blocks_group(is_last_receive: bool, redelivery: Redelivery) -> bool {
+    !is_last_receive && redelivery != Redelivery::Immediate
 }
 
 /// How a record was completed: with an outcome of the handler, or by a decision of the engine.

@@ -8,7 +8,7 @@ use aws_lambda_events::sqs::{SqsMessage, SqsMessageAttribute};
 /// A message as Lambda received it from the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Id of the message, never empty. A batch item failure names it.
+    /// Id of the message, never empty. It is the `itemIdentifier` of a batch item failure.
     pub message_id: String,
     /// The handle of this receive of the message. The queue requires it to change the visibility time-out.
     pub receipt_handle: Option<String>,

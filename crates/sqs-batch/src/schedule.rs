@@ -46,14 +46,14 @@ pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
     loop {
         let left = limits.deadline.left();
         dependencies.complete_without_work(left.is_zero() || left < limits.least_time);
-        if in_progress.is_empty() && dependencies.has_nothing_ready() {
+        if in_progress.is_empty() && !dependencies.has_ready_item() {
             break;
         }
         tokio::select! {
             biased;
             () = &mut deadline_reached => break,
             Some((index, completion)) = in_progress.next() => dependencies.complete(index, completion),
-            Ok(permit) = limits.permits.acquire(), if !dependencies.has_nothing_ready() => {
+            Ok(permit) = limits.permits.acquire(), if dependencies.has_ready_item() => {
                 let Some(index) = dependencies.start_next() else { continue };
                 let work = AssertUnwindSafe(work(index)).catch_unwind();
                 in_progress.push(async move {

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use crate::backoff::{Backoff, Jitter};
 use crate::clock::ClockReading;
 use crate::deadline::Deadline;
-use crate::outcome::{Completion, Outcome, Redelivery, leaves_group};
+use crate::outcome::{Completion, Outcome, Redelivery, blocks_group};
 use crate::record::Record;
 
 mod queue;
@@ -35,10 +35,11 @@ const ENTRIES_PER_CALL: usize = 10;
 /// The largest number of concurrent calls. A batch can have thousands of records.
 const CONCURRENT_CALLS: usize = 10;
 /// The longest wait for the replies of the queue.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Recalled records return over a time that grows with their number: 10 per second and process.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Recalled records become visible over a time that grows with their number: 10 per second and process.
 const RECALLED_PER_SECOND: f64 = 10.0;
-const LONGEST_SPREAD: Duration = Duration::from_secs(30);
+/// The longest time over which recalled records become visible.
+const MAX_SPREAD: Duration = Duration::from_secs(30);
 
 type Connect = Box<dyn Fn(Option<Region>) -> BoxFuture<'static, Client> + Send + Sync>;
 
@@ -87,8 +88,8 @@ pub enum FailureReason {
 }
 
 impl Visibility {
-    /// Applies `backoff`. `connect` makes the SQS client when the first record is returned. Its argument is the
-    /// region of the queue; `None` if the region is not known.
+    /// Uses the time-outs of `backoff`. `connect` makes the SQS client when the first record is returned. Its argument is
+    /// the region of the queue; `None` if the region is not known.
     pub fn new<F>(backoff: Backoff, connect: impl Fn(Option<Region>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Client> + Send + 'static,
@@ -127,7 +128,7 @@ impl Visibility {
         self.recallable.add(returned.iter().filter_map(|record| record.recallable(&queue)));
         let entries = returned.iter().enumerate();
         let entries = entries.filter_map(|(id, record)| entry(id, record.receipt_handle, record.seconds));
-        let time = deadline.left().min(LONGEST_WAIT);
+        let time = deadline.left().min(MAX_WAIT);
         let changed = tokio::time::timeout(time, self.change(&queue, entries.collect())).await;
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
@@ -138,15 +139,15 @@ impl Visibility {
         let deadline = Deadline::within(time);
         let waiting = self.recallable.take(cause, now);
         let number = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
-        let spread = LONGEST_SPREAD.as_secs_f64().min(f64::from(number) / RECALLED_PER_SECOND);
-        let mut groups = HashMap::new();
+        let spread = MAX_SPREAD.as_secs_f64().min(f64::from(number) / RECALLED_PER_SECOND);
+        let mut timeouts_of_groups = HashMap::new();
         let recalled = waiting.into_iter().filter_map(|record| {
-            let own = || (fastrand::f64() * spread).round() as i32;
+            let random_timeout = || (fastrand::f64() * spread).round() as i32;
             let seconds = match &record.group {
-                Some(group) => *groups.entry(group.clone()).or_insert_with(own),
-                None => own(),
+                Some(group) => *timeouts_of_groups.entry(group.clone()).or_insert_with(random_timeout),
+                None => random_timeout(),
             };
-            // A record that returns earlier by itself is left alone.
+            // A record whose present time-out ends earlier is not changed.
             let waits_longer = record.left(now) > Duration::from_secs(seconds.unsigned_abs().into());
             waits_longer.then_some((record, seconds))
         });
@@ -164,7 +165,7 @@ impl Visibility {
         Recalled { unanswered: unanswered.len(), accepted: replies.into_iter().flatten().sum() }
     }
 
-    /// The number of accepted requests, or the whole chunk if the queue did not reply in time.
+    /// Returns the number of accepted requests, or the whole chunk if the queue did not reply in time.
     async fn recall_chunk<'a>(
         &self,
         chunk: &'a [(RecallableRecord, i32)],
@@ -190,22 +191,22 @@ impl Visibility {
         completions: &[Completion<O>],
         max_receives: u32,
     ) -> Vec<Returned<'a>> {
-        let mut groups = HashMap::new();
+        let mut timeouts_of_groups = HashMap::new();
         let returned =
             records.iter().zip(completions).filter(|(_, completion)| !completion.is_acknowledged());
         let returned = returned.filter_map(|(record, completion)| {
             let receipt_handle = record.receipt_handle.as_deref()?;
             let redelivery = completion.redelivery();
-            let own = || {
+            let new_timeout = || {
                 let jitter = Jitter { stretch: fastrand::f64(), rounding: fastrand::f64() };
                 let receives = record.receive_count;
                 (self.backoff.visibility_timeout(receives, max_receives, redelivery, jitter), redelivery)
             };
-            let leaves_group = leaves_group(record.is_last_receive(max_receives), redelivery);
-            let group = record.fifo_group.as_deref().filter(|_| !leaves_group);
+            let blocks_group = blocks_group(record.is_last_receive(max_receives), redelivery);
+            let group = record.fifo_group.as_deref().filter(|_| blocks_group);
             let (seconds, redelivery) = match group {
-                Some(group) => *groups.entry(group).or_insert_with(own),
-                None => own(),
+                Some(group) => *timeouts_of_groups.entry(group).or_insert_with(new_timeout),
+                None => new_timeout(),
             };
             Some(Returned { receipt_handle, group, seconds, redelivery })
         });
@@ -237,7 +238,9 @@ async fn change_chunk(client: &Client, queue_url: &str, entries: Vec<Entry>) -> 
 /// A record that is returned, with its visibility time-out.
 struct Returned<'a> {
     receipt_handle: &'a str,
+    /// Its FIFO message group, if the record blocks it.
     group: Option<&'a str>,
+    /// The visibility time-out.
     seconds: i32,
     redelivery: Redelivery,
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::outcome::{Completion, Outcome, leaves_group};
+use crate::outcome::{Completion, Outcome, blocks_group};
 
-/// The position of one record in the order of its batch.
+/// What decides when the work on one record may start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WorkItem<'a> {
     /// Items with the same key run one after the other.
@@ -12,7 +12,7 @@ pub(crate) struct WorkItem<'a> {
     /// Items of the same group run one after the other, too. After the first one that will be delivered again, the
     /// rest is returned.
     pub(crate) group: Option<&'a str>,
-    /// The queue will not deliver the record again, so its group does not wait for it.
+    /// The queue will not deliver the record again, so it does not block its group.
     pub(crate) is_last_receive: bool,
     /// Index of the nearest earlier item that describes the same work.
     pub(crate) same_as: Option<usize>,
@@ -22,7 +22,7 @@ pub(crate) struct WorkItem<'a> {
 pub(super) struct Dependencies<'a, O, C> {
     items: &'a [WorkItem<'a>],
     completed: C,
-    /// Items that wait for no other, in order.
+    /// Items that wait for no other, in the order in which they became ready.
     ready: VecDeque<usize>,
     /// For each item, the number of earlier items that it waits for.
     waits_for: Vec<u8>,
@@ -63,19 +63,19 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
         dependencies
     }
 
-    /// Whether no item can be started now.
-    pub(super) fn has_nothing_ready(&self) -> bool {
-        self.ready.is_empty()
+    /// Whether an item can be started now.
+    pub(super) fn has_ready_item(&self) -> bool {
+        !self.ready.is_empty()
     }
 
-    /// Takes the next item to work on.
+    /// Takes the next ready item and marks it as started. Returns its index.
     pub(super) fn start_next(&mut self) -> Option<usize> {
         let index = self.ready.pop_front()?;
         self.started[index] = true;
         Some(index)
     }
 
-    /// Completes the next items as long as they need no work, or all of them if there is no time for work.
+    /// Completes the next ready items as long as they need no work, or all of them if there is no time for work.
     pub(super) fn complete_without_work(&mut self, no_time: bool) {
         while let Some(&index) = self.ready.front() {
             let item = &self.items[index];
@@ -96,7 +96,7 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
     pub(super) fn complete(&mut self, index: usize, completion: Completion<O>) {
         let completion = (self.completed)(index, completion);
         let item = &self.items[index];
-        if !completion.is_acknowledged() && !leaves_group(item.is_last_receive, completion.redelivery()) {
+        if !completion.is_acknowledged() && blocks_group(item.is_last_receive, completion.redelivery()) {
             self.blocked_groups.extend(item.group);
         }
         self.completions[index] = Some(completion);

@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::config::Region;
 
+/// What a call to SQS needs to know about a queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Queue {
     pub(super) url: String,
@@ -10,15 +11,15 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The queue at `url` if one is set, otherwise the one that the ARN names.
+    /// The queue at `url` if one is set, otherwise the one that the ARN names. The region is that of the ARN in both cases.
     pub(super) fn of(url: Option<&str>, arn: Option<&str>) -> Option<Self> {
-        let named = arn.and_then(Self::named);
-        let Some(url) = url else { return named };
-        Some(Self { url: url.to_owned(), region: named.and_then(|queue| queue.region) })
+        let from_arn = arn.and_then(Self::from_arn);
+        let Some(url) = url else { return from_arn };
+        Some(Self { url: url.to_owned(), region: from_arn.and_then(|queue| queue.region) })
     }
 
     /// The queue of an ARN `arn:<partition>:sqs:<region>:<account>:<name>`.
-    fn named(arn: &str) -> Option<Self> {
+    fn from_arn(arn: &str) -> Option<Self> {
         let parts: Vec<_> = arn.split(':').collect();
         let ["arn", partition, "sqs", region, account, name] = parts[..] else { return None };
         let suffix = match partition {

@@ -8,13 +8,14 @@ use super::queue::Queue;
 use crate::clock::ClockReading;
 
 /// The largest number of records that are remembered. The oldest are forgotten first.
-const MOST: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 
 /// A record that waits for the end of an outage.
 #[derive(Debug, Clone)]
 pub(super) struct RecallableRecord {
     pub(super) queue: Arc<Queue>,
     pub(super) receipt_handle: String,
+    /// Its FIFO message group. The records of a group are recalled together.
     pub(super) group: Option<String>,
     /// What is down.
     pub(super) cause: &'static str,
@@ -31,6 +32,7 @@ impl RecallableRecord {
     }
 }
 
+/// The records that can be recalled, in the order in which they were returned.
 #[derive(Debug, Default)]
 pub(super) struct RecallableRecords(Mutex<VecDeque<RecallableRecord>>);
 
@@ -40,7 +42,7 @@ impl RecallableRecords {
         all.extend(records);
         // Records that a recall puts back are older than those that were added meanwhile.
         all.make_contiguous().sort_by_key(|record| record.returned.instant);
-        let surplus = all.len().saturating_sub(MOST);
+        let surplus = all.len().saturating_sub(MAX_RECORDS);
         all.drain(..surplus);
     }
 
