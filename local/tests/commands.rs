@@ -81,7 +81,7 @@ async fn services_without_seeds_are_empty() {
 }
 
 #[test]
-fn an_argument_that_cannot_be_used_is_named_in_one_line() {
+fn an_unusable_argument_is_reported_in_one_line() {
     for (arguments, error) in [
         (
             ["local", "--endpoint", "nonsense"],

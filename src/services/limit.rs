@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn below_one_call_a_pause_follows_each_call_and_has_a_limit() {
+    fn a_limit_below_one_call_adds_a_pause_of_at_most_seven_times_the_call() {
         let mut calls = Calls::new();
         let mut pauses = Vec::new();
         for _ in 0..8 {

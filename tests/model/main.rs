@@ -68,12 +68,12 @@ fn assert_correct(kind: &str, scenarios: impl Iterator<Item = Scenario>) {
 }
 
 #[test]
-fn no_order_of_events_and_faults_breaks_an_invariant_or_keeps_an_event_from_its_end() {
+fn no_order_of_events_and_faults_breaks_an_invariant_or_leaves_an_event_unfinished() {
     assert_correct("without an outage", without_outage(FirstStep::Status, 3));
 }
 
 #[test]
-fn no_order_of_events_and_faults_during_an_outage_breaks_an_invariant_or_keeps_an_event_from_its_end() {
+fn no_order_of_events_and_faults_during_an_outage_breaks_an_invariant_or_leaves_an_event_unfinished() {
     assert_correct("with an outage", with_outage(Probing::OneAfterTheOther));
 }
 

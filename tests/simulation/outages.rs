@@ -84,7 +84,7 @@ fn an_hour_without_the_inventory_puts_no_event_into_the_dlq_at_ten_receives() {
 }
 
 #[test]
-fn poison_is_in_the_dlq_after_one_invocation_per_receive() {
+fn a_poison_message_is_in_the_dlq_after_one_invocation_per_receive() {
     let longest = 5 * Duration::from_secs(30);
     for service in SERVICES {
         let outage = Outage::new(service, OutageMode::Unavailable);
@@ -108,7 +108,7 @@ fn a_backlog_of_400_is_done_within_three_minutes_of_the_recovery() {
 }
 
 #[test]
-fn a_slow_service_gets_its_backlog_done_as_fast_after_an_outage() {
+fn after_an_outage_the_backlog_of_a_slow_service_is_done_within_three_minutes() {
     for service in SERVICES {
         let outage = Outage::new(service, OutageMode::Unavailable);
         // The time-out of the inventory is 250 ms.

@@ -24,7 +24,7 @@ pub fn names_of_types_that_need_work() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_tables_run_for_every_event_type_that_needs_work() {
+fn the_table_tests_cover_every_event_type_that_needs_work() {
     for &event_type in EventType::VARIANTS {
         let Some(kind) = Kind::of(event_type) else { continue };
         assert!(Kind::ALL.contains(&kind), "{kind:?} is missing in the list of all kinds");

@@ -90,7 +90,7 @@ async fn http_effects_replace_status_headers_and_body() {
 }
 
 #[tokio::test]
-async fn a_grpc_effect_sets_status_and_error_in_an_ok_reply() {
+async fn a_reply_effect_sets_status_and_error_in_an_ok_reply() {
     let test = TestServices::with_hold().await;
     test.services.fault(release_fault(Effect::reply(4, Some(17))).times(1));
     let reply = test.release(release("r1", &SEATS)).await.unwrap();

@@ -113,7 +113,7 @@ async fn a_repeated_idempotency_key_returns_the_earlier_reply_and_rejects_anothe
 }
 
 #[tokio::test]
-async fn of_concurrent_releases_and_commits_only_one_kind_succeeds() {
+async fn concurrent_releases_and_commits_never_both_succeed() {
     for _ in 0..10 {
         let test = TestServices::with_hold().await;
         let (released, committed) = tokio::join!(

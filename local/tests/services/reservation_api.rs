@@ -114,7 +114,7 @@ async fn a_repeated_idempotency_key_returns_the_earlier_reply_and_rejects_anothe
 }
 
 #[tokio::test]
-async fn of_many_concurrent_updates_only_one_succeeds() {
+async fn only_one_of_many_concurrent_updates_succeeds() {
     let test = TestServices::with_hold().await;
     let updates = (0..20).map(|n| {
         let (test, key) = (&test, format!("k{n}"));

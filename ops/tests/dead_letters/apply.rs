@@ -97,7 +97,7 @@ async fn an_exported_letter_stays_in_the_queue() {
 }
 
 #[tokio::test]
-async fn a_letter_with_another_body_than_in_the_plan_is_not_touched() {
+async fn a_letter_whose_body_differs_from_the_plan_stays_in_the_queue() {
     let fixture = Fixture::new(false).await;
     let ids = fixture.dead(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -185,7 +185,7 @@ async fn apply_stops_by_itself_when_too_many_redriven_letters_are_dead_again() {
 }
 
 #[tokio::test]
-async fn apply_that_is_run_again_later_says_how_many_redriven_letters_have_died() {
+async fn apply_that_is_run_again_later_says_how_many_redriven_letters_are_dead_again() {
     let fixture = Fixture::new(false).await;
     let bodies: Vec<_> = (0..5).map(|number| expired(&format!("r{number}"))).collect();
     fixture.dead(&bodies).await;
@@ -216,7 +216,7 @@ async fn a_plan_to_delete_letters_that_say_refund_due_prints_a_note() {
 }
 
 #[tokio::test]
-async fn a_new_plan_with_the_name_of_an_old_one_begins_from_the_beginning() {
+async fn a_new_plan_with_the_name_of_an_old_one_is_applied_completely() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "export"]).await.succeeded();
@@ -232,7 +232,7 @@ async fn a_new_plan_with_the_name_of_an_old_one_begins_from_the_beginning() {
 }
 
 #[tokio::test]
-async fn a_plan_that_was_edited_by_hand_does_what_it_says_then_or_is_refused() {
+async fn a_plan_that_was_edited_by_hand_is_applied_as_edited_or_refused() {
     let fixture = Fixture::new(false).await;
     let ids = fixture.dead(&[expired("r1"), expired("r2")]).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -259,7 +259,7 @@ async fn a_plan_that_was_edited_by_hand_does_what_it_says_then_or_is_refused() {
 }
 
 #[tokio::test]
-async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
+async fn arguments_that_name_the_same_file_or_the_same_queue_are_refused() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
@@ -285,7 +285,7 @@ async fn one_file_cannot_be_two_and_one_queue_cannot_be_both() {
 }
 
 #[tokio::test]
-async fn letters_are_not_sent_to_a_queue_of_which_they_are_no_dead_letters() {
+async fn letters_are_sent_only_to_the_queue_whose_dead_letter_queue_contains_them() {
     let fixture = Fixture::new(false).await;
     let other = fixture.another_queue(false).await;
     fixture.dead(&[expired("r1")]).await;
@@ -309,7 +309,7 @@ async fn letters_are_not_sent_to_a_queue_of_which_they_are_no_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_queue_of_events_that_are_not_dead_is_not_read() {
+async fn a_queue_that_has_a_dead_letter_queue_of_its_own_is_not_read() {
     let fixture = Fixture::new(false).await;
     let sent = fixture.queue.send([("r1".to_owned(), expired("r1"))]).await.unwrap();
     assert_eq!(sent.len(), 1);
@@ -329,7 +329,7 @@ async fn a_queue_of_events_that_are_not_dead_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_terminal_that_is_closed_does_not_keep_letters_hidden() {
+async fn closing_the_terminal_makes_the_letters_visible_again() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1"), expired("r2")]).await;
     let plan = ["plan", "--action", "export"];
@@ -389,7 +389,7 @@ async fn two_people_can_apply_one_plan_with_one_audit_file() {
 }
 
 #[tokio::test]
-async fn of_two_people_one_redrives_a_letter_or_the_other_one_deletes_it() {
+async fn a_letter_that_two_people_redrive_and_delete_at_once_is_either_sent_or_deleted() {
     let fixture = Fixture::new(false).await;
     let bodies: Vec<_> = (0..60).map(|number| expired(&format!("r{number}"))).collect();
     fixture.dead(&bodies).await;

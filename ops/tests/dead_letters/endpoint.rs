@@ -93,7 +93,7 @@ async fn the_order_within_each_group_of_a_fifo_queue_is_kept() {
 }
 
 #[tokio::test]
-async fn an_interrupted_list_gives_all_letters_back() {
+async fn an_interrupted_list_makes_all_letters_visible_again() {
     let fixture = fixture(false).await;
     fixture.dead(&(0..300).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>()).await;
     let child = start(fixture.command(&["list"]));

@@ -62,7 +62,7 @@ async fn letters_that_somebody_else_resolves_while_the_laptop_is_suspended_are_n
 }
 
 #[tokio::test]
-async fn a_letter_whose_hold_runs_out_after_it_was_sent_is_received_again_and_deleted() {
+async fn a_letter_that_becomes_visible_after_it_was_sent_is_received_again_and_deleted() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(20)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -71,7 +71,7 @@ async fn a_letter_whose_hold_runs_out_after_it_was_sent_is_received_again_and_de
 }
 
 #[tokio::test]
-async fn holds_that_run_out_while_many_letters_wait_lose_and_repeat_nothing() {
+async fn letters_that_become_visible_before_their_action_are_neither_lost_nor_sent_twice() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(30)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -87,7 +87,7 @@ async fn holds_that_run_out_while_many_letters_wait_lose_and_repeat_nothing() {
 }
 
 #[tokio::test]
-async fn a_letter_that_somebody_else_holds_is_waited_for_even_if_sqs_counts_it_late() {
+async fn apply_waits_for_a_letter_that_another_reader_has_hidden_even_if_sqs_counts_it_late() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(2)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -132,7 +132,7 @@ async fn a_letter_that_somebody_else_redrove_before_its_deletion_is_not_reported
 }
 
 #[tokio::test]
-async fn a_letter_that_is_gone_is_no_success() {
+async fn a_letter_that_is_gone_results_in_exit_status_1() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(1)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();

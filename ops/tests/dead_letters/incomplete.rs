@@ -49,7 +49,7 @@ async fn receives_that_return_nothing_do_not_end_the_list_while_the_queue_has_le
 }
 
 #[tokio::test]
-async fn letters_that_somebody_else_holds_are_counted_in_a_note() {
+async fn letters_that_another_reader_has_hidden_are_counted_in_a_note() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(15)).await;
     let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.dlq_url);

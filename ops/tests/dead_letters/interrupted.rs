@@ -33,7 +33,7 @@ fn bodies(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ctrl_c_gives_all_letters_back() {
+async fn ctrl_c_makes_all_letters_visible_again() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(400)).await;
     let child = start(fixture.command(&["list"]));
@@ -47,7 +47,7 @@ async fn ctrl_c_gives_all_letters_back() {
 }
 
 #[tokio::test]
-async fn ctrl_c_during_apply_gives_the_rest_back_and_apply_continues_later() {
+async fn ctrl_c_during_apply_makes_the_rest_visible_again_and_apply_continues_later() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(60)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
@@ -120,7 +120,7 @@ async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
 }
 
 #[tokio::test]
-async fn a_queue_that_fills_while_it_is_read_is_read_to_an_end() {
+async fn reading_a_queue_that_keeps_filling_comes_to_an_end() {
     let fixture = Fixture::new(false).await;
     let first = fixture.dead(&bodies(200)).await;
     let filling = async {

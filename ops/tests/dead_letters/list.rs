@@ -75,7 +75,7 @@ async fn a_mistyped_reason_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_filter_that_can_select_nothing_is_an_error_and_no_selected_letter_is_a_note() {
+async fn a_filter_with_an_impossible_value_is_an_error_and_one_without_matches_is_a_note() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
     for (filter, code, why) in [
@@ -141,7 +141,7 @@ async fn csv_without_letters_has_a_header() {
 }
 
 #[tokio::test]
-async fn text_from_others_is_no_command_to_a_terminal_and_no_formula_to_a_spreadsheet() {
+async fn text_from_others_is_shown_without_terminal_sequences_and_spreadsheet_formulas() {
     let fixture = Fixture::new(false).await;
     let bodies = [expired("r1"), "\u{9b}2J\u{202e}=1+1".to_owned(), approved("\u{202e}r2")];
     let ids = fixture.dead(&bodies).await;

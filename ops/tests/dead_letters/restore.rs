@@ -216,7 +216,7 @@ async fn a_backup_that_others_could_read_is_readable_by_its_owner_only_before_a_
 }
 
 #[tokio::test]
-async fn an_error_code_with_the_name_of_a_reason_of_the_worker_permits_nothing() {
+async fn an_error_code_of_eventbridge_is_not_taken_for_a_reason_code_of_the_worker() {
     let fixture = Fixture::new(false).await;
     let send = fixture.sqs.client().send_message().queue_url(&fixture.queue.dlq_url);
     let send = send.message_body(approved("r1")).message_attributes("ERROR_CODE", text("no_time"));

@@ -234,7 +234,7 @@ async fn the_prediction_depends_on_the_reason_and_on_what_the_services_say_and_c
 
 /// The prediction of an approved payment without a known reason is made while the API fails.
 #[tokio::test]
-async fn an_error_of_the_api_does_not_permit_to_redrive_a_payment_for_which_a_refund_may_be_due() {
+async fn after_an_error_of_the_api_a_payment_for_which_a_refund_may_be_due_needs_permission() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[approved("r1")]).await;
     fixture.hold("r1");
@@ -384,7 +384,7 @@ async fn predictions(fixture: &Fixture, id: &str, letters: &[Dead], filter: &[&s
 }
 
 #[tokio::test]
-async fn of_letters_that_want_to_end_a_reservation_in_different_ways_none_would_certainly_succeed() {
+async fn the_results_of_letters_that_request_different_endings_of_a_reservation_cannot_be_told() {
     let outage = "inventory_unavailable";
     let cases: [(&[Dead], &[&str], _); 7] = [
         (&[(failed, outage), (expired, outage)], &[], ["cannot tell"; 2]),

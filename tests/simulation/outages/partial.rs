@@ -46,7 +46,7 @@ fn run(latency: Duration, fault: impl Fn(u32) -> Option<Fault>) -> Vec<Fate> {
 }
 
 #[test]
-fn events_of_a_part_of_the_inventory_that_is_down_wait_for_it_and_do_not_go_to_the_dlq() {
+fn events_that_need_the_failed_part_of_the_inventory_wait_for_it_and_do_not_go_to_the_dlq() {
     let part = 40;
     let fates = run(Duration::from_millis(4), |number| {
         let operation =
@@ -59,12 +59,12 @@ fn events_of_a_part_of_the_inventory_that_is_down_wait_for_it_and_do_not_go_to_t
     let longest = others.map(|(_, (_, waited))| *waited).max().unwrap();
     assert!(
         longest <= Duration::from_secs(60),
-        "an event that nothing was wrong with waited for {longest:?}"
+        "an event without a fault waited for {longest:?}"
     );
 }
 
 #[test]
-fn a_service_that_fails_for_one_of_five_calls_is_not_slowed_down() {
+fn if_a_service_fails_for_one_of_five_calls_events_are_not_delayed() {
     let fates = run(Duration::from_millis(50), |number| {
         let failures = std::iter::repeat_with(|| fastrand::f64() < 0.2).take_while(|fails| *fails).count();
         let fault = Fault::on(Operation::UpdateStatus, &format!("r{number}"), Effect::http(503));

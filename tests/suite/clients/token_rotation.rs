@@ -70,7 +70,7 @@ fn assert_refused(run: &BatchRun, id: &str) {
 }
 
 #[tokio::test]
-async fn a_rotation_during_a_batch_of_100_costs_no_event_and_one_read() {
+async fn a_rotation_during_a_batch_of_100_returns_no_record_and_causes_one_read_of_the_secret() {
     let secret = Secret::with_token(OLD);
     let app = app(&secret, &[("WORKER_CONCURRENCY", "100")]).await;
     assert_eq!(pay(&app, &ids("before", 1)).await.returned(), [""; 0]);
@@ -90,7 +90,7 @@ async fn a_rotation_during_a_batch_of_100_costs_no_event_and_one_read() {
 }
 
 #[tokio::test]
-async fn a_read_of_a_reservation_is_tried_again_with_the_new_token() {
+async fn a_read_of_a_reservation_is_repeated_with_the_new_token() {
     let secret = Secret::with_token(OLD);
     let app = app(&secret, &[]).await;
     secret.set(Ok(text(NEW)));
@@ -132,7 +132,7 @@ async fn a_token_that_did_not_change_stays_refused_and_is_read_again_only_every_
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_again_is_one_warning_and_the_401_stands() {
+async fn if_the_secret_cannot_be_read_again_one_warning_is_logged_and_the_token_stays_refused() {
     let cases = [
         (Err("cannot be read: AccessDeniedException"), "cannot be read: AccessDeniedException"),
         (Ok("SECRET".to_owned()), "is not a JSON object"),
@@ -170,7 +170,7 @@ async fn a_token_that_is_not_from_the_secret_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn other_refusals_do_not_read_the_secret() {
+async fn after_refusals_other_than_401_the_secret_is_not_read_again() {
     let secret = Secret::with_token(OLD);
     let app = app(&secret, &[]).await;
     for status in [400, 402, 403, 404, 407, 419] {

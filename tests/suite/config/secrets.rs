@@ -89,7 +89,7 @@ async fn the_token_is_sent_to_the_reservation_api_only() {
 }
 
 #[test]
-fn a_token_in_plain_text_to_another_host_is_a_warning() {
+fn a_token_that_is_sent_in_plain_text_to_another_host_causes_a_warning() {
     let cases = [
         ("http://api", true),
         ("http://api:8010/v1", true),

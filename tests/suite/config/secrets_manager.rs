@@ -72,7 +72,7 @@ async fn a_secret_that_cannot_be_used_is_named_with_the_reason_and_no_value() {
 }
 
 #[tokio::test]
-async fn unknown_keys_of_the_secret_are_one_warning_that_shows_no_value() {
+async fn unknown_keys_of_the_secret_cause_one_warning_that_shows_no_value() {
     let secret = json!({
         "reservation_api_token": "SECRET",
         "worker_concurrency": "SECRET",

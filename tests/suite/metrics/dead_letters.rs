@@ -71,7 +71,7 @@ fn one_record_per_reason() -> Vec<Case> {
 const REASONS_OF_THE_ENGINE: [Reason; 3] = [Reason::NoTime, Reason::GroupBlocked, Reason::Panicked];
 
 #[test]
-fn every_reason_has_a_record() {
+fn the_list_of_records_covers_every_reason() {
     let records = one_record_per_reason();
     for reason in Reason::VARIANTS.iter().filter(|reason| !REASONS_OF_THE_ENGINE.contains(reason)) {
         assert!(records.iter().any(|(id, ..)| *id == reason.as_str()), "no record for {reason:?}");

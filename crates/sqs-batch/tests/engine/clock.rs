@@ -6,7 +6,7 @@ use sqs_batch::ClockReading;
 use tokio::time::{Instant, advance};
 
 #[test]
-fn the_longer_duration_of_the_two_clocks_counts() {
+fn the_longer_duration_of_the_two_clocks_is_used() {
     let (instant, time) = (Instant::now(), SystemTime::now());
     let [s0, s2, s5, s60] = [0, 2, 5, 60].map(Duration::from_secs);
     let earlier = ClockReading { instant, time };

@@ -124,7 +124,7 @@ async fn a_panic_in_out_of_time_leaves_the_completion_of_the_record_unchanged() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocked_record_and_a_panic_are_no_lack_of_time() {
+async fn the_handler_cannot_replace_the_completion_of_a_blocked_record_or_of_a_panic() {
     let script = Script::out_of_time(|| Scripted::Outage);
     let records = fifo([("a1", "a", "- fail"), ("a2", "a", "- ok"), ("b1", "b", "- panic")]);
     let batch = process(&script, settings(), 60, records).await;
@@ -188,7 +188,7 @@ async fn an_outcome_is_shared_even_if_no_time_is_left_for_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_the_clock_cannot_represent_is_none() {
+async fn a_deadline_that_the_clock_cannot_represent_counts_as_none() {
     let deadline = Deadline::within(Duration::MAX);
     assert_eq!(deadline, Deadline::NONE);
     assert_eq!(deadline.left(), Duration::MAX);

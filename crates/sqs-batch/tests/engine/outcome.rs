@@ -46,7 +46,7 @@ fn a_record_without_an_outcome_is_delivered_again_after_the_back_off() {
 }
 
 #[test]
-fn of_results_only_ok_is_acknowledged_and_an_error_is_delivered_again_after_the_back_off() {
+fn ok_is_acknowledged_and_err_is_delivered_again_after_the_back_off() {
     let (done, failed) = (Ok::<(), &str>(()), Err("failed"));
     assert!(done.is_acknowledged());
     assert!(!failed.is_acknowledged());

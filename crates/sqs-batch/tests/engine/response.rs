@@ -27,7 +27,7 @@ async fn an_empty_batch_has_an_empty_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payload_that_is_no_batch_is_rejected_before_any_work() {
+async fn a_payload_that_is_not_an_sqs_event_is_rejected_before_any_work() {
     let one = |record: Value| json!({ "Records": [standard([("m1", "- ok")])[0], record] });
     let cases = [
         (json!({ "Records": 1 }), "the payload is not an SQS event, at line 1 column"),

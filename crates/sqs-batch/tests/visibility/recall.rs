@@ -138,7 +138,7 @@ async fn a_record_whose_time_out_is_over_is_not_recalled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_returns_earlier_by_itself_is_left_alone() {
+async fn a_record_that_returns_earlier_without_a_recall_is_not_recalled() {
     // 300 records are spread over 30 s, and each of them returns by itself within 10 s to 12 s.
     let process = Process::waiting(&[10]);
     process.process(down(0..300)).await;
@@ -150,7 +150,7 @@ async fn a_record_that_returns_earlier_by_itself_is_left_alone() {
     assert!(seconds.iter().all(|seconds| *seconds < 7), "{seconds:?}");
     assert_eq!(number, seconds.len());
     assert!((20..150).contains(&number), "{number} of 300");
-    assert_eq!(process.recall().await, (0, vec![]), "those that were left alone are forgotten");
+    assert_eq!(process.recall().await, (0, vec![]), "the records that were not recalled are forgotten");
 }
 
 #[tokio::test(start_paused = true)]
