@@ -19,9 +19,9 @@ use aws_smithy_runtime_api::http::HttpError;
 use crate::http_client::{self, connection_failure};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long sent data may stay unacknowledged. A connection may have died while the function was frozen. The limit
-/// leaves time for one lost packet, which TCP sends again after a second.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`). A connection may have died while the function was
+/// frozen. The limit leaves time for one lost packet, which TCP sends again after a second.
+const MAX_UNACKNOWLEDGED_TIME: Duration = Duration::from_secs(2);
 
 /// The configuration that the environment describes: `AWS_REGION`, `AWS_ENDPOINT_URL*`, `AWS_PROFILE`, credentials.
 ///
@@ -61,13 +61,14 @@ pub fn reuse_connections(retry: RetryConfig) -> RetryConfig {
 pub fn http() -> Result<SharedHttpClient, BoxError> {
     let client = http_client::builder(http_client::tls(http_client::web_roots())?)
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_user_timeout(UNACKNOWLEDGED)
+        .tcp_user_timeout(MAX_UNACKNOWLEDGED_TIME)
         .build()?;
     Ok(http_client_fn(move |settings, _| {
         SharedHttpConnector::new(Http { client: client.clone(), timeout: settings.read_timeout() })
     }))
 }
 
+/// Sends the requests of an SDK through reqwest.
 #[derive(Debug, Clone)]
 struct Http {
     client: reqwest::Client,

@@ -34,9 +34,9 @@ pub enum CallOutcome {
     Misconfigured,
     /// A retry cannot help.
     Rejected,
-    /// The call was dropped because the time of the invocation had run out.
+    /// The attempt was dropped because the time of the invocation had run out.
     Abandoned,
-    /// The call did not finish because the worker panicked.
+    /// The attempt did not finish because the worker panicked.
     Panicked,
 }
 
@@ -72,7 +72,7 @@ pub enum ErrorClass {
     NotCalled(NotCalled),
 }
 
-/// A service was not called before the deadline, because of earlier failures.
+/// The reason why a service was not called before the deadline: earlier failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not called, because {cause}")]
 pub struct NotCalled {
@@ -108,7 +108,8 @@ pub trait Classify {
 }
 
 impl NotCalledCause {
-    /// The name of what a returned record waits for ([`Redelivery::AfterOutage`](sqs_batch::Redelivery::AfterOutage)).
+    /// The `cause` of [`Redelivery::AfterOutage`](sqs_batch::Redelivery::AfterOutage): the name of what a returned record
+    /// waits for.
     pub fn recall_cause(self, service: Service) -> &'static str {
         match (self, service) {
             (Self::BreakerOpen, service) => service.as_str(),
@@ -148,8 +149,8 @@ impl ErrorClass {
     /// A service that is not available and did not request a time to wait.
     pub const UNAVAILABLE: Self = Self::Unavailable { retry_after: None };
 
-    /// Whether the service itself, or the way to it, is at fault, so that other calls will fail too: the breaker counts
-    /// these failures, and a record waits for the end of the outage.
+    /// Whether the service itself, or the connection to it, is at fault, so that other calls will fail too: the breaker
+    /// counts these failures, and a record waits for the end of the outage.
     pub fn is_outage(self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Misconfigured | Self::NotCalled(_))
     }

@@ -50,7 +50,7 @@ pub struct Config {
     pub spans: Option<SpanDestination>,
     /// The least severe level that is logged.
     pub log_level: Level,
-    /// What the operator should know although the configuration can be used: complete sentences without secret values.
+    /// Warnings for the operator about a configuration that can be used: complete sentences without secret values.
     pub warnings: Vec<String>,
 }
 
@@ -87,9 +87,9 @@ impl Config {
         F: Future<Output = Result<String, String>> + Send + 'static,
     {
         let mut reader = Reader::new(&lookup);
-        let uses_secret = reader.value(&variables::USE_SECRET_MANAGER, parse::flag);
+        let uses_secret_manager = reader.value(&variables::USE_SECRET_MANAGER, parse::flag);
         let name = reader.value(&variables::SECRET_NAME, parse::text);
-        let Some(name) = name.filter(|_| uses_secret == Some(true)) else {
+        let Some(name) = name.filter(|_| uses_secret_manager == Some(true)) else {
             let config = Self::read(&mut reader);
             return Ok(reader.finish(config)?);
         };
@@ -112,13 +112,13 @@ impl Config {
         Ok(config)
     }
 
-    /// The certificate authorities that are trusted for both services.
+    /// The certificate authorities that are trusted for both services: `web_roots` and those of `TLS_CA_FILE`.
     pub fn service_roots(&self, mut web_roots: RootCertStore) -> RootCertStore {
         web_roots.extend(self.authorities.roots.iter().cloned());
         web_roots
     }
 
-    /// Reads the configuration through `lookup` alone.
+    /// Reads the configuration through `lookup` alone, without a secret.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Config {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let inventory = read.value(&variables::INVENTORY_GRPC_ADDR, parse::inventory_address);
         let reservation_api = read.value(&variables::RESERVATION_API_BASE, parse::http_url);
-        let token = read.secret(&variables::RESERVATION_API_TOKEN, parse::bearer_token);
+        let token = read.optional_hidden(&variables::RESERVATION_API_TOKEN, parse::bearer_token);
         let authorities = read.optional(&variables::TLS_CA_FILE, parse::certificate_authorities);
         let concurrency = read.value(&variables::WORKER_CONCURRENCY, parse::number(1..=1000));
         let max_receives = read.value(&variables::MAX_RETRIES, parse::number(1..=1000));
@@ -144,8 +144,9 @@ impl Config {
             read.refuse(&variables::BACKOFF_BASE_MS, "is greater than BACKOFF_MAX_MS");
         }
         let outage_backoff = read.value(&variables::OUTAGE_BACKOFF_MS, parse::outage_backoff);
-        let inventory_timeout = read.value(&variables::INVENTORY_TIMEOUT_MS, parse::call_timeout);
-        let reservation_api_timeout = read.value(&variables::RESERVATION_API_TIMEOUT_MS, parse::call_timeout);
+        let inventory_timeout = read.value(&variables::INVENTORY_TIMEOUT_MS, parse::attempt_timeout);
+        let reservation_api_timeout =
+            read.value(&variables::RESERVATION_API_TIMEOUT_MS, parse::attempt_timeout);
         let breaker_failures = read.value(&variables::BREAKER_FAILURES, parse::number(0..=1_000_000));
         let breaker_open = read.value(&variables::BREAKER_OPEN_MS, parse::millis(0..=900_000));
         let deadline_reserve = read.value(&variables::DEADLINE_RESERVE_MS, parse::millis(0..=900_000));

@@ -45,7 +45,7 @@ pub enum Event {
     },
 }
 
-/// The reservation that an event is about, as far as the event describes it.
+/// The hold that an event is about: a reservation and its seats, as far as the event describes them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The reservation.
@@ -57,7 +57,7 @@ pub struct Hold {
 }
 
 impl Event {
-    /// The reservation that the event is about. Only an event that needs no work can lack it.
+    /// The hold that the event is about. Only an event that needs no work can lack it.
     pub fn hold(&self) -> Option<&Hold> {
         match self {
             Self::ReservationExpired(hold)
@@ -85,7 +85,7 @@ pub struct Parsed {
     pub event: Event,
     /// The `trace_id` of the producer, unchecked.
     pub trace_id: Option<String>,
-    /// When it happened: its `time` or `ts`, if that can be read.
+    /// The time of the event: its `time` or `ts`, if that can be read.
     pub time: Option<SystemTime>,
     /// Whether the quantity disagreed with the number of seats. If it did, the number of seats is used.
     pub quantity_disagrees: bool,
@@ -116,13 +116,13 @@ fn parse_object(body: &str) -> Result<Parsed, ParseError> {
         let event = Event::NoWork { event_type, hold: facts.and_then(|facts| known_hold(&facts)) };
         return Ok(Parsed { event, trace_id, time, quantity_disagrees: false });
     }
-    let typed = |error| ParseError { event_type: Some(event_type), ..error };
-    wire::agree(envelope.trace_id()).map_err(typed)?;
-    let facts = Facts::of(body, &envelope).map_err(typed)?;
+    let with_type = |error| ParseError { event_type: Some(event_type), ..error };
+    wire::must_agree(envelope.trace_id()).map_err(with_type)?;
+    let facts = Facts::of(body, &envelope).map_err(with_type)?;
     let trace_id = facts::trace_id(&envelope).or_else(|| facts.trace_id());
     match read_event(event_type, &facts) {
         Ok((event, quantity_disagrees)) => Ok(Parsed { event, trace_id, time, quantity_disagrees }),
-        Err(error) => Err(ParseError { trace_id, ..typed(error) }),
+        Err(error) => Err(ParseError { trace_id, ..with_type(error) }),
     }
 }
 
@@ -148,13 +148,13 @@ fn event_type(envelope: &Envelope<'_>) -> Result<EventType, ParseError> {
 
 /// The event, and whether its quantity disagrees with its seats.
 fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool), ParseError> {
-    let (meaning, payment_id) = match event_type {
+    let (event_type, payment_id) = match event_type {
         EventType::PaymentStatusUpdated => (facts.payment_status()?, "payment_id"),
-        other => (other, "payment_intent_id"),
+        _ => (event_type, "payment_intent_id"),
     };
     let (seats, quantity_disagrees) = facts.seats()?;
     let hold = Hold { reservation_id: facts.reservation_id()?, event_id: facts.event_id()?, seats };
-    let event = match meaning {
+    let event = match event_type {
         EventType::ReservationExpired => Event::ReservationExpired(hold),
         EventType::PaymentApproved => Event::PaymentApproved {
             hold,
@@ -166,12 +166,12 @@ fn read_event(event_type: EventType, facts: &Facts<'_>) -> Result<(Event, bool),
         | EventType::ReservationHoldCreated
         | EventType::ReservationCreated
         | EventType::ReservationConfirmed
-        | EventType::WorkerHeartbeat => Event::NoWork { event_type: meaning, hold: Some(hold) },
+        | EventType::WorkerHeartbeat => Event::NoWork { event_type, hold: Some(hold) },
     };
     Ok((event, quantity_disagrees))
 }
 
-/// The reservation of an event that needs no facts, if its id is valid.
+/// The hold of an event that needs no facts, if the reservation id is valid.
 fn known_hold(facts: &Facts<'_>) -> Option<Hold> {
     let (reservation_id, event_id) = (facts.reservation_id().ok()?, facts.event_id().ok().flatten());
     Some(Hold { reservation_id, event_id, seats: None })

@@ -1,4 +1,4 @@
-//! What the worker reads from a record before it processes the batch.
+//! What the worker reads from each record of a batch before it processes the first one.
 
 use std::hash::Hash;
 use std::time::SystemTime;
@@ -23,12 +23,12 @@ impl Job {
         }
     }
 
-    /// The reservation that the event is about, as far as it is known.
+    /// The hold that the event is about, as far as it is known.
     pub fn hold(&self) -> Option<&Hold> {
         self.parsed.as_ref().ok()?.event.hold()
     }
 
-    /// The event's own time, if it could be read.
+    /// The time that the event itself states, if it could be read.
     pub fn time(&self) -> Option<SystemTime> {
         self.parsed.as_ref().ok()?.time
     }

@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// A person has started the function in a shell.
+/// Prints how to run the function, because a person has started it in a shell.
 #[expect(clippy::print_stderr, reason = "the text is for a person, not for the log")]
 fn explain_how_to_run() {
     eprintln!(
@@ -87,7 +87,7 @@ fn explain_how_to_run() {
     );
 }
 
-/// The parts of the function.
+/// What an invocation needs, made from the configuration.
 struct Function {
     processor: Arc<BatchProcessor<Worker, BatchTelemetry>>,
     invocations: Invocations,

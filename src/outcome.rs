@@ -20,7 +20,7 @@ pub enum Outcome {
     Superseded(String),
     /// The event needs no work, for this reason.
     Ignored(&'static str),
-    /// A failure that may pass: the record is delivered again after a back-off.
+    /// A failure that may be transient: the record is delivered again after a back-off.
     Retried {
         /// The reason code.
         code: Reason,
@@ -28,7 +28,7 @@ pub enum Outcome {
         reason: String,
         /// The shortest time until the next delivery, if a service requested one.
         retry_after: Option<Duration>,
-        /// The service that is down, if that is the failure: the record waits for the end of the outage.
+        /// The service that is down, if the failure is an outage: the record waits for its end.
         outage: Option<Service>,
     },
     /// A service that the record needs was not called, because its breaker is open or its calls are limited.
@@ -147,7 +147,7 @@ impl<'a> Summary<'a> {
                 "an earlier record of its message group will be delivered again",
                 Reason::GroupBlocked,
             ),
-            // The cause may be transient, so the record is retried.
+            // The cause of a panic may be transient, so the record is retried.
             Completion::Panicked => (OutcomeLabel::Retried, "the worker panicked", Reason::Panicked),
         };
         Self { label, reason, code: Some(code) }

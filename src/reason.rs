@@ -59,7 +59,7 @@ impl Reason {
         self.into()
     }
 
-    /// Whether the deployment is wrong and not the record: a service denies access, or an address leads elsewhere.
+    /// Whether the deployment is wrong and not the record: a service denies access, or an address is not that of the service.
     pub fn is_misconfiguration(self) -> bool {
         matches!(
             self,
@@ -142,8 +142,8 @@ impl Reason {
             }
             Self::InvalidPayload => {
                 "Correct the producer of the event and have the correct event sent. Then delete the message: \
-                 `dead-letters plan --action delete`. A redriven message would be dead again, unless a new version of the \
-                 worker understands it."
+                 `dead-letters plan --action delete`. A redriven message would return to the dead-letter queue, unless a \
+                 new version of the worker understands it."
             }
         }
     }

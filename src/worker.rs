@@ -57,8 +57,9 @@ impl Worker {
     }
 }
 
-/// Recalls the records that wait for a service that has recovered, or for a limit that has ended. It must be called after
-/// each response. It takes at most 2 s and never more than `time_left`; the rest is recalled after the next response.
+/// Recalls the records that wait for a service that has recovered, or for the end of a limit that has ended. It must be
+/// called after each response. It takes at most 2 s and never more than `time_left`; the remaining records are recalled
+/// after the next response.
 pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
     let deadline = Deadline::within(time_left.min(RECALL_TIME));
     for breaker in processor.handler().breakers() {
@@ -98,7 +99,7 @@ impl Handler for Worker {
         }
     }
 
-    /// If a breaker is open or calls are limited, the record ran out of time because of that.
+    /// An open breaker or a limit of calls, if there is one, is the reason why no time was left for the record.
     fn out_of_time(&self) -> Option<Outcome> {
         let breakers = self.breakers();
         let open = breakers.into_iter().find_map(Breaker::open_reason);

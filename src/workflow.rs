@@ -64,7 +64,7 @@ pub fn steps(event: &Event) -> Option<(Transition<'_>, SeatStep<'_>)> {
     })
 }
 
-/// What an event leads to, given how its reservation ended.
+/// What is done with an event whose reservation has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// It ended as requested, now or earlier. The seats are next.
@@ -75,7 +75,8 @@ pub enum Decision {
     Reject(Reason, &'static str),
 }
 
-/// The contract's table of replies to a status update: the requested ending, and the one that was found.
+/// The contract's table of replies to a status update. `requested` is the ending that the event requests, and `found` is
+/// the one that the reservation has.
 pub fn decide(requested: Ending, found: Ending) -> Decision {
     match (requested, found) {
         (Ending::Expired, Ending::Expired)
@@ -133,7 +134,7 @@ impl Workflow {
         step: &SeatStep<'_>,
         deadline: Deadline,
     ) -> Result<(), Outcome> {
-        let found = self.find(hold, reply, step, deadline).await?;
+        let found = self.find_missing_facts(hold, reply, step, deadline).await?;
         let event_id = hold.event_id.as_ref().or(found.event_id.as_ref());
         let seats = hold.seats.as_ref().or(found.seats.as_ref());
         let (Some(event_id), Some(seats)) = (event_id, seats) else {
@@ -160,7 +161,7 @@ impl Workflow {
     /// When an event is delivered again, the reply may contain no reservation, but the request to the inventory must
     /// be the same as before. Therefore a fact of the event is never replaced, and if the reply lacks one of the
     /// missing facts, the reservation is read.
-    async fn find(
+    async fn find_missing_facts(
         &self,
         hold: &Hold,
         reply: Option<Reply>,

@@ -15,23 +15,23 @@ use url::Url;
 use crate::telemetry::export::metrics::MetricsSink;
 use crate::telemetry::export::spans::OtlpProtocol;
 
-/// A value, or what is wrong with its text.
-pub(super) type Parsed<T> = Result<T, String>;
+/// The value of a variable, or what is wrong with its text: the end of a sentence that begins with the variable.
+pub(super) type ParseResult<T> = Result<T, String>;
 
 /// SQS keeps a message invisible for at most 12 hours.
-const VISIBILITY_MS: RangeInclusive<u64> = 1..=12 * 3_600_000;
+const VISIBILITY_TIMEOUT_MS: RangeInclusive<u64> = 1..=12 * 3_600_000;
 /// Lambda ends an invocation after at most 15 minutes.
-const CALL_MS: RangeInclusive<u64> = 1..=900_000;
+const ATTEMPT_TIMEOUT_MS: RangeInclusive<u64> = 1..=900_000;
 
-pub(super) fn text(value: &str) -> Parsed<String> {
+pub(super) fn text(value: &str) -> ParseResult<String> {
     Ok(value.to_owned())
 }
 
-pub(super) fn flag(value: &str) -> Parsed<bool> {
+pub(super) fn flag(value: &str) -> ParseResult<bool> {
     value.parse().map_err(|_| "is neither true nor false".to_owned())
 }
 
-pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Parsed<T>
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> ParseResult<T>
 where
     T: FromStr + PartialOrd + Display,
 {
@@ -41,16 +41,16 @@ where
     }
 }
 
-pub(super) fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> Parsed<Duration> {
+pub(super) fn millis(range: RangeInclusive<u64>) -> impl Fn(&str) -> ParseResult<Duration> {
     let number = number(range);
     move |value| number(value).map(Duration::from_millis)
 }
 
-pub(super) fn visibility_timeout(value: &str) -> Parsed<Duration> {
-    millis(VISIBILITY_MS)(value)
+pub(super) fn visibility_timeout(value: &str) -> ParseResult<Duration> {
+    millis(VISIBILITY_TIMEOUT_MS)(value)
 }
 
-pub(super) fn outage_backoff(value: &str) -> Parsed<Vec<Duration>> {
+pub(super) fn outage_backoff(value: &str) -> ParseResult<Vec<Duration>> {
     let list = value.split(',').map(|entry| visibility_timeout(entry.trim())).collect::<Result<Vec<_>, _>>();
     let list = list.map_err(|reason| format!("has an entry that {reason}"))?;
     if list.len() > 20 {
@@ -62,11 +62,11 @@ pub(super) fn outage_backoff(value: &str) -> Parsed<Vec<Duration>> {
     }
 }
 
-pub(super) fn call_timeout(value: &str) -> Parsed<Duration> {
-    millis(CALL_MS)(value)
+pub(super) fn attempt_timeout(value: &str) -> ParseResult<Duration> {
+    millis(ATTEMPT_TIMEOUT_MS)(value)
 }
 
-pub(super) fn http_url(value: &str) -> Parsed<Url> {
+pub(super) fn http_url(value: &str) -> ParseResult<Url> {
     let url = Url::parse(value).map_err(|error| format!("is not a URL: {error}"))?;
     let reason = if !matches!(url.scheme(), "http" | "https") {
         "is not an http:// or https:// URL"
@@ -82,7 +82,7 @@ pub(super) fn http_url(value: &str) -> Parsed<Url> {
     Err(reason.to_owned())
 }
 
-pub(super) fn inventory_address(value: &str) -> Parsed<Url> {
+pub(super) fn inventory_address(value: &str) -> ParseResult<Url> {
     let url = if value.contains("://") {
         http_url(value)?
     } else {
@@ -95,7 +95,7 @@ pub(super) fn inventory_address(value: &str) -> Parsed<Url> {
     if url.path() == "/" { Ok(url) } else { Err("must not have a path".to_owned()) }
 }
 
-pub(super) fn bearer_token(value: &str) -> Parsed<String> {
+pub(super) fn bearer_token(value: &str) -> ParseResult<String> {
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(value.to_owned())
     } else {
@@ -103,8 +103,8 @@ pub(super) fn bearer_token(value: &str) -> Parsed<String> {
     }
 }
 
-/// The certificate authorities in the PEM file at `path`. A problem repeats nothing of the file.
-pub(super) fn certificate_authorities(path: &str) -> Parsed<RootCertStore> {
+/// The certificate authorities in the PEM file at `path`. The reason of a failure contains no text of the file.
+pub(super) fn certificate_authorities(path: &str) -> ParseResult<RootCertStore> {
     let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut authorities = RootCertStore::empty();
     for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
@@ -115,7 +115,7 @@ pub(super) fn certificate_authorities(path: &str) -> Parsed<RootCertStore> {
     if authorities.is_empty() { Err("contains no certificate".to_owned()) } else { Ok(authorities) }
 }
 
-pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {
+pub(super) fn otlp_protocol(value: &str) -> ParseResult<OtlpProtocol> {
     match value {
         "grpc" => Ok(OtlpProtocol::Grpc),
         "http/protobuf" => Ok(OtlpProtocol::HttpProtobuf),
@@ -125,12 +125,12 @@ pub(super) fn otlp_protocol(value: &str) -> Parsed<OtlpProtocol> {
 
 /// Either `address:port`, or the other form that X-Ray allows: `tcp:address:port udp:address:port`. Spans are sent to
 /// the UDP address.
-pub(super) fn xray_daemon(value: &str) -> Parsed<SocketAddr> {
+pub(super) fn xray_daemon(value: &str) -> ParseResult<SocketAddr> {
     let udp = value.split(' ').find_map(|part| part.strip_prefix("udp:")).unwrap_or(value);
     udp.parse().map_err(|_| "is not address:port with a numeric address".to_owned())
 }
 
-pub(super) fn metrics_sink(value: &str) -> Parsed<MetricsSink> {
+pub(super) fn metrics_sink(value: &str) -> ParseResult<MetricsSink> {
     match value {
         "cloudwatch" => Ok(MetricsSink::CloudWatch),
         "emf" => Ok(MetricsSink::Emf),
@@ -139,8 +139,8 @@ pub(super) fn metrics_sink(value: &str) -> Parsed<MetricsSink> {
     }
 }
 
-/// The rule of CloudWatch for a namespace: 1 to 255 of these characters; `AWS/` is reserved.
-pub(super) fn metrics_namespace(value: &str) -> Parsed<String> {
+/// CloudWatch's rule for a namespace: 1 to 255 of these characters; namespaces that begin with `AWS/` are reserved.
+pub(super) fn metrics_namespace(value: &str) -> ParseResult<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
     if value.len() > 255 || !value.bytes().all(allowed) || value.starts_with("AWS/") {
         return Err(
@@ -150,7 +150,7 @@ pub(super) fn metrics_namespace(value: &str) -> Parsed<String> {
     Ok(value.to_owned())
 }
 
-pub(super) fn log_level(value: &str) -> Parsed<Level> {
+pub(super) fn log_level(value: &str) -> ParseResult<Level> {
     match value.to_ascii_lowercase().as_str() {
         "debug" => Ok(Level::DEBUG),
         "info" => Ok(Level::INFO),
@@ -165,11 +165,11 @@ pub(super) fn log_level(value: &str) -> Parsed<Level> {
 pub(super) struct LambdaLogFilter {
     /// The least severe level that the worker logs if `LOG_LEVEL` is not set.
     pub(super) level: Level,
-    /// The level of EMF lines, at least `INFO`. The filter must not drop them, whatever else the worker logs.
+    /// The level of EMF lines, at least `INFO`. The filter must not drop them, whatever the level of the log is.
     pub(super) emf_level: &'static str,
 }
 
-pub(super) fn lambda_log_filter(value: &str) -> Parsed<LambdaLogFilter> {
+pub(super) fn lambda_log_filter(value: &str) -> ParseResult<LambdaLogFilter> {
     let (level, emf_level) = match value.to_ascii_lowercase().as_str() {
         "trace" | "debug" => (Level::DEBUG, "INFO"),
         "info" => (Level::INFO, "INFO"),

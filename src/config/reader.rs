@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::Parsed;
+use super::parse::ParseResult;
 use super::problem::{ConfigError, Problem};
 use super::variables::{DefaultValue, Variable};
 
+/// Reads variables and collects the problems.
 pub(super) struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    /// The variables that the secret sets.
+    /// The variables that the secret in Secrets Manager sets.
     secret: BTreeMap<&'static str, String>,
     problems: Vec<Problem>,
 }
@@ -18,7 +19,8 @@ impl<'a> Reader<'a> {
         Self { lookup, secret: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// Uses these values instead of the variables of the same name. A problem does not show such a value.
+    /// Uses these values, which come from the secret, instead of the variables of the same name. A problem does not show such
+    /// a value.
     pub(super) fn use_secret(&mut self, variables: BTreeMap<&'static str, String>) {
         self.secret = variables;
     }
@@ -29,11 +31,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a variable that is required or has a default. `None` means that a problem was recorded.
-    pub(super) fn value<T>(&mut self, variable: &Variable, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn value<T>(
+        &mut self,
+        variable: &Variable,
+        parse: impl Fn(&str) -> ParseResult<T>,
+    ) -> Option<T> {
         match (self.text(variable), variable.default) {
-            (Some(text), _) => self.parsed(variable, parse(&text)),
-            (None, DefaultValue::Value(default)) => self.parsed(variable, parse(default)),
-            (None, _) => self.parsed(variable, Err("is required".to_owned())),
+            (Some(text), _) => self.checked(variable, parse(&text)),
+            (None, DefaultValue::Value(default)) => self.checked(variable, parse(default)),
+            (None, _) => self.checked(variable, Err("is required".to_owned())),
         }
     }
 
@@ -41,14 +47,18 @@ impl<'a> Reader<'a> {
     pub(super) fn optional<T>(
         &mut self,
         variable: &Variable,
-        parse: impl Fn(&str) -> Parsed<T>,
+        parse: impl Fn(&str) -> ParseResult<T>,
     ) -> Option<T> {
         let text = self.text(variable)?;
-        self.parsed(variable, parse(&text))
+        self.checked(variable, parse(&text))
     }
 
     /// The value of a variable that may be absent and is never shown.
-    pub(super) fn secret<T>(&mut self, variable: &Variable, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn optional_hidden<T>(
+        &mut self,
+        variable: &Variable,
+        parse: impl Fn(&str) -> ParseResult<T>,
+    ) -> Option<T> {
         let hidden = |reason| Problem { variable: variable.name, value: "(hidden)".to_owned(), reason };
         parse(&self.text(variable)?).map_err(|reason| self.problems.push(hidden(reason))).ok()
     }
@@ -58,19 +68,22 @@ impl<'a> Reader<'a> {
         self.add_problem(variable, reason.to_owned());
     }
 
-    fn parsed<T>(&mut self, variable: &Variable, parsed: Parsed<T>) -> Option<T> {
-        parsed.map_err(|reason| self.add_problem(variable, reason)).ok()
+    /// The value, or `None` after its problem was recorded.
+    fn checked<T>(&mut self, variable: &Variable, result: ParseResult<T>) -> Option<T> {
+        result.map_err(|reason| self.add_problem(variable, reason)).ok()
     }
 
     fn add_problem(&mut self, variable: &Variable, reason: String) {
         let value = match self.text(variable) {
             None => "(unset)".to_owned(),
             Some(_) if self.secret.contains_key(variable.name) => "(in the secret)".to_owned(),
-            Some(text) => shown(text),
+            Some(text) => unless_sensitive(text),
         };
         self.problems.push(Problem { variable: variable.name, value, reason });
     }
 
+    /// The text of a variable without white space around it, from the secret or else from the environment. An empty text
+    /// counts as absent.
     fn text(&self, variable: &Variable) -> Option<String> {
         let texts = [self.secret.get(variable.name).cloned(), (self.lookup)(variable.name)];
         let mut texts = texts.into_iter().flatten().map(|text| text.trim().to_owned());
@@ -78,8 +91,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Hides a value that may contain a secret: a URL can have a password, or a token in its query.
-fn shown(value: String) -> String {
+/// The value, or `(hidden)` if it may contain a secret: a URL can have a password, or a token in its query.
+fn unless_sensitive(value: String) -> String {
     let is_url = value.contains("://");
     if value.contains('@') || (is_url && value.contains('?')) { "(hidden)".to_owned() } else { value }
 }

@@ -1,4 +1,4 @@
-//! Settings in Secrets Manager (contract section 7).
+//! The secret in Secrets Manager, which contains settings (contract section 7).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::variables::{self, Variable};
 use crate::aws;
 use crate::services::reservation_api::BearerToken;
 
-/// Lambda allows 10 s for the whole start.
+/// The time-out of reading the secret. Lambda allows 10 s for the whole start.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The known keys of a secret, and the variables that they take precedence over.

@@ -17,11 +17,11 @@ use crate::reservation::{Id, Seats};
 /// The objects of a body that contain facts, in order of preference.
 pub(super) struct Facts<'a>(Vec<Fields<'a>>);
 
-/// Selects a fact of an object.
+/// Selects one fact of an object.
 type Pick<'a> = fn(&Fields<'a>) -> Spellings<'a>;
 
 impl<'a> Facts<'a> {
-    /// The facts are in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
+    /// Reads the facts in `detail` (EventBridge and the worker envelope), at the top level and in `payload` (flat
     /// shape), or at the top level (bare shape).
     pub(super) fn of(body: &'a str, envelope: &Envelope<'a>) -> Result<Self, ParseError> {
         Ok(Self(match (envelope.detail, envelope.payload) {
@@ -114,7 +114,7 @@ impl<'a> Facts<'a> {
             return Ok(None);
         };
         match read(field.raw) {
-            Some(quantity @ 1..=MOST_SEATS) => Ok(Some(quantity)),
+            Some(quantity @ 1..=MAX_SEATS) => Ok(Some(quantity)),
             _ => Err(field.error("is not a whole number from 1 to 10000")),
         }
     }
@@ -122,7 +122,7 @@ impl<'a> Facts<'a> {
     fn seat_ids(&self) -> Result<Vec<String>, ParseError> {
         for field in self.each(Fields::seat_ids) {
             let listed: Vec<&RawValue> = read(field.raw).ok_or_else(|| field.error("is not a list"))?;
-            if listed.len() > MOST_SEATS as usize {
+            if listed.len() > MAX_SEATS as usize {
                 return Err(field.error("has more than 10000 entries"));
             }
             let seats = listed.into_iter().enumerate().map(|(index, raw)| {
@@ -137,8 +137,8 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// A text, and its field. An empty text counts as absent, because producers in Go write an unset field as an
-    /// empty string.
+    /// The text of a fact, and its field. An empty text counts as absent, because producers in Go write an unset field as
+    /// an empty string.
     fn text(&self, pick: Pick<'a>) -> Result<Option<(Field<'a>, String)>, ParseError> {
         for field in self.each(pick) {
             let text: String = read(field.raw).ok_or_else(|| field.error("is not a string"))?;
@@ -149,7 +149,7 @@ impl<'a> Facts<'a> {
         Ok(None)
     }
 
-    /// An optional fact that some producers write as a number.
+    /// The text of an optional fact that some producers write as a number.
     fn text_or_number(&self, pick: Pick<'a>) -> Result<Option<String>, ParseError> {
         let number = self.each(pick).next().filter(|field| read::<serde_json::Number>(field.raw).is_some());
         match number {
@@ -165,13 +165,14 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The `trace_id` of the envelope. One that is not text is treated as absent.
+/// The `trace_id` of the envelope. A value that is not text is treated as absent.
 pub(super) fn trace_id(envelope: &Envelope<'_>) -> Option<String> {
     let mut texts = envelope.trace_id().into_iter().flatten().filter_map(|field| read::<String>(field.raw));
     texts.find(|text| !text.is_empty())
 }
 
-/// The event's own time. One that cannot be read is treated as absent: telemetry must not fail an event.
+/// The time that the event itself states. A time that cannot be read is treated as absent: telemetry must not fail an
+/// event.
 pub(super) fn time(envelope: &Envelope<'_>) -> Option<SystemTime> {
     [envelope.time, envelope.ts].into_iter().flatten().find_map(|raw| {
         let time = DateTime::from_str(&read::<String>(raw)?, Format::DateTimeWithOffset).ok()?;
@@ -179,7 +180,7 @@ pub(super) fn time(envelope: &Envelope<'_>) -> Option<SystemTime> {
     })
 }
 
-const MOST_SEATS: i32 = 10_000;
+const MAX_SEATS: i32 = 10_000;
 
 fn seat_id(raw: &RawValue) -> Result<String, &'static str> {
     let id: String = read(raw).ok_or("is not a string")?;

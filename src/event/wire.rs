@@ -1,6 +1,6 @@
-//! The JSON of an event exactly as the producers send it, without any rule of a fact (contract section 2).
+//! The JSON of an event exactly as the producers send it, before the rules of the facts are applied (contract section 2).
 //!
-//! Every value remains text until a rule needs it, so that a malformed value of an unused field does no harm.
+//! A value is decoded only when a rule needs it, so that a malformed value of an unused field is no error.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -74,7 +74,7 @@ macro_rules! facts {
 
             /// Checks that no fact has two spellings that disagree.
             fn check(&self) -> Result<(), ParseError> {
-                $(agree(self.$fact())?;)*
+                $(must_agree(self.$fact())?;)*
                 Ok(())
             }
         }
@@ -125,8 +125,8 @@ impl Field<'_> {
     }
 }
 
-/// Checks that the spellings of a fact do not disagree. An empty text or list counts as absent, as it does elsewhere.
-pub(super) fn agree(spellings: Spellings<'_>) -> Result<(), ParseError> {
+/// Checks that the two spellings of a fact do not disagree. An empty text or list counts as absent, as it does elsewhere.
+pub(super) fn must_agree(spellings: Spellings<'_>) -> Result<(), ParseError> {
     let [Some(snake), Some(camel)] = spellings else { return Ok(()) };
     let value = |field: Field<'_>| serde_json::from_str::<Value>(field.raw.get()).ok();
     let is_empty = |value: &Value| *value == Value::Array(Vec::new()) || *value == "";
@@ -147,7 +147,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(prefix: &str, json: &'a str) -> Res
         match (error.classify(), duplicate_field(&error.to_string())) {
             (Category::Data, Some(field)) => ParseError::new(format!("{prefix}{field}"), "occurs twice"),
             _ => {
-                let reason = format!("is not JSON from line {} column {} on", error.line(), error.column());
+                let reason = format!("is not valid JSON at line {} column {}", error.line(), error.column());
                 ParseError::new("body", reason)
             }
         }

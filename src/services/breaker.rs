@@ -1,10 +1,8 @@
-//! A breaker per service: a service that is down is not called, except for one probe at a time (contract section 6).
+//! A breaker per service: a service that is down gets no attempts, except for one probe at a time (contract section 6).
 //!
 //! With partial batch responses Lambda keeps polling at full speed while a service is down. Records that are returned at
 //! once would use up their receives within a minute. So records wait for an open breaker inside the invocation, which slows
 //! the consumption down to one batch per process and invocation time-out.
-//!
-//! A call in this file is one attempt of a call.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +17,7 @@ use crate::call::{Classify, ErrorClass, NotCalled, NotCalledCause, Service};
 use crate::reason::Reason;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a call waits for an open breaker or for the limit if the invocation has no deadline.
+/// How long an attempt waits for an open breaker or for the limit if the invocation has no deadline.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// When a breaker opens and for how long. A zero in either field turns it off.
@@ -40,13 +38,13 @@ pub struct Breaker {
     state: Mutex<State>,
     /// Lock order: `state`, then `limit`.
     limit: Mutex<Limit>,
-    /// Notified when a call has ended for which others may wait.
+    /// Notified when an attempt has ended, because other attempts may wait for that.
     call_ended: Notify,
-    /// The time-out of a call.
+    /// The time-out of an attempt.
     timeout: Duration,
-    /// Whether it has closed after an outage, and records may still wait for that.
+    /// Whether the breaker has closed after an outage, and records that wait for this may not have been recalled.
     has_closed: AtomicBool,
-    /// Whether a limit has ended, and records may still wait for that.
+    /// Whether a limit has ended, and records that wait for this may not have been recalled.
     has_ended_limit: AtomicBool,
 }
 
@@ -58,7 +56,7 @@ enum State {
 }
 
 impl Breaker {
-    /// A closed breaker. `timeout` is the time-out of a call.
+    /// A closed breaker. `timeout` is the time-out of an attempt.
     pub fn new(service: Service, settings: BreakerSettings, timeout: Duration, metrics: Metrics) -> Self {
         Self {
             service,
@@ -73,14 +71,14 @@ impl Breaker {
         }
     }
 
-    /// Permits a call. Its result must be reported with [`Permit::complete`].
+    /// Permits an attempt. Its result must be reported with [`Permit::complete`].
     ///
-    /// While the breaker is open this waits, until a probe has closed it or this call is the next probe. After time-outs it
-    /// also waits while as many calls are in progress as the limit (`services/limit.rs`) permits.
+    /// While the breaker is open this waits, until a probe has closed it or this attempt is the next probe. After time-outs
+    /// it also waits while as many attempts are in progress as the limit (`services/limit.rs`) permits.
     ///
     /// # Errors
     ///
-    /// [`NotCalled`] when the deadline is reached, or after 30 s without a deadline. The call must not be made.
+    /// [`NotCalled`] when the deadline is reached, or after 30 s without a deadline. The attempt must not be made.
     pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, NotCalled> {
         let mut give_up = deadline;
         loop {
@@ -101,7 +99,7 @@ impl Breaker {
         }
     }
 
-    /// Why it is open, if it is.
+    /// Why the breaker is open, if it is.
     pub fn open_reason(&self) -> Option<NotCalled> {
         match *self.state() {
             State::Closed { .. } => None,
@@ -128,7 +126,7 @@ impl Breaker {
         self.ended(cause).load(Ordering::Relaxed)
     }
 
-    /// Notes that no record waits any more for the end of this cause.
+    /// Forgets that this cause has ended, because all records that waited for this were recalled.
     pub fn forget_end(&self, cause: NotCalledCause) {
         self.ended(cause).store(false, Ordering::Relaxed);
     }
@@ -140,7 +138,7 @@ impl Breaker {
         }
     }
 
-    /// A permit, or how long to wait for one if no call ends earlier.
+    /// A permit, or how long to wait for one if no attempt ends earlier.
     fn try_admit(&self) -> Result<Permit<'_>, (NotCalled, Duration)> {
         let began = ClockReading::now();
         let mut state = self.state();
@@ -182,10 +180,10 @@ impl Breaker {
     }
 }
 
-/// What the result of a call says about the service.
+/// What the result of an attempt says about the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallResult {
-    /// It works: the call succeeded or was rejected.
+    /// It works: the attempt succeeded or was rejected.
     Works,
     /// It replied with a transient error, such as 429.
     Transient,
@@ -194,7 +192,7 @@ pub enum CallResult {
 }
 
 impl CallResult {
-    /// The result of a failed call.
+    /// The result of a failed attempt.
     pub fn of(error: &impl Classify) -> Self {
         match error.class() {
             class if class.is_outage() => Self::Outage(error.reason()),
@@ -204,26 +202,27 @@ impl CallResult {
     }
 }
 
-/// The permission for one call. If a probe is dropped before its completion, the next call probes when the breaker's open
-/// time has passed since the dropped probe began: a probe that hangs at each deadline must not make probes more frequent.
+/// The permission for one attempt. If a probe is dropped before its completion, the next attempt is a probe when the
+/// breaker's open time has passed since the dropped probe began: a probe that hangs at each deadline must not make probes
+/// more frequent.
 #[derive(Debug)]
-#[must_use = "the breaker counts completed calls"]
+#[must_use = "the breaker counts completed attempts"]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
     began: ClockReading,
-    /// Why the breaker is open, if the call is a probe.
+    /// Why the breaker is open, if the attempt is a probe.
     probe: Option<Reason>,
 }
 
 impl Permit<'_> {
-    /// Reports the result of the call.
+    /// Reports the result of the attempt.
     pub fn complete(mut self, result: CallResult) {
         let Breaker { service, settings, metrics, has_closed, has_ended_limit, .. } = self.breaker;
         let BreakerSettings { failures: threshold, open_for } = *settings;
         if threshold == 0 || open_for.is_zero() {
             return;
         }
-        // The probe ends here: without its `probe`, dropping the permit does not set the breaker to open again.
+        // Without its `probe`, dropping the permit does not open the breaker again.
         let is_probe = self.probe.take().is_some();
         self.adapt_limit(is_probe, result);
         let mut state = self.breaker.state();
@@ -251,7 +250,7 @@ impl Permit<'_> {
                 has_ended_limit.store(true, Ordering::Relaxed);
                 tracing::info!(service = service.as_str(), "breaker closed");
             }
-            // The call began before the breaker opened, so its result is old.
+            // The attempt began before the breaker opened, so its result says nothing about the present state.
             (State::Open { .. } | State::Probing { .. }, _) => {}
         }
     }
@@ -276,7 +275,7 @@ impl Permit<'_> {
                     tracing::info!(service, "calls not limited any more");
                 }
             }
-            // A failed probe was the only call, and a fast failure is not caused by the load.
+            // A failed probe was the only attempt, and a failure before the time-out is not caused by the load.
             CallResult::Outage(_) | CallResult::Transient => {}
         }
     }

@@ -32,7 +32,7 @@ use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
 
-/// It is longer than a call may take by default, so that a slow first handshake can finish and later calls can use
+/// It is longer than an attempt may take by default, so that a slow first handshake can finish and later attempts can use
 /// its connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Sent data may stay unacknowledged for at least this time. With a shorter limit, one lost packet, which TCP sends
@@ -129,7 +129,7 @@ impl Inventory {
         })
     }
 
-    /// Reads the time from `clock`.
+    /// Reads the time from `clock`, to measure silences of the connection.
     pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
         Self { clock, ..self }
     }
@@ -211,7 +211,7 @@ impl Inventory {
     }
 
     /// Makes one attempt. This function has a time-out of its own, which it checks first, because the time-out of the
-    /// channel would end the call with `CANCELLED`.
+    /// channel would end the attempt with `CANCELLED`.
     async fn attempt<M, R: ReplyBody>(
         &self,
         method: &'static str,

@@ -1,12 +1,10 @@
-//! How many calls to a service a process makes at once (contract section 6): congestion control, as in TCP.
+//! How many attempts of calls to a service a process makes at once (contract section 6): congestion control, as in TCP.
 //!
-//! An overloaded service replies so late that its callers give up, but it still works on their requests. If the callers go
-//! on with as many calls as before, all of its work is wasted, even after the cause of the overload has ended. A breaker
-//! alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process halves the
-//! number of its calls when a call ends by its time-out, and increases it while calls succeed. A failure that comes earlier
-//! does not reduce the limit, because it says nothing about the load.
-//!
-//! A call in this file is one attempt of a call.
+//! An overloaded service replies so late that its callers give up, but it still works on their requests. If the callers
+//! continue with as many attempts as before, all of its work is wasted, even after the cause of the overload has ended. A
+//! breaker alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process halves
+//! the number of its attempts in progress when an attempt ends by its time-out, and increases it while attempts succeed. A
+//! failure before the time-out does not reduce the limit, because it says nothing about the load.
 
 use std::time::Duration;
 
@@ -14,16 +12,16 @@ use sqs_batch::ClockReading;
 
 use crate::reason::Reason;
 
-/// A time-out reduces the limit to this share of the calls in progress.
+/// A time-out reduces the limit to this share of the attempts in progress.
 const REDUCTION: f64 = 0.5;
-/// Each success adds this to a limit of one call or more. A success doubles a lower limit.
+/// Each success adds this to a limit of one attempt or more. A success doubles a lower limit.
 const GROWTH: f64 = 0.1;
 /// The lowest limit.
 const LEAST: f64 = 1.0 / 8.0;
-/// The longest pause between two calls.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The calls in progress, and their limit.
+/// The number of attempts in progress, and its limit.
 #[derive(Debug, Default)]
 pub struct Limit {
     in_progress: u32,
@@ -33,16 +31,16 @@ pub struct Limit {
 
 #[derive(Debug, Clone, Copy)]
 struct Reduced {
-    /// The largest number of calls in progress. If it is less than one, a pause follows each call, so that a call is in
-    /// progress for this share of the time.
+    /// The largest number of attempts in progress. If it is less than one, a pause follows each attempt, so that an attempt
+    /// is in progress for this share of the time.
     calls: f64,
-    /// The number of calls at which the limit ends.
+    /// The number of attempts at which the limit ends.
     ends_at: f64,
     reduced_at: ClockReading,
     /// The reason code of the time-out.
     reason: Reason,
     last_call_ended: ClockReading,
-    /// The pause after that call.
+    /// The pause after that attempt.
     pause: Duration,
 }
 
@@ -52,8 +50,8 @@ impl Limit {
         self.reduced.map(|reduced| reduced.reason)
     }
 
-    /// Whether a call must wait: how long, and the reason code of the time-out that caused the limit. The time is
-    /// [`Duration::MAX`] if another call must end first.
+    /// How long an attempt must wait, and the reason code of the time-out that caused the limit; `None` if it need not wait.
+    /// The time is [`Duration::MAX`] if another attempt must end first.
     pub fn wait(&self, now: ClockReading) -> Option<(Duration, Reason)> {
         let reduced = self.reduced?;
         if f64::from(self.in_progress) + 1.0 > reduced.calls.max(1.0) {
@@ -63,15 +61,15 @@ impl Limit {
         (!left.is_zero()).then_some((left, reduced.reason))
     }
 
-    /// Counts a call that begins.
+    /// Counts an attempt that begins.
     pub fn begin(&mut self) {
         self.in_progress += 1;
     }
 
-    /// Reduces the limit after a time-out of a call that began at `began`. This must be called before [`end`](Self::end), so
-    /// that the calls in progress still include this call.
+    /// Reduces the limit after a time-out of an attempt that began at `began`. This must be called before [`end`](Self::end),
+    /// so that the attempts in progress still include this one.
     pub fn reduce(&mut self, began: ClockReading, now: ClockReading, reason: Reason) {
-        // A call that began before the last reduction says nothing about the reduced limit.
+        // An attempt that began before the last reduction says nothing about the reduced limit.
         if self.reduced.is_some_and(|reduced| began.instant < reduced.reduced_at.instant) {
             return;
         }
@@ -83,7 +81,7 @@ impl Limit {
         self.reduced = Some(Reduced { calls, ends_at, reduced_at: now, reason, last_call_ended: now, pause });
     }
 
-    /// Increases the limit after a success of a call that began at `began`. Returns whether the limit has ended.
+    /// Increases the limit after a success of an attempt that began at `began`. Returns whether the limit has ended.
     pub fn grow(&mut self, began: ClockReading, now: ClockReading) -> bool {
         let Some(reduced) = &mut self.reduced else { return false };
         reduced.calls += if reduced.calls < 1.0 { reduced.calls } else { GROWTH };
@@ -95,21 +93,21 @@ impl Limit {
         has_ended
     }
 
-    /// Permits at least one call at a time without a pause. This is for the end of an outage, because
-    /// its time-outs are no sign of overload.
+    /// Permits at least one attempt at a time without a pause. This is for the end of an outage, because the time-outs of an
+    /// outage are no sign of overload.
     pub fn resume(&mut self) {
         if let Some(reduced) = &mut self.reduced {
             (reduced.calls, reduced.pause) = (reduced.calls.max(1.0), Duration::ZERO);
         }
     }
 
-    /// Counts a call that ends.
+    /// Counts an attempt that ends.
     pub fn end(&mut self) {
         self.in_progress = self.in_progress.saturating_sub(1);
     }
 }
 
-/// The pause after a call of this duration.
+/// The pause after an attempt of this duration, under a limit of `calls` attempts.
 fn pause(calls: f64, duration: Duration) -> Duration {
     duration.mul_f64((1.0 / calls - 1.0).max(0.0)).min(LONGEST_PAUSE)
 }
@@ -121,7 +119,7 @@ mod tests {
     const CALL: Duration = Duration::from_millis(100);
     const TIME_OUT: Option<Reason> = Some(Reason::InventoryUnavailable);
 
-    /// Calls of 100 ms, all of them at the same time.
+    /// Attempts of 100 ms, which begin and end together.
     struct Calls {
         limit: Limit,
         now: ClockReading,
@@ -136,8 +134,8 @@ mod tests {
             self.now = ClockReading { instant: self.now.instant + time, time: self.now.time + time };
         }
 
-        /// Begins as many calls as the limit permits, at most 10, and ends them. Returns their number, and whether the limit
-        /// has ended.
+        /// Begins as many attempts as the limit permits, at most 10, and ends them. Returns their number, and whether the
+        /// limit has ended.
         fn run(&mut self, time_out: Option<Reason>) -> (usize, bool) {
             let began = self.now;
             let calls = (0..10).take_while(|_| {

@@ -66,7 +66,7 @@ pub struct ReservationApi {
     longest_retry_after: Duration,
 }
 
-/// What a connection pool is made from.
+/// The settings of each connection pool.
 #[derive(Debug)]
 struct Transport {
     tls: ClientConfig,
@@ -84,7 +84,7 @@ impl Transport {
             .user_agent(USER_AGENT)
             .timeout(self.timeout)
             .tcp_keepalive(TCP_KEEP_ALIVE)
-            .tcp_user_timeout(self.timeout) // for a peer that vanishes between two calls
+            .tcp_user_timeout(self.timeout) // ends a connection whose peer has vanished between two calls
             .pool_idle_timeout(SILENCE) // a connection may be idle while others are used
             .pool_max_idle_per_host(self.connections)
             .build()
@@ -106,12 +106,12 @@ pub struct Transition<'a> {
     pub error_code: Option<&'a str>,
 }
 
-/// The answer to a [`Transition`]. In both cases the reservation has ended.
+/// The result of a requested [`Transition`]. In both cases the reservation has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It ended as requested. The reply may contain the reservation.
+    /// The reservation ended as requested. The reply may contain it.
     Done(Reply),
-    /// It had already ended in this way.
+    /// The reservation had already ended, and this is how.
     AlreadyEnded(Ending),
 }
 
@@ -162,7 +162,7 @@ impl ReservationApi {
         })
     }
 
-    /// Reads the time from `clock`.
+    /// Reads the time from `clock`, to measure silences of the connections.
     pub fn with_clock(self, clock: fn() -> ClockReading) -> Self {
         Self { clock, ..self }
     }
@@ -244,7 +244,7 @@ impl ReservationApi {
         reply
     }
 
-    /// One request and its reply.
+    /// Sends one request and reads its reply.
     async fn exchange(
         &self,
         reservation_id: &Id,

@@ -12,7 +12,7 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use crate::call::{Classify, ErrorClass};
 
-/// The longest wait before each retry. The actual wait is drawn at random between zero and this (full jitter).
+/// The longest wait before each retry. The actual wait is a random time between zero and this (full jitter).
 const LONGEST_WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 /// The window in which calls and retries are counted.
 const WINDOW: Duration = Duration::from_secs(10);

@@ -50,7 +50,7 @@ impl<C: Clone> Connections<C> {
         }
     }
 
-    /// Offers a client that was connected at `now`, before the first call. If there is a client already, it stays.
+    /// Offers a client that was connected at `now`, before the first call. A client that is already in use is not replaced.
     pub fn offer(&self, now: ClockReading, client: C) {
         self.lock().get_or_insert((now, client));
     }

@@ -8,7 +8,7 @@ use sqs_batch::visibility::FailureReason;
 use sqs_batch::{BatchBegun, BatchFinished, Handler, NotSqs, Observer, Record, RecordFinished};
 use tracing::{Instrument, Span, error_span};
 
-use super::metrics::{FinishedRecord, Metrics};
+use super::metrics::{Metrics, RecordMetrics};
 use super::traces::{self, Parent, describe};
 use crate::aws;
 use crate::job::Job;
@@ -21,10 +21,12 @@ pub struct BatchTelemetry {
     metrics: Metrics,
 }
 
-/// The two spans of a record: the fields of its log lines, and the parent of its calls in the trace.
+/// The two spans of a record.
 #[derive(Debug)]
 pub struct RecordScope {
+    /// The `tracing` span, which gives the log lines of the record their fields.
     log: Span,
+    /// The context with the OpenTelemetry span, which is the parent of the spans of the record's calls.
     trace: Context,
 }
 
@@ -49,7 +51,7 @@ impl<H: Handler<Job = Job, Outcome = Outcome>> Observer<H> for BatchTelemetry {
 
     fn record_begun(&self, record: &Record, job: Option<&Job>) -> RecordScope {
         let (event_type, hold) = (job.and_then(Job::event_type), job.and_then(Job::hold));
-        // The span has the level error, so that no filter removes it and every line says which record it is about.
+        // The span has the level error, so that no filter removes it and every line has the fields of its record.
         let log = error_span!(
             "record",
             message_id = record.message_id,
@@ -72,15 +74,15 @@ impl<H: Handler<Job = Job, Outcome = Outcome>> Observer<H> for BatchTelemetry {
 
     fn record_finished(&self, finished: RecordFinished<'_, H>, scope: Option<&RecordScope>) {
         let summary = Summary::of(finished.completion);
-        self.count(&finished, summary);
+        self.record_metrics(&finished, summary);
         match scope {
             Some(RecordScope { log, trace }) => {
                 let _attached = trace.clone().attach();
-                log.in_scope(|| write_line(&finished, summary));
+                log.in_scope(|| write_summary_line(&finished, summary));
                 describe::end_record(trace, summary);
             }
             None => error_span!("record", message_id = finished.record.message_id)
-                .in_scope(|| write_line(&finished, summary)),
+                .in_scope(|| write_summary_line(&finished, summary)),
         }
     }
 
@@ -104,14 +106,14 @@ impl<H: Handler<Job = Job, Outcome = Outcome>> Observer<H> for BatchTelemetry {
 }
 
 impl BatchTelemetry {
-    fn count<H: Handler<Job = Job, Outcome = Outcome>>(
+    fn record_metrics<H: Handler<Job = Job, Outcome = Outcome>>(
         &self,
         finished: &RecordFinished<'_, H>,
         summary: Summary<'_>,
     ) {
         let (record, now) = (finished.record, SystemTime::now());
         let since = |time| now.duration_since(time).unwrap_or_default();
-        self.metrics.record_finished(FinishedRecord {
+        self.metrics.record_finished(RecordMetrics {
             event_type: finished.job.and_then(Job::event_type),
             outcome: summary.label,
             duration: finished.duration,
@@ -124,8 +126,8 @@ impl BatchTelemetry {
     }
 }
 
-/// Writes the one summary line of a record.
-fn write_line<H: Handler>(finished: &RecordFinished<'_, H>, summary: Summary<'_>) {
+/// Writes the summary line of a record. Each record has exactly one.
+fn write_summary_line<H: Handler>(finished: &RecordFinished<'_, H>, summary: Summary<'_>) {
     let Summary { label, reason, code } = summary;
     let outcome = label.as_str();
     let duration_ms = finished.duration.unwrap_or_default().as_micros() as f64 / 1_000.0;

@@ -1,5 +1,5 @@
-//! What is reported about one attempt of a call to a service: its metric, its span, its debug line, and the headers
-//! that carry the trace to the service.
+//! What is reported about one attempt of a call to a service: its metric, its span and its debug line. Also the headers that
+//! carry the trace to the service.
 
 use std::fmt::Display;
 use std::thread;
@@ -18,7 +18,7 @@ use crate::telemetry::traces::{self, describe};
 /// The longest header that is sent, in bytes. W3C requires that a `tracestate` of this length is passed on. A longer
 /// one is not sent: the producer chooses its length, and a server that rejects it would reject each attempt of a
 /// valid record.
-const LONGEST_HEADER: usize = 512;
+const MAX_HEADER: usize = 512;
 
 /// An attempt in progress. If it is dropped before [`end`](Self::end), it was abandoned, or the worker panicked.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<'a> CallInProgress<'a> {
             ),
             ("x-trace-id", trace_id),
         ];
-        let fits = |value: &str| (1..=LONGEST_HEADER).contains(&value.len());
+        let fits = |value: &str| (1..=MAX_HEADER).contains(&value.len());
         for (name, value) in fields.into_iter().filter(|(_, value)| fits(value)) {
             // A tracestate may contain characters that a header cannot.
             headers.extend(HeaderValue::try_from(value).map(|value| (HeaderName::from_static(name), value)));

@@ -7,7 +7,7 @@ pub mod flusher;
 pub mod init_error;
 pub mod metrics;
 mod otlp;
-mod pace;
+mod send_schedule;
 pub mod shutdown;
 pub mod spans;
 mod time_limits;

@@ -38,7 +38,7 @@ impl Invocations {
         let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
         let function_version = Some(lambda.env_config.version.as_str()).filter(|version| !version.is_empty());
         self.metrics.invocation_begun(cold_start, function_version, SystemTime::now());
-        // The span has the level error, so that no filter removes it and every line has its fields.
+        // The span has the level error, so that no filter removes it and every line has the fields of its invocation.
         let span = error_span!(
             "invocation",
             request_id = lambda.request_id,

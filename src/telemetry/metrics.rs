@@ -20,34 +20,34 @@ use catalogue::{UNKNOWN_TYPE, WorkflowLabel};
 pub(super) use period::{Period, Series, SeriesData};
 use recorder::Recorder;
 
-/// The service level objective: an event should be done within this time of being sent to the queue.
+/// The service level objective: an event should be done within this time after it was sent to the queue.
 const IN_TIME: Duration = Duration::from_secs(60);
 
 /// Where metrics are recorded; the default records nothing. Clones record in the same place.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(Option<Arc<Mutex<Recorder>>>);
 
-/// A record that was completed.
+/// What is measured of a completed record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinishedRecord {
-    /// Its type, if it could be read.
+pub struct RecordMetrics {
+    /// The type of its event, if it could be read.
     pub event_type: Option<EventType>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: OutcomeLabel,
     /// The time from the start of its work to its completion; `None` if it was not started.
     pub duration: Option<Duration>,
-    /// The time since it was sent to the queue, if the record says when.
+    /// The time since the message was sent to the queue, if the record says when that was.
     pub age: Option<Duration>,
-    /// The time since the event itself, if the event says when it happened.
+    /// The time since the event happened, if the event says when that was.
     pub lateness: Option<Duration>,
-    /// Why it is returned, if it is.
+    /// The reason code, if the record is returned.
     pub reason: Option<Reason>,
     /// Whether it becomes a dead letter.
     pub is_dead_letter: bool,
 }
 
 impl Metrics {
-    /// Records metrics.
+    /// A recorder without any values yet.
     pub fn recording() -> Self {
         Self(Some(Arc::new(Mutex::new(Recorder::new(SystemTime::now())))))
     }
@@ -75,8 +75,8 @@ impl Metrics {
     }
 
     /// A record was completed.
-    pub fn record_finished(&self, record: FinishedRecord) {
-        let FinishedRecord { event_type, outcome, duration, age, lateness, reason, is_dead_letter } = record;
+    pub fn record_finished(&self, record: RecordMetrics) {
+        let RecordMetrics { event_type, outcome, duration, age, lateness, reason, is_dead_letter } = record;
         let Some(mut recorder) = self.recorder() else { return };
         let label = event_type.map_or(UNKNOWN_TYPE, |event_type| event_type as usize);
         let period = recorder.current();
@@ -127,13 +127,13 @@ impl Metrics {
         recorder.is_urgent = true;
     }
 
-    /// The number of visibility time-outs that could not be changed.
+    /// The visibility time-outs of this number of messages could not be changed.
     pub fn visibility_errors(&self, messages: usize) {
         let Some(mut recorder) = self.recorder() else { return };
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something urgent was recorded, because an alarm depends on it.
+    /// Whether something was recorded that is sent within a second, because an alarm depends on it.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }

@@ -39,14 +39,14 @@ impl Classify for Error {
 
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NotCalled(open) => ErrorClass::NotCalled(*open),
+            Self::NotCalled(not_called) => ErrorClass::NotCalled(*not_called),
             Self::Rpc { class, .. } => *class,
         }
     }
 
     fn reason(&self) -> Reason {
         match self {
-            Self::NotCalled(open) => open.reason,
+            Self::NotCalled(not_called) => not_called.reason,
             Self::Rpc { reason, .. } => *reason,
         }
     }
@@ -131,7 +131,8 @@ impl ReplyBody for CommitReservationResponse {
     }
 }
 
-/// A status or code that this version of the worker does not define is retried and never treated as a success.
+/// The name and the severity of a status or code that this version of the worker does not define. It is retried and never
+/// treated as a success.
 fn unknown(number: i32) -> (Cow<'static, str>, Option<Severity>) {
     (number.to_string().into(), Some(Severity::Transient))
 }

@@ -62,7 +62,7 @@ impl Refusal {
         }
     }
 
-    /// What the reply means by the contract's table of other replies. A 409 is decided by the reservation itself.
+    /// The class of the reply by the contract's table of other replies. After a 409, the status of the reservation decides.
     pub(super) fn class(&self) -> ErrorClass {
         let retry_after = self.retry_after;
         match self.status.as_u16() {
@@ -109,7 +109,7 @@ impl Classify for Error {
             Self::TimedOut | Self::Unreachable(_) => ErrorClass::UNAVAILABLE,
             Self::NotEnded | Self::Unreadable => ErrorClass::TRANSIENT,
             Self::Refused(refusal) => refusal.class(),
-            Self::NotCalled(open) => ErrorClass::NotCalled(*open),
+            Self::NotCalled(not_called) => ErrorClass::NotCalled(*not_called),
         }
     }
 
@@ -119,7 +119,7 @@ impl Classify for Error {
             Self::NotEnded => Reason::ReservationConflict,
             Self::Unreadable => Reason::ReservationApiError,
             Self::Refused(refusal) => refusal.reason(),
-            Self::NotCalled(open) => open.reason,
+            Self::NotCalled(not_called) => not_called.reason,
         }
     }
 }

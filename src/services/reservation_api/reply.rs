@@ -153,7 +153,7 @@ fn ending(status: &str) -> Option<Ending> {
     }
 }
 
-/// Whether a text may appear in a log line: codes and ids may, free text may not.
+/// Whether a text has the form of a code or an id, which may appear in a log line. Free text may not.
 fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

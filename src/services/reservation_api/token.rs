@@ -76,7 +76,7 @@ impl Authorization {
         self.lock().clone()
     }
 
-    /// The header with a newer token than `refused`, if there is one. The token is read again if that is due.
+    /// The header with a newer token than `refused`, if there is one. The token is read again, at most once per 30 s.
     pub(super) async fn newer_than(
         &self,
         refused: Option<&HeaderValue>,

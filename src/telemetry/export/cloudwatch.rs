@@ -31,12 +31,12 @@ impl CloudWatch {
         Self { namespace, client }
     }
 
-    /// Sends the rest of a period, in several calls if it is too large for one. A call that CloudWatch answered is
-    /// not repeated.
+    /// Sends what has not been sent of a period, in several calls if it is too large for one. After a failure, the next `put`
+    /// continues with the call that failed.
     ///
     /// # Errors
     ///
-    /// Why a call failed. Data that CloudWatch will never accept is dropped, and the loss is logged.
+    /// The reason why a call failed. Data that CloudWatch will never accept is dropped, and the loss is logged.
     pub(super) async fn put(&self, period: &mut Period) -> Result<(), String> {
         let connect = async || Client::new(&aws::config(None).await);
         let client = self.client.get_or_init(connect).await;

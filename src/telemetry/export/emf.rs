@@ -11,7 +11,7 @@ use crate::telemetry::metrics::{Period, Series, SeriesData};
 /// An EMF array has at most this many values.
 const VALUES_PER_LINE: usize = 100;
 
-/// One line for each set of dimensions and their values, or several if there are more values than fit into one.
+/// One line for each combination of dimension values, or several lines if one cannot contain all values.
 pub(super) fn lines(period: &Period, namespace: &str, head: &Map<String, Value>) -> Vec<String> {
     let mut by_dimensions = BTreeMap::<_, Vec<_>>::new();
     for series in period.series() {

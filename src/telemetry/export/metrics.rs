@@ -1,4 +1,4 @@
-//! Where metrics go, and when.
+//! Sends metrics to the sink that is configured, and decides when.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::cloudwatch::CloudWatch;
 use super::emf;
-use super::pace::Pace;
+use super::send_schedule::SendSchedule;
 use super::time_limits;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
@@ -44,9 +44,10 @@ pub enum MetricsSink {
 pub struct MetricsExporter {
     metrics: Metrics,
     target: Target,
-    pace: tokio::sync::Mutex<Pace>,
+    schedule: tokio::sync::Mutex<SendSchedule>,
 }
 
+/// The sink, with what is needed to send metrics to it.
 #[derive(Debug)]
 enum Target {
     CloudWatch(CloudWatch),
@@ -54,6 +55,7 @@ enum Target {
     None,
 }
 
+/// A log to which metrics are written as EMF lines.
 struct EmfLog {
     namespace: String,
     level: &'static str,
@@ -87,7 +89,7 @@ impl MetricsExporter {
             }
             MetricsSink::None => Target::None,
         };
-        Self { metrics, target, pace: tokio::sync::Mutex::default() }
+        Self { metrics, target, schedule: tokio::sync::Mutex::default() }
     }
 
     /// Whether anything may be left to send when the process ends.
@@ -100,10 +102,11 @@ impl MetricsExporter {
     pub async fn after_response(&self, request_id: &str, time_left: Duration, now: ClockReading) {
         match &self.target {
             Target::CloudWatch(cloudwatch) => {
-                let mut pace = self.pace.lock().await;
-                if pace.is_due(now, self.metrics.is_urgent()) {
-                    let limit = if pace.uses_long_limit() { time_limits::LONG } else { time_limits::USUAL };
-                    self.send(cloudwatch, &mut pace, now, limit.min(time_left)).await;
+                let mut schedule = self.schedule.lock().await;
+                if schedule.is_due(now, self.metrics.is_urgent()) {
+                    let limit =
+                        if schedule.uses_long_limit() { time_limits::LONG } else { time_limits::USUAL };
+                    self.send(cloudwatch, &mut schedule, now, limit.min(time_left)).await;
                 }
             }
             Target::Emf(emf) => emf.write(&self.metrics, request_id),
@@ -115,12 +118,12 @@ impl MetricsExporter {
     pub async fn shutdown(&self) {
         if let Target::CloudWatch(cloudwatch) = &self.target {
             let send_rest = async {
-                let mut pace = self.pace.lock().await;
+                let mut schedule = self.schedule.lock().await;
                 // The connection may have died while the environment was frozen, so a failure is retried once.
                 let mut is_sent = false;
                 for _ in 0..2 {
                     is_sent = is_sent
-                        || self.send(cloudwatch, &mut pace, ClockReading::now(), time_limits::LAST).await;
+                        || self.send(cloudwatch, &mut schedule, ClockReading::now(), time_limits::LAST).await;
                 }
             };
             // A call that is still in progress holds the lock and the data, and nothing can be sent before it ends.
@@ -128,12 +131,12 @@ impl MetricsExporter {
         }
     }
 
-    /// Returns whether everything was sent. Data that was not accepted within the time is stored again: it may be
-    /// counted twice but is not lost.
+    /// Sends everything that was recorded. Returns whether CloudWatch has accepted all of it within `time`. The rest is stored
+    /// again: it may be counted twice but is not lost.
     async fn send(
         &self,
         cloudwatch: &CloudWatch,
-        pace: &mut Pace,
+        schedule: &mut SendSchedule,
         now: ClockReading,
         time: Duration,
     ) -> bool {
@@ -153,11 +156,11 @@ impl MetricsExporter {
         };
         let sent = match timeout(time, send).await.unwrap_or_else(|_| Err("no reply in time".to_owned())) {
             Ok(()) => {
-                pace.succeeded(now);
+                schedule.succeeded(now);
                 true
             }
             Err(reason) => {
-                if pace.failed(now) {
+                if schedule.failed(now) {
                     tracing::warn!(reason, "metrics not sent: they will be sent later");
                 }
                 false

@@ -15,8 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was silent for this long may have died while the function was frozen. It is checked when it is
 /// used.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long a check may stay unanswered.
-const UNANSWERED: Duration = Duration::from_millis(500);
+/// How long the peer may leave a check or sent data unanswered before the connection is closed.
+const MAX_UNANSWERED_TIME: Duration = Duration::from_millis(500);
 
 pub(super) fn grpc(
     endpoint: &Url,
@@ -26,7 +26,7 @@ pub(super) fn grpc(
         .connect_timeout(TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(SILENCE)
-        .keep_alive_timeout(UNANSWERED);
+        .keep_alive_timeout(MAX_UNANSWERED_TIME);
     if endpoint.scheme() == "https" {
         channel = channel.tls_config(ClientTlsConfig::new().trust_anchors(roots.roots))?;
     }
@@ -43,7 +43,7 @@ pub(super) fn http(
     roots: RootCertStore,
 ) -> Result<SpanExporter, Box<dyn Error + Send + Sync>> {
     let tls = http_client::tls(roots)?;
-    let client = http_client::builder(tls).tcp_user_timeout(UNANSWERED).timeout(TIMEOUT).build()?;
+    let client = http_client::builder(tls).tcp_user_timeout(MAX_UNANSWERED_TIME).timeout(TIMEOUT).build()?;
     let base = endpoint.as_str().trim_end_matches('/');
     let exporter = SpanExporter::builder()
         .with_http()

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request};
 use lambda_runtime_api_client::{BoxError, Client, body::Body};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Registers the extension, and runs `last_work` when SIGTERM arrives; then the process ends. It must be called
+/// Registers the extension. When SIGTERM arrives, `last_work` runs, and then the process ends. This must be called
 /// before the first event is requested. If the extension cannot be registered, the function still works.
 pub async fn prepare(runtime_api: &str, last_work: impl Future<Output = ()> + Send + 'static) {
     if let Err(error) = register(runtime_api).await {

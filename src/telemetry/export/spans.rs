@@ -1,4 +1,4 @@
-//! Where spans go, and when: to the X-Ray daemon by UDP, or to an OpenTelemetry collector by OTLP.
+//! Sends spans to the X-Ray daemon by UDP, or to an OpenTelemetry collector by OTLP, and decides when.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -131,7 +131,7 @@ impl Exporter {
         })
     }
 
-    /// Returns why spans are lost. The loss of a datagram is not noticed.
+    /// Sends spans. Returns the reason if some of them are lost. The loss of a datagram is not noticed.
     async fn send(&self, spans: Vec<SpanData>) -> Result<(), String> {
         match self {
             Self::Xray(daemon) => {

@@ -1,4 +1,4 @@
-//! How long sending may take. Sending delays the next invocation of the environment.
+//! How long the sending of telemetry may take. It delays the next invocation of the environment.
 
 use std::time::Duration;
 

@@ -95,7 +95,7 @@ struct Subsegment<'a> {
     subsegments: Vec<Self>,
 }
 
-/// The position of a document in its trace.
+/// The trace of a document, and its parent in the trace.
 #[derive(Serialize)]
 struct Place {
     trace_id: String,

@@ -27,10 +27,12 @@ pub enum Metric {
     /// The largest number of records in progress at once, per invocation.
     #[strum(serialize = "worker_active_count")]
     ActiveCount,
-    /// The time from sending to the outcome. SQS's own age metric does not show records that wait for a back-off.
+    /// The time from the sending of the message to the outcome of the record. SQS's own age metric does not show messages that
+    /// wait for a back-off.
     #[strum(serialize = "worker_event_age_seconds")]
     EventAge,
-    /// The time from the event itself (its `time` or `ts`) to the outcome. An event without a readable time has no value.
+    /// The time from the event itself (its `time` or `ts`) to the outcome of the record. An event without a readable time has no
+    /// value.
     #[strum(serialize = "worker_event_lateness_seconds")]
     EventLateness,
     /// Records per invocation.
@@ -42,10 +44,10 @@ pub enum Metric {
     /// Visibility time-outs that could not be changed.
     #[strum(serialize = "worker_visibility_errors_total")]
     VisibilityErrors,
-    /// 1 in a minute in which the breaker of a service opened or made a call wait; no value in any other minute.
+    /// 1 in a minute in which the breaker of a service opened or made an attempt wait; no value in any other minute.
     #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
-    /// Records with the outcome `success` or `superseded` that were done within 60 s of being sent to the queue.
+    /// Records with the outcome `success` or `superseded` that were done within 60 s after their message was sent to the queue.
     #[strum(serialize = "worker_in_time_total")]
     InTime,
     /// Returned records, by reason code.
@@ -64,15 +66,15 @@ pub enum Metric {
 pub enum Dimension {
     /// `type`: the type of the event.
     Type,
-    /// `outcome` of a record.
+    /// `outcome`: the outcome of a record.
     Outcome,
     /// `handler`: the workflow.
     Handler,
-    /// `service` that was called.
+    /// `service`: the service that was called.
     Service,
-    /// `outcome` of an attempt of a call.
+    /// `outcome`: the outcome of an attempt of a call.
     CallOutcome,
-    /// `reason` of a dead letter.
+    /// `reason`: the reason code of a returned record.
     Reason,
     /// `function_version`: the version of the function. A process has one, which is not known in advance.
     FunctionVersion,
@@ -100,8 +102,8 @@ impl Metric {
         self.into()
     }
 
-    /// The sets of dimensions under which it is sent. The first set is the finest. The other sets contain sums over
-    /// the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
+    /// The sets of dimensions under which it is sent. The first set has the most dimensions. The values of the other sets are
+    /// sums over the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
     /// metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
         use Dimension::{CallOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
@@ -122,7 +124,7 @@ impl Metric {
         }
     }
 
-    /// The finest set of dimensions.
+    /// The dimensions under which it is recorded: the first of the [`dimension_sets`](Self::dimension_sets).
     pub(super) fn dimensions(self) -> &'static [Dimension] {
         self.dimension_sets()[0]
     }

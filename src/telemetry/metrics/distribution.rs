@@ -30,7 +30,7 @@ impl Distribution {
         self.0.is_empty()
     }
 
-    /// Each value that occurred, in rising order, and how often it occurred.
+    /// Each value that occurred, in ascending order, and how often it occurred.
     pub(super) fn values(&self) -> impl Iterator<Item = (u64, u32)> {
         self.0.iter().map(|(bucket, count)| (value(*bucket), *count))
     }

@@ -10,14 +10,14 @@ use strum::VariantArray;
 use super::catalogue::{Dimension, Kind, Metric};
 use super::distribution::Distribution;
 
-/// The metrics of a minute. It has at most 66 distributions of 80 kB; in practice about ten of a few kB.
+/// The metrics of one minute. They need little memory: at most 66 distributions of 80 kB; in practice about ten of a few kB.
 #[derive(Debug)]
 pub struct Period {
     /// When its first value was recorded.
     pub began: SystemTime,
     pub(super) is_empty: bool,
-    /// The number of data for CloudWatch that were already sent from this period and must not be sent again. If it is not
-    /// zero, nothing more is recorded in this period.
+    /// The number of `MetricDatum` values of this period that CloudWatch has accepted and that must not be sent again. If it
+    /// is not zero, nothing more is recorded in this period.
     pub sent: usize,
     /// The version of the function, if it is known.
     pub(super) function_version: Option<Arc<str>>,
@@ -48,7 +48,7 @@ pub struct Series {
 pub enum SeriesData {
     /// The sum of the counts.
     Count(f64),
-    /// The values in rising order, in seconds or as plain numbers, and how often each occurred.
+    /// The values in ascending order, in seconds or as plain numbers, and how often each occurred.
     Values(Vec<(f64, u32)>),
 }
 
@@ -81,7 +81,7 @@ impl Period {
         self.is_empty &= other.is_empty;
     }
 
-    /// Everything to send, including the sums over dimensions.
+    /// All series of this period that are sent, including the sums over dimensions.
     pub fn series(&self) -> Vec<Series> {
         let mut all = Vec::new();
         for (&metric, cells) in Metric::VARIANTS.iter().zip(&self.cells) {

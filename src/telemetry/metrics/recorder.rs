@@ -8,16 +8,17 @@ use super::period::Period;
 
 /// The number of minutes that are stored separately while CloudWatch cannot be reached. Older minutes are merged, so
 /// that memory is bounded and nothing is lost.
-const MINUTES: usize = 5;
+const MAX_PERIODS: usize = 5;
 
+/// The periods that were recorded and not yet sent.
 #[derive(Debug)]
 pub(super) struct Recorder {
     /// The version of the function, once an invocation has reported it.
     function_version: Option<Arc<str>>,
-    /// In order. New values are recorded in the last one.
+    /// The oldest one first. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Whether something urgent was recorded, because an alarm depends on it: a heartbeat, a dead letter, an open breaker,
-    /// or a record that was returned because of a misconfiguration.
+    /// Whether something was recorded that is sent within a second, because an alarm depends on it: a heartbeat, a dead
+    /// letter, an open breaker, or a record that was returned because of a misconfiguration.
     pub(super) is_urgent: bool,
 }
 
@@ -76,7 +77,7 @@ impl Recorder {
     }
 
     fn merge_old_periods(&mut self) {
-        while self.periods.len() > MINUTES {
+        while self.periods.len() > MAX_PERIODS {
             // Only the oldest period can have been sent in part.
             let oldest = usize::from(self.periods[0].sent > 0);
             if let Some(newer) = self.periods.remove(oldest + 1) {

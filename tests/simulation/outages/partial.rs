@@ -57,10 +57,7 @@ fn events_that_need_the_failed_part_of_the_inventory_wait_for_it_and_do_not_go_t
     assert!(fates.iter().all(|(end, _)| *end == End::Deleted));
     let others = fates.iter().enumerate().filter(|(number, _)| !(*number as u32).is_multiple_of(part));
     let longest = others.map(|(_, (_, waited))| *waited).max().unwrap();
-    assert!(
-        longest <= Duration::from_secs(60),
-        "an event without a fault waited for {longest:?}"
-    );
+    assert!(longest <= Duration::from_secs(60), "an event without a fault waited for {longest:?}");
 }
 
 #[test]

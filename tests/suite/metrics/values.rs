@@ -5,16 +5,16 @@ use std::time::Duration;
 use reservation_worker::call::{CallOutcome, Service};
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::OutcomeLabel;
-use reservation_worker::telemetry::metrics::FinishedRecord;
+use reservation_worker::telemetry::metrics::RecordMetrics;
 use sqs_batch::ClockReading;
 use strum::VariantArray;
 
 use super::{Sent, sent};
 use crate::test_app::TestApp;
 
-pub fn record(event_type: EventType, duration: Duration) -> FinishedRecord {
+pub fn record(event_type: EventType, duration: Duration) -> RecordMetrics {
     let event_type = Some(event_type);
-    FinishedRecord {
+    RecordMetrics {
         event_type,
         outcome: OutcomeLabel::Success,
         duration: Some(duration),
@@ -75,7 +75,7 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
         let worked = Duration::from_micros(micros);
         for &event_type in EventType::VARIANTS {
             for &outcome in OutcomeLabel::VARIANTS {
-                app.metrics().record_finished(FinishedRecord { outcome, ..record(event_type, worked) });
+                app.metrics().record_finished(RecordMetrics { outcome, ..record(event_type, worked) });
             }
         }
         for (service, outcome) in Service::VARIANTS

@@ -6,31 +6,33 @@ use sqs_batch::ClockReading;
 
 /// The interval between two calls. The data of the last interval is sent when the environment is shut down.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The interval if something urgent was recorded, because an alarm depends on it.
+/// The interval if something was recorded that an alarm depends on.
 const URGENT_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval doubles with each failure up to this.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The results of the last calls, which decide when the next call is due.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct SendSchedule {
+    /// When metrics were last sent, successfully or not.
     last: Option<ClockReading>,
     /// The number of failures in a row.
     failures: u32,
     has_succeeded: bool,
 }
 
-impl Pace {
+impl SendSchedule {
     pub(super) fn is_due(&self, now: ClockReading, is_urgent: bool) -> bool {
         let interval = match self.failures {
             0 if is_urgent => URGENT_INTERVAL,
             failures => INTERVAL.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))),
         };
-        self.last.is_none_or(|last| now.since(last) >= interval.min(LONGEST_INTERVAL))
+        self.last.is_none_or(|last| now.since(last) >= interval.min(MAX_INTERVAL))
     }
 
-    /// Whether a call gets more time. The first calls must make a client and a connection. After the first failure in
-    /// a row, the reason may have been that the time was too short. A call that was cut off can have delivered its
-    /// data, which is then counted again with the next call.
+    /// Whether the next call gets more time than usual. The first calls must make a client and a connection. The first
+    /// failure after a success may mean that the time was too short. CloudWatch may have accepted the data of a call that was
+    /// cut off, and counts it again with the next call.
     pub(super) fn uses_long_limit(&self) -> bool {
         !self.has_succeeded || self.failures == 1
     }
@@ -61,34 +63,34 @@ mod tests {
     #[test]
     fn sending_is_due_at_first_and_then_after_the_interval_by_either_clock() {
         let start = ClockReading::now();
-        let mut pace = Pace::default();
-        assert!(pace.is_due(start, false) && pace.uses_long_limit());
-        pace.succeeded(start);
-        assert!(!pace.uses_long_limit());
+        let mut schedule = SendSchedule::default();
+        assert!(schedule.is_due(start, false) && schedule.uses_long_limit());
+        schedule.succeeded(start);
+        assert!(!schedule.uses_long_limit());
         for (monotonic, wall, due) in
             [(9, 9, false), (10, 0, true), (10, -3_600, true), (0, 10, true), (9, -5, false)]
         {
-            assert_eq!(pace.is_due(after(start, monotonic, wall), false), due, "{monotonic} s, {wall} s");
+            assert_eq!(schedule.is_due(after(start, monotonic, wall), false), due, "{monotonic} s, {wall} s");
         }
-        assert!(!pace.is_due(start, true));
-        assert!(pace.is_due(after(start, 1, 1), true));
+        assert!(!schedule.is_due(start, true));
+        assert!(schedule.is_due(after(start, 1, 1), true));
     }
 
     #[test]
     fn after_failures_the_interval_doubles_up_to_a_minute_and_urgency_is_ignored() {
         let start = ClockReading::now();
-        let mut pace = Pace::default();
+        let mut schedule = SendSchedule::default();
         for (failures, seconds) in [10, 20, 40, 60, 60].into_iter().enumerate() {
-            assert_eq!(pace.failed(start), failures == 0, "only the first is reported");
-            assert!(!pace.is_due(after(start, seconds - 1, 0), true));
-            assert!(pace.is_due(after(start, seconds, 0), false));
+            assert_eq!(schedule.failed(start), failures == 0, "only the first is reported");
+            assert!(!schedule.is_due(after(start, seconds - 1, 0), true));
+            assert!(schedule.is_due(after(start, seconds, 0), false));
         }
-        assert!(pace.uses_long_limit(), "it has never succeeded");
-        pace.succeeded(start);
-        let long = [(); 3].map(|()| (pace.failed(start), pace.uses_long_limit()).1);
+        assert!(schedule.uses_long_limit(), "it has never succeeded");
+        schedule.succeeded(start);
+        let long = [(); 3].map(|()| (schedule.failed(start), schedule.uses_long_limit()).1);
         assert_eq!(long, [true, false, false], "only the call after the first failure");
-        pace.succeeded(start);
-        assert!(pace.is_due(after(start, 10, 0), false));
-        assert!(pace.failed(start), "the first of a new row");
+        schedule.succeeded(start);
+        assert!(schedule.is_due(after(start, 10, 0), false));
+        assert!(schedule.failed(start), "the first failure after a success");
     }
 }
