@@ -1,4 +1,4 @@
-//! What can be done with a letter.
+//! The actions of a plan.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub(crate) enum Action {
     /// Write it to the backup, and delete it
     Delete,
     /// Write it to the backup, and leave it in the queue
-    Export,
+    Backup,
 }
 
 impl Action {
@@ -21,7 +21,7 @@ impl Action {
         match self {
             Self::Redrive => "redrive",
             Self::Delete => "delete",
-            Self::Export => "export",
+            Self::Backup => "backup",
         }
     }
 }

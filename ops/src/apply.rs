@@ -15,27 +15,27 @@ use crate::action::Action;
 use crate::audit::{self, Audit, Common};
 use crate::cli::ApplyArgs;
 use crate::files::{self, JsonLines};
-use crate::hold::Hold;
-use crate::pace::Pace;
+use crate::hidden::HiddenLetters;
 use crate::plan::{Plan, PlannedLetter};
 use crate::progress::{bar, note};
 use crate::queue::{Poll, Queue};
+use crate::rate_limit::RateLimit;
 use crate::reading;
 use crate::refund;
-use crate::sending::Waiting;
+use crate::sending::OrderedLetters;
 use crate::session::{Session, Source};
 
 mod actions;
 mod missing;
-mod window;
+mod ready;
 
-use actions::{Actions, Taken};
-use missing::{Missing, Patience};
-use window::Window;
+use actions::{Actions, ReadyLetter};
+use missing::{Missing, MissingWait};
+use ready::ReadyLetters;
 
 /// The time between two searches for redriven letters that are dead again.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Too many redriven letters were dead again.
+/// The exit status if too many redriven letters were dead again.
 const STOPPED: u8 = 3;
 
 pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode> {
@@ -46,8 +46,8 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     }
     refund::check(plan.letters.iter().filter_map(PlannedLetter::needs_permission), &args.allow_reason)?;
     let has = |action| plan.letters.iter().any(|letter| letter.action == action);
-    if args.backup.is_none() && (has(Action::Delete) || has(Action::Export)) {
-        bail!("the plan deletes or exports letters, so --backup FILE is required");
+    if args.backup.is_none() && (has(Action::Delete) || has(Action::Backup)) {
+        bail!("the plan deletes or backs up letters, so --backup FILE is required");
     }
     let audit_path = args.audit.audit.clone().unwrap_or_else(|| audit::default_path(&args.plan));
     let paths = [Some(args.plan.as_path()), Some(audit_path.as_path()), args.backup.as_deref()];
@@ -64,21 +64,21 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
         },
     )?;
     let backup = args.backup.as_deref().map(JsonLines::open_private).transpose()?;
-    let hold = Hold::new(&queue, session.settings.visibility_timeout);
-    let actions = Actions::new(session.source, &hold, event_queue.as_ref(), audit, backup)?;
+    let hidden_letters = HiddenLetters::new(&queue, session.settings.visibility_timeout);
+    let actions = Actions::new(session.source, &hidden_letters, event_queue.as_ref(), audit, backup)?;
     let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
     let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
     let bar = bar("applying", pending.len());
-    let window =
-        Window::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
-    let mut apply = Apply { session, args, hold: &hold, bar, actions, pending, window };
-    let applied = hold.during(apply.run()).await;
+    let ready =
+        ReadyLetters::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
+    let mut apply = Apply { session, args, hidden_letters: &hidden_letters, bar, actions, pending, ready };
+    let applied = hidden_letters.keep_hidden_during(apply.run()).await;
     apply.bar.finish_and_clear();
     note(apply.actions.summary());
     if session.source == Source::DeadLetters && apply.actions.has_redriven() {
         note(
-            "note: a redriven letter can die for about 21 minutes after it was sent. Then run this command again: it says how \
-             many did, and ends with the exit status 3 if they are more than --stop-at.",
+            "note: a redriven letter can be dead again until about 21 minutes after it was sent. Then run this command again: it \
+             prints how many are dead again, and ends with the exit status 3 if there are more than --stop-at.",
         );
     }
     match applied? {
@@ -98,66 +98,66 @@ enum End {
 struct Apply<'a> {
     session: &'a Session,
     args: &'a ApplyArgs,
-    hold: &'a Hold<'a>,
+    hidden_letters: &'a HiddenLetters<'a>,
     bar: indicatif::ProgressBar,
     actions: Actions<'a>,
     /// The letters of the plan that were not received yet.
     pending: BTreeMap<String, PlannedLetter>,
-    /// Those that were received and wait for their action.
-    window: Window,
+    /// The letters of the plan that were received and wait for their action.
+    ready: ReadyLetters,
 }
 
 impl Apply<'_> {
     async fn run(&mut self) -> Result<End> {
-        let (mut patience, mut missing) = (self.patience(), usize::MAX);
+        let (mut wait, mut missing) = (self.new_wait(), usize::MAX);
         loop {
-            self.fill_window().await?;
-            if self.came_back_too_often()? {
+            self.receive_ready_letters().await?;
+            if self.too_many_came_back()? {
                 return Ok(End::Stopped);
             }
             if self.pending.len() < missing {
-                (patience, missing) = (self.patience(), self.pending.len());
+                (wait, missing) = (self.new_wait(), self.pending.len());
             }
-            if missing > 0 && self.window.is_incomplete() && self.may_appear(&mut patience).await? {
+            if missing > 0 && self.ready.needs_missing_letters() && self.may_appear(&mut wait).await? {
                 continue;
             }
-            if self.window.is_empty() {
+            if self.ready.is_empty() {
                 return Ok(End::Complete);
             }
-            if self.work().await? == End::Stopped {
+            if self.act_on_ready_letters().await? == End::Stopped {
                 return Ok(End::Stopped);
             }
             missing = usize::MAX;
         }
     }
 
-    fn patience(&self) -> Patience {
-        Patience::new(self.session.settings.visibility_timeout)
+    fn new_wait(&self) -> MissingWait {
+        MissingWait::new(self.session.settings.visibility_timeout)
     }
 
-    /// Receives the letters that are visible, as many as it can in a quarter of the hold: the rest of the hold is for acting
-    /// on them, however slow the queue and this machine are.
-    async fn fill_window(&mut self) -> Result<()> {
-        let hidden = indicatif::ProgressBar::hidden();
+    /// Receives the visible letters, for at most a quarter of the visibility time-out: the rest of this time is for acting on
+    /// them, however slow the queue and this machine are.
+    async fn receive_ready_letters(&mut self) -> Result<()> {
+        let no_bar = indicatif::ProgressBar::hidden();
         let (began, limit) = (Instant::now(), self.session.settings.visibility_timeout / 4);
-        let Self { session, hold, actions, pending, window, .. } = self;
+        let Self { session, hidden_letters, actions, pending, ready, .. } = self;
         let take = |message| {
-            window.sort(message, pending, actions)?;
-            let is_enough = window.is_full() || !window.is_incomplete() && began.elapsed() >= limit;
+            ready.add_received(message, pending, actions)?;
+            let is_enough = ready.is_full() || !ready.needs_missing_letters() && began.elapsed() >= limit;
             Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        reading::read(hold, &session.stop, &hidden, take).await
+        reading::read(hidden_letters, &session.stop, &no_bar, take).await
     }
 
-    /// Waits for missing letters. Returns whether they may still appear. Those that will not are ended.
-    async fn may_appear(&mut self, patience: &mut Patience) -> Result<bool> {
-        let counts = self.hold.queue.counts().await?;
-        let unread = (counts.visible + counts.hidden).saturating_sub(self.hold.len());
-        let missing = patience.observe(unread);
+    /// Waits for missing letters. Returns whether they may still appear. If they will not, their actions are ended.
+    async fn may_appear(&mut self, wait: &mut MissingWait) -> Result<bool> {
+        let counts = self.hidden_letters.queue.counts().await?;
+        let unread = (counts.visible + counts.hidden).saturating_sub(self.hidden_letters.len());
+        let missing = wait.observe(unread);
         if missing == Missing::MayAppear {
             self.session.stop.check()?;
-            if patience.is_first() {
-                let (count, time) = (self.pending.len(), humantime::format_duration(patience.limit));
+            if wait.is_first() {
+                let (count, time) = (self.pending.len(), humantime::format_duration(wait.limit));
                 note(format_args!(
                     "note: {count} letters cannot be received now; waiting for them for {time}"
                 ));
@@ -171,50 +171,52 @@ impl Apply<'_> {
         Ok(false)
     }
 
-    /// Acts on the received letters.
-    async fn work(&mut self) -> Result<End> {
-        let (rate, mut pace, mut watched) = (self.args.rate, Pace::new(self.args.rate), Instant::now());
-        let mut waiting = self.window.take();
+    /// Acts on the letters that are ready.
+    async fn act_on_ready_letters(&mut self) -> Result<End> {
+        let (rate, mut rate_limit, mut watched) =
+            (self.args.rate, RateLimit::new(self.args.rate), Instant::now());
+        let mut waiting = self.ready.take();
         loop {
             self.session.stop.check()?;
-            let batch = waiting.next_batch(Pace::batch(rate));
+            let batch = waiting.next_batch(RateLimit::batch_size(rate));
             if batch.is_empty() {
                 return Ok(End::Complete);
             }
-            pace.wait(batch.len()).await;
+            rate_limit.wait(batch.len()).await;
             let acted = batch.len();
-            let unheld = self.actions.act(batch).await?;
-            self.bar.inc((acted - unheld.len()) as u64);
-            if !unheld.is_empty() {
-                self.receive_again(unheld, waiting).await;
+            let not_hidden = self.actions.act(batch).await?;
+            self.bar.inc((acted - not_hidden.len()) as u64);
+            if !not_hidden.is_empty() {
+                self.receive_again(not_hidden, waiting).await;
                 return Ok(End::Complete);
             }
             if watched.elapsed() >= WATCH_INTERVAL {
                 watched = Instant::now();
-                for message in self.hold.receive(Poll::Short).await?.new {
-                    self.window.sort(message.into(), &mut self.pending, &mut self.actions)?;
+                for message in self.hidden_letters.receive(Poll::Short).await?.new {
+                    self.ready.add_received(message.into(), &mut self.pending, &mut self.actions)?;
                 }
             }
-            if self.came_back_too_often()? {
+            if self.too_many_came_back()? {
                 return Ok(End::Stopped);
             }
         }
     }
 
-    /// The hold of some letters has run out, such as on a suspended laptop: somebody else may have received them. All letters
-    /// are given back and received again, so that their order does not change.
-    async fn receive_again(&mut self, unheld: Vec<PlannedLetter>, waiting: Waiting<Taken>) {
-        let waiting = waiting.into_rest().chain(self.window.take().into_rest());
-        let letters = unheld.into_iter().chain(waiting.map(|(planned, _)| planned));
+    /// Some letters may be visible again, for example because the computer was suspended, and another reader may have received
+    /// them. Makes all letters visible, and puts them back to those that must be received, so that their order does not change.
+    async fn receive_again(&mut self, not_hidden: Vec<PlannedLetter>, waiting: OrderedLetters<ReadyLetter>) {
+        let waiting = waiting.into_rest().chain(self.ready.take().into_rest());
+        let letters = not_hidden.into_iter().chain(waiting.map(|(planned, _)| planned));
         self.pending.extend(letters.map(|planned| (planned.message_id.clone(), planned)));
-        self.hold.give_back().await;
+        self.hidden_letters.make_visible().await;
     }
 
-    fn came_back_too_often(&mut self) -> Result<bool> {
-        let too_often = self.actions.came_back() > self.args.stop_at;
-        if too_often {
+    /// Whether more than `--stop-at` redriven letters were dead again. If so, the audit file gets a line that says this.
+    fn too_many_came_back(&mut self) -> Result<bool> {
+        let too_many = self.actions.came_back() > self.args.stop_at;
+        if too_many {
             self.actions.stop()?;
         }
-        Ok(too_often)
+        Ok(too_many)
     }
 }

@@ -1,4 +1,4 @@
-//! The audit file: a line for every action, who did it and with which result. It is also the journal from which an
+//! The audit file: it says who did what with which letter, and with which result. It is also the journal from which an
 //! interrupted command continues.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) use journal::Journal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Step {
-    /// The letter is about to be sent, deleted or exported.
+    /// The letter is about to be sent, or to be written to the backup.
     Started,
     /// It was sent to the worker's queue and is not deleted yet.
     Sent,
@@ -32,7 +32,7 @@ pub(crate) enum Step {
     Failed,
     /// The body is not the one of the plan, so nothing was done.
     Changed,
-    /// The letter is not in the queue any more, and not by an action of this file.
+    /// The letter is not in the queue any more, and no action in this file has deleted it.
     Gone,
     /// A redriven letter is dead again, under its new message id.
     CameBack,
@@ -45,10 +45,10 @@ pub(crate) enum Step {
 pub(crate) struct Common {
     /// The ARN of the caller.
     pub(crate) caller: String,
-    /// The digest of the plan. `restore` has none.
+    /// The SHA-256 digest of the plan file; `None` for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plan_sha256: Option<String>,
-    /// The queue of the letters. `restore` has none.
+    /// The queue that contains the letters; `None` for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) queue_url: Option<String>,
     /// The queue to which letters are sent.
@@ -62,7 +62,7 @@ pub(crate) struct Line {
     pub(crate) time: String,
     #[serde(flatten)]
     pub(crate) common: Common,
-    /// `redrive`, `delete`, `export` or `restore`.
+    /// `redrive`, `delete`, `backup` or `restore`.
     pub(crate) action: String,
     pub(crate) step: Step,
     pub(crate) message_id: String,
@@ -82,7 +82,7 @@ pub(crate) struct Audit {
     common: Common,
 }
 
-/// What a line is about.
+/// The letter that a line is about, and what is done with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) action: &'a str,
@@ -107,13 +107,14 @@ impl Audit {
         &self.path
     }
 
-    /// What the file says about the letters of this plan, or about those that `restore` has sent.
+    /// The state of the letters of this plan, or of those that `restore` has sent, according to the lines of the file.
     pub(crate) fn journal(&self) -> Result<Journal> {
         let lines = files::read_lines::<Line>(&self.path)?.complete.into_iter();
         Ok(lines.filter(|line| line.common.plan_sha256 == self.common.plan_sha256).collect())
     }
 
-    /// Adds lines, and waits until they are on the disk. Each has a subject, a step, the new message id and a detail.
+    /// Adds lines, and waits until they are on the disk. Each one consists of its subject, the step, the new message id and a
+    /// detail.
     pub(crate) fn write<'a>(
         &mut self,
         lines: impl IntoIterator<Item = (Subject<'a>, Step, Option<String>, Option<String>)>,

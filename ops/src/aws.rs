@@ -10,11 +10,11 @@ use reservation_worker::aws::{self, reason};
 
 use crate::cli::Settings;
 
-/// The reads of the SDK wait longer than the long polls of the tool.
+/// The time-out of a read. It is longer than a long poll.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The attempts of a call that SQS throttles: a command that works for an hour should not fail for that.
-const ATTEMPTS: u32 = 5;
+/// The least number of attempts of a call: a command that works for an hour should not fail because SQS throttles it.
+const MIN_ATTEMPTS: u32 = 5;
 
 /// The configuration that the arguments, the environment and the files of the AWS CLI describe.
 pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
@@ -33,12 +33,12 @@ pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
     }
     let config = loader.load().await;
     let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-    let attempts = retry.max_attempts().max(ATTEMPTS);
+    let attempts = retry.max_attempts().max(MIN_ATTEMPTS);
     let retry = aws::reuse_connections(retry.with_max_attempts(attempts));
     Ok(config.into_builder().retry_config(retry).build())
 }
 
-/// What is known of a stack.
+/// The parameters and the outputs of a stack, by name.
 #[derive(Debug)]
 pub(crate) struct Stack {
     pub(crate) parameters: HashMap<String, String>,

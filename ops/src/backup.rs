@@ -1,4 +1,4 @@
-//! A backup: the letters that were deleted or exported, one JSON object per line.
+//! The file format of `apply --backup` and `export`: one letter per line, as a JSON object.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,6 +18,7 @@ use crate::time;
 /// A letter in a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BackedUp {
+    /// When the line was written, in RFC 3339.
     saved: String,
     /// The queue that it was in.
     #[serde(default)]
@@ -41,8 +42,8 @@ fn unknown() -> String {
     UNKNOWN.to_owned()
 }
 
-/// The letters of a backup, each once: an interrupted command, or two commands, may have written a letter twice. Of two lines
-/// about a letter the later one counts, unless only the earlier one says that a refund is due.
+/// Reads the letters of a backup, each once: an interrupted command, or two commands, may have written a letter twice. Of two
+/// lines about a letter, the later one is used, unless only the earlier one says that a refund is due.
 pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     let exists = path.try_exists().with_context(|| path.display().to_string())?;
     if !exists {

@@ -15,7 +15,7 @@ use crate::prediction::Prediction;
 
 mod examples;
 
-/// Shows why letters are dead, what would happen if they were sent again, and brings back the right ones.
+/// Shows why letters are dead, predicts what would happen if they were sent again, and sends selected ones again.
 #[derive(Debug, Parser)]
 #[command(name = "dead-letters", version, after_help = examples::ALL)]
 pub(crate) struct Cli {
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
     /// How long letters stay hidden if this command is killed while it reads them
-    #[arg(long, global = true, value_name = "DURATION", default_value = "2m", value_parser = hold_time)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "2m", value_parser = visibility_timeout)]
     pub(crate) visibility_timeout: Duration,
 }
 
@@ -83,7 +83,7 @@ pub(crate) enum LetterCommand {
     /// Show why letters are dead
     #[command(after_help = examples::LIST)]
     List(ListArgs),
-    /// Write down what is to be done with which letter, and do nothing yet
+    /// Write a file that says what is to be done with which letter, and do nothing yet
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Do exactly what a plan says; run it again after a crash to continue
@@ -124,7 +124,7 @@ pub(crate) struct Selection {
     /// Letters with this prediction (repeatable)
     #[arg(long, value_name = "PREDICTION", value_enum, requires = "what_if")]
     pub(crate) prediction: Vec<Prediction>,
-    /// Predictions that are made at once
+    /// Largest number of predictions in progress at once
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) concurrency: u16,
 }
@@ -175,11 +175,11 @@ pub(crate) struct ApplyArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// Stop when more than this number of redriven letters are dead again. Letters can die for about 21 minutes after they were
-    /// sent: run the command again then
+    /// Stop when more than this number of redriven letters are dead again. A letter can be dead again until about 21 minutes
+    /// after it was sent: run the command again then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
-    /// File to which letters are appended before they are deleted, or when they are exported; required for these actions
+    /// File to which letters are appended; required for the actions `delete` and `backup`
     #[arg(long, value_name = "FILE")]
     pub(crate) backup: Option<PathBuf>,
     /// Redrive letters although their reason says that a refund is due, or is `unknown` (repeatable)
@@ -194,7 +194,7 @@ pub(crate) struct AuditArgs {
     /// File to which every action is appended; default: the name of the input with `.audit.jsonl` at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
-    /// Name of the caller in the audit file, if STS cannot tell it
+    /// Name of the caller in the audit file, if STS does not return it
     #[arg(long, value_name = "NAME")]
     pub(crate) caller: Option<String>,
 }
@@ -229,8 +229,8 @@ pub(crate) struct ExportArgs {
     pub(crate) selection: Selection,
 }
 
-/// SQS hides a message for whole seconds, and for at most 12 hours.
-fn hold_time(text: &str) -> Result<Duration, String> {
+/// Parses a visibility time-out. SQS hides a message for whole seconds, and for at most 12 hours.
+fn visibility_timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     match time.as_secs() {
         2..=43_200 => Ok(Duration::from_secs(time.as_secs())),
@@ -269,7 +269,7 @@ mod tests {
     const DOCUMENTS: [&str; 2] =
         [include_str!("../../docs/operations.md"), include_str!("../../docs/dead-letters.md")];
 
-    /// The commands in a text: lines of a block, or between backticks.
+    /// The commands in a text: those at the beginning of a line, and those between backticks.
     fn commands(text: &str) -> impl Iterator<Item = &str> {
         let starts = text.match_indices("dead-letters ").map(|(at, _)| at);
         let starts = starts.filter(|at| *at == 0 || text[..*at].ends_with(['\n', '`']));

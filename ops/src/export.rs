@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::backup::BackedUp;
 use crate::cli::ExportArgs;
 use crate::files;
-use crate::hold::Hold;
+use crate::hidden::HiddenLetters;
 use crate::message::StoredMessage;
 use crate::progress::{bar, note};
 use crate::reading;
@@ -35,7 +35,8 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
         if args.as_lambda_event { session.event_queue(&queue).await?.arn().await? } else { String::new() };
     let mut file = files::create(&args.out)?;
     let (mut found, mut records) = (0, Vec::new());
-    let (hold, bar) = (Hold::new(&queue, session.settings.visibility_timeout), bar("exporting", 0));
+    let (hidden_letters, bar) =
+        (HiddenLetters::new(&queue, session.settings.visibility_timeout), bar("exporting", 0));
     let take = |message: StoredMessage| {
         if let Some(reason_code) = selected.get(&message.message_id) {
             found += 1;
@@ -48,7 +49,8 @@ pub(crate) async fn run(session: &Session, args: &ExportArgs) -> Result<ExitCode
         }
         Ok(if found == selected.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
-    let exported = hold.during(reading::read(&hold, &session.stop, &bar, take)).await;
+    let exported =
+        hidden_letters.keep_hidden_during(reading::read(&hidden_letters, &session.stop, &bar, take)).await;
     bar.finish_and_clear();
     let written = exported.and_then(|()| {
         if args.as_lambda_event {

@@ -1,4 +1,4 @@
-//! Files that are written so that a crash loses no line.
+//! Files that are written in such a way that a crash loses no line.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// The bodies of letters are only for their owner.
+/// The mode of a file that only its owner can read and write, because it can contain bodies of letters.
 const OWNER_ONLY: u32 = 0o600;
-/// The permissions of everybody else.
+/// The bits of a mode that are the permissions of everybody except the owner.
 const OTHERS: u32 = 0o077;
 
-/// A file of JSON lines that is only extended.
+/// A file of JSON lines to which lines are only appended.
 #[derive(Debug)]
 pub(crate) struct JsonLines {
     file: File,
@@ -38,7 +38,7 @@ impl JsonLines {
         Ok(Self { file, path: path.to_owned() })
     }
 
-    /// Opens or creates the file, which nobody else can read from now on.
+    /// Opens or creates the file, and makes it readable by its owner only.
     ///
     /// # Errors
     ///
@@ -107,11 +107,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An error if two of the names are the same file, which one of them would damage.
+/// Checks that no two paths name the same file, because the use of one would damage the other.
 ///
 /// # Errors
 ///
-/// See above, or the directory of a file cannot be found.
+/// Two paths name the same file, or the directory of a file cannot be found.
 pub(crate) fn must_differ(paths: &[&Path]) -> Result<()> {
     let mut seen = BTreeMap::new();
     for path in paths {
@@ -130,7 +130,7 @@ pub(crate) fn must_differ(paths: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// An error if the file cannot be created later, before the work for it is done.
+/// Checks that a file can be created, before the work for its content is done.
 ///
 /// # Errors
 ///
@@ -156,7 +156,7 @@ pub(crate) fn create(path: &Path) -> Result<File> {
     file.with_context(|| path.display().to_string())
 }
 
-/// Makes the name of the file as lasting as its content.
+/// Writes the directory entry of a file to the disk, so that a crash does not lose the file.
 fn sync_directory(path: &Path) -> Result<()> {
     File::open(directory(path))?.sync_all()?;
     Ok(())
@@ -166,7 +166,7 @@ fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// After a crash, the next line must not continue an incomplete one.
+/// Ends a line that a crash has left incomplete, so that the next line does not continue it.
 fn end_last_line(file: &mut File) -> io::Result<()> {
     if file.metadata()?.len() > 0 {
         let mut last = [0];

@@ -1,4 +1,4 @@
-//! What a letter says: its event as the worker reads it, its times, and why it is dead.
+//! What is known about a letter: its event as the worker reads it, its times, and why it is dead.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,13 +17,13 @@ use crate::refund;
 use crate::session::Source;
 use crate::time;
 
-/// The message group of an event without a reservation, which a FIFO queue requires.
+/// The message group of an event without a reservation: a FIFO queue requires a group.
 const NO_RESERVATION: &str = "none";
-/// How long before its move to a dead-letter queue a message was last processed, at most: SQS hides a message for at most
-/// 12 hours, and the worker may have been stopped for some hours.
-const LONGEST_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest time from the last processing of a message to its move to the dead-letter queue: SQS hides a message for at
+/// most 12 hours, and the worker may have been stopped for some hours.
+const MAX_TIME_TO_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is known about a letter. The body is not kept.
+/// What is known about a letter, without its body.
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) message_id: String,
@@ -31,8 +31,9 @@ pub(crate) struct Letter {
     pub(crate) group: Option<String>,
     pub(crate) sha256: String,
     pub(crate) job: Job,
+    /// When it was sent to the queue, according to SQS.
     pub(crate) sent: SystemTime,
-    /// The earliest time at which the worker may have written about it.
+    /// The earliest time at which the worker may have logged a line about it.
     pub(crate) logged_after: SystemTime,
     pub(crate) first_receive: Option<SystemTime>,
     /// The last receive by the worker, which only its log knows.
@@ -59,9 +60,9 @@ impl Letter {
         let in_trace = Parent::producer(&record, job.trace_id());
         let millis = |name| message.attribute(name).and_then(time::from_millis);
         let sent = millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH);
-        // In a FIFO queue, a dead letter counts as sent when it died.
+        // For a FIFO queue, SQS sets the time of sending to the time at which the message was moved to the dead-letter queue.
         let is_fifo = message.attribute("SequenceNumber").is_some();
-        let before_sent = if is_fifo { LONGEST_MOVE } else { Duration::ZERO };
+        let before_sent = if is_fifo { MAX_TIME_TO_MOVE } else { Duration::ZERO };
         Self {
             source,
             group: message.attribute("MessageGroupId").map(str::to_owned),
@@ -95,7 +96,7 @@ impl Letter {
         self.group.as_deref().or(self.reservation_id()).unwrap_or(NO_RESERVATION)
     }
 
-    /// How the event wants the reservation to end.
+    /// The ending of the reservation that the event requests.
     pub(crate) fn requested_ending(&self) -> Option<Ending> {
         let (transition, _) = steps(&self.job.parsed.as_ref().ok()?.event)?;
         Some(transition.to)
@@ -105,14 +106,13 @@ impl Letter {
         self.reason.as_ref().map_or(UNKNOWN, |reason| &reason.code)
     }
 
-    /// The reason code, or the one of a refund that a prediction says is due.
+    /// The reason code; if a prediction says that a refund is due, the reason code of the prediction.
     pub(crate) fn reason_or_refund(&self) -> &str {
         let code = self.reason_code();
         refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
-    /// Whether the worker has processed it, and it is not known with which result. An undelivered event never reached the
-    /// worker.
+    /// Whether the worker has processed the letter with an unknown result. An undelivered event never reached the worker.
     pub(crate) fn is_unexplained(&self) -> bool {
         let had_reached_worker = self.source == Source::DeadLetters || self.reason.is_none();
         had_reached_worker && self.known_reason().is_none()
@@ -149,15 +149,15 @@ fn record(message: &StoredMessage) -> Record {
     })
 }
 
-/// The worker's log is not needed to see that a body is not an event.
+/// Why the letter is dead, if its body is not an event. The worker's log is not needed to see this.
 fn unreadable(job: &Job) -> Option<Explanation> {
     let error = job.parsed.as_ref().err()?;
     Some(Explanation::of(Reason::InvalidPayload, error.to_string()))
 }
 
-/// EventBridge and the Scheduler write the reason into the message.
+/// Why an event was not delivered. EventBridge and the Scheduler write the reason into the attributes of the message.
 fn undelivered(message: &StoredMessage) -> Option<Explanation> {
-    // A reason code of the worker does not come from them, and must not be taken for what the worker said.
+    // They do not use the reason codes of the worker. Such a code must not be taken for what the worker has logged.
     let code = message.text("ERROR_CODE").filter(|code| reason_code::reason(code).is_none())?;
     let sender = message.text("RULE_ARN").or(message.text("SCHEDULE_ARN"));
     let advice = sender.map(|sender| {

@@ -1,16 +1,17 @@
-//! `dead-letters`: shows why letters are dead, what would happen now, and brings back the right ones.
+//! `dead-letters`: shows why letters are dead, predicts what would happen if they were sent again, and sends selected ones
+//! again.
 //!
 //! A letter is a message in the dead-letter queue, or in the queue of events that could not be delivered. It passes
 //! through these modules, in this order:
 //!
-//! 1. [`queue`] receives it, and [`hold`] hides it from others while it is read. [`reading`] reads the whole queue.
-//! 2. [`message`] is the letter as the queue stores it, and [`letter`] what it says.
+//! 1. [`queue`] receives it, and [`hidden`] hides it from other readers meanwhile. [`reading`] reads the whole queue.
+//! 2. [`message`] is the letter as the queue stores it, and [`letter`] is what is known about it.
 //! 3. [`reasons`] finds in the worker's log why it is dead: a [`reason_code`] with its advice.
-//! 4. [`selection`] chooses letters, and [`what_if`] predicts what the worker would do, with the [`services`], which it can
-//!    only read.
-//! 5. [`report`] shows them, or [`plan`] writes down what is to be done, and [`apply`] does it. [`audit`] records every
-//!    action, [`backup`] stores what is deleted, and [`sending`] sends it to the worker. [`refund`] asks for permission
-//!    first. [`restore`] sends the letters of a backup, and [`export`] writes letters to a file.
+//! 4. [`selection`] chooses letters. [`what_if`] predicts what the worker would do. For this it reads the [`services`], and it
+//!    cannot change them.
+//! 5. [`report`] shows the letters. Or [`plan`] writes a file that says what is to be done, and [`apply`] does it: [`refund`]
+//!    checks the permissions first, [`sending`] sends letters to the worker, [`backup`] stores those that are deleted, and
+//!    [`audit`] records every action. [`restore`] sends the letters of a backup, and [`export`] writes letters to a file.
 //!
 //! [`cli`] defines the arguments, [`session`] connects to AWS, [`stop`] reacts to Ctrl-C.
 
@@ -24,14 +25,14 @@ mod backup;
 mod cli;
 mod export;
 mod files;
-mod hold;
+mod hidden;
 mod letter;
 mod message;
-mod pace;
 mod plan;
 mod prediction;
 mod progress;
 mod queue;
+mod rate_limit;
 mod reading;
 mod reason_code;
 mod reasons;
@@ -62,7 +63,7 @@ async fn main() -> ExitCode {
         Ok(code) => return code,
         Err(error) => error,
     };
-    // The reader of a pipe, such as `head`, has read enough.
+    // The reader of a pipe, such as `head`, ends when it has read enough. That is no error.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }

@@ -1,4 +1,4 @@
-//! A letter as the queue stores it: what is sent again, written to a file, or given to the worker's parser.
+//! A letter as the queue stores it. In this form it is sent again, written to a file, or passed to the worker's parser.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const DELIVERY_FAILURE: [&str; 7] = [
     "TARGET_ARN",
 ];
 
-/// A message with everything that a queue stores of it.
+/// A message with everything that a queue stores about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredMessage {
     pub(crate) message_id: String,
@@ -85,8 +85,8 @@ impl StoredMessage {
         self.message_attributes.get(name)?.string_value.as_deref()
     }
 
-    /// Removes what EventBridge and the Scheduler added to an event that they could not deliver.
-    pub(crate) fn remove_failure(&mut self) {
+    /// Removes the message attributes that EventBridge and the Scheduler added to an event that they could not deliver.
+    pub(crate) fn remove_delivery_failure(&mut self) {
         self.message_attributes.retain(|name, _| !DELIVERY_FAILURE.contains(&name.as_str()));
     }
 
@@ -120,15 +120,15 @@ impl StoredMessage {
         })
     }
 
-    /// Adds the message to a call: its body, message attributes, trace header and group. A FIFO queue needs a group and an id
-    /// for the deduplication.
+    /// Adds the message to a call: its body, message attributes, trace header and group. `for_fifo` are the message group and
+    /// the deduplication id that a FIFO queue requires; `None` for a standard queue.
     pub(crate) fn add_to(
         &self,
         call: SendMessageFluentBuilder,
-        in_fifo: Option<(&str, String)>,
+        for_fifo: Option<(&str, String)>,
     ) -> Result<SendMessageFluentBuilder> {
         let call = call.message_body(&self.body);
-        let mut call = match in_fifo {
+        let mut call = match for_fifo {
             Some((group, id)) => call.message_group_id(group).message_deduplication_id(id),
             None => call.set_message_group_id(self.attribute("MessageGroupId").map(str::to_owned)),
         };

@@ -1,4 +1,4 @@
-//! The command `plan`: writes down what is to be done with which letter.
+//! The command `plan`: writes a file that says what is to be done with which letter.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::selection;
 use crate::session::Session;
 use crate::time;
 
-/// The format of the file. A tool does not apply a plan of another format.
+/// The version of the file format. The tool does not apply a plan with another version.
 const VERSION: u32 = 1;
 
 /// The content of a plan file.
@@ -34,12 +34,12 @@ pub(crate) struct Plan {
     pub(crate) letters: Vec<PlannedLetter>,
 }
 
-/// A letter in a plan, with what a reader of the plan needs to agree.
+/// A letter in a plan, with what a person needs to know to approve the plan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlannedLetter {
     pub(crate) message_id: String,
-    /// The SHA-256 digest of the body. A letter with another body is not touched.
+    /// The SHA-256 digest of the body. Nothing is done with a letter whose body has another digest.
     pub(crate) body_sha256: String,
     pub(crate) action: Action,
     /// Its message group in a FIFO queue.
@@ -64,12 +64,12 @@ impl PlannedLetter {
         }
     }
 
-    /// The reason code that the user must name before this letter is redriven.
+    /// The reason code that `--allow-reason` must name before this letter is redriven; `None` if no permission is needed.
     pub(crate) fn needs_permission(&self) -> Option<&str> {
         self.refund().filter(|_| self.action == Action::Redrive)
     }
 
-    /// The reason code, or the one of a refund that a prediction says is due.
+    /// The reason code; if a prediction says that a refund is due, the reason code of the prediction.
     pub(crate) fn reason_or_refund(&self) -> &str {
         self.refund().unwrap_or(&self.reason_code)
     }
@@ -107,7 +107,7 @@ pub(crate) async fn run(session: &Session, args: &PlanArgs) -> Result<ExitCode> 
         let advice = match args.action {
             Action::Redrive => format!("`apply` redrives them only with --allow-reason {reason}."),
             Action::Delete => "Delete them only after the refund.".to_owned(),
-            Action::Export => continue,
+            Action::Backup => continue,
         };
         note(format_args!("note: a refund may be due for letters with the reason {reason}. {advice}"));
     }

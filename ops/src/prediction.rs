@@ -18,7 +18,7 @@ pub(crate) enum Prediction {
     RefundDue,
     /// It would be dead again
     WouldFail,
-    /// Reading the services does not show it
+    /// What can be read from the services does not show the result
     CannotTell,
 }
 
@@ -30,10 +30,10 @@ pub(crate) struct Verdict {
     /// The reason code with which the letter would be dead again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason_code: Option<String>,
-    /// The reservation was read before the prediction was made.
+    /// Whether the reservation was read before the prediction was made.
     #[serde(default)]
     pub(crate) has_read: bool,
-    /// The reservation is on hold, so that another event may end it first.
+    /// Whether the reservation is on hold, so that another event may end it first.
     #[serde(skip)]
     pub(crate) on_hold: bool,
 }
@@ -59,7 +59,8 @@ impl Verdict {
         Self { reason_code: Some(reason.as_str().to_owned()), ..Self::new(prediction, why) }
     }
 
-    /// The verdict on an event that requests an ending, if the reservation has ended; `None` if its seats are next.
+    /// The verdict on an event that requests an ending of a reservation that has ended already; `None` if the worker would go on
+    /// to the seats.
     pub(crate) fn of_ending(requested: Ending, found: Ending) -> Option<Self> {
         match decide(requested, found) {
             Decision::Continue => None,
@@ -70,7 +71,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the prediction excludes that a refund is due. Without the reservation, only the event itself is known.
+    /// Whether the prediction excludes that a refund is due. A prediction without a read reservation knows only the event.
     pub(crate) fn excludes_refund(&self) -> bool {
         match self.prediction {
             Prediction::WouldSucceed => true,

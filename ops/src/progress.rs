@@ -20,12 +20,12 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     }
 }
 
-/// Tells the user something that is not the result of the command.
+/// Prints a line for the user that is not part of the command's result.
 pub(crate) fn note(text: impl Display) {
     let (mut stderr, mut text) = (io::stderr(), text.to_string());
     if stderr.is_terminal() {
         text = textwrap::fill(&text, WIDTH);
     }
-    // Nobody may read it any more, and the command must still do its work.
+    // If stderr is closed, the command must still do its work.
     let _ = writeln!(stderr, "{text}");
 }

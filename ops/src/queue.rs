@@ -1,4 +1,4 @@
-//! The calls to SQS.
+//! A queue, and the calls to SQS that the tool makes for it.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use aws_sdk_sqs::types::{
 use reservation_worker::aws::reason;
 use serde::Deserialize;
 
-/// SQS's limit for the number of entries in one call.
+/// The largest number of messages or entries that SQS accepts in one call.
 pub(crate) const BATCH: usize = 10;
 
-/// A queue.
+/// A queue, which the URL identifies.
 #[derive(Debug)]
 pub(crate) struct Queue {
     client: Client,
@@ -30,14 +30,14 @@ struct RedrivePolicy {
     dead_letter_target_arn: String,
 }
 
-/// How long a receive waits for a message, in seconds.
+/// The time for which a receive waits for a message, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Poll {
     Short = 0,
     Long = 1,
 }
 
-/// The numbers of messages, which SQS only knows approximately.
+/// The approximate numbers of messages in a queue. SQS knows no exact numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) visible: usize,
@@ -64,7 +64,8 @@ impl Queue {
         Ok(reply.messages.unwrap_or_default())
     }
 
-    /// Hides messages for this time from now, or shows them again. The result of each is at the index of its handle.
+    /// Hides messages for this time from now, or makes them visible if the time is zero. The result of each is at the index of
+    /// its handle.
     pub(crate) async fn hide(&self, handles: &[String], time: Duration) -> Vec<Result<(), String>> {
         let entries = handles.iter().enumerate().filter_map(|(index, handle)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
@@ -72,9 +73,11 @@ impl Queue {
         });
         let call = self.client.change_message_visibility_batch().queue_url(&self.url);
         match call.set_entries(Some(entries.collect())).send().await {
-            Ok(reply) => {
-                of_each(handles.len(), reply.successful.iter().map(|entry| entry.id.as_str()), &reply.failed)
-            }
+            Ok(reply) => results_by_index(
+                handles.len(),
+                reply.successful.iter().map(|entry| entry.id.as_str()),
+                &reply.failed,
+            ),
             Err(error) => {
                 vec![Err(format!("sqs:ChangeMessageVisibility: {}", reason(&error))); handles.len()]
             }
@@ -89,19 +92,21 @@ impl Queue {
         });
         let call = self.client.delete_message_batch().queue_url(&self.url);
         match call.set_entries(Some(entries.collect())).send().await {
-            Ok(reply) => {
-                of_each(handles.len(), reply.successful.iter().map(|entry| entry.id.as_str()), &reply.failed)
-            }
+            Ok(reply) => results_by_index(
+                handles.len(),
+                reply.successful.iter().map(|entry| entry.id.as_str()),
+                &reply.failed,
+            ),
             Err(error) => vec![Err(format!("sqs:DeleteMessage: {}", reason(&error))); handles.len()],
         }
     }
 
-    /// Sends the message that `complete` adds to the call. Returns its new message id.
+    /// Sends the message that `add_message` adds to the call. Returns its new message id.
     pub(crate) async fn send(
         &self,
-        complete: impl FnOnce(SendMessageFluentBuilder) -> Result<SendMessageFluentBuilder>,
+        add_message: impl FnOnce(SendMessageFluentBuilder) -> Result<SendMessageFluentBuilder>,
     ) -> Result<String> {
-        let call = complete(self.client.send_message().queue_url(&self.url))?;
+        let call = add_message(self.client.send_message().queue_url(&self.url))?;
         let reply = call.send().await.map_err(|error| anyhow!("sqs:SendMessage: {}", reason(&error)))?;
         reply.message_id.context("sqs:SendMessage returned no message id")
     }
@@ -137,8 +142,8 @@ impl Queue {
     }
 }
 
-/// The result of each entry of a batch, whose ids are their indices. An entry that the reply does not mention has failed.
-fn of_each<'a>(
+/// The result of each entry of a batch. The id of an entry is its index. An entry that the reply does not mention has failed.
+fn results_by_index<'a>(
     count: usize,
     successful: impl Iterator<Item = &'a str>,
     failed: &[BatchResultErrorEntry],

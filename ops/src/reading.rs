@@ -8,38 +8,39 @@ use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
-use crate::hold::{Hold, Received};
+use crate::hidden::{HiddenLetters, Received};
 use crate::message::StoredMessage;
 use crate::progress::note;
 use crate::queue::{Counts, Poll};
 use crate::stop::Stop;
 
-/// The number of receives at once. A FIFO queue has one, which keeps the order.
-const RECEIVERS: usize = 4;
-/// The number of rounds without a letter after which a standard queue is taken to return no more, although it has letters.
-const EMPTY_ROUNDS: usize = 3;
-/// How long letters are read that arrive while the queue is read. A queue that fills for ever must not be read for ever.
-const ARRIVALS: Duration = Duration::from_secs(10);
+/// The number of concurrent receives from a standard queue. A FIFO queue has one receive at a time, which keeps the order.
+const CONCURRENT_RECEIVES: usize = 4;
+/// Reading ends after this number of rounds in a row that return no letter, even if the queue says that it has letters.
+const MAX_EMPTY_ROUNDS: usize = 3;
+/// When as many letters were read as the queue had at the beginning, reading continues for this time, because letters may
+/// have arrived meanwhile. Without this limit, a queue that keeps filling would be read for ever.
+const MAX_TIME_AFTER_BACKLOG: Duration = Duration::from_secs(10);
 
-/// Passes every visible letter to `take`, once, until there is none or `take` wants no more.
+/// Passes every visible letter to `take`, once, until there is none or `take` returns `Break`.
 ///
 /// # Errors
 ///
 /// SQS fails, `take` fails, or the user has asked to stop.
 pub(crate) async fn read(
-    hold: &Hold<'_>,
+    hidden_letters: &HiddenLetters<'_>,
     stop: &Stop,
     bar: &ProgressBar,
     mut take: impl FnMut(StoredMessage) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let backlog = hold.queue.counts().await?.visible;
+    let backlog = hidden_letters.queue.counts().await?.visible;
     bar.set_length(backlog as u64);
-    let receivers = if hold.queue.is_fifo() { 1 } else { RECEIVERS };
+    let receives = if hidden_letters.queue.is_fifo() { 1 } else { CONCURRENT_RECEIVES };
     let (mut read, mut backlog_read, mut empty_rounds) = (0, None, 0);
     loop {
         stop.check()?;
         let (mut received, mut flow) = (0, ControlFlow::Continue(()));
-        for result in join_all((0..receivers).map(|_| hold.receive(Poll::Long))).await {
+        for result in join_all((0..receives).map(|_| hidden_letters.receive(Poll::Long))).await {
             let Received { new, count } = result?;
             received += count;
             for message in new {
@@ -53,24 +54,26 @@ pub(crate) async fn read(
         if read >= backlog {
             backlog_read.get_or_insert_with(Instant::now);
         }
-        if flow.is_break() || backlog_read.is_some_and(|since| since.elapsed() > ARRIVALS) {
+        if flow.is_break() || backlog_read.is_some_and(|since| since.elapsed() > MAX_TIME_AFTER_BACKLOG) {
             return Ok(());
         }
         empty_rounds = if received == 0 { empty_rounds + 1 } else { 0 };
-        // In a FIFO queue, the other letters of a group are not returned before the first ones are gone.
+        // A FIFO queue returns the next letters of a group only after the first ones were deleted.
         if empty_rounds > 0
-            && (hold.queue.is_fifo() || empty_rounds == EMPTY_ROUNDS || unread(hold).await?.visible == 0)
+            && (hidden_letters.queue.is_fifo()
+                || empty_rounds == MAX_EMPTY_ROUNDS
+                || unread(hidden_letters).await?.visible == 0)
         {
             return Ok(());
         }
     }
 }
 
-/// Tells the user about letters that are in the queue and could not be read.
-pub(crate) async fn note_unread(hold: &Hold<'_>) -> Result<()> {
-    let Counts { visible, hidden } = unread(hold).await?;
+/// Prints a note about the letters that are in the queue and could not be read, if there are any.
+pub(crate) async fn note_unread(hidden_letters: &HiddenLetters<'_>) -> Result<()> {
+    let Counts { visible, hidden } = unread(hidden_letters).await?;
     if visible > 0 {
-        let why = if hold.queue.is_fifo() {
+        let why = if hidden_letters.queue.is_fifo() {
             "SQS returns at most ten letters of a message group, and the next ones only after these are gone."
         } else {
             "They arrived while the queue was read, or SQS did not return them: it returns no more while 120,000 letters of \
@@ -84,11 +87,11 @@ pub(crate) async fn note_unread(hold: &Hold<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The letters of the queue that are not held here. SQS counts a letter as visible for some time after it was received, so only
-/// the sum says whether there are any.
-async fn unread(hold: &Hold<'_>) -> Result<Counts> {
-    let counts = hold.queue.counts().await?;
-    let unread = (counts.visible + counts.hidden).saturating_sub(hold.len());
-    let hidden = counts.hidden.saturating_sub(hold.len()).min(unread);
+/// The approximate numbers of letters in the queue that this process has not received. SQS counts a letter as visible for some
+/// time after it was received, so only the sum of both numbers says whether there are any.
+async fn unread(hidden_letters: &HiddenLetters<'_>) -> Result<Counts> {
+    let counts = hidden_letters.queue.counts().await?;
+    let unread = (counts.visible + counts.hidden).saturating_sub(hidden_letters.len());
+    let hidden = counts.hidden.saturating_sub(hidden_letters.len()).min(unread);
     Ok(Counts { visible: unread - hidden, hidden })
 }

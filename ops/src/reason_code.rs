@@ -3,7 +3,7 @@
 use reservation_worker::reason::Reason;
 use strum::VariantArray;
 
-/// The reason or type of a letter that has none.
+/// The reason code or event type that is shown for a letter without one.
 pub(crate) const UNKNOWN: &str = "unknown";
 
 /// The reason with this code.

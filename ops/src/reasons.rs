@@ -21,21 +21,21 @@ use crate::reason_code;
 use crate::stop::{Interrupted, Stop};
 
 /// The number of message ids in a query. The text of a query may have 10,000 characters.
-const IDS: usize = 200;
-/// The number of queries at once. An account may run 30, and the operators have other queries.
-const QUERIES: usize = 4;
+const IDS_PER_QUERY: usize = 200;
+/// The number of concurrent queries. An account may run 30 at once, and the operators have other queries.
+const CONCURRENT_QUERIES: usize = 4;
 /// The largest number of lines that a query returns.
-const LINES: i32 = 10_000;
+const MAX_LINES: i32 = 10_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
-/// How long a query waits for its turn, while the account runs as many queries as it may.
-const TURN: Duration = Duration::from_secs(60);
-/// How long after a message was sent the worker still processes it, as a rule. A query is charged by the part of the log that it
-/// reads.
+/// How long the tool tries to start a query while the account runs as many queries as it may.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The worker usually processes a message for the last time within this time after it was sent. AWS charges a query by the
+/// part of the log that it reads, so the rest of the log is read only for letters without a line in this part.
 const USUAL_LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// The clocks of SQS and of the log may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// The summary line of a record (docs/telemetry.md), as far as it is used here.
+/// The fields of a record's summary line (docs/telemetry.md) that are used here.
 #[derive(Debug, Deserialize)]
 struct Line {
     message_id: String,
@@ -47,11 +47,11 @@ struct Line {
     trace_id: Option<String>,
 }
 
-/// Adds to each letter what the last line about it says.
+/// Adds to each letter what the last log line about it says.
 ///
 /// # Errors
 ///
-/// A query failed, or the user has asked to stop. The letters of the queries before have been completed.
+/// A query failed, or the user has asked to stop. The letters of the other queries have been completed.
 pub(crate) async fn explain(
     logs: &Client,
     log_group: &str,
@@ -59,10 +59,10 @@ pub(crate) async fn explain(
     stop: &Stop,
     bar: &ProgressBar,
 ) -> Result<()> {
-    // Letters of about the same time share a query, so that it reads a part of the log only.
+    // Letters that were sent at about the same time share a query, so that the query reads only a part of the log.
     letters.sort_by_key(|letter| letter.sent);
     let has_failed = Cell::new(false);
-    let queries = stream::iter(letters.chunks(IDS)).map(async |chunk| {
+    let queries = stream::iter(letters.chunks(IDS_PER_QUERY)).map(async |chunk| {
         if has_failed.get() {
             return Ok(Vec::new());
         }
@@ -71,7 +71,7 @@ pub(crate) async fn explain(
         bar.inc(chunk.len() as u64);
         lines
     });
-    let results: Vec<Result<Vec<Line>>> = queries.buffer_unordered(QUERIES).collect().await;
+    let results: Vec<Result<Vec<Line>>> = queries.buffer_unordered(CONCURRENT_QUERIES).collect().await;
     let (mut last, mut failure) = (HashMap::<String, Line>::new(), Ok(()));
     let lines = results.into_iter().filter_map(|lines| lines.map_err(|error| failure = Err(error)).ok());
     for line in lines.flatten() {
@@ -89,7 +89,7 @@ pub(crate) async fn explain(
 }
 
 fn complete(letter: &mut Letter, line: Line) {
-    // The worker may have been older than this tool, which knows the current commands.
+    // The advice in the line may come from an older version of the worker. This tool knows its own commands.
     let advice =
         reason_code::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
     letter.reason = Some(Explanation { code: line.reason_code, text: line.reason, advice });
@@ -98,7 +98,7 @@ fn complete(letter: &mut Letter, line: Line) {
     letter.trace_id = line.trace_id.or(letter.trace_id.take());
 }
 
-/// The lines about these letters that contain a reason code; of each letter at least the last one.
+/// The log lines about these letters that contain a reason code: for each letter at least the last one.
 async fn lines(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) -> Result<Vec<Line>> {
     let mut waiting: Vec<_> = letters.iter().collect();
     let now = SystemTime::now();
@@ -114,7 +114,7 @@ async fn lines(logs: &Client, log_group: &str, letters: &[Letter], stop: &Stop) 
     Ok(all)
 }
 
-/// The lines of this time about the letters in `waiting`, which keeps those without a line.
+/// The log lines of this time about the letters in `waiting`. Removes from `waiting` the letters that have a line.
 async fn lines_between(
     logs: &Client,
     log_group: &str,
@@ -129,14 +129,14 @@ async fn lines_between(
         let count = waiting.len();
         waiting.retain(|letter| !found.contains(&letter.message_id));
         all.extend(lines);
-        // The lines about some letters may have left no room for those about the others.
+        // The lines about some letters may have left no room for the lines about the others in the result.
         if is_complete || waiting.is_empty() || waiting.len() == count {
             return Ok(all);
         }
     }
 }
 
-/// The last lines about these letters, and whether they are all lines.
+/// The last lines about these letters, and whether these are all lines about them.
 async fn query(
     logs: &Client,
     log_group: &str,
@@ -145,7 +145,7 @@ async fn query(
     stop: &Stop,
 ) -> Result<(Vec<Line>, bool)> {
     stop.check()?;
-    // An id of another form would change the query.
+    // An id with other characters could change the meaning of the query.
     let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let ids = letters.iter().map(|letter| letter.message_id.as_str()).filter(is_id);
     let ids: Vec<_> = ids.map(|id| format!("\"{id}\"")).collect();
@@ -159,12 +159,12 @@ async fn query(
         .start_time(seconds(times.start - CLOCK_SKEW))
         .end_time(seconds(times.end + CLOCK_SKEW))
         .query_string(text)
-        .limit(LINES);
+        .limit(MAX_LINES);
     let id = stop.unless_requested(start(call)).await?;
     let rows = tokio::select! {
         rows = results(logs, &id) => rows?,
         () = stop.requested() => {
-            // An abandoned query would end by itself, so its failure changes nothing.
+            // If the query cannot be stopped, it ends later by itself.
             let _ = logs.stop_query().query_id(&id).send().await;
             return Err(Interrupted.into());
         }
@@ -172,7 +172,7 @@ async fn query(
     let message = |row: Vec<ResultField>| {
         row.into_iter().find(|field| field.field.as_deref() == Some("@message")).and_then(|field| field.value)
     };
-    let is_complete = rows.len() < LINES as usize;
+    let is_complete = rows.len() < MAX_LINES as usize;
     let lines = rows.into_iter().filter_map(message).filter_map(|line| serde_json::from_str(&line).ok());
     Ok((lines.collect(), is_complete))
 }
@@ -186,7 +186,7 @@ async fn start(call: StartQueryFluentBuilder) -> Result<String> {
             Err(error) => error,
         };
         let must_wait = error.as_service_error().is_some_and(StartQueryError::is_limit_exceeded_exception);
-        if !must_wait || since.elapsed() > TURN {
+        if !must_wait || since.elapsed() > START_TIMEOUT {
             bail!("logs:StartQuery: {}", reason(&error));
         }
         sleep(POLL_INTERVAL).await;

@@ -1,5 +1,5 @@
-//! Letters that say "refund due". A redriven one would be dead again, and nobody would have refunded the payment. So the user
-//! must name its reason first.
+//! Letters for which a refund is due. If such a letter was redriven, it would be dead again, and nobody would have refunded the
+//! payment. So the user must permit this by naming its reason (`--allow-reason`).
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use reservation_worker::reason::Reason;
 use crate::prediction::{Prediction, Verdict};
 use crate::reason_code;
 
-/// The reason code that the user must name before the letter is sent, if a refund may be due. An approved payment may be such
-/// a letter if the worker did not say why it is dead, and no prediction says what would happen.
+/// The reason code that the user must name before the letter is sent; `None` if no refund can be due. A refund may also be due
+/// for an approved payment whose reason is unknown, unless a prediction excludes it.
 pub(crate) fn reason<'a>(
     event_type: &str,
     reason_code: &'a str,
@@ -35,7 +35,11 @@ pub(crate) fn is_due(reason_code: &str) -> bool {
     matches!(reason_code::reason(reason_code), Some(Reason::PaidButExpired | Reason::PaidButCancelled))
 }
 
-/// Nothing is sent if one of the reasons is not allowed.
+/// Checks that the user has allowed all of these reasons.
+///
+/// # Errors
+///
+/// A reason is not in `allowed`.
 pub(crate) fn check<'a>(reasons: impl Iterator<Item = &'a str>, allowed: &[String]) -> Result<()> {
     let refused: BTreeSet<_> = reasons.filter(|reason| !allowed.iter().any(|code| code == reason)).collect();
     if let Some(reason) = refused.first() {

@@ -40,7 +40,7 @@ pub(crate) async fn run(session: &Session, args: &ListArgs) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The numbers of letters, the largest group first; days in their order.
+/// The number of letters in each group, the largest group first. Days are in chronological order.
 fn groups(letters: &[Letter], by: GroupBy) -> Vec<GroupRow> {
     let mut groups = BTreeMap::<String, Vec<SystemTime>>::new();
     for letter in letters {
@@ -71,14 +71,14 @@ fn csv<T: Serialize + Default>(out: &mut impl Write, rows: impl Iterator<Item = 
         lines += 1;
     }
     if lines == 1 {
-        // Only for its header.
+        // This row adds the header, and only the header is written below.
         plain.serialize(T::default())?;
     }
     let plain = plain.into_inner()?;
     let mut safe = csv::Writer::from_writer(out);
     for record in csv::ReaderBuilder::new().has_headers(false).from_reader(&*plain).records().take(lines) {
         safe.write_record(record?.iter().map(printable::field)).map_err(|error| match error.into_kind() {
-            // The kind of the error says that nobody reads any more.
+            // `main` recognises by the kind of this error that the reader of a pipe has ended.
             csv::ErrorKind::Io(error) => anyhow::Error::from(error),
             other => anyhow::anyhow!("{other:?}"),
         })?;

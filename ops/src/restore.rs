@@ -12,25 +12,25 @@ use crate::cli::RestoreArgs;
 use crate::files;
 use crate::letter::Letter;
 use crate::message::StoredMessage;
-use crate::pace::Pace;
 use crate::progress::{bar, note};
+use crate::rate_limit::RateLimit;
 use crate::refund;
-use crate::sending::{self, Waiting};
+use crate::sending::{self, OrderedLetters};
 use crate::session::{Session, Source};
 
-/// A letter to send.
-struct Restored {
+/// A letter that is to be sent.
+struct RestoredLetter {
     message: StoredMessage,
     body_sha256: String,
     group: String,
-    /// The reason code that the user must name.
+    /// The reason code that `--allow-reason` must name; `None` if no permission is needed.
     needs_permission: Option<String>,
 }
 
-impl Restored {
+impl RestoredLetter {
     fn new(BackedUp { source, body_sha256, reason_code, mut message, .. }: BackedUp) -> Self {
         if source == Source::Undelivered {
-            message.remove_failure();
+            message.remove_delivery_failure();
         }
         let letter = Letter::read(&message, source);
         let reason = refund::reason(letter.event_type(), &reason_code, None).map(str::to_owned);
@@ -61,27 +61,27 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
             "note: {count} letters are not sent, because {path} says that they were sent before."
         ));
     }
-    let mut letters: Vec<_> = letters.into_iter().map(Restored::new).collect();
+    let mut letters: Vec<_> = letters.into_iter().map(RestoredLetter::new).collect();
     refund::check(
         letters.iter().filter_map(|letter| letter.needs_permission.as_deref()),
         &args.allow_reason,
     )?;
     letters.sort_by_key(|letter| letter.message.sent());
-    let (bar, mut pace) = (bar("sending", letters.len()), Pace::new(args.rate));
-    let key = |letter: &Restored| {
+    let (bar, mut rate_limit) = (bar("sending", letters.len()), RateLimit::new(args.rate));
+    let key = |letter: &RestoredLetter| {
         if queue.is_fifo() { letter.group.clone() } else { letter.message.message_id.clone() }
     };
-    let mut waiting = Waiting::new(letters.into_iter().map(|letter| (key(&letter), letter)));
-    // A FIFO queue would drop letters that an earlier run has restored and the user wants to restore once more.
+    let mut waiting = OrderedLetters::new(letters.into_iter().map(|letter| (key(&letter), letter)));
+    // Each run has a different `attempt`: otherwise a FIFO queue would drop letters that the user restores once more.
     let attempt = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos().to_string();
     let (mut sent, mut failed, mut blocked) = (0, 0, BTreeSet::new());
     loop {
         session.stop.check()?;
-        let batch = waiting.next_batch(Pace::batch(args.rate));
+        let batch = waiting.next_batch(RateLimit::batch_size(args.rate));
         if batch.is_empty() {
             break;
         }
-        pace.wait(batch.len()).await;
+        rate_limit.wait(batch.len()).await;
         bar.inc(batch.len() as u64);
         let (must_wait, batch): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|letter| blocked.contains(&key(letter)));

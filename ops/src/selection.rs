@@ -9,7 +9,7 @@ use reservation_worker::reason::Reason;
 use strum::VariantArray;
 
 use crate::cli::Selection;
-use crate::hold::Hold;
+use crate::hidden::HiddenLetters;
 use crate::letter::Letter;
 use crate::progress::{bar, note};
 use crate::reading;
@@ -22,7 +22,8 @@ use crate::what_if::{self, Payments};
 /// Another name of the type `reservation.expired` (contract section 2).
 const EXPIRED_ALIAS: &str = "reservation.hold.expired";
 
-/// The selected letters, the oldest first. All letters are visible to others again.
+/// Reads the queue and returns the selected letters, the oldest first. When this returns, all letters are visible to other
+/// readers again.
 pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
     check(session.source, selection)?;
     let event_types = event_types(selection)?;
@@ -58,7 +59,7 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
     Ok(letters)
 }
 
-/// The event types as letters show them: an alias is the type that it stands for.
+/// The event types to select, as letters show them: an alias is replaced by the type that it stands for.
 fn event_types(selection: &Selection) -> Result<Vec<String>> {
     let known = |given: &String| {
         let name = if given == EXPIRED_ALIAS { EventType::ReservationExpired.as_str() } else { given };
@@ -72,7 +73,7 @@ fn event_types(selection: &Selection) -> Result<Vec<String>> {
     selection.event_type.iter().map(known).collect()
 }
 
-/// A mistyped reason must not select nothing.
+/// Checks that the reasons exist: with a mistyped reason, no letter would be selected, and nothing would say why.
 fn check(source: Source, selection: &Selection) -> Result<()> {
     let is_unknown = |code: &&String| *code != UNKNOWN && reason_code::reason(code).is_none();
     if source == Source::DeadLetters
@@ -86,22 +87,23 @@ fn check(source: Source, selection: &Selection) -> Result<()> {
 
 async fn read(session: &Session) -> Result<Vec<Letter>> {
     let queue = session.queue().await?;
-    let hold = Hold::new(&queue, session.settings.visibility_timeout);
+    let hidden_letters = HiddenLetters::new(&queue, session.settings.visibility_timeout);
     let (bar, mut letters) = (bar("reading the queue", 0), Vec::new());
     let reading = async {
         let take = |message| {
             letters.push(Letter::read(&message, session.source));
             Ok(ControlFlow::Continue(()))
         };
-        reading::read(&hold, &session.stop, &bar, take).await?;
+        reading::read(&hidden_letters, &session.stop, &bar, take).await?;
         bar.finish_and_clear();
-        reading::note_unread(&hold).await
+        reading::note_unread(&hidden_letters).await
     };
-    hold.during(reading).await?;
+    hidden_letters.keep_hidden_during(reading).await?;
     Ok(letters)
 }
 
-/// Without the log, the letters keep what they say themselves.
+/// Adds to each letter why it is dead, from the worker's log. If the log cannot be searched, a note says so, and only the
+/// letters with unreadable bodies have a reason.
 async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
     if letters.is_empty() {
         return Ok(());
@@ -142,7 +144,7 @@ fn selects_reason(selection: &Selection, letter: &Letter) -> bool {
     selects(&selection.reason, letter.reason_code())
 }
 
-/// An option that is not given selects everything.
+/// Whether an option with these values selects this value. An option without values selects everything.
 fn selects(given: &[String], value: &str) -> bool {
     given.is_empty() || given.iter().any(|given| given == value)
 }

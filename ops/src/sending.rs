@@ -8,23 +8,23 @@ use crate::files;
 use crate::message::StoredMessage;
 use crate::queue::Queue;
 
-/// Letters that wait, in their order.
+/// Letters that wait for their action, in their order.
 #[derive(Debug)]
-pub(crate) struct Waiting<T> {
-    /// The keys that have letters: of each, the first letter is next.
-    turns: VecDeque<String>,
+pub(crate) struct OrderedLetters<T> {
+    /// The keys that have letters, in the order in which their first letters are acted on.
+    keys: VecDeque<String>,
     letters: HashMap<String, VecDeque<T>>,
 }
 
-impl<T> Waiting<T> {
-    /// Letters with equal keys are never in one batch, so that a letter is sent only after the letter before it was
-    /// accepted.
+impl<T> OrderedLetters<T> {
+    /// Letters with their keys. Letters with equal keys are never in one batch, so that the action on a letter is complete
+    /// before that on the next letter with the same key begins.
     pub(crate) fn new(letters: impl IntoIterator<Item = (String, T)>) -> Self {
-        let mut waiting = Self { turns: VecDeque::new(), letters: HashMap::new() };
+        let mut waiting = Self { keys: VecDeque::new(), letters: HashMap::new() };
         for (key, letter) in letters {
             let same_key = waiting.letters.entry(key.clone()).or_default();
             if same_key.is_empty() {
-                waiting.turns.push_back(key);
+                waiting.keys.push_back(key);
             }
             same_key.push_back(letter);
         }
@@ -34,19 +34,19 @@ impl<T> Waiting<T> {
     /// The next batch: at most `limit` letters.
     pub(crate) fn next_batch(&mut self, limit: usize) -> Vec<T> {
         let mut batch = Vec::new();
-        for _ in 0..limit.min(self.turns.len()) {
-            let Some(key) = self.turns.pop_front() else { break };
+        for _ in 0..limit.min(self.keys.len()) {
+            let Some(key) = self.keys.pop_front() else { break };
             let Some(mut same_key) = self.letters.remove(&key) else { continue };
             batch.extend(same_key.pop_front());
             if !same_key.is_empty() {
                 self.letters.insert(key.clone(), same_key);
-                self.turns.push_back(key);
+                self.keys.push_back(key);
             }
         }
         batch
     }
 
-    /// All letters.
+    /// The letters that are left, in no particular order.
     pub(crate) fn into_rest(self) -> impl Iterator<Item = T> {
         self.letters.into_values().flatten()
     }
@@ -55,11 +55,11 @@ impl<T> Waiting<T> {
 /// A letter and its message group in a FIFO queue.
 pub(crate) type Grouped<'a> = (&'a str, &'a StoredMessage);
 
-/// Sends letters, all at once. The new message id of each is at its index.
+/// Sends letters concurrently. Returns the new message id of each, or why it was not sent, at its index.
 ///
-/// Each letter has a call of its own, so that the failure of one is no failure of the others, and one of 1 MiB fits.
-/// `attempt` distinguishes sendings of the same letter that a FIFO queue must not take for one: it drops a message with the
-/// deduplication id of one that was sent up to five minutes before.
+/// Each letter has a call of its own, so that the failure of one does not affect the others, and so that a letter of 1 MiB
+/// can be sent. The deduplication id for a FIFO queue is derived from the message id and from `attempt`: within five minutes,
+/// the queue drops a second message with the same deduplication id. Different attempts send the same letter more than once.
 pub(crate) async fn send(
     queue: &Queue,
     letters: &[Grouped<'_>],
@@ -67,8 +67,8 @@ pub(crate) async fn send(
 ) -> Vec<Result<String, String>> {
     let calls = letters.iter().map(async |(group, letter)| {
         let deduplication_id = || files::sha256(format!("{} {attempt}", letter.message_id).as_bytes());
-        let in_fifo = queue.is_fifo().then(|| (*group, deduplication_id()));
-        let sent = queue.send(|call| letter.add_to(call, in_fifo)).await;
+        let for_fifo = queue.is_fifo().then(|| (*group, deduplication_id()));
+        let sent = queue.send(|call| letter.add_to(call, for_fifo)).await;
         sent.map_err(|error| format!("{error:#}"))
     });
     join_all(calls).await
@@ -79,7 +79,8 @@ mod tests {
     use super::*;
 
     fn batches(letters: &[(&str, &'static str)], limit: usize) -> Vec<Vec<&'static str>> {
-        let mut waiting = Waiting::new(letters.iter().map(|(key, letter)| ((*key).to_owned(), *letter)));
+        let mut waiting =
+            OrderedLetters::new(letters.iter().map(|(key, letter)| ((*key).to_owned(), *letter)));
         let mut batches = Vec::new();
         loop {
             let batch = waiting.next_batch(limit);

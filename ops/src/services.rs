@@ -17,12 +17,12 @@ use sqs_batch::Deadline;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-/// The least time-out of a call. A workstation is farther away from the services than the worker.
-const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time-out of a call. A workstation is farther away from the services than the worker.
+const MIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read may be retried.
-const PATIENCE: Duration = Duration::from_millis(500);
+const RETRY_TIME: Duration = Duration::from_millis(500);
 /// A service that does not reply to this number of calls in a row is not called again: each letter would wait for the time-out.
-const UNANSWERED: u32 = 20;
+const MAX_UNANSWERED_CALLS: u32 = 20;
 
 /// Read-only clients of both services.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct ReadOnlyServices {
     unanswered_checks: AtomicU32,
 }
 
-/// Whether seats can be held by somebody now.
+/// The reply to a question whether seats are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Availability {
     /// The number of requested seats that are free; `None` if the reply does not say.
@@ -44,17 +44,17 @@ pub(crate) struct Availability {
 }
 
 impl ReadOnlyServices {
-    /// Connects when the first call is made.
+    /// Makes the clients. They connect with their first call.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let roots = config.service_roots(http_client::web_roots());
         let mut api = config.reservation_api.clone();
-        api.timeout = api.timeout.max(LEAST_TIMEOUT);
-        // An open breaker would hide what the service replies.
+        api.timeout = api.timeout.max(MIN_TIMEOUT);
+        // With a breaker, later letters would not be checked after some failures.
         api.breaker.failures = 0;
         let reservation_api = ReservationApi::new(&api, roots.clone(), Metrics::default())
             .map_err(|error| anyhow::anyhow!("the client of the reservation API: {error}"))?;
         let address = &config.inventory.address;
-        let timeout = config.inventory.timeout.max(LEAST_TIMEOUT);
+        let timeout = config.inventory.timeout.max(MIN_TIMEOUT);
         let mut endpoint =
             Endpoint::from_shared(address.to_string())?.connect_timeout(timeout).timeout(timeout);
         if address.scheme() == "https" {
@@ -74,10 +74,10 @@ impl ReadOnlyServices {
 
     /// `GET` of a reservation.
     pub(crate) async fn reservation(&self, id: &Id) -> Result<Reservation, reservation_api::Error> {
-        if self.unanswered_reads.load(Relaxed) >= UNANSWERED {
+        if self.unanswered_reads.load(Relaxed) >= MAX_UNANSWERED_CALLS {
             return Err(reservation_api::Error::TimedOut);
         }
-        let read = self.reservation_api.read(id, Deadline::within(PATIENCE)).await;
+        let read = self.reservation_api.read(id, Deadline::within(RETRY_TIME)).await;
         let unanswered =
             matches!(read, Err(reservation_api::Error::TimedOut | reservation_api::Error::Unreachable(_)));
         count(&self.unanswered_reads, unanswered);
@@ -98,11 +98,11 @@ impl ReadOnlyServices {
             section: String::new(),
         });
         request.set_timeout(self.inventory_timeout);
-        if self.unanswered_checks.load(Relaxed) >= UNANSWERED {
+        if self.unanswered_checks.load(Relaxed) >= MAX_UNANSWERED_CALLS {
             return Err(Status::deadline_exceeded(""));
         }
         let reply = self.inventory.clone().check_availability(request).await;
-        // A status with a source was made by the client.
+        // A status with a source was made by the client, because there was no reply.
         count(&self.unanswered_checks, reply.as_ref().is_err_and(|status| status.source().is_some()));
         let reply = reply?.into_inner();
         if let Some(error) = reply.error.filter(|error| error.code != 0) {
@@ -118,6 +118,7 @@ impl ReadOnlyServices {
     }
 }
 
+/// Counts the calls in a row without a reply.
 fn count(unanswered: &AtomicU32, is_unanswered: bool) {
     if is_unanswered {
         unanswered.fetch_add(1, Relaxed);

@@ -70,14 +70,14 @@ impl Session {
         Ok(queue)
     }
 
-    /// The queue that the worker reads. `letters` is the queue that is read here: dead letters of another worker must not be
-    /// sent to this one.
+    /// The queue that the worker reads. `letters` is the queue that this tool reads. The two must belong together, because the
+    /// dead letters of another worker must not be sent to this one.
     pub(crate) async fn event_queue(&self, letters: &Queue) -> Result<Queue> {
         let given = self.settings.event_queue_url.as_ref();
         let events = self.queue_of(given, "EventQueueUrl", "--event-queue-url").await?;
         if letters.url == events.url {
             bail!(
-                "{} cannot be the event queue and the queue of the letters: it is the same queue",
+                "{} is given as the event queue and as the dead-letter queue, which cannot be the same queue",
                 events.url
             );
         }
@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Who acts.
+    /// The name of the caller for the audit file: the ARN from STS, or else the name that was given.
     pub(crate) async fn caller(&self, given: Option<&str>) -> Result<String> {
         match (aws::caller(&self.config).await, given) {
             (Ok(arn), _) => Ok(arn),

@@ -1,4 +1,4 @@
-//! Ctrl-C: the command ends at the next point where nothing is half done, and gives its letters back.
+//! Ctrl-C: the command ends at the next point where no action is in progress, and makes its letters visible again.
 
 use std::io;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// Listens for SIGINT, SIGTERM and SIGHUP. The second signal ends the process at once, so that its letters stay
-    /// hidden for the time `visibility`.
-    pub(crate) fn on_signals(visibility: Duration) -> io::Result<Self> {
+    /// hidden for up to `visibility_timeout`.
+    pub(crate) fn on_signals(visibility_timeout: Duration) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -37,9 +37,9 @@ impl Stop {
                     _ = hangup.recv() => {}
                 }
                 if requested.send_replace(true) {
-                    let time = humantime::format_duration(visibility);
+                    let time = humantime::format_duration(visibility_timeout);
                     note(format_args!(
-                        "interrupted twice: letters that were not given back stay hidden for {time}"
+                        "interrupted twice: letters that are still hidden stay hidden for up to {time}"
                     ));
                     std::process::exit(i32::from(INTERRUPTED));
                 }
@@ -53,7 +53,7 @@ impl Stop {
         if *self.0.borrow() { Err(Interrupted) } else { Ok(()) }
     }
 
-    /// Does work that can be dropped at any moment, unless the user asks to stop.
+    /// Does work that can be dropped at any moment. Drops it when the user asks to stop.
     pub(crate) async fn unless_requested<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             result = work => result,

@@ -1,4 +1,4 @@
-//! Times and ages, as SQS, the files and the table write them.
+//! Reads the times of SQS, and formats times and ages for the files and the table.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -48,7 +48,7 @@ fn variable_of(stack: &Stack, variable: &str) -> Option<String> {
     }
 }
 
-/// The number of letters that want to confirm each reservation, because it was paid.
+/// For each reservation, the number of letters that request to confirm it, because it was paid.
 #[derive(Debug)]
 pub(crate) struct Payments(BTreeMap<String, usize>);
 

@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::audit::{Audit, Journal, Step, Subject};
 use crate::backup::BackedUp;
 use crate::files::JsonLines;
-use crate::hold::Hold;
+use crate::hidden::HiddenLetters;
 use crate::message::StoredMessage;
 use crate::plan::PlannedLetter;
 use crate::progress::note;
@@ -17,15 +17,17 @@ use crate::queue::Queue;
 use crate::sending;
 use crate::session::Source;
 
-/// The deduplication id of a redriven letter is always the same: a letter that dies again has a new message id.
+/// The argument `attempt` of [`sending::send`] for each redrive of a letter: a repeated command must not send the letter
+/// twice, and a letter that is dead again has a new message id.
 const ATTEMPT: &str = "redrive";
 
 /// A letter of the plan that was received.
-pub(super) type Taken = (PlannedLetter, StoredMessage);
+pub(super) type ReadyLetter = (PlannedLetter, StoredMessage);
 
+/// Carries out the actions of a plan.
 pub(super) struct Actions<'a> {
     source: Source,
-    hold: &'a Hold<'a>,
+    hidden_letters: &'a HiddenLetters<'a>,
     event_queue: Option<&'a Queue>,
     audit: Audit,
     backup: Option<JsonLines>,
@@ -33,8 +35,11 @@ pub(super) struct Actions<'a> {
     journal: Journal,
     /// The groups of a FIFO queue in which a letter failed. The letters after it must wait.
     blocked: BTreeSet<String>,
+    /// The number of letters whose action is complete, by action.
     done: BTreeMap<Action, usize>,
+    /// The number of letters that are not in the queue any more, and not by an action of this plan.
     gone: usize,
+    /// The number of letters whose action failed.
     failed: usize,
     /// The new ids of redriven letters that were dead again.
     came_back: BTreeSet<String>,
@@ -43,7 +48,7 @@ pub(super) struct Actions<'a> {
 impl<'a> Actions<'a> {
     pub(super) fn new(
         source: Source,
-        hold: &'a Hold<'a>,
+        hidden_letters: &'a HiddenLetters<'a>,
         event_queue: Option<&'a Queue>,
         audit: Audit,
         backup: Option<JsonLines>,
@@ -52,7 +57,7 @@ impl<'a> Actions<'a> {
         let (blocked, done) = (BTreeSet::new(), BTreeMap::new());
         Ok(Self {
             source,
-            hold,
+            hidden_letters,
             event_queue,
             audit,
             backup,
@@ -82,11 +87,11 @@ impl<'a> Actions<'a> {
     pub(super) fn summary(&self) -> String {
         let count = |action| self.done.get(&action).copied().unwrap_or(0);
         format!(
-            "{} letters redriven, {} deleted, {} exported, {} failed, {} not in the queue any more; {} dead again. \
+            "{} letters redriven, {} deleted, {} backed up, {} failed, {} not in the queue any more; {} dead again. \
              Audit file: {}",
             count(Action::Redrive),
             count(Action::Delete),
-            count(Action::Export),
+            count(Action::Backup),
             self.failed,
             self.gone,
             self.came_back.len(),
@@ -94,8 +99,8 @@ impl<'a> Actions<'a> {
         )
     }
 
-    /// A letter was received. It may be one that was redriven before.
-    pub(super) fn notice(&mut self, message_id: &str) -> Result<()> {
+    /// Notes that a letter was received. If this plan has redriven it before, it is dead again.
+    pub(super) fn note_received(&mut self, message_id: &str) -> Result<()> {
         if self.journal.redriven.contains(message_id) && self.came_back.insert(message_id.to_owned()) {
             self.audit.write([(subject("redrive", message_id, ""), Step::CameBack, None, None)])?;
         }
@@ -107,38 +112,38 @@ impl<'a> Actions<'a> {
         self.came_back.len()
     }
 
-    /// The body is not the one of the plan.
-    pub(super) fn changed(&mut self, planned: &PlannedLetter) -> Result<()> {
+    /// Ends the action on a letter whose body is not the one of the plan.
+    pub(super) fn end_changed(&mut self, planned: &PlannedLetter) -> Result<()> {
         self.fail(planned, Step::Changed, "its body is not the one of the plan")
     }
 
-    /// Acts on letters. Returns those that must be received again, because their hold has run out.
-    pub(super) async fn act(&mut self, batch: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
-        let (mut by_action, mut unheld) = (BTreeMap::<Action, Vec<Taken>>::new(), Vec::new());
+    /// Acts on letters. Returns those that must be received again, because they may be visible to other readers.
+    pub(super) async fn act(&mut self, batch: Vec<ReadyLetter>) -> Result<Vec<PlannedLetter>> {
+        let (mut by_action, mut not_hidden) = (BTreeMap::<Action, Vec<ReadyLetter>>::new(), Vec::new());
         for (planned, message) in batch {
-            if self.hold.handle(&planned.message_id).is_some() {
+            if self.hidden_letters.handle(&planned.message_id).is_some() {
                 by_action.entry(planned.action).or_default().push((planned, message));
             } else {
-                unheld.push(planned);
+                not_hidden.push(planned);
             }
         }
         for (action, letters) in by_action {
             let to_delete = match action {
                 Action::Redrive => self.send(letters).await?,
                 Action::Delete => self.back_up(letters, Step::BackedUp)?,
-                Action::Export => {
-                    let exported = self.back_up(letters, Step::Done)?.len();
-                    *self.done.entry(action).or_default() += exported;
+                Action::Backup => {
+                    let backed_up = self.back_up(letters, Step::Done)?.len();
+                    *self.done.entry(action).or_default() += backed_up;
                     continue;
                 }
             };
-            unheld.extend(self.delete(to_delete).await?);
+            not_hidden.extend(self.delete(to_delete).await?);
         }
-        Ok(unheld)
+        Ok(not_hidden)
     }
 
     /// Sends letters, except those that an earlier run has sent. Returns those that can be deleted.
-    async fn send(&mut self, letters: Vec<Taken>) -> Result<Vec<PlannedLetter>> {
+    async fn send(&mut self, letters: Vec<ReadyLetter>) -> Result<Vec<PlannedLetter>> {
         let (mut to_delete, mut unsent) = (Vec::new(), Vec::new());
         for (planned, mut message) in letters {
             if self.journal.step(&planned.message_id) == Some(Step::Sent) {
@@ -147,7 +152,7 @@ impl<'a> Actions<'a> {
                 self.fail(&planned, Step::Failed, "an earlier letter of its group failed")?;
             } else {
                 if self.source == Source::Undelivered {
-                    message.remove_failure();
+                    message.remove_delivery_failure();
                 }
                 unsent.push((planned, message));
             }
@@ -155,19 +160,20 @@ impl<'a> Actions<'a> {
         if unsent.is_empty() {
             return Ok(to_delete);
         }
-        self.audit.write(unsent.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
+        self.audit
+            .write(unsent.iter().map(|(planned, _)| (subject_of(planned), Step::Started, None, None)))?;
         let queue = self.event_queue.context("no event queue")?;
         let grouped: Vec<_> =
             unsent.iter().map(|(planned, message)| (planned.message_group_id.as_str(), message)).collect();
         let results = sending::send(queue, &grouped, ATTEMPT).await;
         let sent = unsent.iter().zip(&results).filter_map(|((planned, _), result)| {
-            Some((of(planned), Step::Sent, Some(result.as_ref().ok()?.clone()), None))
+            Some((subject_of(planned), Step::Sent, Some(result.as_ref().ok()?.clone()), None))
         });
         self.audit.write(sent)?;
         for ((planned, _), result) in unsent.into_iter().zip(results) {
             match result {
                 Ok(new_id) => {
-                    self.journal.sent(&planned.message_id, new_id);
+                    self.journal.record_sent(&planned.message_id, new_id);
                     to_delete.push(planned);
                 }
                 Err(reason) => self.fail(&planned, Step::Failed, &reason)?,
@@ -176,9 +182,10 @@ impl<'a> Actions<'a> {
         Ok(to_delete)
     }
 
-    /// Writes letters to the backup, which is on the disk before the step `then` is recorded.
-    fn back_up(&mut self, letters: Vec<Taken>, then: Step) -> Result<Vec<PlannedLetter>> {
-        self.audit.write(letters.iter().map(|(planned, _)| (of(planned), Step::Started, None, None)))?;
+    /// Writes letters to the backup, and then the step `then` to the audit file. The backup is on the disk before that.
+    fn back_up(&mut self, letters: Vec<ReadyLetter>, then: Step) -> Result<Vec<PlannedLetter>> {
+        let started = letters.iter().map(|(planned, _)| (subject_of(planned), Step::Started, None, None));
+        self.audit.write(started)?;
         let backup = self.backup.as_mut().context("no backup")?;
         let (planned, messages): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
         let backed_up = planned.iter().zip(messages);
@@ -186,43 +193,43 @@ impl<'a> Actions<'a> {
             backed_up
                 .map(|(planned, message)| BackedUp::new(message, self.source, planned.reason_or_refund())),
         )?;
-        self.audit.write(planned.iter().map(|planned| (of(planned), then, None, None)))?;
+        self.audit.write(planned.iter().map(|planned| (subject_of(planned), then, None, None)))?;
         Ok(planned)
     }
 
     /// Deletes letters. Returns those that must be received again.
     async fn delete(&mut self, letters: Vec<PlannedLetter>) -> Result<Vec<PlannedLetter>> {
-        let (mut held, mut handles, mut unheld) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut hidden, mut handles, mut not_hidden) = (Vec::new(), Vec::new(), Vec::new());
         for planned in letters {
-            match self.hold.handle(&planned.message_id) {
+            match self.hidden_letters.handle(&planned.message_id) {
                 Some(handle) => {
-                    held.push(planned);
+                    hidden.push(planned);
                     handles.push(handle);
                 }
-                None => unheld.push(planned),
+                None => not_hidden.push(planned),
             }
         }
         if handles.is_empty() {
-            return Ok(unheld);
+            return Ok(not_hidden);
         }
-        let deleting = held.iter().filter(|planned| planned.action == Action::Delete);
-        self.audit.write(deleting.map(|planned| (of(planned), Step::Deleting, None, None)))?;
-        let results = self.hold.queue.delete(&handles).await;
-        let deleted = held.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        self.audit.write(deleted.map(|(planned, _)| (of(planned), Step::Done, None, None)))?;
-        for (planned, result) in held.into_iter().zip(results) {
+        let deleting = hidden.iter().filter(|planned| planned.action == Action::Delete);
+        self.audit.write(deleting.map(|planned| (subject_of(planned), Step::Deleting, None, None)))?;
+        let results = self.hidden_letters.queue.delete(&handles).await;
+        let deleted = hidden.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.audit.write(deleted.map(|(planned, _)| (subject_of(planned), Step::Done, None, None)))?;
+        for (planned, result) in hidden.into_iter().zip(results) {
             match result {
                 Ok(()) => {
-                    self.hold.forget(&planned.message_id);
+                    self.hidden_letters.forget(&planned.message_id);
                     *self.done.entry(planned.action).or_default() += 1;
                 }
                 Err(reason) => self.fail(&planned, Step::Failed, &format!("not deleted: {reason}"))?,
             }
         }
-        Ok(unheld)
+        Ok(not_hidden)
     }
 
-    /// Ends letters that were not received.
+    /// Ends the actions on letters that were not received.
     pub(super) fn end_missing(
         &mut self,
         letters: impl Iterator<Item = PlannedLetter>,
@@ -239,20 +246,21 @@ impl<'a> Actions<'a> {
                 Some(Step::Sent | Step::Deleting) => {
                     *self.done.entry(planned.action).or_default() += 1;
                     let detail = Some("it was deleted before the interruption".to_owned());
-                    self.audit.write([(of(&planned), Step::Done, None, detail)])?;
+                    self.audit.write([(subject_of(&planned), Step::Done, None, detail)])?;
                 }
                 step => {
                     self.gone += 1;
                     let is_backed_up = step == Some(Step::BackedUp);
                     let detail = is_backed_up
                         .then(|| "it is in the backup; whether this plan deleted it is not known".to_owned());
-                    self.audit.write([(of(&planned), Step::Gone, None, detail)])?;
+                    self.audit.write([(subject_of(&planned), Step::Gone, None, detail)])?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Tells the user and the audit file that the command stops, because too many redriven letters were dead again.
     pub(super) fn stop(&mut self) -> Result<()> {
         let detail = format!("{} redriven letters were dead again", self.came_back.len());
         note(format_args!(
@@ -261,7 +269,7 @@ impl<'a> Actions<'a> {
         self.audit.write([(subject("redrive", "", ""), Step::Stopped, None, Some(detail))])
     }
 
-    /// The action failed. The letters after this one in its group must wait, unless it was sent.
+    /// Ends the action on a letter with a failure. The letters after it in its group must wait, unless it was sent.
     fn fail(&mut self, planned: &PlannedLetter, step: Step, reason: &str) -> Result<()> {
         if self.failed == 0 {
             note(format_args!("the first failure: {}: {reason}", planned.message_id));
@@ -271,11 +279,11 @@ impl<'a> Actions<'a> {
         if !is_sent && self.event_queue.is_some_and(Queue::is_fifo) {
             self.blocked.insert(planned.message_group_id.clone());
         }
-        self.audit.write([(of(planned), step, None, Some(reason.to_owned()))])
+        self.audit.write([(subject_of(planned), step, None, Some(reason.to_owned()))])
     }
 }
 
-fn of(planned: &PlannedLetter) -> Subject<'_> {
+fn subject_of(planned: &PlannedLetter) -> Subject<'_> {
     subject(planned.action.as_str(), &planned.message_id, &planned.body_sha256)
 }
 

@@ -1,12 +1,13 @@
-//! Letters of the plan that are not received: somebody else holds them, an interrupted command still holds them, a letter of
-//! their group is before them, or they are gone.
+//! Letters of the plan that cannot be received: another reader or an interrupted command has hidden them, an earlier letter of
+//! their group is still in the queue, or they are gone.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The time between two attempts to receive missing letters.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// How much longer than the hold of an interrupted command the wait lasts.
+/// The wait lasts longer by this time than an interrupted command hides its letters.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// What is known about missing letters.
@@ -20,35 +21,38 @@ pub(super) enum Missing {
     Gone,
 }
 
-/// How long missing letters are waited for. SQS knows the number of letters only approximately, so one number is no proof.
+/// The wait for missing letters. SQS knows the number of letters in a queue only approximately, so a single number is no proof
+/// that they are gone.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct MissingWait {
+    /// The longest time of the wait.
     pub(super) limit: Duration,
     began: Instant,
     is_first: bool,
     /// Since when the queue has had no unread letter.
-    empty: Option<Instant>,
+    empty_since: Option<Instant>,
 }
 
-impl Patience {
-    /// An interrupted command held its letters for the time `visibility`.
-    pub(super) fn new(visibility: Duration) -> Self {
-        Self { limit: visibility + MARGIN, began: Instant::now(), is_first: true, empty: None }
+impl MissingWait {
+    /// Begins a wait. An interrupted command hides its letters for the time `visibility_timeout`.
+    pub(super) fn new(visibility_timeout: Duration) -> Self {
+        let limit = visibility_timeout + MARGIN;
+        Self { limit, began: Instant::now(), is_first: true, empty_since: None }
     }
 
-    /// Whether this is the first time that this is asked.
+    /// Returns `true` for the first call, and `false` for every later one.
     pub(super) fn is_first(&mut self) -> bool {
         std::mem::take(&mut self.is_first)
     }
 
-    /// Takes the present number of letters in the queue that this command does not hold.
+    /// Decides about the missing letters by the present number of letters in the queue that this command has not received.
     pub(super) fn observe(&mut self, unread: usize) -> Missing {
         if unread > 0 {
-            self.empty = None;
+            self.empty_since = None;
             return if self.began.elapsed() < self.limit { Missing::MayAppear } else { Missing::Unreadable };
         }
-        let empty = self.empty.get_or_insert_with(Instant::now);
-        if empty.elapsed() < self.limit { Missing::MayAppear } else { Missing::Gone }
+        let empty_since = self.empty_since.get_or_insert_with(Instant::now);
+        if empty_since.elapsed() < self.limit { Missing::MayAppear } else { Missing::Gone }
     }
 }
 
@@ -58,10 +62,10 @@ mod tests {
 
     /// Observes one number of unread letters per second.
     async fn observed(unread: impl IntoIterator<Item = usize>) -> Vec<Missing> {
-        let mut patience = Patience::new(Duration::from_secs(5));
+        let mut wait = MissingWait::new(Duration::from_secs(5));
         let mut observed = Vec::new();
         for unread in unread {
-            observed.push(patience.observe(unread));
+            observed.push(wait.observe(unread));
             tokio::time::advance(INTERVAL).await;
         }
         observed

@@ -1,17 +1,18 @@
-//! What the lines of an audit file say together.
+//! The state of a plan or of a restored backup, derived from all lines of its audit file.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Line, Step};
 
-/// The state of a plan, or of a restored backup.
+/// The state of the letters of a plan, or of a restored backup.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     /// The last step of each letter, by message id.
     steps: HashMap<String, Step>,
-    /// The new ids of the sent letters, without those that were dead again when the command stopped for that reason: the user
-    /// has seen these, and has run the command again.
+    /// The new ids of the sent letters, without those that were dead again when an earlier run stopped for that reason: the
+    /// user knows of these, and has run the command again.
     pub(crate) redriven: BTreeSet<String>,
+    /// The new ids of the letters that were dead again since the last stop.
     came_back: Vec<String>,
 }
 
@@ -24,8 +25,8 @@ impl Journal {
         self.step(message_id) == Some(Step::Done)
     }
 
-    /// A letter was sent with this new id.
-    pub(crate) fn sent(&mut self, message_id: &str, new_message_id: String) {
+    /// Records that a letter was sent with this new id.
+    pub(crate) fn record_sent(&mut self, message_id: &str, new_message_id: String) {
         self.steps.insert(message_id.to_owned(), Step::Sent);
         self.redriven.insert(new_message_id);
     }

@@ -13,7 +13,7 @@ Exit status:
   1  an error, or not everything could be done
   2  wrong arguments
   3  stopped, because too many redriven letters were dead again
-  130  interrupted; the letters are visible again, or after the second signal when their hold runs out";
+  130  interrupted; the letters are visible again, after a second signal only when --visibility-timeout has passed";
 
 pub(super) const LIST: &str = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
   dead-letters plan --action redrive --reason inventory_unavailable
   dead-letters plan --action redrive --what-if --prediction would-succeed
   dead-letters plan --action delete --reason paid_but_expired --out refunded.json
-  dead-letters plan --action export --older-than 10d";
+  dead-letters plan --action backup --older-than 10d";
 
 pub(super) const APPLY: &str = "\
 Examples:

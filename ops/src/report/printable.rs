@@ -1,17 +1,17 @@
-//! Text from others, such as a service or whoever can send to the queue, as it can be shown.
+//! Makes text safe to show that comes from others, such as a service or the sender of a message.
 
 use std::fmt::Write;
 
-/// The text without characters that a terminal would obey.
+/// The text without the characters that change how a terminal shows other text.
 pub(super) fn text(text: &str) -> String {
     let space = |character: char| if character.is_whitespace() { ' ' } else { character };
-    text.chars().map(space).filter(|character| !is_obeyed(*character)).collect()
+    text.chars().map(space).filter(|character| !controls_terminal(*character)).collect()
 }
 
-/// JSON without such characters. serde_json escapes only those of ASCII.
+/// JSON in which such characters are escaped. serde_json escapes only those of ASCII.
 pub(super) fn json(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut json, character| {
-        if is_obeyed(character) && character != '\n' {
+        if controls_terminal(character) && character != '\n' {
             // Writing to a string cannot fail. Each of these characters has four hexadecimal digits.
             let _ = write!(json, "\\u{:04x}", u32::from(character));
         } else {
@@ -21,14 +21,14 @@ pub(super) fn json(text: &str) -> String {
     })
 }
 
-/// A field of CSV that a spreadsheet does not take for a formula.
+/// A field of CSV which a spreadsheet does not interpret as a formula.
 pub(super) fn field(field: &str) -> String {
     let field = text(field);
     if field.trim_start().starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field }
 }
 
 /// Whether the character moves the cursor, starts an escape sequence, is invisible, or reverses the text after it.
-fn is_obeyed(character: char) -> bool {
+fn controls_terminal(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -41,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_obeys_nothing() {
+    fn text_and_json_contain_no_character_that_controls_a_terminal() {
         assert_eq!(text("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e é"), "a[2Jb cde é");
         assert_eq!(json("{\n\"a\u{9b}\u{202e}é\"}"), "{\n\"a\\u009b\\u202eé\"}");
     }
 
     #[test]
-    fn a_spreadsheet_sees_no_formula() {
+    fn a_field_that_looks_like_a_formula_is_quoted() {
         assert_eq!(["=1+1", "\t@x", "-1", "r_1"].map(field), ["'=1+1", "' @x", "'-1", "r_1"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The table, which fits into 80 columns: the letters of each reason under one heading with its advice.
+//! The table, which fits into 80 columns. The letters with the same reason are under one heading, which has the advice.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

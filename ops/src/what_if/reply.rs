@@ -1,7 +1,7 @@
-//! What the error of a read says about the calls that the worker would make.
+//! What the error of a read by this tool says about the calls that the worker would make.
 //!
-//! An error of the connection or of the credentials says nothing: this machine is not the worker. A temporary error says
-//! nothing either: the worker makes its calls for 20 minutes and more until one succeeds.
+//! An error of the connection or of the credentials says nothing, because this machine is not the worker. A temporary error
+//! says nothing either, because the worker retries its calls for more than 20 minutes.
 
 use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::reservation::Ending;
@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::prediction::Verdict;
 
-/// `requested` is how the event wants the reservation to end.
+/// The verdict after an error of the reservation API. `requested` is the ending that the event requests.
 pub(super) fn of_reservation_api(error: &Error, requested: Ending) -> Verdict {
     let Error::Refused(refusal) = error else {
         return Verdict::cannot_tell(error.to_string());
@@ -22,12 +22,13 @@ pub(super) fn of_reservation_api(error: &Error, requested: Ending) -> Verdict {
     match error.class() {
         ErrorClass::Rejected => Verdict::fails(error.reason(), error.to_string()),
         ErrorClass::Transient { .. } | ErrorClass::Unavailable { .. } => {
-            Verdict::cannot_tell(format!("the API replied {refusal} just now"))
+            Verdict::cannot_tell(format!("the reservation API replied {refusal} to this tool"))
         }
         _ => Verdict::cannot_tell(error.to_string()),
     }
 }
 
+/// The verdict after an error of the inventory.
 pub(super) fn of_inventory(status: &Status) -> Verdict {
-    Verdict::cannot_tell(format!("inventory: {:?} just now", status.code()))
+    Verdict::cannot_tell(format!("the inventory replied {:?} to this tool", status.code()))
 }

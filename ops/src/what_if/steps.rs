@@ -11,7 +11,7 @@ use crate::letter::Letter;
 use crate::prediction::Verdict;
 use crate::services::ReadOnlyServices;
 
-/// What would happen to a letter.
+/// The verdict on a letter by itself, without the other letters about its reservation.
 pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Verdict {
     let event = match &letter.job.parsed {
         Ok(parsed) => &parsed.event,
@@ -28,7 +28,7 @@ pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Ver
     Verdict { has_read: true, on_hold: reservation.is_on_hold, ..of_steps }
 }
 
-/// What would happen, when the reservation has been read.
+/// The verdict after the reservation was read.
 async fn of_steps(
     letter: &Letter,
     event: &Event,
@@ -55,8 +55,8 @@ async fn of_steps(
     seats(letter, event, seat_step, reservation, services).await
 }
 
-/// Whether the reservation API has refused to end a reservation that is still on hold, or may have done so: a payment that it
-/// does not know yet is the usual reason.
+/// Whether the reservation API has refused, or may have refused, to end a reservation that is still on hold. The usual reason
+/// is a payment that it does not know yet.
 fn was_refused(letter: &Letter) -> bool {
     match letter.known_reason() {
         Some(reason) => matches!(
@@ -67,7 +67,7 @@ fn was_refused(letter: &Letter) -> bool {
     }
 }
 
-/// What would happen to the seats after the status has been set.
+/// The verdict by the state of the seats. The status has been set, or would be set.
 async fn seats(
     letter: &Letter,
     event: &Event,
@@ -104,7 +104,7 @@ async fn seats(
         ),
         _ => Verdict::succeeds(match reservation.ending {
             Some(ending) => format!("the reservation is {ending}, and the seats can be changed"),
-            None => "the reservation is on hold, and nothing speaks against the change".to_owned(),
+            None => "the reservation is on hold, and nothing that was read prevents the change".to_owned(),
         }),
     }
 }

@@ -87,13 +87,13 @@ async fn letters_are_deleted_only_with_a_backup() {
 }
 
 #[tokio::test]
-async fn an_exported_letter_stays_in_the_queue() {
+async fn a_letter_that_is_only_backed_up_stays_in_the_queue() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
-    fixture.run(&["plan", "--action", "export"]).await.succeeded();
-    fixture.run(&["apply", "plan.json", "--backup", "exported.jsonl"]).await.succeeded();
+    fixture.run(&["plan", "--action", "backup"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "copies.jsonl"]).await.succeeded();
     assert_eq!(fixture.dead_depth().await, (1, 0));
-    assert!(fs::read_to_string(fixture.path("exported.jsonl")).unwrap().contains("r1"));
+    assert!(fs::read_to_string(fixture.path("copies.jsonl")).unwrap().contains("r1"));
 }
 
 #[tokio::test]
@@ -219,8 +219,8 @@ async fn a_plan_to_delete_letters_that_say_refund_due_prints_a_note() {
 async fn a_new_plan_with_the_name_of_an_old_one_is_applied_completely() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1")]).await;
-    fixture.run(&["plan", "--action", "export"]).await.succeeded();
-    fixture.run(&["apply", "plan.json", "--backup", "exported.jsonl"]).await.succeeded();
+    fixture.run(&["plan", "--action", "backup"]).await.succeeded();
+    fixture.run(&["apply", "plan.json", "--backup", "copies.jsonl"]).await.succeeded();
     fs::remove_file(fixture.path("plan.json")).unwrap();
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     fixture.run(&["apply", "plan.json"]).await.succeeded();
@@ -332,7 +332,7 @@ async fn a_queue_that_has_a_dead_letter_queue_of_its_own_is_not_read() {
 async fn closing_the_terminal_makes_the_letters_visible_again() {
     let fixture = Fixture::new(false).await;
     fixture.dead(&[expired("r1"), expired("r2")]).await;
-    let plan = ["plan", "--action", "export"];
+    let plan = ["plan", "--action", "backup"];
     fixture.run(&plan).await.succeeded();
     for arguments in [&["list"][..], &["apply", "plan.json", "--backup", "backup.jsonl"]] {
         let mut command = fixture.command(arguments);

@@ -190,7 +190,7 @@ async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
         let full = Fixture::output(limited(&fixture, &apply, blocks)).await;
         assert!(full.code == Some(1) && full.stderr.contains("File too large"), "{case}: {}", full.stderr);
         let (visible, hidden) = fixture.dead_depth().await;
-        assert!(visible > 0 && hidden == 0, "{case}: the rest is given back");
+        assert!(visible > 0 && hidden == 0, "{case}: the rest is visible again");
         assert_eq!(visible == 30, blocks == 0 || action == "delete", "{case}: {visible}");
         fixture.run(&apply).await.succeeded();
         assert_eq!(fixture.dead_depth().await, (0, 0), "{case}");

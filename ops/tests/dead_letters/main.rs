@@ -8,7 +8,7 @@ mod arguments;
 mod endpoint;
 mod faults;
 mod fixture;
-mod held;
+mod hidden;
 mod incomplete;
 mod insights;
 mod interrupted;

@@ -210,7 +210,7 @@ async fn a_backup_that_others_could_read_is_readable_by_its_owner_only_before_a_
     let backup = fixture.path("backup.jsonl");
     fs::write(&backup, "").unwrap();
     fs::set_permissions(&backup, fs::Permissions::from_mode(0o644)).unwrap();
-    fixture.run(&["plan", "--action", "export"]).await.succeeded();
+    fixture.run(&["plan", "--action", "backup"]).await.succeeded();
     fixture.run(&["apply", "plan.json", "--backup", "backup.jsonl"]).await.succeeded();
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -1,29 +1,29 @@
-//! The rate of `apply` and `restore`.
+//! The limit of the rate at which `apply` and `restore` act on letters (`--rate`).
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The most entries that SQS accepts in a call.
+/// The largest number of entries that SQS accepts in a call.
 const LARGEST_BATCH: usize = 10;
-/// The number of batches per second, as long as the rate allows them.
+/// The number of batches per second, if the rate permits ten or more actions per second.
 const BATCHES_PER_SECOND: u32 = 10;
 
 /// Spreads actions evenly over time.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimit {
     interval: Duration,
     next: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     /// At most `rate` actions per second.
     pub(crate) fn new(rate: u32) -> Self {
         Self { interval: Duration::from_secs(1) / rate.max(1), next: Instant::now() }
     }
 
     /// The number of actions in one batch at this rate.
-    pub(crate) fn batch(rate: u32) -> usize {
+    pub(crate) fn batch_size(rate: u32) -> usize {
         ((rate / BATCHES_PER_SECOND) as usize).clamp(1, LARGEST_BATCH)
     }
 
@@ -41,16 +41,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_thousand_actions_at_50_per_second_take_20_seconds() {
-        let (began, mut pace) = (Instant::now(), Pace::new(50));
+        let (began, mut rate_limit) = (Instant::now(), RateLimit::new(50));
         for _ in 0..200 {
-            pace.wait(Pace::batch(50)).await;
+            rate_limit.wait(RateLimit::batch_size(50)).await;
         }
-        pace.wait(1).await;
+        rate_limit.wait(1).await;
         assert_eq!(began.elapsed().as_secs(), 20);
     }
 
     #[test]
     fn a_batch_has_one_to_ten_actions() {
-        assert_eq!([1, 20, 50, 100, 5_000].map(Pace::batch), [1, 2, 5, 10, 10]);
+        assert_eq!([1, 20, 50, 100, 5_000].map(RateLimit::batch_size), [1, 2, 5, 10, 10]);
     }
 }

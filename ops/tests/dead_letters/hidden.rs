@@ -1,4 +1,4 @@
-//! What happens to letters that are not held any more, or that somebody else holds.
+//! Letters that become visible again while `apply` works, or that another reader has hidden.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,8 +18,8 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Runs `apply` and suspends it in the middle of its fifth call with this name, which moto gets. `meanwhile` runs after the
-/// holds have run out.
+/// Runs `apply` and suspends it in the middle of its fifth call with this name, which moto gets. `meanwhile` runs when the
+/// letters are visible again.
 async fn suspended(fixture: &Fixture, operation: &'static str, meanwhile: impl AsyncFnOnce()) -> Ran {
     let (reached, mut wait) = mpsc::unbounded_channel();
     let mut calls = 0;
@@ -75,7 +75,7 @@ async fn letters_that_become_visible_before_their_action_are_neither_lost_nor_se
     let fixture = Fixture::new(false).await;
     fixture.dead(&bodies(30)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
-    // No hold can be extended, as after 12 hours.
+    // No visibility time-out can be extended, as after 12 hours.
     let decide = |name: &str, _: &Value| match name {
         "ChangeMessageVisibilityBatch" => Act::Refuse("InvalidParameterValue"),
         _ => Act::Forward,
