@@ -5,7 +5,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=../proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["../proto"])?;
-    // The record of calls contains these messages as JSON.
+    // The call log contains these messages as JSON.
     let recorded = ["CheckAvailabilityRequest", "CommitReservationRequest", "ReleaseHoldRequest"];
     recorded
         .iter()

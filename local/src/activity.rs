@@ -1,14 +1,15 @@
-//! What the pipeline does, for people to watch: the records as they end, the log, the spans, and the current numbers.
+//! What the console and the terminal show of the pipeline: the records as they end, the log, the spans, and the current
+//! numbers.
 //!
-//! A task observes the pipeline several times per second. `records` makes records of log lines, `history` keeps the
-//! latest ones, `invariants` checks the services, and `overview` has the current numbers.
+//! Two tasks observe the pipeline several times per second. `log_interpreter` derives the records from the log lines,
+//! `history` stores the most recent ones, `invariants` checks the services, and `overview` contains the current numbers.
 
 mod history;
 mod invariants;
+mod log_interpreter;
 mod overview;
 mod queue_depth;
 mod record;
-mod records;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,8 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     collector: Collector,
     history: Mutex<History>,
-    /// Held while messages are sent whose outcomes are expected, so that none ends before that is known.
+    /// Locked while the console sends messages with expected outcomes. The log is not read meanwhile, so that no outcome is
+    /// observed before its expected outcome is known.
     sending: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
 }
@@ -99,7 +101,7 @@ async fn observe_log(shared: Arc<Shared>) {
         sleep(LOG_INTERVAL).await;
         let Pipeline { mapping, services, .. } = &*shared.pipeline;
         let _nothing_is_sent = shared.sending.lock().await;
-        // The metrics are not shown. They are taken, so that they do not use more and more memory.
+        // The metrics are not shown. They are removed, so that they do not use more and more memory.
         drop(services.cloudwatch().take());
         let (spans, lines) = (shared.collector.take(), mapping.take_log_lines());
         let mut history = shared.history();

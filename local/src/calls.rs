@@ -1,4 +1,4 @@
-//! The record of calls: the requests that arrived at the two services, in order, with their replies.
+//! The call log: the requests that arrived at the two services, in order, with their replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -37,8 +37,8 @@ pub enum Service {
     Inventory,
 }
 
-/// An operation of the two services (contract section 3). Only calls of these operations are recorded and can
-/// have faults.
+/// An operation of one of the two services (contract section 3). Only calls of these operations are logged and can have
+/// faults.
 #[derive(
     Clone,
     Copy,
@@ -112,11 +112,12 @@ pub struct Call {
     /// - gRPC with a message: its status and its error code, for example `SUCCESS` or `UNSPECIFIED NOT_FOUND`.
     /// - gRPC without a message: the gRPC status, for example `UNAVAILABLE`.
     /// - `hang` or `reset`: a fault suppressed the reply.
-    /// - `in flight`: the service has not replied yet.
+    /// - `in flight`: there is no reply yet.
     /// - `abandoned`: the caller disconnected before the reply.
     pub reply: String,
 }
 
+/// The calls to both services.
 #[derive(Default)]
 pub(crate) struct CallLog(Mutex<LoggedCalls>);
 
@@ -126,13 +127,15 @@ struct LoggedCalls {
     /// The number of earlier calls that are no longer in `calls`.
     removed: usize,
     in_flight: usize,
+    /// The number of calls whose reply is known.
     answered: usize,
+    /// The largest value of `in_flight` up to now.
     peak: usize,
 }
 
 impl CallLog {
-    /// Records a call that has arrived and has no reply yet.
-    pub(crate) fn record(
+    /// Adds a call that has arrived and has no reply yet.
+    pub(crate) fn add(
         &self,
         operation: Operation,
         reservation_id: &str,
@@ -167,6 +170,7 @@ impl CallLog {
         locked(&self.0).calls.iter().filter(|call| call.reservation_id == reservation_id).cloned().collect()
     }
 
+    /// Removes and returns all calls.
     pub(crate) fn take(&self) -> Vec<Call> {
         let mut log = locked(&self.0);
         log.removed += log.calls.len();
@@ -183,7 +187,7 @@ impl CallLog {
     }
 }
 
-/// A call in flight. A call that is dropped before it has a reply was abandoned by its caller.
+/// A call in flight. If it is dropped before it has a reply, its caller has abandoned it.
 pub(crate) struct CallInFlight<'a> {
     log: &'a Mutex<LoggedCalls>,
     number: usize,

@@ -1,7 +1,7 @@
 //! The limited capacity of a service: its latency grows with its load.
 //!
-//! A request that arrives while the service is busy waits. It takes its time even if its caller gives up meanwhile,
-//! because a service does not know that. Such requests keep an overloaded service overloaded.
+//! A request that arrives while the service is busy waits. The service handles it even if its caller has given up
+//! meanwhile, because a service does not know that. Such requests keep an overloaded service overloaded.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -25,10 +25,10 @@ pub struct Capacity {
     pub service_time_ms: u64,
 }
 
-/// The requests that a service of limited capacity handles and that wait for it.
+/// The requests to a service of limited capacity: those in progress and those that wait.
 struct RequestQueue {
     capacity: Capacity,
-    /// When the requests in progress and the last ones to wait are finished: at most `concurrency` times.
+    /// The times at which the service can begin its next requests, at most `concurrency` times.
     free_at: BinaryHeap<Reverse<Instant>>,
 }
 

@@ -48,8 +48,8 @@ pub fn function(workspace: &Path, target: &Path, profile: &str) -> io::Result<Pa
 }
 
 /// The folder of the binaries that tests start: the folder that the variable `FUNCTION_BINARIES` names, if it is
-/// set; else the same binaries as of [`build_release`], built with the profile `process`, which takes a fraction of
-/// the time.
+/// set; else a folder with the binaries of [`build_release`], but built with the profile `process`, which takes a fraction
+/// of the time.
 ///
 /// # Errors
 ///
@@ -79,6 +79,7 @@ pub async fn operators_tool(workspace: &Path, target: &Path) -> io::Result<PathB
     }
 }
 
+/// The folder that the variable `FUNCTION_BINARIES` names.
 fn given_binaries(workspace: &Path) -> Option<PathBuf> {
     env::var_os("FUNCTION_BINARIES").map(|folder| workspace.join(folder))
 }

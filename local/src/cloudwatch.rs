@@ -1,6 +1,6 @@
-//! A server for `PutMetricData`, the only operation of CloudWatch that the function calls. It records the
-//! calls and validates them as strictly as CloudWatch does. Its protocol is that of the Rust SDK: Smithy RPC
-//! v2 with CBOR, with or without gzip.
+//! A server for `PutMetricData`, the only operation of CloudWatch that the function calls. It validates the calls as
+//! strictly as CloudWatch does, and records those that it accepts. Its protocol is that of the Rust SDK: Smithy RPC v2
+//! with CBOR, with or without gzip.
 
 mod datum;
 mod wire;
@@ -24,7 +24,7 @@ use crate::lock::locked;
 const OPERATION: &str = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
 /// The largest request in bytes, before and after decompression.
 const MAX_REQUEST: usize = 1_000_000;
-/// The largest number of data in one call.
+/// The largest number of `MetricDatum` values in one call.
 const MAX_DATA: usize = 1_000;
 
 /// A server that receives metrics on a free loopback port. Dropping it stops it.

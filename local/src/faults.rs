@@ -79,7 +79,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// All of them.
+    /// Copies of all faults.
     pub(crate) fn all(&self) -> Vec<Fault> {
         self.0.clone()
     }

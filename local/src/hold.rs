@@ -1,4 +1,4 @@
-//! A hold: a reservation with its seats before the event arrives that the function processes.
+//! A hold: the state of a reservation and its seats before the function processes an event about it.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,14 +17,14 @@ pub struct Hold {
     /// The seats; empty in a quantity-based hold.
     #[serde(default)]
     pub seat_ids: Vec<String>,
-    /// The number of places in a quantity-based hold. Ignored if `seat_ids` is not empty.
+    /// The number of seats in a quantity-based hold. Ignored if `seat_ids` is not empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<u32>,
 }
 
 impl Hold {
     /// The number of seats, or `quantity` in a quantity-based hold.
-    pub(crate) fn place_count(&self) -> u32 {
+    pub(crate) fn seat_count(&self) -> u32 {
         match u32::try_from(self.seat_ids.len()).unwrap_or(u32::MAX) {
             0 => self.quantity.unwrap_or_default(),
             seats => seats,

@@ -67,7 +67,7 @@ impl Inventory {
         let path = format!("/{}/{}", <InventoryServiceServer<Self> as NamedService>::NAME, Q::METHOD);
         let body = serde_json::to_value(&request).unwrap_or(Value::Null);
         let id = request.reservation_id();
-        let mut call = state.calls.record(Q::OPERATION, id, &path, metadata.as_ref(), body);
+        let mut call = state.calls.add(Q::OPERATION, id, &path, metadata.as_ref(), body);
         let work = || request.perform(&mut locked(&state.seats));
         let finished = state.request_queues.add(Service::Inventory);
         let effect = locked(&state.faults).next_effect(Q::OPERATION, id);
@@ -81,7 +81,7 @@ impl Inventory {
     }
 }
 
-/// The reply under a fault. `reply` is the reply to the completed operation, if the operation was performed.
+/// The reply of a call that a fault affects. `reply` is the reply of the operation, if it was performed.
 fn replaced<Q: InventoryRequest>(
     effect: Effect,
     reply: Option<Result<Q::Reply, Status>>,
@@ -97,7 +97,7 @@ fn replaced<Q: InventoryRequest>(
     }
 }
 
-/// The short form of a reply for the record of calls.
+/// The short form of a reply for the call log.
 fn short_form<Q: InventoryRequest>(reply: &Result<Q::Reply, Status>) -> String {
     match reply {
         Err(status) => code_name(status.code()).to_owned(),

@@ -5,7 +5,7 @@
 //!
 //! 1. `server` accepts the connection.
 //! 2. `reservation_api` (REST) or `inventory` (gRPC) decodes the request and encodes the reply.
-//! 3. `calls` records the call.
+//! 3. `calls` adds the call to the call log.
 //! 4. `capacity` computes when the reply is sent, if the capacity of the service is limited.
 //! 5. `faults` selects a fault for the call, if one was requested. The fault delays, replaces or suppresses
 //!    the reply.

@@ -82,24 +82,24 @@ fn print_progress(completed: usize, dead: usize, events: usize, processes: usize
     Ok(())
 }
 
-/// Returns whether every event had its effect.
-fn print_findings(Findings { dead, broken }: &Findings) -> bool {
+/// Prints the findings. Returns whether every event had its effect.
+fn print_findings(Findings { dead, violations }: &Findings) -> bool {
     println!();
     if !dead.is_empty() {
         let count: usize = dead.values().sum();
         println!(
-            "Dead-lettered: {count} events gave up after {MAX_RETRIES} receives. A person must look at them."
+            "Dead letters: {count} events are in the dead-letter queue after {MAX_RETRIES} receives. A person must look at them."
         );
         dead.iter().for_each(|(reason, count)| println!("  {reason}: {count}"));
     }
-    if broken.is_empty() {
+    if violations.is_empty() {
         let others = if dead.is_empty() { "Every event" } else { "Every other event" };
-        println!("Broken: nothing. {others} had its effect, and no seat is sold twice.");
+        println!("Violations: none. {others} had its effect, and no seat is sold twice.");
     } else {
-        println!("Broken: {} promises of the contract (section 1).", broken.len());
-        broken.iter().take(MAX_PRINTED).for_each(|finding| println!("  {finding}"));
+        println!("Violations: {} of the invariants of the contract (section 1).", violations.len());
+        violations.iter().take(MAX_PRINTED).for_each(|finding| println!("  {finding}"));
     }
-    dead.is_empty() && broken.is_empty()
+    dead.is_empty() && violations.is_empty()
 }
 
 fn print_results(pipeline: &Pipeline, events: usize, duration: Duration) {

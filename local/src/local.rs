@@ -23,7 +23,7 @@ const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
 const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
 
-/// Runs until `interrupted` ends, and then says what is left behind.
+/// Runs until `interrupted` ends, and then prints what is left in the queues.
 pub(crate) async fn run(
     options: Options,
     interrupted: impl Future<Output = Result<ExitCode, Failure>>,
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Everything that runs.
+/// What runs until the command ends. Dropping it stops everything.
 struct Local {
     terminal: Terminal,
     _console: Option<Console>,
@@ -84,7 +84,7 @@ impl Local {
         Ok(Self { terminal, _console: console, _environment: environment })
     }
 
-    /// Shows what happens until the terminal is closed.
+    /// Shows what happens, until stdout cannot be written any more.
     async fn show(&mut self) -> Result<ExitCode, Failure> {
         loop {
             self.terminal.update()?;
@@ -111,7 +111,7 @@ impl EnvironmentFile {
 
 impl Drop for EnvironmentFile {
     fn drop(&mut self) {
-        // Without the file there is nothing to remove.
+        // The only likely error is that the file does not exist any more.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -6,6 +6,7 @@ use reservation_worker_local::Fault;
 /// The error that a command prints.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
+/// The options of `local` and `load`.
 pub(crate) struct Options {
     /// The URL of an SQS endpoint. `None`: moto.
     pub(crate) endpoint: Option<String>,
@@ -17,8 +18,9 @@ pub(crate) struct Options {
 /// The port of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConsolePort {
-    /// The usual one, or any other one if that is used by another program.
+    /// The default port, or any free port if another program uses the default port.
     Usual,
+    /// This port and no other.
     Fixed(u16),
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn workspace() -> io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
 }
 
+/// The running pipeline. Dropping it stops everything.
 pub(crate) struct Pipeline {
     /// The folder for the output of builds.
     pub(crate) target: PathBuf,
@@ -33,8 +34,8 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the function with this profile and starts everything. The function gets these variables in addition.
-    /// Dropping the pipeline stops everything.
+    /// Builds the function with this profile and starts everything. `variables` are additional environment variables of the
+    /// function.
     pub(crate) async fn start(
         options: Options,
         profile: &str,
@@ -67,7 +68,7 @@ impl Pipeline {
     }
 
     /// The variables with which the operator's tool uses this pipeline. The keys for AWS itself are secret, so they are not
-    /// among them: the caller has them in the environment.
+    /// included: the caller already has them in its environment.
     pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
         let mut variables = self.services.environment();
         // These name the receivers of the function's telemetry.

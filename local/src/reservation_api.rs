@@ -57,7 +57,7 @@ async fn update(
     respond(&state, request, &connection, work).await
 }
 
-/// A request, as it is recorded.
+/// A request, as the call log contains it.
 struct ApiRequest<'a> {
     operation: Operation,
     id: &'a str,
@@ -75,7 +75,7 @@ async fn respond(
     work: impl Fn() -> Result<Reservation, ApiError>,
 ) -> Response {
     let ApiRequest { operation, id, uri, headers, body } = request;
-    let mut call = state.calls.record(operation, id, uri.path(), &headers, body);
+    let mut call = state.calls.add(operation, id, uri.path(), &headers, body);
     let trace_id = headers.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let work = || ApiReply::new(work(), trace_id);
     let is_refused = locked(&state.required_token).as_ref().is_some_and(|required| {
@@ -101,7 +101,7 @@ async fn respond(
 }
 
 struct ApiReply {
-    /// The short form for the record of calls.
+    /// The short form for the call log.
     text: String,
     /// The body, if it is JSON.
     json: Option<Value>,
@@ -136,7 +136,7 @@ impl ApiReply {
         reply
     }
 
-    /// The reply under a fault. `reply` is the reply to the completed work, if the work was done.
+    /// The reply of a call that a fault affects. `reply` is the reply of the operation, if it was performed.
     fn replaced(effect: Effect, reply: Option<Self>, trace_id: &str) -> Self {
         match (effect, reply) {
             (Effect::Http { status, code, retry_after, location, trace_id: own }, _) => {

@@ -35,7 +35,7 @@ pub struct Reservation {
     pub status: Status,
     /// The seats; empty for a quantity-based hold.
     pub seat_ids: Vec<String>,
-    /// The number of places.
+    /// The number of seats.
     pub quantity: u32,
     /// The value from the status update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ pub(crate) struct Reservations {
 
 impl Reservations {
     pub(crate) fn add_hold(&mut self, hold: Hold) -> Reservation {
-        let quantity = hold.place_count();
+        let quantity = hold.seat_count();
         let reservation = Reservation {
             reservation_id: hold.reservation_id.clone(),
             event_id: hold.event_id,

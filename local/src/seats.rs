@@ -33,25 +33,26 @@ pub struct SeatMap {
 pub struct SeatWithOwner {
     /// The state of the seat.
     pub state: SeatState,
-    /// The reservation with the latest hold of this seat.
+    /// The reservation that was the last one to hold this seat.
     pub reservation_id: String,
 }
 
-/// A hold of a number of places without seat ids.
+/// A hold of a number of seats without seat ids.
 #[derive(Debug, Serialize)]
 pub struct QuantityHold {
-    /// The state of the places.
+    /// The state of the seats.
     pub state: SeatState,
-    /// The number of places.
+    /// The number of seats.
     pub quantity: u32,
 }
 
+/// The holds and seats of all ticketed events.
 #[derive(Default)]
 pub(crate) struct Seats {
     /// By reservation id.
     holds: HashMap<String, SeatHold>,
-    /// By event id and seat id: the id of the reservation with the latest hold of this seat. A seat that was
-    /// never held is available.
+    /// By event id and seat id: the id of the reservation that was the last one to hold this seat. A seat that was never
+    /// held is available.
     last_owner: HashMap<String, BTreeMap<String, String>>,
     pub(crate) replies: ReplyCache,
 }
@@ -68,7 +69,7 @@ impl Seats {
         let missing = match hold {
             hold if hold.reservation_id.is_empty() => Some("a reservation_id"),
             hold if hold.event_id.is_empty() => Some("an event_id"),
-            hold if hold.place_count() == 0 => Some("seat_ids or a quantity"),
+            hold if hold.seat_count() == 0 => Some("seat_ids or a quantity"),
             _ => None,
         };
         if let Some(missing) = missing {
@@ -85,7 +86,7 @@ impl Seats {
         let added = SeatHold {
             event_id: hold.event_id.clone(),
             seat_ids: hold.seat_ids.clone(),
-            quantity: hold.place_count(),
+            quantity: hold.seat_count(),
             state: SeatState::Hold,
         };
         self.holds.insert(hold.reservation_id.clone(), added);
@@ -137,7 +138,7 @@ impl Seats {
         (state != SeatState::Available).then_some(reservation_id)
     }
 
-    /// The reservation with the latest hold of the seat, and the state of that hold.
+    /// The reservation that was the last one to hold the seat, and the state of that hold.
     fn last_owner_and_state(&self, event_id: &str, seat_id: &str) -> Option<(&str, SeatState)> {
         let reservation_id = self.last_owner.get(event_id)?.get(seat_id)?;
         Some((reservation_id, self.state(reservation_id)?))

@@ -145,7 +145,7 @@ impl Services {
         self.state.calls.answered() + locked(&self.state.reservations).all().len()
     }
 
-    /// The state of each seat in the reservation's hold, by seat id. The places of a quantity-based hold have
+    /// The state of each seat in the reservation's hold, by seat id. The seats of a quantity-based hold have
     /// the ids `#1`, `#2` and so on. The map is empty if there is no hold.
     pub fn seats(&self, reservation_id: &str) -> BTreeMap<String, SeatState> {
         locked(&self.state.seats).states(reservation_id)
@@ -176,7 +176,7 @@ impl Services {
         locked(&self.state.faults).all()
     }
 
-    /// Removes the faults that name this service. Calls that already hang continue to hang.
+    /// Removes the faults whose [`Fault::service`] is this service. Calls that already hang continue to hang.
     pub fn end_faults(&self, service: Service) {
         locked(&self.state.faults).end(service);
     }
@@ -188,8 +188,8 @@ impl Services {
 
     /// Limits the capacity of a service, or ends the limit with `None`. From then on its latency grows with its load.
     ///
-    /// An operation is performed when its request arrives, and the reply is sent when the service would have finished
-    /// it, so that the operation of a caller that has given up is performed, too.
+    /// An operation is performed when its request arrives, and the reply is sent when the service would have finished it. So
+    /// the operation is also performed if its caller gives up meanwhile.
     pub fn limit_capacity(&self, service: Service, capacity: Option<Capacity>) {
         self.state.request_queues.limit(service, capacity);
     }
@@ -204,7 +204,7 @@ impl Services {
         self.state.calls.for_reservation(reservation_id)
     }
 
-    /// Returns the recorded calls and removes them from the record.
+    /// Removes the calls from the call log and returns them.
     pub fn take_calls(&self) -> Vec<Call> {
         self.state.calls.take()
     }

@@ -1,5 +1,6 @@
-//! The command `stack`: both services, the mapping and the function, for a queue that exists. `make incident` drives
-//! it. It reads commands from stdin and reports on stdout, as one JSON object per line, until stdin is closed.
+//! The command `stack`: both services, the mapping and the function, for a queue that exists already. `make incident`
+//! controls it by commands on stdin, and reads its reports from stdout. Each is one JSON object per line. It runs until
+//! stdin is closed.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -24,7 +25,7 @@ struct Settings {
     endpoint: String,
     queue_url: String,
     queue_arn: String,
-    /// Variables of the function, besides the addresses of the services.
+    /// Environment variables of the function, in addition to the addresses of the services.
     environment: BTreeMap<String, String>,
     function_timeout_ms: u64,
     /// The time after which an idle process is ended.
@@ -50,7 +51,7 @@ pub(crate) async fn run(settings: &str) -> Result<ExitCode, Failure> {
     loop {
         tokio::select! {
             line = commands.next_line() => match line? {
-                Some(line) => stack.obey(serde_json::from_str(&line)?).await?,
+                Some(line) => stack.execute(serde_json::from_str(&line)?).await?,
                 None => break,
             },
             _ = reports.tick() => println!("{}", stack.report()),
@@ -65,9 +66,9 @@ struct Stack {
     services: Services,
     mapping: Mapping,
     running: Option<RunningMapping>,
-    /// The lines of the log that were not reported yet, of a mapping that was stopped.
+    /// The log lines of a stopped mapping that were not reported yet.
     stopped_log: Vec<Value>,
-    /// The number of lines of the running mapping that were reported.
+    /// The number of log lines of the running mapping that were reported.
     reported_lines: usize,
 }
 
@@ -95,7 +96,7 @@ impl Stack {
         Ok(Self { services, mapping, running, stopped_log: Vec::new(), reported_lines: 0 })
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), Failure> {
+    async fn execute(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Stop(service) => self.services.stop(service).await,
             Command::Restart(service) => self.services.restart(service).await?,

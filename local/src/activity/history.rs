@@ -1,4 +1,4 @@
-//! The latest records, log lines and spans, and the current numbers.
+//! The most recent records, log lines and spans, and the current numbers.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::invariants::Checks;
+use super::log_interpreter::{LogInterpreter, Meaning, line_contains};
 use super::overview::{Overview, ProcessState};
 use super::queue_depth::QueueDepth;
 use super::record::Record;
-use super::records::{Meaning, Records, line_contains};
 
-/// The numbers of records, log lines and spans that are kept.
+/// The largest numbers of records, log lines and spans that are stored.
 const MAX_RECORDS: usize = 20_000;
 const MAX_LINES: usize = 10_000;
 const MAX_SPANS: usize = 20_000;
@@ -23,7 +23,7 @@ const MAX_SPANS: usize = 20_000;
 /// The shortest time between two readings of all reservations, which take some milliseconds for each thousand.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What happened, up to the latest observation.
+/// What happened, up to the last observation.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     records: VecDeque<Record>,
@@ -31,14 +31,14 @@ pub(crate) struct History {
     spans: VecDeque<Span>,
     line_count: u64,
     last_dead: u64,
-    facts: Records,
+    interpreter: LogInterpreter,
     checks: Checks,
     overview: Overview,
-    /// The overview at the end of the latest update.
+    /// The overview at the end of the last update.
     announced: Overview,
     /// The revision of the services that `checks` has read, and when.
     checked: Option<(usize, Instant)>,
-    /// The revision of the services when the queue was found empty.
+    /// The revision of the services when the last observation found the queue empty; `None` if it was not empty.
     empty_at: Option<usize>,
 }
 
@@ -55,17 +55,17 @@ impl History {
         &self.overview
     }
 
-    /// The number of the latest record.
+    /// The number of the last record; 0 if there is none.
     pub(crate) fn last_record(&self) -> u64 {
         self.records.back().map_or(0, |record| record.number)
     }
 
-    /// The number of the latest record whose receives are used up.
+    /// The number of the last record whose receives are used up; 0 if there is none.
     pub(crate) fn last_dead(&self) -> u64 {
         self.last_dead
     }
 
-    /// The records after this number, oldest first, but only the latest `limit`.
+    /// The records after this number, oldest first. If there are more than `limit`, only the last ones.
     pub(crate) fn records_after(&self, number: u64, limit: usize) -> impl Iterator<Item = &Record> {
         let new = self.records.iter().rev().take_while(|record| record.number > number).count();
         self.records.iter().skip(self.records.len() - new.min(limit))
@@ -82,7 +82,7 @@ impl History {
         by_id.filter(|(id, _)| ids.contains(id)).collect()
     }
 
-    /// The latest `limit` log lines that contain this text, oldest first.
+    /// The last `limit` log lines that contain this text, oldest first.
     pub(crate) fn lines(&self, text: &str, limit: usize) -> Vec<NumberedLine> {
         let lines = self.lines.iter().rev();
         let matching = lines.filter(|line| text.is_empty() || line_contains(&line.line, text));
@@ -102,7 +102,7 @@ impl History {
         self.spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect()
     }
 
-    /// The console has sent messages.
+    /// Counts messages that the console has sent.
     pub(crate) fn sent(&mut self, messages: usize) {
         self.overview.sent += messages;
     }
@@ -110,11 +110,11 @@ impl History {
     /// Sets the outcomes that messages are expected to have.
     pub(crate) fn expect(&mut self, outcomes: impl IntoIterator<Item = (String, String)>) {
         for (message_id, outcome) in outcomes {
-            self.facts.expect(message_id, outcome);
+            self.interpreter.expect(message_id, outcome);
         }
     }
 
-    /// Messages were deleted from the dead-letter queue or moved back.
+    /// Notes that the console has deleted messages from the dead-letter queue or moved them back.
     pub(crate) fn removed(&mut self, message_ids: &[String]) {
         message_ids.iter().for_each(|id| self.checks.removed(id));
     }
@@ -126,10 +126,10 @@ impl History {
     }
 
     pub(super) fn add_lines(&mut self, mut lines: Vec<LogLine>) {
-        // The lines of several processes. All times have the same format, so that their texts can be compared.
+        // The lines come from several processes. All times have the same format, so that their texts can be compared.
         lines.sort_by(|a, b| a.json["timestamp"].as_str().cmp(&b.json["timestamp"].as_str()));
         for line in lines {
-            let meaning = self.facts.add(&line);
+            let meaning = self.interpreter.add(&line);
             self.overview.count(&meaning);
             if let Meaning::Record(record) = meaning {
                 let is_acknowledged = record.summary.reason_code.is_none();
@@ -160,7 +160,7 @@ impl History {
 
     /// Reads the current numbers. Returns whether anything was added or has changed since the last update.
     pub(super) fn update(&mut self, stats: Stats, running: &[RunningProcess], services: &Services) -> bool {
-        self.facts.retain_processes(|pid| running.iter().any(|process| process.pid == pid));
+        self.interpreter.retain_processes(|pid| running.iter().any(|process| process.pid == pid));
         let revision = services.revision();
         let overview = &mut self.overview;
         let is_due = self.checked.is_none_or(|(read, at)| read != revision && at.elapsed() >= CHECK_INTERVAL);
@@ -169,7 +169,7 @@ impl History {
             self.checked = Some((revision, Instant::now()));
         }
         let is_current = self.checked.is_some_and(|(read, _)| read == revision);
-        let process = |process| ProcessState::new(process, self.facts.breakers(process.pid));
+        let process = |process| ProcessState::new(process, self.interpreter.breakers(process.pid));
         overview.processes = running.iter().map(process).collect();
         overview.mapping = stats.into();
         overview.faults = services.faults();

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::queue_depth::QueueDepth;
 
-/// The largest number of reservations or messages that are named.
-const EXAMPLES: usize = 5;
+/// The largest number of ids that are shown for an invariant.
+const MAX_EXAMPLES: usize = 5;
 
 /// One invariant and whether it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Invariant {
     name: &'static str,
     verdict: Verdict,
-    /// The number of reservations or messages that are not as they must be in the end.
+    /// The number of reservations or messages for which the invariant does not hold.
     count: usize,
     /// Some of their ids.
     examples: Vec<String>,
@@ -25,24 +25,26 @@ pub(crate) struct Invariant {
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
     Holds,
-    /// Events that are still in a queue can make it hold.
+    /// It does not hold now, but may hold when the events that are still in a queue are done.
     Waiting,
+    /// It does not hold, and no event in a queue can change that.
     Violated,
 }
 
-/// The facts that the invariants need from one moment to the next.
+/// What the invariants need to know about earlier observations.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    /// The reservations whose seats were sold.
+    /// The reservations whose seats are sold.
     sold: HashSet<String>,
-    /// The reservations whose sold seats have later had another state.
+    /// The reservations whose seats were sold and later had another state.
     unsold: Vec<String>,
+    /// The reservations with a seat that is also sold to another one.
     sold_twice: Vec<String>,
     /// The reservations whose status and seats disagree.
-    unequal: Vec<String>,
+    inconsistent: Vec<String>,
     /// The messages that were returned and have not been acknowledged since.
     unfinished: HashSet<String>,
-    /// Whether nothing is in the queue, and nothing was changed while this was found out.
+    /// Whether two observations in a row found the queue empty, and nothing was changed between them.
     is_quiet: bool,
 }
 
@@ -51,7 +53,7 @@ impl Checks {
     pub(crate) fn read(&mut self, services: &Services) -> BTreeMap<Status, usize> {
         let (mut statuses, mut owners) = (BTreeMap::new(), HashMap::new());
         self.sold_twice.clear();
-        self.unequal.clear();
+        self.inconsistent.clear();
         for reservation in services.reservations() {
             *statuses.entry(reservation.status).or_default() += 1;
             let Reservation { reservation_id: id, event_id, seat_ids, status, .. } = reservation;
@@ -72,13 +74,13 @@ impl Checks {
                 Status::Cancelled | Status::Expired => SeatState::Available,
             };
             if seats != Some(expected) {
-                self.unequal.push(id);
+                self.inconsistent.push(id);
             }
         }
         statuses
     }
 
-    /// A message was returned or acknowledged.
+    /// Notes that a message was returned or acknowledged.
     pub(crate) fn delivered(&mut self, message_id: &str, is_acknowledged: bool) {
         match is_acknowledged {
             true => _ = self.unfinished.remove(message_id),
@@ -86,17 +88,17 @@ impl Checks {
         }
     }
 
-    /// Somebody has deleted or moved a message of the dead-letter queue.
+    /// Notes that the console has deleted a message from the dead-letter queue or moved it back.
     pub(crate) fn removed(&mut self, message_id: &str) {
         self.unfinished.remove(message_id);
     }
 
-    /// Sets whether nothing is in the queue, and nothing was changed while this was found out.
+    /// Sets whether two observations in a row found the queue empty, and nothing was changed between them.
     pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
 
-    /// `is_current`: nothing has changed since the reservations were read.
+    /// The state of all invariants. `is_current` says whether nothing has changed since the reservations were read.
     pub(crate) fn invariants(&self, depth: QueueDepth, is_current: bool) -> Vec<Invariant> {
         let can_change = !self.is_quiet || !is_current || depth.dead > 0;
         // A dead letter is not lost.
@@ -104,14 +106,15 @@ impl Checks {
         vec![
             Invariant::new("No seat is sold twice", self.sold_twice.len(), &self.sold_twice, false),
             Invariant::new("No sold seat is released", self.unsold.len(), &self.unsold, false),
-            Invariant::new("Status and seats agree", self.unequal.len(), &self.unequal, can_change),
+            Invariant::new("Status and seats agree", self.inconsistent.len(), &self.inconsistent, can_change),
             Invariant::new("No event is lost", missing, &self.unfinished, !self.is_quiet),
         ]
     }
 }
 
 impl Invariant {
-    /// `can_change`: events that are still in a queue can make it hold.
+    /// `count` is the number of reservations or messages for which the invariant does not hold, and `ids` are their ids.
+    /// `can_change` says whether events that are still in a queue can change that.
     fn new<'a>(
         name: &'static str,
         count: usize,
@@ -123,6 +126,6 @@ impl Invariant {
             (_, true) => Verdict::Waiting,
             (_, false) => Verdict::Violated,
         };
-        Self { name, verdict, count, examples: ids.into_iter().take(EXAMPLES).cloned().collect() }
+        Self { name, verdict, count, examples: ids.into_iter().take(MAX_EXAMPLES).cloned().collect() }
     }
 }

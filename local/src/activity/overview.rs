@@ -8,10 +8,10 @@ use reservation_worker_local::{Fault, Status};
 use serde::Serialize;
 
 use super::invariants::Invariant;
+use super::log_interpreter::{Breaker, Meaning};
 use super::queue_depth::QueueDepth;
-use super::records::{Breaker, Meaning};
 
-/// The number of seconds for which numbers per second are kept.
+/// The number of seconds for which the numbers per second are stored.
 const SECONDS: u64 = 60;
 
 /// The current numbers.
@@ -20,7 +20,7 @@ pub(crate) struct Overview {
     /// The number of messages that the console has sent.
     pub(crate) sent: usize,
     pub(crate) queue: QueueDepth,
-    /// Why SQS does not answer.
+    /// Why the queues cannot be read; `None` if they can.
     pub(crate) queue_error: Option<String>,
     pub(crate) mapping: Totals,
     pub(crate) processes: Vec<ProcessState>,
@@ -94,7 +94,7 @@ pub(crate) struct Calls {
 }
 
 impl Overview {
-    /// Counts a record or an attempt that has ended now.
+    /// Counts a record or an attempt that has just ended.
     pub(crate) fn count(&mut self, meaning: &Meaning) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.seconds.back().is_none_or(|last| last.at != at) {

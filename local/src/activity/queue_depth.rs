@@ -6,18 +6,18 @@ use serde::Serialize;
 /// The number of messages in the queues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct QueueDepth {
-    /// Can be received now.
+    /// Those that can be received now.
     pub(crate) ready: usize,
-    /// Wait for the end of their visibility time-out.
+    /// Those that wait for the end of their visibility time-out.
     pub(crate) waiting: usize,
-    /// Are in an invocation.
+    /// Those that are in an invocation.
     pub(crate) in_flight: usize,
-    /// Are in the dead-letter queue.
+    /// Those in the dead-letter queue.
     pub(crate) dead: usize,
 }
 
 impl QueueDepth {
-    /// The numbers of messages that are visible and not visible in the queue, and of those in the dead-letter queue.
+    /// `visible` and `not_visible` are numbers of messages in the queue, and `dead` is the number in the dead-letter queue.
     pub(super) fn new(visible: usize, not_visible: usize, dead: usize, stats: Stats) -> Self {
         // The messages that are not visible are those in flight and those that wait for their visibility time-out.
         let in_flight = stats.in_flight;

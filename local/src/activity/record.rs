@@ -1,12 +1,12 @@
-//! A record as it ended, with the calls that were made for it.
+//! A completed record, with the attempts of calls that were made for it.
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde::{Deserialize, Serialize};
 
-/// A summary line of the function, with the attempts of calls before it.
+/// A completed record: its summary line, and the attempts of calls that were logged before it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
-    /// Counts all records from 1.
+    /// The number of the record, counted from 1.
     pub(crate) number: u64,
     #[serde(flatten)]
     pub(crate) summary: Summary,
@@ -54,7 +54,7 @@ pub(crate) struct Attempt {
     pub(crate) duration_ms: f64,
 }
 
-/// The line of an attempt that has ended.
+/// The fields of the debug line about an attempt that has ended.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct AttemptLine {
     pub(crate) timestamp: String,

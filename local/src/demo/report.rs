@@ -8,8 +8,8 @@ const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// For each record what the function says about it, its calls, and the final state of its reservation; then the
-/// differences from the expected results.
+/// The text about a case. It has for each record the outcome with its explanation, the calls, and the final state of the
+/// reservation; then the differences from the expected results.
 pub(super) fn text(name: &str, report: &CaseReport, in_colour: bool) -> String {
     let coloured = |colour, text: &str| match in_colour {
         true => format!("{colour}{text}{PLAIN}"),

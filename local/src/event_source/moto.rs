@@ -24,7 +24,8 @@ pub(super) struct Moto {
 }
 
 impl Moto {
-    /// With `longest_poll`, an empty queue replies to a long poll after this time at the latest.
+    /// Starts moto. `tools` is the Python virtual environment with moto, or the folder that contains it as `venv`. With
+    /// `longest_poll`, an empty queue replies to a long poll after this time at the latest.
     pub(super) async fn start(tools: &Path, longest_poll: Option<Duration>) -> io::Result<Self> {
         let candidates = ["bin/python", "venv/bin/python"].map(|python| tools.join(python));
         let Some(python) = candidates.iter().find(|python| python.exists()) else {
@@ -36,7 +37,7 @@ impl Moto {
         command.arg("-c").arg(include_str!("moto.py"));
         command.args(longest_poll.map(|time| time.as_secs_f64().to_string()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stdio()?).kill_on_drop(true);
-        // Ctrl-C in a terminal reaches only the caller, which ends moto when it has no more questions.
+        // Ctrl-C in a terminal reaches only the caller, which ends moto when it does not need it any more.
         command.process_group(0);
         let mut child = command.spawn()?;
         let mut port = String::new();

@@ -58,8 +58,8 @@ impl Drop for FunctionProcess {
 }
 
 impl Processes {
-    /// Invokes a process with the event, which has this number of records, and returns the function's response. A process that does not respond
-    /// is killed.
+    /// Invokes a process with the event, which has this number of records, and returns the function's response. A process
+    /// that does not respond is killed.
     pub(super) async fn invoke(
         &self,
         payload: String,

@@ -37,8 +37,7 @@ pub struct Queue {
     /// The environment variables with which a function uses this queue.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) client: Client,
-    /// The number of times that a message was received from the DLQ, by message id. SQS includes these
-    /// receives in its receive count.
+    /// How often each message was received from the DLQ, by message id. SQS includes these receives in its receive count.
     pub(super) dlq_receives: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -151,8 +150,8 @@ impl Queue {
         Ok(self.redrive_some(|_| true).await?.len())
     }
 
-    /// Moves those messages of the DLQ back to the queue whose message id is chosen. They get new message ids.
-    /// Returns the old ids.
+    /// Moves the messages of the DLQ with a chosen message id back to the queue. They get new message ids. Returns the old
+    /// ids.
     ///
     /// This function does not use `StartMessageMoveTask`, because moto does not implement it.
     ///
@@ -170,7 +169,7 @@ impl Queue {
         Ok(ids(chosen))
     }
 
-    /// Deletes those messages of the DLQ whose message id is chosen. Returns these ids.
+    /// Deletes the messages of the DLQ with a chosen message id. Returns these ids.
     ///
     /// # Errors
     ///
@@ -183,7 +182,7 @@ impl Queue {
         Ok(ids(chosen))
     }
 
-    /// Receives the chosen messages of the DLQ, and puts the others back.
+    /// Receives the chosen messages of the DLQ, and makes the others visible again.
     async fn choose_dead(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<Message>> {
         let (chosen, others): (Vec<_>, Vec<_>) = self
             .receive_dead()

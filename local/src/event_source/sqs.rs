@@ -32,20 +32,20 @@ impl Sqs {
     ///
     /// Moto is not installed or does not start.
     pub async fn start_moto(tools: &Path) -> io::Result<Self> {
-        Self::of(Moto::start(tools, None).await?).await
+        Self::at_moto(Moto::start(tools, None).await?).await
     }
 
-    /// Starts moto, like [`Self::start_moto`], which replies to a long poll of an empty queue after the time `longest_poll` at the
-    /// latest. This is for tests of a program that reads queues to their end.
+    /// Starts moto like [`Self::start_moto`]. An empty queue replies to a long poll after `longest_poll` at the latest. This is
+    /// for tests of a program that reads until a queue is empty.
     ///
     /// # Errors
     ///
     /// Moto is not installed or does not start.
-    pub async fn start_moto_polling(tools: &Path, longest_poll: Duration) -> io::Result<Self> {
-        Self::of(Moto::start(tools, Some(longest_poll)).await?).await
+    pub async fn start_moto_with_longest_poll(tools: &Path, longest_poll: Duration) -> io::Result<Self> {
+        Self::at_moto(Moto::start(tools, Some(longest_poll)).await?).await
     }
 
-    async fn of(moto: Moto) -> io::Result<Self> {
+    async fn at_moto(moto: Moto) -> io::Result<Self> {
         let sqs = Self::at(&moto.endpoint()).await?;
         Ok(Self { moto: Some(moto), ..sqs })
     }

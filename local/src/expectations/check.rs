@@ -174,15 +174,16 @@ fn short_form(call: &Call) -> String {
         Operation::UpdateStatus => format!("PATCH {}", text(&call.body["status"])),
         Operation::ReadReservation => "GET".to_owned(),
         Operation::ReleaseHold => {
-            format!("ReleaseHold {} {}", text(&call.body["reason"]), places(&call.body))
+            format!("ReleaseHold {} {}", text(&call.body["reason"]), requested_seats(&call.body))
         }
-        Operation::CommitReservation => format!("CommitReservation {}", places(&call.body)),
-        Operation::CheckAvailability => format!("CheckAvailability {}", places(&call.body)),
+        Operation::CommitReservation => format!("CommitReservation {}", requested_seats(&call.body)),
+        Operation::CheckAvailability => format!("CheckAvailability {}", requested_seats(&call.body)),
     };
     format!("{request} -> {}", call.reply)
 }
 
-fn places(body: &Value) -> String {
+/// The seats that a request names: their ids, or `x` and their number in a quantity-based hold.
+fn requested_seats(body: &Value) -> String {
     match body["seat_ids"].as_array() {
         Some(seats) if !seats.is_empty() => seats.iter().map(text).collect::<Vec<_>>().join(" "),
         _ => format!("x{}", body["quantity"]),

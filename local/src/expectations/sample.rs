@@ -9,14 +9,14 @@ use crate::event_source::OutgoingMessage;
 use crate::faults::Fault;
 use crate::hold::Hold;
 
-/// The messages of a case, and what must be there before they are sent.
+/// The messages of a case, and the state that the services must have before they are sent.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The state of the services before the messages.
     pub given: Given,
     /// In the order of the batch.
     pub messages: Vec<OutgoingMessage>,
-    /// Whether the outcomes are those on a FIFO queue.
+    /// Whether the expected outcomes are those of a FIFO queue.
     pub is_fifo: bool,
     /// The expected event type and outcome of the first delivery of each message.
     pub expected: Vec<(String, String)>,
@@ -69,7 +69,7 @@ fn message(record: &Value, renamed: &impl Fn(&str) -> String) -> OutgoingMessage
     }
 }
 
-/// Appends the suffix to each occurrence of the id. An id that only begins with it does not change.
+/// Appends the suffix to each occurrence of the id in the text. A longer id that begins with this id does not change.
 fn rename(text: &str, id: &str, suffix: &str) -> String {
     let is_longer_id =
         |rest: &str| rest.starts_with(|next: char| next.is_ascii_alphanumeric() || "._:-".contains(next));

@@ -6,7 +6,7 @@ use strum::{EnumMessage, VariantArray};
 use super::{Effect, Fault};
 use crate::calls::{Operation, Service};
 
-/// What a fault can be made of, and the faults that exist now.
+/// The operations and effects of which a fault can consist, and the faults that exist now.
 #[derive(Debug, Serialize)]
 pub struct Catalogue {
     /// The operations that can have faults.

@@ -1,4 +1,4 @@
-//! The invariants of contract section 1, checked after a burst. An event in the dead-letter queue breaks none of them: a
+//! The invariants of contract section 1, checked after a burst. An event in the dead-letter queue violates none of them: a
 //! person must complete it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,12 +10,12 @@ use crate::burst::Burst;
 use crate::options::Failure;
 use crate::pipeline::Pipeline;
 
-/// What is not as it should be after a burst.
+/// What the check after a burst has found.
 pub(super) struct Findings {
     /// The number of dead letters by reason code.
     pub(super) dead: BTreeMap<String, usize>,
-    /// A description of each invariant that does not hold, and of each event that was not completed.
-    pub(super) broken: Vec<String>,
+    /// A description of each violation of an invariant, and of each event that was not completed.
+    pub(super) violations: Vec<String>,
 }
 
 pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings, Failure> {
@@ -32,7 +32,7 @@ pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings
         *dead.entry(reason).or_default() += 1;
         dead_reservations.extend(field(&message_id, "reservation_id"));
     }
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     let mut sold = HashMap::new();
     for hold in &burst.holds {
         let id = &hold.reservation_id;
@@ -41,7 +41,7 @@ pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings
         let is_dead = dead_reservations.contains(id);
         if status != expected && !is_dead {
             let (status, expected) = (name(status), name(expected));
-            broken.push(format!("{id}: the status is {status}, its event requires {expected}"));
+            violations.push(format!("{id}: the status is {status}, its event requires {expected}"));
         }
         let seats = pipeline.services.seat_state(id);
         let consistent = match status {
@@ -51,22 +51,22 @@ pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings
         };
         if !consistent && !is_dead {
             let (status, seats) = (name(status), name(seats));
-            broken.push(format!("{id}: the status is {status}, the state of its seats is {seats}"));
+            violations.push(format!("{id}: the status is {status}, the state of its seats is {seats}"));
         }
         for (seat_id, state) in pipeline.services.seats(id) {
             if seat_id.starts_with('#') || state != SeatState::Sold {
                 continue;
             }
             if let Some(other) = sold.insert((&hold.event_id, seat_id.clone()), id) {
-                broken.push(format!("seat {seat_id} is sold to {other} and to {id}"));
+                violations.push(format!("seat {seat_id} is sold to {other} and to {id}"));
             }
         }
     }
     let (visible, not_visible) = pipeline.queue.depth().await?;
     if visible + not_visible > 0 {
-        broken.push(format!("{} messages are still in the queue", visible + not_visible));
+        violations.push(format!("{} messages are still in the queue", visible + not_visible));
     }
-    Ok(Findings { dead, broken })
+    Ok(Findings { dead, violations })
 }
 
 /// The name of an enumeration's variant, or `none`.

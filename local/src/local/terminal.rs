@@ -11,7 +11,7 @@ use crate::pipeline::Pipeline;
 
 /// The width if the output is no terminal, or if its width is not known.
 const WIDTH: usize = 80;
-/// More records than this at once are not shown one by one: nobody could read them.
+/// If more records than this have ended since the last update, only their number is shown for the others.
 const MAX_RECORDS: usize = 100;
 const CLEAR_LINE: &str = "\r\x1b[K";
 
@@ -67,7 +67,7 @@ impl Terminal {
         Ok(out.flush()?)
     }
 
-    /// Says what is left behind when the pipeline is stopped.
+    /// Prints what is left in the queues when the pipeline is stopped.
     pub(super) async fn end(&self) -> Result<(), Failure> {
         let start = if stdout().is_terminal() { CLEAR_LINE } else { "" };
         println!("{start}{}", left_behind(&self.pipeline).await?);
@@ -94,13 +94,13 @@ fn text(record: &Record, width: usize) -> String {
 }
 
 fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
-    // A body may contain anything, and a reason could name it.
+    // Control characters are replaced, because the text could come from a body.
     let text: String = text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
     let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
     textwrap::fill(&text, options) + "\n"
 }
 
-/// The current numbers, in less than 80 characters as long as none has more than four digits.
+/// The current numbers, in less than 80 characters if none has more than four digits.
 fn numbers(overview: &Overview) -> String {
     if let Some(error) = &overview.queue_error {
         return error.clone();
@@ -116,7 +116,7 @@ fn numbers(overview: &Overview) -> String {
     )
 }
 
-/// What is in the queues when the pipeline is stopped.
+/// The text about what is left in the queues when the pipeline is stopped.
 async fn left_behind(pipeline: &Pipeline) -> Result<String, Failure> {
     let (visible, not_visible) = pipeline.queue.depth().await?;
     let dead = pipeline.queue.dead_count().await?;

@@ -1,4 +1,4 @@
-//! Derives the records and the states of the breakers from the log lines.
+//! Derives the completed records and the states of the breakers from the log lines.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,19 +8,20 @@ use serde_json::Value;
 
 use super::record::{AttemptLine, Record, Summary};
 
-/// What the log lines have told up to now.
+/// Interprets log lines one after the other. What later lines refer to is stored.
 #[derive(Debug, Default)]
-pub(crate) struct Records {
+pub(crate) struct LogInterpreter {
     /// The attempts for records that have not ended, by process and message id.
     attempts: HashMap<(u32, String), Vec<AttemptLine>>,
     /// By process and service.
     breakers: BTreeMap<(u32, String), Breaker>,
     /// The outcomes that sample events expect, by message id.
     expected: HashMap<String, String>,
+    /// The number of records up to now.
     count: u64,
 }
 
-/// How a process may call a service.
+/// Whether the breaker of a process permits calls to a service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Breaker {
     /// The breaker is open: records wait, and only probes are sent.
@@ -50,7 +51,7 @@ struct BreakerLine {
     service: String,
 }
 
-impl Records {
+impl LogInterpreter {
     /// Sets the outcome that the first delivery of a message must have.
     pub(crate) fn expect(&mut self, message_id: String, outcome: String) {
         self.expected.insert(message_id, outcome);
@@ -68,6 +69,7 @@ impl Records {
         self.breakers.retain(|(pid, _), _| runs(*pid));
     }
 
+    /// Interprets the next line.
     pub(crate) fn add(&mut self, line: &LogLine) -> Meaning {
         let Some(process) = line.process else { return Meaning::Other };
         if let Ok(summary) = Summary::deserialize(&line.json) {
