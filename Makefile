@@ -19,7 +19,7 @@ test_targets = $(sort $(notdir $(basename $(patsubst %/main.rs,%,$(wildcard $(1)
 IN_PROCESS := $(filter-out process queue simulation,$(call test_targets,tests) $(call test_targets,crates/*/tests))
 IN_PROCESS_LOCAL := $(filter-out event_source load,$(call test_targets,local/tests))
 
-help: ## list the targets
+help: ## print this list of targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 tools: $(TOOLS) ## install cargo-lambda, moto and the audit tools into .tools/
@@ -40,8 +40,9 @@ demo: $(TOOLS) ## run every event of events/ through the function under cargo la
 	$(require_cargo)
 	$(LOCAL) demo
 
-# With another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
-# With a fault in a service: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
+# Options of make local and make load:
+# Another SQS than moto: make load N=1000 ENDPOINT=http://localhost:9324
+# A fault in a service: make load FAULT='{"effect": {"latency": {"ms": 20}}}'
 OPTIONS = $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(FAULT),--fault '$(FAULT)')
 N := 1000
 
@@ -50,15 +51,15 @@ local: $(TOOLS) ## start the queue, the services and the function on this machin
 	$(require_cargo)
 	$(LOCAL) local $(OPTIONS) $(if $(CONSOLE),--console $(CONSOLE))
 
-# In a second shell, while make local runs. Another command: make dead-letters RUN='plan --action redrive'
+# This runs in a second shell, while make local runs. To run another command: make dead-letters RUN='plan --action redrive'
 RUN := list --what-if
 dead-letters: ## show the dead letters of make local, and what would happen to them now
 	$(require_cargo)
-	@test -e $(TARGET)/local.env || { echo "error: make local does not run" >&2; exit 1; }
+	@test -e $(TARGET)/local.env || { echo "error: make local is not running" >&2; exit 1; }
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
 	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
 
-services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
+services: ## start the services with the holds and faults that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
 	@$(LOCAL) services --seed
 
@@ -66,7 +67,8 @@ load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check th
 	$(require_cargo)
 	$(LOCAL) load $(N) $(OPTIONS)
 
-# NAME is an incident of docs/incidents.md. With SCRIPT=1, the commands of the runbook end it: make incident NAME=refunds SCRIPT=1
+# NAME is an incident of docs/incidents.md. With SCRIPT=1, the program ends the incident itself, with the commands of the
+# runbook: make incident NAME=refunds SCRIPT=1
 COUNT := 200
 incident: $(TOOLS) $(DEPLOY_TOOLS) ## stage the incident NAME=… on the local stack, so that you end it with the runbook
 	$(require_cargo)
@@ -79,7 +81,7 @@ test-incidents: $(TOOLS) $(DEPLOY_TOOLS) ## stage the short incidents and end th
 test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run all tests and the demo
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	@$(MAKE) --no-print-directory audit
-# The tests build these binaries if they are missing or old. Built here, the build shows its progress.
+# The tests would build these binaries themselves, but without showing the progress of the build.
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cargo test --locked --workspace
 # The tests have built the command of the demo. cargo run would compile its dependencies again with fewer features.
@@ -102,7 +104,7 @@ SCRIPTS = $(shell git grep --files-with-matches --extended-regexp '^\#!.*\b(ba)?
 # A check that needs a program which a newcomer may not have. On GitHub's machines, a missing program is an error.
 check_with = if ! command -v $(1) >/dev/null; then \
   echo 'NOT CHECKED: workflows or scripts, because $(1) is missing: $(2).' >&2; exit $(if $(GITHUB_ACTIONS),1,0); else
-# All of these work without a network. A suppressed finding has its reason beside it, where the tool allows that.
+# These tools work without a network. Beside each suppressed finding is the reason, where the tool allows a comment there.
 CHECKOV := .tools/checkov/bin/checkov
 ACTIONLINT := .tools/bin/actionlint
 lint-pipeline: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -131,7 +133,7 @@ coverage: $(TOOLS) ## measure which lines the in-process tests run, and fail bel
 	  --fail-under-lines $(COVERED) --lib $(addprefix --test ,$(IN_PROCESS))
 
 mutants: export PATH := $(CURDIR)/.tools/bin:$(PATH)
-mutants: .tools/bin/cargo-mutants ## change src/ (or one file: FILE=src/workflow.rs) in every small way, and list the changes that no test detects
+mutants: .tools/bin/cargo-mutants ## make small changes to src/ (or to one file: FILE=src/workflow.rs), and list those that no test detects
 	cargo mutants --output .tools --file '$(or $(FILE),src/**/*.rs)' --test-workspace true \
 	  -- --locked --lib $(addprefix --test ,$(IN_PROCESS) process)
 
@@ -141,10 +143,10 @@ mutants: .tools/bin/cargo-mutants ## change src/ (or one file: FILE=src/workflow
 	$(require_cargo)
 	cargo install --quiet --locked --root .tools --version $(VERSION) $*
 
-# Other seeds than 0 to 9999: make soak FIRST=10000. To see what happens with one seed: make soak SEED=7
+# To use other seeds than 0 to 9999: make soak FIRST=10000. To see what happens with one seed: make soak SEED=7
 SEEDS := 10000
 FIRST := 0
-soak: ## simulate SEEDS=10000 runs of the function with random failures, each derived from its seed
+soak: ## simulate SEEDS=10000 runs of the function with random failures, which are derived from the seed of the run
 	$(require_cargo)
 	SIMULATION_FIRST=$(or $(SEED),$(FIRST)) SIMULATION_SEEDS=$(if $(SEED),1,$(SEEDS)) \
 	  cargo test --locked --test simulation seeds:: -- --nocapture
@@ -158,7 +160,7 @@ dead-letters-crashes: $(TOOLS) ## kill dead-letters a hundred times while it red
 	$(require_cargo)
 	DEAD_LETTERS_CRASHES=100 cargo test --locked -p reservation-worker-ops --test dead_letters after_crashes
 
-# The letters of each reason, and time and memory of the command: make measure-dead-letters LETTERS=1000
+# To use another number of letters: make measure-dead-letters LETTERS=1000
 LETTERS := 10000
 measure-dead-letters: $(TOOLS) ## list LETTERS=10000 dead letters of every reason over ElasticMQ, and print time and memory
 	$(require_cargo)
@@ -203,8 +205,8 @@ test-pipeline: $(DEPLOY_TOOLS) ## check the tools, the workflows and the release
 test-template: $(DEPLOY_TOOLS) ## evaluate template.yaml, check its rules, and deploy it to moto
 	cd tests/template && ../../$(VENV)/bin/python -m unittest --quiet
 
-# The first of these browsers that is installed. The packages for its control have an environment of their own, because
-# they are large.
+# The first of these browsers that is installed. The Python packages that control it have their own virtual environment,
+# because they are large.
 BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 CONSOLE_TOOLS := .tools/console/installed
 test-console: export BROWSER := $(BROWSER)
@@ -221,9 +223,9 @@ else
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
 
-# Runs in a terminal only: the recorder needs one. It shows a demo whose function is built already.
+# This runs only in a terminal, because the recorder needs one. When it starts, test-console has built the function.
 pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
-pictures: test-console ## make the pictures of the README again: the console, and a recording of make demo
+pictures: test-console ## make new pictures for the README: the console, and a recording of make demo
 	mkdir -p docs/pictures
 	cp target/console/live-1280.png docs/pictures/console.png
 	termtosvg docs/pictures/demo.svg --screen-geometry 80x30 --min-frame-duration 300 --max-frame-duration 1000 \
@@ -263,7 +265,7 @@ build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
 deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
 
-# The three variables are outputs of pipeline.yaml. Without them, the permissions and the bucket of the user are used.
+# The three variables are outputs of pipeline.yaml. Without them, sam uses the permissions of the user and its own bucket.
 deploy-built: ## deploy the function that make build or make artifact has built; this installs nothing
 	$(call require,sam,make build)
 	sam deploy --config-env $(ENV) --parameter-overrides $$(cat .aws-sam/build/parameters.$(ENV)) \
@@ -278,7 +280,7 @@ release: ## make the commit and the tag of the release VERSION=1.2.3; pushing th
 
 DEAD_LETTERS = dist/dead-letters-$(VERSION_OF_CODE)-$(ARCHITECTURE)
 
-# The name of the tag is compared with the version of the code: make package TAG=v1.2.3
+# To check that a tag names the version of the code: make package TAG=v1.2.3
 package: ## build and test what a release contains, for the processor of this machine, and write it to dist/
 	@test -z "$(TAG)" -o "$(TAG)" = "v$(VERSION_OF_CODE)" || \
 	  { echo "error: the tag is $(TAG), but the version of the code is $(VERSION_OF_CODE)" >&2; exit 1; }
@@ -304,7 +306,7 @@ fmt: ## format the code
 	cargo fmt --all
 
 # To compare with another version of the function: make bench BEFORE=path/to/binary
-# The output of a function goes to a file. In memory, a slow disk does not change the measurements.
+# The output of a function goes to a temporary file. It is in memory, so that a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
 bench: ## measure the function and a minimal function, and write the comparison to docs/performance/
 	$(require_cargo)
@@ -354,7 +356,7 @@ $(DEPLOY_TOOLS): tools/deploy.txt $(TOOLS)
 	$(call install,$(VENV),$<)
 	@touch $@
 
-# Versions that are younger than seven days are not used: a malicious release is usually found within days.
+# Releases of packages that are younger than seven days are not used: a malicious release is usually found within days.
 # To update the packages that no .in file pins: make lock UPGRADE=--upgrade
 lock: export PATH := $(CURDIR)/.tools/lock/bin:$(PATH)
 lock: ## write the lock files tools/*.txt from tools/*.in

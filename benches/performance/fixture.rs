@@ -1,4 +1,5 @@
-//! The services, which reply after 5 ms and 2 ms, the receivers of all telemetry, and the binaries.
+//! What all measurements share: the services, which reply after 5 ms and 2 ms, the receivers of all telemetry, and the
+//! binaries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,19 +44,18 @@ impl Fixture {
         Program { name: "reservation worker", binary: self.release.join("reservation-worker"), environment }
     }
 
-    /// Another build of the worker, with the same settings.
+    /// Another version of the worker, with the same settings.
     pub fn other_worker(&self, binary: PathBuf) -> Program {
         Program { name: "other worker", binary, ..self.worker() }
     }
 
-    /// The bare function, which shows the minimum cost.
+    /// The bare function, whose cost is the minimum.
     pub fn bare_function(&self) -> Program {
         let (binary, environment) = (self.release.join("bare_function"), self.environment());
         Program { name: "bare function", binary, environment }
     }
 
-    /// The variables of both functions. The time-outs are long, so that a machine that stalls for a moment
-    /// causes none.
+    /// The variables of both functions. The time-outs are long, so that a machine that stalls for a moment causes no time-out.
     fn environment(&self) -> Vec<(String, String)> {
         let mut environment = self.services.environment();
         environment.insert("INVENTORY_TIMEOUT_MS".to_owned(), "10000".to_owned());
@@ -65,7 +65,7 @@ impl Fixture {
 
     /// The worker without one part of its telemetry, for each part, and without any telemetry.
     pub fn workers_with_less_telemetry(&self) -> [Program; 4] {
-        let with = |name, variables: &[(&str, &str)]| {
+        let worker_with = |name, variables: &[(&str, &str)]| {
             let mut worker = Program { name, ..self.worker() };
             for (variable, value) in variables {
                 worker.environment.retain(|(name, _)| name != variable);
@@ -76,10 +76,10 @@ impl Fixture {
         let (metrics, traces, log) =
             (("METRICS_SINK", "none"), ("AWS_XRAY_DAEMON_ADDRESS", ""), ("LOG_LEVEL", "error"));
         [
-            with("without metrics", &[metrics]),
-            with("without traces", &[traces]),
-            with("without the log", &[log]),
-            with("without telemetry", &[metrics, traces, log]),
+            worker_with("without metrics", &[metrics]),
+            worker_with("without traces", &[traces]),
+            worker_with("without the log", &[log]),
+            worker_with("without telemetry", &[metrics, traces, log]),
         ]
     }
 
@@ -111,7 +111,7 @@ impl Fixture {
         Ok(rounds)
     }
 
-    /// Creates holds, and batches of events that expire them.
+    /// Creates holds. Returns batches of events about their expiry.
     fn events(&self, workload: &Workload) -> Result<Vec<Value>, Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let batches = workload.warm_up_batches + workload.batches;

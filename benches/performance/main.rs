@@ -2,10 +2,11 @@
 //! bench`). Writes the figures and plots in `docs/performance/`.
 //!
 //! Both functions run as release binaries under the same Runtime API and with the same services. In each
-//! round they run one after the other. A figure is the median of all rounds. Quote the ratios: each is the
-//! median of the ratios of the rounds, so it depends less on the machine.
+//! round they run one after the other. A figure is the median of all rounds. A ratio is the median of the ratios of the
+//! rounds. It depends less on the machine than a figure, so quote the ratios.
 //!
-//! If the variable `BEFORE` names a binary of another version of the function, the figures of that version are printed beside the new ones.
+//! If the variable `BEFORE` names a binary of another version of the function, the figures of that version are printed
+//! beside those of this version.
 
 #![forbid(unsafe_code)]
 
@@ -38,8 +39,9 @@ const GOALS: [(&str, Workload, &[Figure]); 3] = [
         &Figure::OF_BATCHES_OF_10_000,
     ),
 ];
-/// Records per batch, and the number of batches.
+/// The workloads of different batch sizes: the number of records per batch, and the number of batches.
 const BATCH_SIZES: [(usize, usize); 5] = [(1, 200), (10, 100), (100, 30), (1_000, 5), (10_000, 1)];
+/// The measured values of `WORKER_CONCURRENCY`.
 const CONCURRENCY: [usize; 6] = [1, 5, 10, 20, 50, 100];
 
 #[tokio::main]

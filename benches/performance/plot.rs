@@ -6,13 +6,17 @@ use plotters::prelude::*;
 
 use crate::Error;
 
+/// A chart.
 pub struct Plot {
     pub title: &'static str,
+    /// The description of the x axis.
     pub x: &'static str,
+    /// The description of the y axis.
     pub y: &'static str,
     pub lines: Vec<Line>,
 }
 
+/// A line of a chart.
 pub struct Line {
     pub name: &'static str,
     pub points: Vec<(f64, f64)>,
@@ -23,7 +27,7 @@ impl Plot {
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// The file cannot be written.
     pub fn draw(&self, file: &Path) -> Result<(), Error> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let max = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1.0, f64::max);

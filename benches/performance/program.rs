@@ -1,4 +1,4 @@
-//! Runs a process with a workload and measures it.
+//! Runs a function as a process with a workload, and measures it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
 }
 
-/// The work of a process.
+/// The work of each measured process, and the number of these processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
     /// The number of records per batch.
@@ -47,7 +47,7 @@ pub struct Run {
     pub batches: Vec<Duration>,
     /// The time of each batch from the delivery of its event to its response, sorted.
     pub responses: Vec<Duration>,
-    /// The CPU time per event, of all threads.
+    /// The CPU time of all threads per event.
     pub cpu: Duration,
     /// The maximum resident memory in KiB.
     pub peak_memory: u64,
@@ -68,12 +68,12 @@ impl Program {
             }
             let event = event.to_string();
             let start = Instant::now();
-            let answer = function.invoke_raw(event, Duration::from_secs(60)).await?;
+            let result = function.invoke_raw(event, Duration::from_secs(60)).await?;
             if number >= workload.warm_up_batches {
                 batches.push(start.elapsed());
-                responses.push(answer.took);
+                responses.push(result.took);
             }
-            if answer.response != Ok(json!({ "batchItemFailures": [] })) {
+            if result.response != Ok(json!({ "batchItemFailures": [] })) {
                 let lines = function.log_lines();
                 let retried = lines.iter().find(|line| line["outcome"] == "retried");
                 let (name, records) = (self.name, workload.records);

@@ -10,12 +10,13 @@ use crate::plot::{self, Line};
 use crate::program::{Program, Run, percentile};
 use crate::{Error, Rounds};
 
-/// A figure of a run.
+/// A figure that is computed from a run.
 #[derive(Clone, Copy)]
 pub struct Figure {
     name: &'static str,
-    /// The goal: the maximum of the ratio to the figure of the bare function.
+    /// The goal: the maximum of the ratio to the figure of the bare function; `None` without a goal.
     max_ratio: Option<f64>,
+    /// The value of a run, in `unit`.
     value: fn(&Run) -> f64,
     unit: &'static str,
 }
@@ -46,13 +47,18 @@ impl Figure {
     }
 }
 
+/// The tables and plots of the report.
 #[derive(Default)]
 pub struct Report {
+    /// The rows of the table of figures, in Markdown.
     figures: String,
+    /// For each batch size: the records, then time (ms), CPU (µs) and memory (MiB), each of the worker and of the bare function.
     batch_sizes: Vec<[f64; 7]>,
+    /// `WORKER_CONCURRENCY`, and the events per second.
     concurrency: Vec<(f64, f64)>,
+    /// The rows of the table of costs by part, in Markdown.
     parts: String,
-    /// The figures beside those of another version of the worker.
+    /// The rows of the table that compares with another version of the worker, in Markdown.
     change: String,
     machine: String,
 }
@@ -138,6 +144,8 @@ impl Report {
         }
     }
 
+    /// Writes the report to `docs/performance/` and prints it.
+    ///
     /// # Errors
     ///
     /// The files cannot be written.

@@ -68,7 +68,7 @@ impl Fixture {
     pub async fn new(fifo: bool) -> Self {
         let moto = MOTO
             .get_or_init(async || {
-                Sqs::start_moto_polling(&root().join(".tools"), LONGEST_POLL).await.unwrap()
+                Sqs::start_moto_with_longest_poll(&root().join(".tools"), LONGEST_POLL).await.unwrap()
             })
             .await;
         // A client of its own, because the runtime of the test that started moto may have ended.
