@@ -42,7 +42,7 @@ pub enum Metric {
     /// Visibility time-outs that could not be changed.
     #[strum(serialize = "worker_visibility_errors_total")]
     VisibilityErrors,
-    /// 1 in a minute in which the breaker of a service opened or made a call wait; no value in any other minute.
+    /// 1 in a minute in which the breaker of a service opened or made an attempt wait; no value in any other minute.
     #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
     /// Records with the outcome `success` or `superseded` that were done within 60 s of being sent to the queue.
