@@ -48,10 +48,10 @@ impl Fixture {
         Program { name: "other worker", binary, ..self.worker() }
     }
 
-    /// The bare function, which shows the minimum cost.
-    pub fn bare_function(&self) -> Program {
-        let (binary, environment) = (self.release.join("bare_function"), self.environment());
-        Program { name: "bare function", binary, environment }
+    /// The minimal function, which shows the minimum cost.
+    pub fn minimal_function(&self) -> Program {
+        let (binary, environment) = (self.release.join("minimal_function"), self.environment());
+        Program { name: "minimal function", binary, environment }
     }
 
     /// The variables of both functions. The time-outs are long, so that a machine that stalls for a moment
