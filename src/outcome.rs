@@ -99,8 +99,8 @@ pub enum OutcomeLabel {
     /// A transient failure, an unavailable or misconfigured service, or a panic. The queue delivers the record again after a
     /// back-off.
     Retried,
-    /// Not started or not finished: no time was left, the FIFO group is blocked, or calls to a service are stopped by its
-    /// breaker or limited.
+    /// Not started or not finished: no time was left, the FIFO group is blocked, the breaker of a service is open, or the
+    /// attempts at a service are limited.
     Deferred,
     /// A service rejected the record, and a retry cannot help.
     Failed,

@@ -49,10 +49,10 @@ impl Fixture {
         Program { name: "other worker", binary, ..self.worker() }
     }
 
-    /// The bare function, whose cost is the minimum.
-    pub fn bare_function(&self) -> Program {
-        let (binary, environment) = (self.release.join("bare_function"), self.environment());
-        Program { name: "bare function", binary, environment }
+    /// The minimal function, whose cost is the minimum.
+    pub fn minimal_function(&self) -> Program {
+        let (binary, environment) = (self.release.join("minimal_function"), self.environment());
+        Program { name: "minimal function", binary, environment }
     }
 
     /// The variables of both functions. The time-outs are long, so that a machine that stalls for a moment causes no time-out.

@@ -1,4 +1,4 @@
-//! Compares the function, with all telemetry on, with a bare function that makes the same two calls (`make
+//! Compares the function, with all telemetry on, with a minimal function that makes the same two calls (`make
 //! bench`). Writes the figures and plots in `docs/performance/`.
 //!
 //! Both functions run as release binaries under the same Runtime API and with the same services. In each
@@ -47,9 +47,9 @@ const CONCURRENCY: [usize; 6] = [1, 5, 10, 20, 50, 100];
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let fixture = Fixture::start().await?;
-    let (worker, bare) = (fixture.worker(), fixture.bare_function());
+    let (worker, minimal) = (fixture.worker(), fixture.minimal_function());
     let before = std::env::var_os("BEFORE").map(|binary| fixture.other_worker(binary.into()));
-    let compared: Vec<_> = [&worker, &bare].into_iter().chain(&before).collect();
+    let compared: Vec<_> = [&worker, &minimal].into_iter().chain(&before).collect();
     let mut report = Report::new(fixture.zip_size()?)?;
 
     let cold_start = Workload { records: 1, batches: 1, rounds: 21, warm_up_batches: 0, concurrency: 20 };
@@ -59,14 +59,14 @@ async fn main() -> Result<(), Error> {
     }
     for (records, batches) in BATCH_SIZES {
         let workload = Workload { records, batches, rounds: 3, warm_up_batches: 1, ..Workload::BASE };
-        report.add_batch_size(records, &fixture.run_rounds(&[&worker, &bare], &workload).await?);
+        report.add_batch_size(records, &fixture.run_rounds(&[&worker, &minimal], &workload).await?);
     }
     for concurrency in CONCURRENCY {
         let workload = Workload { records: 100, batches: 20, rounds: 3, concurrency, ..Workload::BASE };
         report.add_concurrency(concurrency, &fixture.run_rounds(&[&worker], &workload).await?);
     }
     let reduced = fixture.workers_with_less_telemetry();
-    let programs: Vec<_> = [&worker, &bare].into_iter().chain(&reduced).collect();
+    let programs: Vec<_> = [&worker, &minimal].into_iter().chain(&reduced).collect();
     let workload = Workload { records: 100, batches: 60, rounds: 7, ..Workload::BASE };
     report.add_parts(&programs, &fixture.run_rounds(&programs, &workload).await?);
     report.write()

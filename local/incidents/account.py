@@ -1,11 +1,13 @@
 """An AWS account in moto, in this process: what the stack of template.yaml needs for an incident, under its real names.
 
-moto lacks some operations. `Account` replaces them: queries of the log (Logs Insights), the states of alarms, the
-event source mapping, and message groups on standard queues."""
+moto lacks some operations. `Account` replaces them: queries of the log (Logs Insights) and its filter patterns, the
+states of alarms, the event source mapping, and message groups on standard queues."""
 
+import functools
 import importlib.util
 import json
 import os
+import re
 import sys
 import threading
 from datetime import datetime, timezone
@@ -17,9 +19,11 @@ sys.path[:0] = [f"{ROOT}/tests/template"]
 import insights  # noqa: E402
 from template import ACCOUNT, REGION, SERVICES, Stack  # noqa: E402 (it needs the path)
 
-os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION=REGION)
+os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION=REGION,
+                  AWS_MAX_ATTEMPTS="1")
 
 import boto3  # noqa: E402 (it reads the environment when it is imported)
+import jsonpath_ng.ext  # noqa: E402
 import moto.awslambda.models  # noqa: E402
 import moto.cloudwatch.models  # noqa: E402
 import moto.cloudwatch.responses  # noqa: E402
@@ -35,12 +39,18 @@ corrections = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(corrections)
 corrections.log = lambda **_: None
 corrections.LONG_POLL_INTERVAL = 0.1  # A poll of many pollers takes time of this process.
+# For each event, moto builds the parser of JSON paths several times, which takes a tenth of a second.
+jsonpath_ng.ext.parse = functools.cache(jsonpath_ng.ext.parse)
 
 STACK = "reservation-worker-prod"
 BUS = "ticket-reservation-events"
 MAPPING = "11111111-2222-3333-4444-555555555555"
 QUEUES = ("DeadLetterQueue", "EventQueue", "UndeliveredQueue", "UnmatchedQueue")
 RULES = ("ReservationEvents", "PaymentEvents", "UnmatchedEvents")
+# What moto does itself, and `Account` replaces.
+GET_METRIC_STATISTICS = moto.cloudwatch.models.CloudWatchBackend.get_metric_statistics
+SEND_TO_SQS = moto.events.models.Rule._send_to_sqs_queue
+SEND_TO_TARGETS = moto.events.models.Rule.send_to_targets
 
 
 class Silent(WSGIRequestHandler):
@@ -52,7 +62,7 @@ class Account:
     """`mapping` is called with True or False when somebody starts or stops the event source mapping."""
 
     def __init__(self, parameters, secret, visibility_timeout, log, alarms_now):
-        server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
+        self.server = server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
                              request_handler=Silent)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{server.port}"
@@ -67,9 +77,10 @@ class Account:
         self.known |= {"WorkerLogs": f"/aws/lambda/{STACK}", "HoldExpiries": "reservation-expiry", "Worker.Version.Version": "1"}
         for name in RULES:
             self.known[f"{name}.Arn"] = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{BUS}/{STACK}-{name}-LOCAL"
-        alarms = [*self.template().of_type("CloudWatch::Alarm"), *self.template().of_type("CloudWatch::CompositeAlarm")]
-        for name in alarms:
-            full = self.template()[name]["AlarmName"]
+        template = self.template()
+        alarms = template.of_type("CloudWatch::Alarm") | template.of_type("CloudWatch::CompositeAlarm")
+        for name, alarm in alarms.items():
+            full = alarm["AlarmName"]
             self.known |= {name: full, f"{name}.Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{full}"}
         self.create_queues(visibility_timeout)
         self.stack = self.template()
@@ -138,6 +149,12 @@ class Account:
             rows = [[{"field": f, "value": v} for f, v in row.items()] for row in results[query_id]]
             return SimpleNamespace(to_result_json=lambda: {"results": rows, "status": "Complete"})
 
+        def filter_log_events(self, group, streams, start_time, end_time, limit, next_token, pattern, interleaved):
+            assert group == f"/aws/lambda/{STACK}", group
+            terms = [term.strip('"') for term in re.findall(r'\?("[^"]*"|\S+)', pattern)]
+            found = [line for line in account.log() if start_time <= line["@time"] * 1000 <= end_time]
+            return [{"message": line["@message"]} for line in found if any(t in line["@message"] for t in terms)], None, []
+
         def describe_alarms(self):
             names, prefix = account.alarms_now(), self._get_param("AlarmNamePrefix")
             assert self._get_param("StateValue") == "ALARM"
@@ -154,28 +171,23 @@ class Account:
             account.mapping(spec["Enabled"])
             return self.get_event_source_mapping(uuid)
 
-        statistics = moto.cloudwatch.models.CloudWatchBackend.get_metric_statistics
-
         def get_metric_statistics(self, namespace, metric_name, start_time, end_time, period, stats, dimensions, unit=None):
             # A metric with other dimensions is another metric, also if no dimensions are given.
             given = {(d["Name"], d["Value"]) for d in dimensions or []}
             of_metric = [m for m in self.get_all_metrics() if {(d.name, d.value) for d in m.dimensions} == given]
             only = SimpleNamespace(get_all_metrics=lambda: of_metric)
-            return statistics(only, namespace, metric_name, start_time, end_time, period, stats, None, unit)
-
-        send_to_sqs = moto.events.models.Rule._send_to_sqs_queue
-        send_to_targets = moto.events.models.Rule.send_to_targets
+            return GET_METRIC_STATISTICS(only, namespace, metric_name, start_time, end_time, period, stats, None, unit)
 
         def _send_to_sqs_queue(self, resource_id, event, group_id=None):
-            send_to_sqs(self, resource_id, event, group_id if resource_id.endswith(".fifo") else None)
+            SEND_TO_SQS(self, resource_id, event, group_id if resource_id.endswith(".fifo") else None)
 
         def counted(self, event, *arguments, **options):
             if self.event_pattern.matches_event(event) and self.targets:
                 account.invocations[self.name] = account.invocations.get(self.name, 0) + 1
-            return send_to_targets(self, event, *arguments, **options)
+            return SEND_TO_TARGETS(self, event, *arguments, **options)
 
         for owner, replacements in {
-            moto.logs.models.LogsBackend: (start_query, get_query_results),
+            moto.logs.models.LogsBackend: (start_query, get_query_results, filter_log_events),
             moto.cloudwatch.responses.CloudWatchResponse: (describe_alarms,),
             moto.cloudwatch.models.CloudWatchBackend: (get_metric_statistics,),
             moto.awslambda.models.LambdaBackend: (get_event_source_mapping, update_event_source_mapping),

@@ -29,6 +29,9 @@ class Metrics:
         values = [pair for minute in minutes for pair in by_minute.get(minute, [])]
         if not values:
             return None
+        if statistic.startswith("p"):
+            ordered = sorted(value for value, count in values for _ in range(count))
+            return ordered[min(len(ordered) - 1, len(ordered) * int(statistic[1:]) // 100)]
         return {"Maximum": max(v for v, _ in values), "Sum": sum(v * n for v, n in values)}[statistic]
 
 
@@ -36,11 +39,12 @@ class Alarms:
     """The states of all alarms. `rung` contains each change: minute, name, and whether it rings; `notified` the pages and
     tickets."""
 
-    def __init__(self, stack, metrics):
-        named = stack.of_type("CloudWatch::Alarm").values()
-        self.alarms = {a["AlarmName"]: a for a in named if not NOT_EVALUATED.search(a["AlarmName"])}
-        named = stack.of_type("CloudWatch::CompositeAlarm").values()
-        self.composites = {a["AlarmName"]: a for a in named if not NOT_EVALUATED.search(a["AlarmName"])}
+    def __init__(self, stack, metrics, not_evaluated=NOT_EVALUATED):
+        def named(kind):
+            alarms = stack.of_type(f"CloudWatch::{kind}").values()
+            return {a["AlarmName"]: a for a in alarms if not not_evaluated.search(a["AlarmName"])}
+
+        self.alarms, self.composites = named("Alarm"), named("CompositeAlarm")
         self.metrics = metrics
         self.ringing = {}  # name: the minute since which it rings
         self.rung, self.notified = [], {}
@@ -96,7 +100,8 @@ class Alarms:
 
     def _value(self, alarm, minutes):
         if "Metrics" not in alarm:
-            return self.metrics.statistic(alarm, alarm["Statistic"], minutes)
+            statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+            return self.metrics.statistic(alarm, statistic, minutes)
         metrics = {metric["Id"]: metric for metric in alarm["Metrics"]}
 
         class Values(dict):

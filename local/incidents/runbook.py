@@ -24,10 +24,10 @@ DEFINITIONS = re.findall(r"```sh\n(.*?)```", TEXT[: TEXT.index("\n## ")], re.DOT
 
 
 class Shell:
-    """A folder and an environment in which the commands reach the local stack."""
+    """A folder and an environment in which the commands reach the local stack. `definitions` are further ones in bash."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, definitions=""):
+        self.world, self.definitions = world, f"{DEFINITIONS}\n{definitions}"
         self.folder = tempfile.TemporaryDirectory()
         programs = Path(self.folder.name, "programs")
         programs.mkdir()
@@ -56,18 +56,18 @@ class Shell:
             for line in step.splitlines():
                 assert line in TEXT, f"the runbook does not contain: {line}"
             return self.run(step)
-        for block in [blocks(step)]:
-            return self.run("\n".join(block))
+        return self.run("\n".join(blocks(step)))
 
     def run(self, commands):
         self.world.say("\n".join(f"$ {line}" for line in commands.splitlines()))
         # The local log answers a query at once.
-        script = f"set -euo pipefail\n{DEFINITIONS}\nsleep() {{ :; }}\n{commands}"
+        script = f"set -euo pipefail\n{self.definitions}\nsleep() {{ :; }}\n{commands}"
         ran = subprocess.run(["bash", "-c", script], cwd=self.folder.name, env=self.environment, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         self.world.say(ran.stdout)
         if ran.returncode:
-            raise SystemExit(f"a command of the runbook failed with the status {ran.returncode}")
+            raise SystemExit(f"a command of the runbook failed with the status {ran.returncode}\n{ran.stdout}")
+        return ran.stdout
 
     def interactive(self):
         """A shell for a person, until it ends."""

@@ -66,13 +66,13 @@ variables! {
         "Time-out of each attempt of a call to the reservation API in ms, 1 to 900000";
     BREAKER_FAILURES, Value("20"),
         "Number of consecutive attempts that must find a service unavailable or misconfigured before its breaker opens, 0 to \
-         1000000; 0 turns off the breakers and the limit of calls to an overloaded service";
+         1000000; 0 turns off the breakers and the limit of attempts at an overloaded service";
     BREAKER_OPEN_MS, Value("5000"),
-        "Time for which a breaker stays open in ms, 0 to 900000; 0 turns off the breakers and the limit of calls to an \
-         overloaded service";
+        "Time in ms for which a breaker stays open before it permits a probe, 0 to 900000; 0 turns off the breakers and the \
+         limit of attempts at an overloaded service";
     DEADLINE_RESERVE_MS, Value("1000"),
-        "Part of the invocation's time that is reserved for the response in ms, 0 to 900000; at least 100 ms are always \
-         reserved, and the function time-out must be longer";
+        "Part of the invocation's time in ms that is reserved for the visibility time-outs and the response, 0 to 900000; at \
+         least 100 ms are always reserved. The function time-out must be longer than the reserve";
     SQS_QUEUE_URL, Absent("from the ARN"),
         "URL of the queue; without it, the URL is derived from the ARN in the records";
     USE_SECRET_MANAGER, Value("false"),

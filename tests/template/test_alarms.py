@@ -1,4 +1,4 @@
-"""Each alarm reads an existing metric and goes off at the right threshold."""
+"""Each alarm reads an existing metric and rings at the right threshold."""
 
 import json
 import re
@@ -47,6 +47,12 @@ ALARMS = {
         0,
         1,
     ),
+    "NewUnmatchedAlarm": (
+        "Invocations",
+        {"EventBusName": "ticket-reservation-events", "RuleName": "UnmatchedEvents.Arn[2]"},
+        0,
+        1,
+    ),
     "ScheduleDeliveryAlarm": ("InvocationDroppedCount", {"ScheduleGroup": "HoldExpiries"}, 0, 1),
     "ConcurrencyAlarm": ("ConcurrentExecutions", FUNCTION, 90, 5),
 }
@@ -83,9 +89,9 @@ DATAPOINTS = {
     "ErrorRateAlarm": 5,
     "LateEventsAlarm": 3,
 }
-PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm", "UnmatchedAlarm"}
+PAGING = {"NewDeadLettersAlarm", "MisconfiguredAlarm", "LateEventsAlarm", "NewUnmatchedAlarm"}
 PAGING |= {"ProcessingAlarm", "BacklogAlarm", "DeliveryAlarm", "FastBurnAlarm"}
-TICKETING = {"DeadLettersAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
+TICKETING = {"DeadLettersAlarm", "UnmatchedAlarm", "SlowBurnAlarm", "SlowAlarm", "CanaryAlarm"}
 OUTCOMES = ["success", "superseded", "ignored", "retried", "deferred", "failed", "invalid_payload"]
 
 
@@ -321,6 +327,11 @@ class Alarms(Telemetry):
         self.assertEqual((metric, dimensions), ("worker_dead_letters_total", {}))
         self.assertNotIn("DeadLettersAlarm", parts_of_all(self.stack))
 
+    def test_new_unmatched_events_ring_although_older_ones_are_parked(self):
+        alarm = Stack(SERVICES, {"UnmatchedEvents.Arn": "arn:aws:events:r:a:rule/bus/unmatched"})["NewUnmatchedAlarm"]
+        ((_, metric, dimensions, _),) = self.metrics(alarm)
+        self.assertEqual((metric, dimensions["RuleName"]), ("Invocations", "unmatched"))
+
     def test_a_misconfiguration_rings_after_the_first_record(self):
         # tests/suite/template.rs checks that these are all reasons of this kind.
         self.assertEqual(self.result("MisconfiguredAlarm", {}), 0)
@@ -421,7 +432,7 @@ class Composites(unittest.TestCase):
             ("the policy of the key is broken", ["Heartbeat", "RuleDelivery", "Undelivered"], ["Delivery"]),
             ("a schedule cannot deliver", ["ScheduleDelivery", "Undelivered"], ["Delivery"]),
             ("events arrive late", ["LateEvents"], ["LateEvents"]),
-            ("a renamed type", ["Unmatched"], ["Unmatched"]),
+            ("a renamed type", ["NewUnmatched", "Unmatched"], ["NewUnmatched", "Unmatched"]),
             ("refunds", ["DeadLetters", "NewDeadLetters"], ["DeadLetters", "NewDeadLetters"]),
             ("new refunds", ["DeadLetters", "NewDeadLetters"], ["DeadLetters", "NewDeadLetters"]),
             ("a bad deployment", ["CanaryErrors", "CanaryErrorRate"], ["Canary"]),

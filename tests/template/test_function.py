@@ -234,7 +234,7 @@ class Permissions(unittest.TestCase):
         self.assertEqual(set(policies), {"DeadLetterOperator"} if name == "operators" else set())
 
     def test_operators_have_exactly_the_permissions_that_dead_letters_needs(self):
-        letters = ["DeadLetterQueue.Arn", "UndeliveredQueue.Arn"]
+        letters = ["DeadLetterQueue.Arn", "UndeliveredQueue.Arn", "UnmatchedQueue.Arn"]
         expected = {
             "Letters": (
                 {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},

@@ -39,14 +39,15 @@ class Commands(unittest.TestCase):
             checked = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
             self.assertEqual(checked.stderr, "", block)
 
-    def test_the_page_of_each_alarm_says_how_it_ends_and_what_it_cost(self):
+    def test_the_page_of_each_alarm_says_what_it_means_how_it_ends_and_what_it_costs(self):
         pages = re.findall(r"^### `([a-z0-9-]+)`\n(.*?)(?=^##)", RUNBOOK, re.MULTILINE | re.DOTALL)
         self.assertGreater(len(pages), 25)
         for alarm, page in pages:
             if page.startswith("Part of") or "notifies nobody" in page:
                 continue
             self.assertIn("**It is over**", page, alarm)
-            self.assertIn("**Cost.**", page, alarm)
+            self.assertIn("**Consequence.**", page, alarm)
+            self.assertIn("**Meaning.**", page, alarm)
             self.assertIn("```sh", page, alarm)
 
     def test_the_definitions_call_aws_with_the_given_range_and_dimensions(self):
