@@ -2,28 +2,29 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
 use sqs_batch::{ClockReading, Deadline};
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
-use super::USER_AGENT;
 use super::breaker::{Breaker, BreakerSettings, CallResult};
 use super::retry::Retry;
-use super::silence::{Connections, SILENCE};
+use super::silence::Connections;
 use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::http_client;
 use crate::reservation::{Id, Seats};
 use crate::telemetry::call::CallInProgress;
 use crate::telemetry::metrics::Metrics;
 
+mod channel;
 pub mod proto;
 mod reply;
 
+use channel::{Channel, Connector};
 use reply::ReplyBody;
 pub use reply::{Error, classify};
 
@@ -31,13 +32,6 @@ use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
-
-/// It is longer than an attempt may take by default, so that a slow first handshake can finish and later attempts can use
-/// its connection.
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Sent data may stay unacknowledged for at least this time. With a shorter limit, one lost packet, which TCP sends
-/// again, would end the connection.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
 /// How the inventory is called.
 #[derive(Debug, Clone)]
@@ -56,8 +50,7 @@ pub struct InventorySettings {
 /// lost. After a silence it gets a new channel.
 #[derive(Debug)]
 pub struct Inventory {
-    endpoint: Endpoint,
-    connector: HttpConnector,
+    connector: Arc<Connector>,
     connections: Connections<Client>,
     clock: fn() -> ClockReading,
     breaker: Breaker,
@@ -97,28 +90,11 @@ impl Inventory {
         settings: &InventorySettings,
         roots: RootCertStore,
         metrics: Metrics,
-    ) -> Result<Self, tonic::transport::Error> {
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let timeout = settings.timeout;
-        let mut endpoint = Endpoint::from_shared(settings.address.to_string())?
-            .user_agent(USER_AGENT)?
-            // Ends a connection that receives nothing although calls use it. A connection without a call is not pinged,
-            // because servers reply to such pings with GOAWAY.
-            .http2_keep_alive_interval(SILENCE)
-            .keep_alive_timeout(timeout);
-        if settings.address.scheme() == "https" {
-            let tls = ClientTlsConfig::new().trust_anchors(roots.roots).timeout(TLS_HANDSHAKE_TIMEOUT);
-            endpoint = endpoint.tls_config(tls)?;
-        }
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_keepalive(Some(SILENCE));
-        connector.set_connect_timeout(Some(timeout));
-        // For a peer that disappears between two calls.
-        connector.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
+        let connector = Connector::new(settings.address.as_str().parse()?, http_client::tls(roots)?, timeout);
         Ok(Self {
-            endpoint,
-            connector,
+            connector: Arc::new(connector),
             connections: Connections::default(),
             clock: ClockReading::now,
             breaker: Breaker::new(Service::Inventory, settings.breaker, settings.timeout, metrics.clone()),
@@ -138,17 +114,20 @@ impl Inventory {
     /// was silent for so long that it may be dead: an environment may be frozen before its first event.
     pub async fn connect(&self) {
         let began = (self.clock)();
-        if let Ok(channel) = self.endpoint.connect_with_connector(self.connector.clone()).await {
-            self.connections.offer(began, Client::new(channel));
+        let channel = Channel::new(self.connector.clone());
+        if channel.connect().await.is_ok() {
+            self.connections.offer(began, self.client_on(channel));
         }
     }
 
     fn client(&self) -> Client {
-        let Ok(client) = self.connections.for_call((self.clock)(), || {
-            let channel = self.endpoint.connect_with_connector_lazy(self.connector.clone());
-            Ok::<_, Infallible>(Client::new(channel))
-        });
+        let new = || Ok::<_, Infallible>(self.client_on(Channel::new(self.connector.clone())));
+        let Ok(client) = self.connections.for_call((self.clock)(), new);
         client
+    }
+
+    fn client_on(&self, channel: Channel) -> Client {
+        Client::with_origin(channel, self.connector.address().clone())
     }
 
     /// Its breaker.
