@@ -9,6 +9,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
@@ -32,6 +34,12 @@ const ANNOTATIONS: [(&str, &str); 8] = [
     (own::RESERVATION_ID, "reservation_worker_reservation_id"),
 ];
 
+/// The longest datagram that is sent together with others, in bytes: the payload of a packet on Ethernet with IPv6. The
+/// kernel refuses to join longer ones.
+const LONGEST_JOINED: usize = 1_452;
+/// How many datagrams are sent together. With more, a daemon that is not scheduled at once would lose some.
+const MOST_JOINED: usize = 16;
+
 /// A socket that sends to the daemon.
 #[derive(Debug)]
 pub(super) struct Daemon(UdpSocket);
@@ -46,23 +54,59 @@ impl Daemon {
 
     /// Sends each span with its calls. A datagram that cannot be sent is lost, and UDP may lose one that was sent.
     pub(super) fn send(&self, spans: &[SpanData]) {
-        // A span sorts before its calls, which begin later.
-        let mut spans: Vec<_> = spans.iter().collect();
-        spans.sort_by_cached_key(|span| (owner(span), span.start_time));
-        let mut datagram = HEADER.to_vec();
-        for document in spans.chunk_by(|one, other| owner(one) == owner(other)) {
-            let (outer, nested) = match document {
-                [span, calls @ ..] if span.span_kind != SpanKind::Client => (&document[..1], calls),
-                calls => (calls, &[][..]), // the span of their record is not among the spans
-            };
-            for span in outer {
-                datagram.truncate(HEADER.len());
-                if serde_json::to_writer(&mut datagram, &Subsegment::document(span, nested)).is_ok() {
-                    let _ = self.0.send(&datagram);
-                }
+        let (short, long): (Vec<_>, Vec<_>) =
+            datagrams(spans).into_iter().partition(|datagram| datagram.len() <= LONGEST_JOINED);
+        for joined in short.chunks(MOST_JOINED) {
+            if self.send_joined(joined).is_err() {
+                self.send_single(joined);
+            }
+        }
+        self.send_single(&long);
+    }
+
+    fn send_single(&self, datagrams: &[Vec<u8>]) {
+        for datagram in datagrams {
+            let _ = self.0.send(datagram);
+        }
+    }
+
+    /// Sends these datagrams with one system call (`UDP_SEGMENT`). The kernel cuts the data into pieces of one length, so
+    /// shorter documents get spaces at their end, which JSON allows.
+    fn send_joined(&self, datagrams: &[Vec<u8>]) -> io::Result<()> {
+        let length = datagrams.iter().map(Vec::len).max().unwrap_or_default();
+        let mut joined = Vec::with_capacity(length * datagrams.len());
+        for (index, datagram) in datagrams.iter().enumerate() {
+            joined.resize(index * length, b' ');
+            joined.extend_from_slice(datagram);
+        }
+        let set_segment = |length| setsockopt(&self.0, UdpGsoSegment, &length);
+        set_segment(i32::try_from(length).map_err(io::Error::other)?)?;
+        let sent = self.0.send(&joined);
+        set_segment(0)?;
+        sent.map(drop)
+    }
+}
+
+/// A document for each span with its calls.
+fn datagrams(spans: &[SpanData]) -> Vec<Vec<u8>> {
+    // A span sorts before its calls, which begin later.
+    let mut spans: Vec<_> = spans.iter().collect();
+    spans.sort_by_cached_key(|span| (owner(span), span.start_time));
+    let mut datagrams = Vec::new();
+    for document in spans.chunk_by(|one, other| owner(one) == owner(other)) {
+        let (outer, nested) = match document {
+            [span, calls @ ..] if span.span_kind != SpanKind::Client => (&document[..1], calls),
+            calls => (calls, &[][..]), // the span of their record is not among the spans
+        };
+        for span in outer {
+            let mut datagram = Vec::with_capacity(LONGEST_JOINED);
+            datagram.extend_from_slice(HEADER);
+            if serde_json::to_writer(&mut datagram, &Subsegment::document(span, nested)).is_ok() {
+                datagrams.push(datagram);
             }
         }
     }
+    datagrams
 }
 
 /// The id of the span whose document contains this span.

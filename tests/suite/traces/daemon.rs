@@ -100,6 +100,23 @@ async fn each_record_and_call_is_a_subsegment_in_the_producers_trace_or_lambdas_
     assert_eq!((&exception["type"], &exception["message"]), (&json!("503"), &json!("reservation API: 503")));
 }
 
+/// Short documents are sent together; documents that are longer than a packet are sent one by one.
+#[tokio::test]
+async fn documents_of_all_lengths_arrive() {
+    let daemon = Daemon::start().await.unwrap();
+    let app = app(&daemon).await;
+    let message_ids: Vec<_> = (0..40).map(|number| "m".repeat(1 + 50 * number)).collect();
+    let records = message_ids.iter().map(|id| record(id, json!("not an event"))).collect();
+    run(&app, records, INVOCATION_HEADER).await;
+
+    let segments = sent(&app, &daemon, 41).await;
+
+    let mut received: Vec<_> =
+        segments.iter().filter_map(|segment| segment["annotations"].get("messaging_message_id")).collect();
+    received.sort_by_key(|id| id.as_str().unwrap().len());
+    assert_eq!(json!(received), json!(message_ids));
+}
+
 #[tokio::test]
 async fn the_segment_of_a_failed_record_contains_the_reason() {
     let daemon = Daemon::start().await.unwrap();
