@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build same-processor deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -238,15 +238,39 @@ SAM_BUILD := .aws-sam/build/Worker/bootstrap
 LAMBDA_BUILD := $(TARGET)/lambda
 BINARIES := .aws-sam/binaries
 test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
+# The programs are built for the processor that cargo lambda chooses; RUSTFLAGS replaces its choice, so it is repeated here.
+TRIPLE := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
+CPU := -C target-cpu=$(if $(filter arm64,$(ARCHITECTURE)),neoverse-n1,haswell)
+
+# Profile-guided optimisation: make artifact PGO=1, make build PGO=1. A function that counts how often each part of its
+# code runs is trained with all kinds of events, and the compiler optimises for what it counted. The training runs the
+# function, so the profile is for the architecture of this machine.
+PGO_FOLDER := $(abspath $(TARGET))/pgo
+PROFILE := $(if $(PGO),$(PGO_FOLDER)/reservation-worker.profdata)
+use_profile = $(if $(PROFILE),RUSTFLAGS='$(CPU) -C profile-use=$(PROFILE)')
+LLVM_PROFDATA ?= $(shell rustc --print target-libdir 2>/dev/null)/../bin/llvm-profdata
+require_llvm_tools = @test -x '$(LLVM_PROFDATA)' || \
+  { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
+SOURCES = $(shell git ls-files Cargo.toml Cargo.lock build.rs proto src crates local benches/functions)
+$(PGO_FOLDER)/%.profdata: $(SOURCES)
+	$(require_cargo)
+	$(require_llvm_tools)
+	RUSTFLAGS='$(CPU) -C profile-generate' cargo build --release --locked --target $(TRIPLE) \
+	  --target-dir $(PGO_FOLDER)/instrumented -p reservation-worker -p reservation-worker-functions --bin $*
+	rm -rf $(PGO_FOLDER)/raw/$*
+	LLVM_PROFILE_FILE=$(PGO_FOLDER)/raw/$*/%m.profraw $(LOCAL) train $(if $(filter minimal_function,$*),--expired) \
+	  $(PGO_FOLDER)/instrumented/$(TRIPLE)/release/$*
+	'$(LLVM_PROFDATA)' merge --output $@ $(PGO_FOLDER)/raw/$*
+
 artifact build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 artifact build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
-artifact: $(DEPLOY_TOOLS) ## build the function for deployment, with sam and with cargo lambda, and run the process tests on both
+artifact: $(DEPLOY_TOOLS) $(PROFILE) ## build the function for deployment, with sam and with cargo lambda, and run the process tests on both
 	$(require_cargo)
 	$(call locked,)
 	mkdir -p $(BINARIES)
 	cargo lambda build --release --locked --package reservation-worker-functions --bin panicking_handler
 	cp $(LAMBDA_BUILD)/panicking_handler/bootstrap $(BINARIES)/panicking_handler
-	cargo lambda build --release --locked --bin reservation-worker --output-format zip
+	$(use_profile) cargo lambda build --release --locked --bin reservation-worker --output-format zip
 	python3 -m zipfile --extract $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip .aws-sam/zip
 	chmod +x .aws-sam/zip/bootstrap
 	$(call test_artifact,.aws-sam/zip/bootstrap)
@@ -256,8 +280,13 @@ artifact: $(DEPLOY_TOOLS) ## build the function for deployment, with sam and wit
 
 ENV := dev
 # Also writes the parameters of each environment, so that deploy-built needs no Python package.
-sam_build = sam build $(1) && python .ci/parameters.py $(SAM_BUILD) .aws-sam/build
-build: $(DEPLOY_TOOLS) ## build the function for deployment on arm64
+sam_build = $(use_profile) sam build $(1) && python .ci/parameters.py $(SAM_BUILD) .aws-sam/build
+# The architecture that samconfig.toml names for this environment; the template's default is arm64.
+DEPLOYED = $(or $(shell sed -n '/^\[$(ENV)\.deploy/,/^\[/s/.*"Architecture=\(.*\)".*/\1/p' samconfig.toml),arm64)
+same-processor:
+	@test "$(DEPLOYED)" = "$(ARCHITECTURE)" || { echo "error: PGO=1 runs the function, so it needs a machine with the" \
+	  "processor $(DEPLOYED). This one has $(ARCHITECTURE)." >&2; exit 1; }
+build: $(if $(PGO),same-processor) $(DEPLOY_TOOLS) $(PROFILE) ## build the function for deployment on arm64
 	$(require_cargo)
 	$(call locked,)
 	$(call sam_build,--config-env $(ENV))
@@ -305,10 +334,21 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
+# The PGO builds of the benchmark, without cargo lambda, as the plain ones are.
+PGO_BINARIES := $(PGO_FOLDER)/binaries
+PGO_PROGRAMS := reservation-worker minimal_function
+pgo-binaries: $(PGO_PROGRAMS:%=$(PGO_FOLDER)/%.profdata)
+	mkdir -p $(PGO_BINARIES)
+	for program in $(PGO_PROGRAMS); do \
+	  RUSTFLAGS="-C profile-use=$(PGO_FOLDER)/$$program.profdata" cargo build --release --locked --target $(TRIPLE) \
+	    --target-dir $(PGO_FOLDER)/optimised -p reservation-worker -p reservation-worker-functions --bin $$program && \
+	  cp $(PGO_FOLDER)/optimised/$(TRIPLE)/release/$$program $(PGO_BINARIES); done
+
 # To compare with another version of the function: make bench BEFORE=path/to/binary
 # The output of a function goes to a temporary file. It is in memory, so that a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
-bench: ## measure the function and a minimal function, and write the comparison to docs/performance/
+bench: export PGO_BINARIES := $(if $(wildcard $(LLVM_PROFDATA)),$(PGO_BINARIES))
+bench: $(if $(wildcard $(LLVM_PROFDATA)),pgo-binaries) ## measure the function and a minimal function, and write the comparison to docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance
 

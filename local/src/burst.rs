@@ -31,6 +31,7 @@ pub(crate) struct BurstPlan {
     pub(crate) name: String,
 }
 
+#[derive(Default)]
 pub(crate) struct Burst {
     pub(crate) holds: Vec<Hold>,
     pub(crate) bodies: Vec<String>,
@@ -42,20 +43,30 @@ impl Burst {
     pub(crate) fn new(plan: &BurstPlan) -> Self {
         let BurstPlan { events, duplicates_percent, poison, ref name } = *plan;
         let duplicates = events * duplicates_percent / 100;
-        let mut burst = Burst { holds: Vec::new(), bodies: Vec::new(), expected: HashMap::new() };
-        for number in 0..events - duplicates {
-            let hold = hold(name, number);
-            let (body, status) = event(number, &hold);
-            burst.bodies.push(body.to_string());
-            burst.expected.insert(hold.reservation_id.clone(), status);
-            burst.holds.push(hold);
-        }
+        let mut burst = Burst::default();
+        (0..events - duplicates).for_each(|number| burst.add(name, number));
         for _ in 0..duplicates {
             burst.bodies.push(burst.bodies[fastrand::usize(..burst.holds.len())].clone());
         }
         burst.bodies.extend((0..poison).map(|number| POISON[number % POISON.len()].to_owned()));
         fastrand::shuffle(&mut burst.bodies);
         burst
+    }
+
+    /// Only expired holds, in the shape of EventBridge.
+    pub(crate) fn of_expired_holds(events: usize, name: &str) -> Self {
+        let mut burst = Burst::default();
+        // Type and shape depend on the number: see `event` and `shaped`.
+        (0..events).for_each(|index| burst.add(name, index * 24));
+        burst
+    }
+
+    fn add(&mut self, name: &str, number: usize) {
+        let hold = hold(name, number);
+        let (body, status) = event(number, &hold);
+        self.bodies.push(body.to_string());
+        self.expected.insert(hold.reservation_id.clone(), status);
+        self.holds.push(hold);
     }
 }
 

@@ -12,6 +12,7 @@ mod local;
 mod options;
 mod pipeline;
 mod stack;
+mod train;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use reservation_worker_local::expectations::{self, Case};
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Failure, Options};
+use train::Workloads;
 
 const USAGE: &str = "\
 usage: reservation-worker-local <command>
@@ -30,6 +32,8 @@ usage: reservation-worker-local <command>
   local [OPTION VALUE]...  start a queue, both services and the function; end with Ctrl-C
   load N [OPTION VALUE]... send N events at once, measure, and check the results
   stack SETTINGS           start both services and the function for a queue that exists; for `make incident`
+  train [--expired] BINARY run all kinds of events, or expired holds only, through a function that was
+                           built to record a profile; for `make build PGO=1` and `make bench`
   services [--seed]        start the reservation API and the inventory service; end with Ctrl-C.
                            --seed creates the holds and faults that the events of events/ need
 
@@ -62,6 +66,10 @@ async fn command() -> Result<ExitCode, Failure> {
             until_interrupted(load::run(event_count(events)?, parse(options)?)).await
         }
         ["stack", settings] => until_interrupted(stack::run(settings)).await,
+        ["train", binary] => until_interrupted(train::run(Path::new(binary), Workloads::All)).await,
+        ["train", "--expired", binary] => {
+            until_interrupted(train::run(Path::new(binary), Workloads::ExpiredHolds)).await
+        }
         ["services"] => until_interrupted(services(&[])).await,
         ["services", "--seed"] => until_interrupted(services(&expectations::load(&events())?)).await,
         _ => Err(USAGE.into()),
