@@ -56,7 +56,8 @@ dead-letters: ## show the dead letters of make local, and what would happen to t
 	$(require_cargo)
 	@test -e $(TARGET)/local.env || { echo "error: make local does not run" >&2; exit 1; }
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
-	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" \
+	  --log-group "$$LOG_GROUP"
 
 services: ## start the services with the holds that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
