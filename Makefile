@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
+.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console test-console-firefox pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -221,6 +221,11 @@ else
 	  DEAD_LETTERS=$(abspath $(TARGET))/debug/dead-letters FUNCTION_BINARIES=$(or $(FUNCTION_BINARIES),$(abspath $(TARGET))/process) \
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
+
+FIREFOX := $(firstword $(foreach name,firefox-esr firefox,$(shell command -v $(name))))
+test-console-firefox: ## test the console of make local in Firefox
+	@test -n '$(FIREFOX)' || { echo 'error: no Firefox is installed' >&2; exit 1; }
+	$(MAKE) --no-print-directory test-console BROWSER=$(FIREFOX)
 
 # Runs in a terminal only: the recorder needs one. It shows a demo whose function is built already.
 pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
