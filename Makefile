@@ -303,10 +303,12 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
+# With binaries built with PGO: make bench PGO_BINARIES=folder
 # To compare with another version of the function: make bench BEFORE=path/to/binary
+# To measure one part and only print it: make bench ONLY=batch-100. With few rounds: make bench ROUNDS=6
 # The output of a function goes to a file. In memory, a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
-bench: ## measure the function and a minimal function, and write the comparison to docs/performance/
+bench: ## compare the function with a minimal one and one in Go for 25 minutes, and write docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance
 
