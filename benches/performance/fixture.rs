@@ -75,7 +75,8 @@ impl Fixture {
             let services = Services::start().await?;
             workload.kind.prepare(&services);
             for program in &order {
-                let run = program.run(workload, &services, &self.xray_daemon).await?;
+                let run = program.run(workload, &services, &self.xray_daemon).await;
+                let run = run.map_err(|error| format!("{}, {workload:?}: {error}", program.name))?;
                 rounds.entry(program.name).or_default().push(run);
             }
             order.reverse();

@@ -11,7 +11,7 @@ use reservation_worker_local::runtime_api::Function;
 
 use crate::Error;
 use crate::cgroup::CpuLimit;
-use crate::workload::Workload;
+use crate::workload::{DEADLINE_RESERVE, Workload};
 
 /// The name of a program in the report.
 pub type Name = &'static str;
@@ -79,8 +79,7 @@ impl Program {
                 responses.push(answer.took);
             }
             if answer.response != Ok(batch.response) {
-                let (name, response) = (self.name, answer.response);
-                return Err(format!("wrong response of the {name} to {workload:?}: {response:?}").into());
+                return Err(format!("wrong response: {:?}", answer.response).into());
             }
         }
         // The measurement includes the work after the last response.
@@ -88,7 +87,7 @@ impl Program {
         let events = u32::try_from(workload.batches * workload.records)?;
         let cpu = CpuTime::of(function.pid())?.since(&cpu)? / events;
         let peak_memory = peak_memory(function.pid())?;
-        self.check_calls(workload, services)?;
+        check_calls(workload, services)?;
         let events_per_second = f64::from(events) / times.iter().sum::<Duration>().as_secs_f64();
         times.sort_unstable();
         responses.sort_unstable();
@@ -103,10 +102,11 @@ impl Program {
         xray_daemon: &str,
     ) -> Vec<(String, String)> {
         let concurrency = workload.concurrency.to_string();
+        let reserve = DEADLINE_RESERVE.as_millis().to_string();
         let own = [
             ("INVENTORY_TIMEOUT_MS", "10000"),
             ("RESERVATION_API_TIMEOUT_MS", "10000"),
-            ("DEADLINE_RESERVE_MS", "100"),
+            ("DEADLINE_RESERVE_MS", &reserve),
             ("AWS_XRAY_DAEMON_ADDRESS", xray_daemon),
             ("WORKER_CONCURRENCY", &concurrency),
         ];
@@ -114,17 +114,15 @@ impl Program {
             own.iter().chain(&self.variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         services.environment().into_iter().chain(own).collect()
     }
+}
 
-    /// Removes the calls that the services have received, and checks their number.
-    fn check_calls(&self, workload: &Workload, services: &Services) -> Result<(), Error> {
-        let events = (workload.warm_up_batches + workload.batches) * workload.records;
-        let (calls, expected) = (services.take_calls().len(), workload.kind.calls_per_event());
-        match expected.map(|per_event| per_event * events) {
-            Some(expected) if calls != expected => {
-                Err(format!("the {} made {calls} calls and not {expected}: {workload:?}", self.name).into())
-            }
-            _ => Ok(()),
-        }
+/// Removes the calls that the services have received, and checks their number.
+fn check_calls(workload: &Workload, services: &Services) -> Result<(), Error> {
+    let events = (workload.warm_up_batches + workload.batches) * workload.records;
+    let (calls, expected) = (services.take_calls().len(), workload.kind.calls_per_event());
+    match expected.map(|per_event| per_event * events) {
+        Some(expected) if calls != expected => Err(format!("{calls} calls and not {expected}").into()),
+        _ => Ok(()),
     }
 }
 

@@ -94,7 +94,7 @@ async fn vary_telemetry(fixture: &Fixture, report: &mut Report) -> Result<(), Er
     let cpu = |name| Figure::CPU.median(&rounds[name]);
     let all = cpu(worker);
     let mut text =
-        "Per event, in batches of 100 records. The cost of a part of the telemetry is the CPU that is saved \
+        "Per event, in batches of 100 records. The cost of a part of the telemetry is the CPU that is saved\n\
                     without it. A value below zero is within the measurement error.\n\n\
                     | part | CPU | share |\n|---|--:|--:|\n"
             .to_owned();

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
+/// The part of an invocation's time that is left for the response. A machine that stalls for a moment delays none.
+pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
+
 /// The work of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
@@ -65,9 +68,13 @@ pub struct Batch {
 }
 
 impl Kind {
-    /// The time of an invocation. Records wait for a breaker until its reserve is reached.
+    /// The time of an invocation. Records wait for a breaker for 200 ms, until its reserve is reached.
     pub fn time_limit(self) -> Duration {
-        Duration::from_millis(if self == Self::Unavailable { 300 } else { 60_000 })
+        if self == Self::Unavailable {
+            DEADLINE_RESERVE + Duration::from_millis(200)
+        } else {
+            Duration::from_secs(60)
+        }
     }
 
     /// Lets the services take 5 ms and 2 ms per call, or fail.
