@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build same-processor deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console test-console-firefox pictures dead-letters-crashes incident test-incidents
+.PHONY: pgo-binaries help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build same-processor deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console test-console-firefox pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -351,10 +351,11 @@ pgo-binaries: $(PGO_PROGRAMS:%=$(PGO_FOLDER)/%.profdata)
 	  cp $(PGO_FOLDER)/optimised/$(TRIPLE)/release/$$program $(PGO_BINARIES); done
 
 # To compare with another version of the function: make bench BEFORE=path/to/binary
+# To measure one part and only print it: make bench ONLY=batch-100. With few rounds: make bench ROUNDS=6
 # The output of a function goes to a temporary file. It is in memory, so that a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
 bench: export PGO_BINARIES := $(if $(wildcard $(LLVM_PROFDATA)),$(PGO_BINARIES))
-bench: $(if $(wildcard $(LLVM_PROFDATA)),pgo-binaries) ## measure the function and a minimal function, and write the comparison to docs/performance/
+bench: $(if $(wildcard $(LLVM_PROFDATA)),pgo-binaries) ## compare the function with a minimal one and one in Go for 25 minutes, and write docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance
 
