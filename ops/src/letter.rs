@@ -112,7 +112,8 @@ impl Letter {
         refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
-    /// Whether the worker has processed the letter with an unknown result. An undelivered event never reached the worker.
+    /// Whether the worker has processed the letter with an unknown result. An event with a
+    /// delivery error never reached the worker; an undelivered event without one may have.
     pub(crate) fn is_unexplained(&self) -> bool {
         let had_reached_worker = self.source == Source::DeadLetters || self.reason.is_none();
         had_reached_worker && self.known_reason().is_none()
