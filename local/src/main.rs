@@ -112,7 +112,9 @@ async fn until_interrupted(
 }
 
 /// Runs a command that a person ends with Ctrl-C. This is no failure.
-async fn until_stopped(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+async fn until_stopped(
+    command: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
     tokio::select! {
         ended = command => ended,
         ended = interrupted() => ended.map(|_| ExitCode::SUCCESS),
