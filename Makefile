@@ -56,6 +56,8 @@ RUN := list --what-if
 dead-letters: ## show the dead letters of make local, and what would happen to them now
 	$(require_cargo)
 	@test -e $(TARGET)/local.env || { echo "error: make local is not running" >&2; exit 1; }
+	@test -e $(TARGET)/debug/dead-letters || { echo 'Building dead-letters, which takes some minutes ...' >&2; \
+	  cargo build --locked -p reservation-worker-ops; }
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
 	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" \
 	  --log-group "$$LOG_GROUP"

@@ -31,7 +31,7 @@ fn a_burst_without_violations_exits_with_0() {
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert!(
         printed(&output)
-            .contains("Violations: none. Every event had its effect, and no seat is sold twice.\n"),
+            .contains("All invariants hold. Every event had its effect, and no seat is sold twice.\n"),
         "{}",
         printed(&output)
     );
@@ -58,7 +58,7 @@ fn an_event_in_the_dead_letter_queue_is_reported_and_exits_with_1() {
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(
         printed(&output).contains("A person must look at them.\n  commit_rejected: ")
-            && printed(&output).contains("Violations: none. Every other event had its effect"),
+            && printed(&output).contains("All invariants hold. Every other event had its effect"),
         "{}",
         printed(&output)
     );

@@ -84,7 +84,7 @@ class Keyboard(ConsoleTest):
         self.page.keyboard.press("Enter")
         self.page.keyboard.press("Enter")
         expect(letters).to_have_count(2)
-        self.assertTrue(self.page.evaluate("document.activeElement.closest('.letter') !== null"))
+        expect(letters.first.get_by_role("button", name="Delete")).to_be_focused()
         # Without a letter the focus is on the title, and not at the start of the page.
         letters.last.get_by_role("button", name="Delete").focus()
         delete_all = self.page.get_by_role("button", name="Delete all")
@@ -261,7 +261,7 @@ class BadMoments(ConsoleTest):
         for pid in processes:
             local.request(f"/api/processes/{pid}/freeze", "POST")
         local.stop()
-        self.assertEqual(local.process.returncode, 130)
+        self.assertEqual(local.process.returncode, 0)
         pids = ",".join(map(str, processes))
         states = subprocess.run(["ps", "-o", "stat=", "-p", pids], capture_output=True, text=True).stdout.split()
         # In a container without an init process nobody takes note of their end.
