@@ -29,7 +29,7 @@ check: lint ## check format and lints, and run the unit tests and the in-process
 
 lint:
 	$(require_cargo)
-	cargo fmt --all --check
+	cargo fmt --all --check || { echo 'error: the code is not formatted: run make fmt' >&2; exit 1; }
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Runs the commands demo, local and load.

@@ -1,5 +1,8 @@
 //! The command `load`: sends a burst of events, measures how fast they are processed, and checks the
 //! invariants.
+//!
+//! The function is built with the profile `process`, which behaves like a release and builds in a fraction of the time, but
+//! is not optimised. `FUNCTION_BINARIES=target/release` measures a release.
 
 mod invariants;
 
@@ -28,7 +31,7 @@ pub(crate) async fn run(events: usize, options: Options) -> Result<ExitCode, Fai
     if events == 0 {
         return Err("N must be at least 1".into());
     }
-    let pipeline = Pipeline::start(options, "release", []).await?;
+    let pipeline = Pipeline::start(options, "process", []).await?;
     let burst = Burst::new(&BurstPlan { events, duplicates_percent: 20, poison: 0, name: String::new() });
     for hold in &burst.holds {
         pipeline.services.create_hold(hold.clone())?;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use reservation_worker_local::cargo;
 
-/// Runs `load` with a function that has not been built with the profile `release`, which would take minutes.
+/// Runs `load` with the function of the tests.
 fn load(options: &[&str]) -> Output {
     static BINARIES: OnceLock<PathBuf> = OnceLock::new();
     let binaries = BINARIES.get_or_init(|| {

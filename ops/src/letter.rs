@@ -135,7 +135,7 @@ impl Letter {
 
 impl Explanation {
     pub(crate) fn of(reason: Reason, text: String) -> Self {
-        let advice = Some(reason.advice().to_owned());
+        let advice = Some(reason.advice());
         Self { code: reason.as_str().to_owned(), text: Some(text), advice }
     }
 }
@@ -171,7 +171,8 @@ fn undelivered(message: &StoredMessage) -> Option<Explanation> {
     let sender = message.text("RULE_ARN").or(message.text("SCHEDULE_ARN"));
     let advice = sender.map(|sender| {
         format!(
-            "Fix the delivery by {sender}. Then redrive the message with `dead-letters undelivered plan --action redrive`."
+            "Fix the delivery by {sender}. Then redrive the message with `dead-letters undelivered plan --action redrive`, \
+             then `dead-letters undelivered apply plan.json`."
         )
     });
     let text = message.text("ERROR_MESSAGE").map(str::to_owned);
