@@ -175,7 +175,7 @@ pub(crate) struct ApplyArgs {
     /// Letters per second
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// Stop when more than this number of redriven letters are dead again. A letter can be dead again until about 21 minutes
+    /// Stop when more than this number of redriven letters are dead again. A letter can be dead again until 28 minutes
     /// after it was sent: run the command again then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
