@@ -13,7 +13,6 @@ use super::traces::{self, Parent, describe};
 use crate::aws;
 use crate::job::Job;
 use crate::outcome::{Outcome, OutcomeLabel, Summary};
-use crate::reason::Reason;
 
 /// Reports batches to the log, to the metrics and to the spans of their invocations.
 #[derive(Debug)]
