@@ -133,7 +133,8 @@ fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
 or with curl:
 
   curl --aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test \
-    "$EVENT_QUEUE_URL" -d Action=SendMessage --data-urlencode MessageBody="$BODY"
+    -d Action=SendMessage --data-urlencode MessageBody="$BODY" \
+    "$EVENT_QUEUE_URL"
 "#;
         ("", curl)
     };
@@ -150,7 +151,8 @@ a second shell. The first one sets the addresses.{keys}
   . {file}
   BODY='{{"type":"reservation.expired","detail":{{
     "reservation_id":"{RESERVATION}","event_id":"evt_example"}}}}'
-  aws sqs send-message --queue-url "$EVENT_QUEUE_URL" --message-body "$BODY"
+  aws sqs send-message --endpoint-url {endpoint} \
+    --queue-url "$EVENT_QUEUE_URL" --message-body "$BODY"
 {curl}
 Read the reservation and the dead letters (a message with the body `nonsense`
 becomes one):
