@@ -127,7 +127,7 @@ fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
     let file = environment.0.display();
     // Moto recognises from the signature that a request is for SQS.
     let (keys, curl) = if pipeline.sqs.is_aws() {
-        (" The AWS CLI uses your own keys.", "")
+        ("\nThe AWS CLI uses your own keys.", "")
     } else {
         let curl = r#"
 or with curl:

@@ -116,8 +116,10 @@ async fn until_stopped(
     command: impl Future<Output = Result<ExitCode, Failure>>,
 ) -> Result<ExitCode, Failure> {
     tokio::select! {
-        ended = command => ended,
+        // The first, so that a signal is noticed before the command has printed anything.
+        biased;
         ended = interrupted() => ended.map(|_| ExitCode::SUCCESS),
+        ended = command => ended,
     }
 }
 

@@ -80,8 +80,8 @@ async fn services_without_seeds_are_empty() {
     assert_eq!(services.get("/faults").await.1["active"], Value::Array(Vec::new()));
 }
 
-#[tokio::test]
-async fn ctrl_c_ends_the_services_without_an_error() {
+#[test]
+fn ctrl_c_ends_the_services_without_an_error() {
     let mut services = Services::start(&[]);
     let pid = services.child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
