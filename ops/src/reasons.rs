@@ -13,6 +13,7 @@ use aws_sdk_cloudwatchlogs::types::{QueryStatus, ResultField};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use reservation_worker::aws::reason;
+use reservation_worker::reason::Reason;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
