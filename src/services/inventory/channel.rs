@@ -29,9 +29,9 @@ use crate::services::silence::SILENCE;
 type BoxError = Box<dyn Error + Send + Sync>;
 type Sender = SendRequest<Body>;
 
-/// It is longer than an attempt may take by default, so that a slow first handshake can finish and later attempts can use
-/// its connection.
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The limit for the TCP connection and the TLS handshake together. It is longer than an attempt may take by default, so
+/// that a slow first handshake can finish and later attempts can use its connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Sent data may stay unacknowledged for at least this time. With a shorter limit, one lost packet, which TCP sends
 /// again, would end the connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
@@ -43,8 +43,6 @@ pub struct Connector {
     /// Makes TCP connections for `http://`, and TLS connections for `https://`.
     stream: HttpsConnector<HttpConnector>,
     http2: Builder<TokioExecutor>,
-    /// The limit for the TCP connection and the TLS handshake together.
-    limit: Duration,
 }
 
 /// A connection that is made with the first call, and again when it was lost. Clones share it.
@@ -71,12 +69,7 @@ impl Connector {
         // Ends a connection that receives nothing although calls use it. A connection without a call is not pinged,
         // because servers reply to such pings with GOAWAY.
         http2.timer(TokioTimer::new()).keep_alive_interval(SILENCE).keep_alive_timeout(timeout);
-        Self {
-            address,
-            stream: tls.https_or_http().enable_http2().wrap_connector(tcp),
-            http2,
-            limit: timeout + TLS_HANDSHAKE_TIMEOUT,
-        }
+        Self { address, stream: tls.https_or_http().enable_http2().wrap_connector(tcp), http2 }
     }
 
     /// The address of the service.
@@ -85,7 +78,7 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Sender, BoxError> {
-        let stream = timeout(self.limit, self.stream.clone().call(self.address.clone()));
+        let stream = timeout(CONNECT_TIMEOUT, self.stream.clone().call(self.address.clone()));
         let (sender, connection) = self.http2.handshake(stream.await??).await?;
         tokio::spawn(connection);
         Ok(sender)
