@@ -261,7 +261,7 @@ use_profile = $(if $(PROFILE),RUSTFLAGS='$(CPU) -C profile-use=$(PROFILE)')
 LLVM_PROFDATA ?= $(shell rustc --print target-libdir 2>/dev/null)/../bin/llvm-profdata
 require_llvm_tools = @test -x '$(LLVM_PROFDATA)' || \
   { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
-SOURCES = $(shell git ls-files Cargo.toml Cargo.lock build.rs proto src crates local benches/functions)
+SOURCES = $(shell git ls-files Cargo.toml Cargo.lock build.rs proto src crates local benches/functions 2>/dev/null)
 $(PGO_FOLDER)/%.profdata: $(SOURCES)
 	$(require_cargo)
 	$(require_llvm_tools)

@@ -133,7 +133,7 @@ class Artifacts(unittest.TestCase):
         artifact = WORKFLOWS["ci"]["jobs"]["artifact"]
         runners = {i["architecture"]: i["runner"] for i in artifact["strategy"]["matrix"]["include"]}
         self.assertEqual(runners, {"x86_64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"})
-        self.assertIn("make artifact", [step.get("run") for step in artifact["steps"]])
+        self.assertIn("make artifact PGO=1", [step.get("run") for step in artifact["steps"]])
         uploaded = [step["with"]["name"] for step in artifact["steps"] if "upload-artifact" in step.get("uses", "")]
         self.assertIn("build-${{ matrix.architecture }}", uploaded)
         (deployed,) = [step for job, step in STEPS if "download-artifact" in step.get("uses", "") and "deploy" in job]
@@ -146,7 +146,7 @@ class Artifacts(unittest.TestCase):
         jobs = WORKFLOWS["release"]["jobs"]
         self.assertEqual(jobs["publish"]["needs"], ["test", "package"])
         self.assertIn(".ci/run", [step.get("run") for step in jobs["test"]["steps"]])
-        self.assertIn('make package TAG="$GITHUB_REF_NAME"', [step.get("run") for step in jobs["package"]["steps"]])
+        self.assertIn('make package PGO=1 TAG="$GITHUB_REF_NAME"', [step.get("run") for step in jobs["package"]["steps"]])
         self.assertNotIn("cache@", SOURCES["release"])
         self.assertEqual(jobs["package"]["strategy"], WORKFLOWS["ci"]["jobs"]["artifact"]["strategy"])
 
