@@ -36,9 +36,9 @@ const ANNOTATIONS: [(&str, &str); 8] = [
 
 /// The longest datagram that is sent together with others, in bytes: the payload of a packet on Ethernet with IPv6. The
 /// kernel refuses to join longer ones.
-const LONGEST_JOINED: usize = 1_452;
-/// How many datagrams are sent together. With more, a daemon that is not scheduled at once would lose some.
-const MOST_JOINED: usize = 16;
+const MAX_JOINED_BYTES: usize = 1_452;
+/// The largest number of datagrams that are sent together. With more, a daemon that is not scheduled at once would lose some.
+const MAX_JOINED_DATAGRAMS: usize = 16;
 
 /// A socket that sends to the daemon.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ impl Daemon {
     /// Sends each span with its calls. A datagram that cannot be sent is lost, and UDP may lose one that was sent.
     pub(super) fn send(&self, spans: &[SpanData]) {
         let (short, long): (Vec<_>, Vec<_>) =
-            datagrams(spans).into_iter().partition(|datagram| datagram.len() <= LONGEST_JOINED);
-        for joined in short.chunks(MOST_JOINED) {
+            datagrams(spans).into_iter().partition(|datagram| datagram.len() <= MAX_JOINED_BYTES);
+        for joined in short.chunks(MAX_JOINED_DATAGRAMS) {
             if self.send_joined(joined).is_err() {
                 self.send_single(joined);
             }
