@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build same-processor deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console pictures dead-letters-crashes incident test-incidents
+.PHONY: pgo-binaries help tools check lint docs demo local services load test audit sbom coverage mutants soak lint-template test-template artifact build same-processor deploy deploy-built fmt bench clean-tools fuzz lock lint-pipeline test-pipeline release package checksums dead-letters test-elasticmq measure-dead-letters ops-binaries test-console test-console-firefox pictures dead-letters-crashes incident test-incidents
 
 VENV := .tools/venv
 TOOLS := $(VENV)/installed
@@ -57,7 +57,8 @@ dead-letters: ## show the dead letters of make local, and what would happen to t
 	$(require_cargo)
 	@test -e $(TARGET)/local.env || { echo "error: make local is not running" >&2; exit 1; }
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
-	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL"
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" \
+	  --log-group "$$LOG_GROUP"
 
 services: ## start the services with the holds and faults that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
@@ -223,6 +224,11 @@ else
 	  ../../.tools/console/bin/python -m unittest --quiet
 endif
 
+FIREFOX := $(firstword $(foreach name,firefox-esr firefox,$(shell command -v $(name))))
+test-console-firefox: ## test the console of make local in Firefox
+	@test -n '$(FIREFOX)' || { echo 'error: no Firefox is installed' >&2; exit 1; }
+	$(MAKE) --no-print-directory test-console BROWSER=$(FIREFOX)
+
 # This runs only in a terminal, because the recorder needs one. When it starts, test-console has built the function.
 pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 pictures: test-console ## make new pictures for the README: the console, and a recording of make demo
@@ -345,10 +351,11 @@ pgo-binaries: $(PGO_PROGRAMS:%=$(PGO_FOLDER)/%.profdata)
 	  cp $(PGO_FOLDER)/optimised/$(TRIPLE)/release/$$program $(PGO_BINARIES); done
 
 # To compare with another version of the function: make bench BEFORE=path/to/binary
+# To measure one part and only print it: make bench ONLY=batch-100. With few rounds: make bench ROUNDS=6
 # The output of a function goes to a temporary file. It is in memory, so that a slow disk does not change the measurements.
 bench: export TMPDIR := $(firstword $(wildcard /dev/shm) /tmp)
 bench: export PGO_BINARIES := $(if $(wildcard $(LLVM_PROFDATA)),$(PGO_BINARIES))
-bench: $(if $(wildcard $(LLVM_PROFDATA)),pgo-binaries) ## measure the function and a minimal function, and write the comparison to docs/performance/
+bench: $(if $(wildcard $(LLVM_PROFDATA)),pgo-binaries) ## compare the function with a minimal one and one in Go for 25 minutes, and write docs/performance/
 	$(require_cargo)
 	cargo bench --locked --bench performance
 

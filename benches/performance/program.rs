@@ -1,40 +1,31 @@
-//! Runs a function as a process with a workload, and measures it.
+//! Runs a process with a workload and measures it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::Function;
-use serde_json::{Value, json};
 
 use crate::Error;
+use crate::cgroup::CpuLimit;
+use crate::workload::{DEADLINE_RESERVE, Workload};
+
+/// The name of a program in the report.
+pub type Name = &'static str;
+
+/// The runs of each program, in the order of the rounds.
+pub type Rounds = BTreeMap<Name, Vec<Run>>;
 
 /// A function that is measured.
 #[derive(Debug, Clone)]
 pub struct Program {
-    pub name: &'static str,
+    pub name: Name,
     pub binary: PathBuf,
-    pub environment: Vec<(String, String)>,
-}
-
-/// The work of each measured process, and the number of these processes.
-#[derive(Debug, Clone, Copy)]
-pub struct Workload {
-    /// The number of records per batch.
-    pub records: usize,
-    /// The number of batches that are measured.
-    pub batches: usize,
-    /// The number of processes that are measured, one after the other.
-    pub rounds: usize,
-    /// The number of batches before the measurement, which open connections and fill caches.
-    pub warm_up_batches: usize,
-    /// `WORKER_CONCURRENCY`.
-    pub concurrency: usize,
-}
-
-impl Workload {
-    /// Values for the fields that a workload does not set.
-    pub const BASE: Self = Self { records: 10, batches: 0, rounds: 1, warm_up_batches: 3, concurrency: 100 };
+    /// The variables in which it differs from the others.
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 /// The measurements of one process.
@@ -47,46 +38,91 @@ pub struct Run {
     pub batches: Vec<Duration>,
     /// The time of each batch from the delivery of its event to its response, sorted.
     pub responses: Vec<Duration>,
-    /// The CPU time of all threads per event.
+    /// The CPU time per event, of all threads.
     pub cpu: Duration,
     /// The maximum resident memory in KiB.
     pub peak_memory: u64,
+    pub events_per_second: f64,
 }
 
 impl Program {
     /// Starts a process, passes it the events, and measures it.
-    pub async fn run(&self, workload: &Workload, events: Vec<Value>) -> Result<Run, Error> {
-        let concurrency = ("WORKER_CONCURRENCY".to_owned(), workload.concurrency.to_string());
+    ///
+    /// # Errors
+    ///
+    /// The function does not run, or one of its responses is wrong.
+    pub async fn run(
+        &self,
+        workload: &Workload,
+        services: &Services,
+        xray_daemon: &str,
+    ) -> Result<Run, Error> {
+        let batches = workload.batches(services)?;
+        let limit = workload.cores.map(CpuLimit::new).transpose()?;
         let mut function =
-            Function::start(&self.binary, [self.environment.clone(), vec![concurrency]].concat()).await?;
+            Function::start(&self.binary, self.environment(workload, services, xray_daemon)).await?;
         let init = function.ready().await?;
-        let (mut batches, mut responses) = (Vec::new(), Vec::new());
-        let mut cpu = cpu_time(function.pid())?;
-        for (number, event) in events.into_iter().enumerate() {
+        if let Some(limit) = &limit {
+            limit.add(function.pid())?;
+        }
+        let (mut times, mut responses) = (Vec::new(), Vec::new());
+        let mut cpu = CpuTime::of(function.pid())?;
+        for (number, batch) in batches.into_iter().enumerate() {
             if number == workload.warm_up_batches {
-                cpu = cpu_time(function.pid())?;
+                function.idle().await?;
+                cpu = CpuTime::of(function.pid())?;
             }
-            let event = event.to_string();
             let start = Instant::now();
-            let result = function.invoke_raw(event, Duration::from_secs(60)).await?;
+            let answer = function.invoke_raw(batch.payload, workload.kind.time_limit()).await?;
             if number >= workload.warm_up_batches {
-                batches.push(start.elapsed());
-                responses.push(result.took);
+                times.push(start.elapsed());
+                responses.push(answer.took);
             }
-            if result.response != Ok(json!({ "batchItemFailures": [] })) {
-                let lines = function.log_lines();
-                let retried = lines.iter().find(|line| line["outcome"] == "retried");
-                let (name, records) = (self.name, workload.records);
-                return Err(format!("{name}, {records} records per batch: {retried:?}").into());
+            if answer.response != Ok(batch.response) {
+                return Err(format!("wrong response: {:?}", answer.response).into());
             }
         }
         // The measurement includes the work after the last response.
         function.idle().await?;
-        let cpu = (cpu_time(function.pid())? - cpu) / u32::try_from(workload.batches * workload.records)?;
+        let events = u32::try_from(workload.batches * workload.records)?;
+        let cpu = CpuTime::of(function.pid())?.since(&cpu)? / events;
         let peak_memory = peak_memory(function.pid())?;
-        batches.sort_unstable();
+        check_calls(workload, services)?;
+        let events_per_second = f64::from(events) / times.iter().sum::<Duration>().as_secs_f64();
+        times.sort_unstable();
         responses.sort_unstable();
-        Ok(Run { init, batches, responses, cpu, peak_memory })
+        Ok(Run { init, batches: times, responses, cpu, peak_memory, events_per_second })
+    }
+
+    /// The variables of the function. The time-outs are long, so that a machine that stalls for a moment causes none.
+    fn environment(
+        &self,
+        workload: &Workload,
+        services: &Services,
+        xray_daemon: &str,
+    ) -> Vec<(String, String)> {
+        let concurrency = workload.concurrency.to_string();
+        let reserve = DEADLINE_RESERVE.as_millis().to_string();
+        let own = [
+            ("INVENTORY_TIMEOUT_MS", "10000"),
+            ("RESERVATION_API_TIMEOUT_MS", "10000"),
+            ("DEADLINE_RESERVE_MS", &reserve),
+            ("AWS_XRAY_DAEMON_ADDRESS", xray_daemon),
+            ("WORKER_CONCURRENCY", &concurrency),
+        ];
+        let own =
+            own.iter().chain(&self.variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        services.environment().into_iter().chain(own).collect()
+    }
+}
+
+/// Removes the calls that the services have received, and checks their number.
+fn check_calls(workload: &Workload, services: &Services) -> Result<(), Error> {
+    let events = (workload.warm_up_batches + workload.batches) * workload.records;
+    let (calls, expected) = (services.take_calls().len(), workload.kind.calls_per_event());
+    match expected.map(|per_event| per_event * events) {
+        Some(expected) if calls != expected => Err(format!("{calls} calls and not {expected}").into()),
+        _ => Ok(()),
     }
 }
 
@@ -95,14 +131,31 @@ pub fn percentile(times: &[Duration], percent: usize) -> Duration {
     times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
-/// The CPU time of all threads of a process.
-fn cpu_time(pid: u32) -> Result<Duration, Error> {
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
-        nanoseconds += schedstat.split(' ').next().unwrap_or_default().parse::<u64>()?;
+/// The CPU time of each thread of a process in nanoseconds. The kernel has no file with their sum.
+struct CpuTime(BTreeMap<OsString, u64>);
+
+impl CpuTime {
+    fn of(pid: u32) -> Result<Self, Error> {
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?;
+            let schedstat = fs::read_to_string(task.path().join("schedstat"))?;
+            let nanoseconds = schedstat.split(' ').next().unwrap_or_default().parse()?;
+            threads.insert(task.file_name(), nanoseconds);
+        }
+        Ok(Self(threads))
     }
-    Ok(Duration::from_nanos(nanoseconds))
+
+    /// # Errors
+    ///
+    /// A thread has ended, so its time is not known. Neither Tokio nor Go ends a thread that was idle for less than
+    /// 10 s, so no thread begins and ends between two readings.
+    fn since(&self, earlier: &Self) -> Result<Duration, Error> {
+        if earlier.0.keys().any(|thread| !self.0.contains_key(thread)) {
+            return Err("a thread ended during the measurement".into());
+        }
+        Ok(Duration::from_nanos(self.0.values().sum::<u64>() - earlier.0.values().sum::<u64>()))
+    }
 }
 
 /// The maximum resident memory of a process in KiB.

@@ -1,16 +1,19 @@
 //! What the console and the terminal show of the pipeline: the records as they end, the log, the spans, and the current
 //! numbers.
 //!
-//! Two tasks observe the pipeline several times per second. `log_interpreter` derives the records from the log lines,
-//! `history` stores the most recent ones, `invariants` checks the services, and `overview` contains the current numbers.
+//! A task observes the pipeline several times per second. `log_interpreter` derives the records from the log lines, `history` keeps the
+//! latest ones, `invariants` checks the services, and `overview` has the current numbers. `insights` lets the operator's tool
+//! search the log.
 
 mod history;
+mod insights;
 mod invariants;
 mod log_interpreter;
 mod overview;
 mod queue_depth;
 mod record;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +24,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 pub(crate) use self::history::{History, NumberedLine};
+use self::insights::Insights;
+pub(crate) use self::insights::LOG_GROUP;
 pub(crate) use self::overview::Overview;
 use self::queue_depth::QueueDepth;
 pub(crate) use self::record::Record;
@@ -35,34 +40,49 @@ const QUEUE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Activity {
     shared: Arc<Shared>,
     changes: watch::Receiver<u64>,
+    insights: Insights,
     _tasks: JoinSet<()>,
 }
 
 struct Shared {
     pipeline: Arc<Pipeline>,
     collector: Collector,
-    history: Mutex<History>,
-    /// Locked while the console sends messages with expected outcomes. The log is not read meanwhile, so that no outcome is
-    /// observed before its expected outcome is known.
+    history: Arc<Mutex<History>>,
+    /// Held while messages are sent whose outcomes are expected, so that none ends before that is known.
     sending: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
 }
 
 impl Activity {
     /// Starts to observe the pipeline. The function sends its spans to `collector`.
-    pub(crate) fn observe(pipeline: Arc<Pipeline>, collector: Collector) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// A port cannot be opened.
+    pub(crate) async fn observe(pipeline: Arc<Pipeline>, collector: Collector) -> io::Result<Self> {
         let (changed, changes) = watch::channel(0);
-        let shared = Arc::new(Shared {
-            pipeline,
-            collector,
-            history: Mutex::default(),
-            sending: Default::default(),
-            changed,
-        });
+        let history = Arc::<Mutex<History>>::default();
+        let insights = Insights::start(history.clone()).await?;
+        let shared = Arc::new(Shared { pipeline, collector, history, sending: Default::default(), changed });
         let mut tasks = JoinSet::new();
         tasks.spawn(observe_log(shared.clone()));
         tasks.spawn(observe_queue(shared.clone()));
-        Self { shared, changes, _tasks: tasks }
+        Ok(Self { shared, changes, insights, _tasks: tasks })
+    }
+
+    /// The variables with which the operator's tool uses this pipeline and searches the log of the function. The keys for AWS
+    /// itself are secret, so they are not among them: the caller has them in the environment.
+    pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
+        let Pipeline { sqs, services, .. } = &*self.shared.pipeline;
+        let mut variables = services.environment();
+        // These name the receivers of the function's telemetry.
+        variables.retain(|name, _| !name.starts_with("AWS_"));
+        if !sqs.is_aws() {
+            variables.extend(sqs.environment().clone());
+        }
+        let endpoint = self.insights.endpoint().to_owned();
+        variables.insert("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS".to_owned(), endpoint);
+        variables
     }
 
     /// What happened up to now.

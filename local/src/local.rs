@@ -12,7 +12,7 @@ use reservation_worker_local::Hold;
 use reservation_worker_local::trace_receivers::Collector;
 use tokio::time::sleep;
 
-use crate::activity::Activity;
+use crate::activity::{self, Activity};
 use crate::console::{self, Console};
 use crate::options::{Failure, Options};
 use crate::pipeline::Pipeline;
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     tokio::select! {
         failed = local.show() => failed,
         ended = &mut interrupted => {
-            local.terminal.end().await?;
+            local.terminal.end().await;
             ended
         }
     }
@@ -68,9 +68,9 @@ impl Local {
             seat_ids: vec!["A-12".to_owned(), "A-13".to_owned()],
             ..Hold::default()
         })?;
-        let environment = EnvironmentFile::write(&pipeline)?;
+        let activity = Arc::new(Activity::observe(pipeline.clone(), collector).await?);
+        let environment = EnvironmentFile::write(&pipeline, &activity)?;
         println!("{}", instructions(&pipeline));
-        let activity = Arc::new(Activity::observe(pipeline.clone(), collector));
         let console = match console {
             Some(listener) => {
                 Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
@@ -97,11 +97,12 @@ impl Local {
 struct EnvironmentFile(PathBuf);
 
 impl EnvironmentFile {
-    fn write(pipeline: &Pipeline) -> Result<Self, Failure> {
+    fn write(pipeline: &Pipeline, activity: &Activity) -> Result<Self, Failure> {
         let Pipeline { target, queue, .. } = pipeline;
-        let mut variables = pipeline.operators_environment();
+        let mut variables = activity.operators_environment();
         variables.insert("EVENT_QUEUE_URL".to_owned(), queue.url.clone());
         variables.insert("DEAD_LETTER_QUEUE_URL".to_owned(), queue.dlq_url.clone());
+        variables.insert("LOG_GROUP".to_owned(), activity::LOG_GROUP.to_owned());
         let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
         let path = target.join("local.env");
         fs::write(&path, lines.collect::<String>())?;

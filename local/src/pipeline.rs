@@ -1,7 +1,6 @@
 //! The complete pipeline on this machine: an SQS queue, the event source mapping, the function, and the
 //! services.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,17 +64,5 @@ impl Pipeline {
         environment.extend(variables);
         let mapping = Mapping::new(&queue, function, environment).start().await?;
         Ok(Self { target, sqs, queue, services, mapping })
-    }
-
-    /// The variables with which the operator's tool uses this pipeline. The keys for AWS itself are secret, so they are not
-    /// included: the caller already has them in its environment.
-    pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
-        let mut variables = self.services.environment();
-        // These name the receivers of the function's telemetry.
-        variables.retain(|name, _| !name.starts_with("AWS_"));
-        if !self.sqs.is_aws() {
-            variables.extend(self.sqs.environment().clone());
-        }
-        variables
     }
 }

@@ -95,6 +95,29 @@ fn each_record_is_shown_in_80_columns_and_ctrl_c_says_what_is_left_behind() {
     assert!(longest.chars().count() <= 80, "{longest}");
 }
 
+/// Moto is a child of the program, in a process group of its own.
+#[test]
+fn ctrl_c_ends_the_program_although_the_queue_does_not_reply() {
+    let target = tempfile::tempdir().unwrap();
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let binaries = cargo::test_binaries(&workspace(), shared).unwrap();
+    let mut terminal = Command::new(workspace().join(".tools/venv/bin/python"));
+    terminal.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_reservation-worker-local"), "local"]);
+    // The child of this shell's parent with an absolute path is the program, and its only child is moto.
+    let freeze_moto = "pkill -STOP -P $(pgrep -P $PPID -f '^/')";
+    terminal.args(["Press Ctrl-C", freeze_moto, "ready"]);
+    terminal.env("FUNCTION_BINARIES", binaries).env("CARGO_TARGET_DIR", target.path());
+
+    let output = terminal.output().unwrap();
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{shown}");
+    assert!(
+        shown.contains("Stopped. What is left in the queues is not known: SQS does not reply."),
+        "{shown}"
+    );
+}
+
 #[test]
 fn a_function_that_does_not_start_shows_its_error() {
     let target = tempfile::tempdir().unwrap();

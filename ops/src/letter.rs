@@ -118,6 +118,14 @@ impl Letter {
         had_reached_worker && self.known_reason().is_none()
     }
 
+    /// Whether the recorded reason is that the reservation API rejected the request with this HTTP status.
+    pub(crate) fn is_rejected_with(&self, status: u16) -> bool {
+        let text = self.reason.as_ref().and_then(|reason| reason.text.as_deref()).unwrap_or_default();
+        let rest = text.strip_prefix(&format!("reservation API: {status}"));
+        self.known_reason() == Some(Reason::ReservationApiRejected)
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+
     /// The reason code, if this version of the worker has it.
     pub(crate) fn known_reason(&self) -> Option<Reason> {
         reason_code::reason(self.reason_code())
@@ -182,6 +190,19 @@ mod tests {
             message_attributes: Default::default(),
         };
         Letter::read(&message, Source::DeadLetters)
+    }
+
+    #[test]
+    fn the_http_status_of_a_rejection_is_in_the_recorded_reason() {
+        let rejected = |reason, text: &str| {
+            let reason = Some(Explanation::of(reason, text.to_owned()));
+            Letter { reason, ..sent_at_nine(&[]) }.is_rejected_with(404)
+        };
+        assert!(rejected(Reason::ReservationApiRejected, "reservation API: 404 RESERVATION_NOT_FOUND"));
+        assert!(rejected(Reason::ReservationApiRejected, "reservation API: 404"));
+        assert!(!rejected(Reason::ReservationApiRejected, "reservation API: 4040"));
+        assert!(!rejected(Reason::ReservationApiRejected, "reservation API: 422 RESERVATION_NOT_FOUND"));
+        assert!(!rejected(Reason::ReservationConflict, "reservation API: 404"));
     }
 
     #[test]

@@ -70,6 +70,22 @@ class Local:
                 return error.code, error.read().decode()
 
 
+    def first_update(self, last_event_id=None):
+        """The first update of a new stream, with its id."""
+        headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        update = {}
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/stream", headers=headers)) as stream:
+            for line in stream:
+                name, _, value = line.decode().strip().partition(": ")
+                if name == "id":
+                    update["id"] = value
+                elif name == "data":
+                    update |= json.loads(value)
+                elif not name:
+                    return update
+        raise AssertionError("the stream has ended")
+
+
 class ConsoleTest(unittest.TestCase):
     """Each class has its own pipeline, and each test its own page. Fails if the page reports an error or asks another
     host."""
@@ -80,7 +96,12 @@ class ConsoleTest(unittest.TestCase):
         cls.addClassCleanup(lambda: cls.local.stop())
         playwright = sync_playwright().start()
         cls.addClassCleanup(playwright.stop)
-        cls.browser = playwright.chromium.launch(executable_path=os.environ["BROWSER"])
+        browser = os.environ["BROWSER"]
+        if "firefox" in Path(browser).name:
+            # Playwright's other way to control Firefox needs a Firefox of its own.
+            cls.browser = playwright.firefox.launch(channel="moz-firefox", executable_path=browser)
+        else:
+            cls.browser = playwright.chromium.launch(executable_path=browser)
         cls.addClassCleanup(cls.browser.close)
 
     def setUp(self):
@@ -134,8 +155,9 @@ class ConsoleTest(unittest.TestCase):
         self.page.get_by_role("group", name=name, exact=True).get_by_role("button", name="Repair").click()
 
     def expect_all_finished(self):
-        for name in ["ready", "waiting", "in_flight"]:
-            expect(self.number(name)).to_have_text("0", timeout=3 * WAIT)
+        # All at the same moment: a message goes from one to the other.
+        self.page.wait_for_function("""() => ["ready", "waiting", "in_flight"].every(
+            (name) => document.querySelector(`[data-number=${name}]`).textContent === "0")""", timeout=3 * WAIT)
 
     def expect_invariants_to_hold(self):
         expect(self.page.locator(".invariants li.holds")).to_have_count(4)

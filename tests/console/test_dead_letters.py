@@ -27,8 +27,8 @@ class DeadLetters(ConsoleTest):
         expect(self.page.get_by_role("status")).to_have_text("The hold rsv_mine was created.")
         self.go_to("Dead letters")
         self.page.get_by_role("button", name="What if?").click()
-        # The tool cannot read the log here, so it does not know whether the payment was refused before.
-        expect(prediction).to_contain_text("If it is redriven now: cannot tell. the reservation has not ended")
+        # The tool knows from the log that the reservation did not exist.
+        expect(prediction).to_contain_text("If it is redriven now: would succeed. the reservation is on hold")
         letter.get_by_role("button", name="Redrive").click()
         expect(self.page.get_by_role("status")).to_have_text("1 message moved back to the queue.")
         expect(letter).to_have_count(0)

@@ -14,6 +14,8 @@ mod shifted_clock;
 mod spans;
 #[path = "../shared/sqs_event.rs"]
 mod sqs_event;
+#[path = "../../benches/performance/statistics.rs"]
+mod statistics;
 mod stopped_clock;
 mod table;
 mod test_app;
@@ -21,6 +23,7 @@ mod test_app;
 mod wire;
 
 mod batch;
+mod benchmark;
 mod breakers;
 mod citations;
 mod clients;

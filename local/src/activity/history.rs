@@ -91,6 +91,11 @@ impl History {
         lines
     }
 
+    /// The line of the last delivery of a message that was returned and has not been acknowledged since.
+    pub(super) fn last_line(&self, message_id: &str) -> Option<&Value> {
+        self.checks.last_line(message_id)
+    }
+
     /// The warnings of the event source mapping after this line number, with their numbers, oldest first.
     pub(crate) fn warnings_after(&self, number: u64) -> impl Iterator<Item = (u64, &str)> {
         let new = self.lines.iter().filter(move |line| line.number > number && line.process.is_none());
@@ -116,7 +121,7 @@ impl History {
 
     /// Notes that the console has deleted messages from the dead-letter queue or moved them back.
     pub(crate) fn removed(&mut self, message_ids: &[String]) {
-        message_ids.iter().for_each(|id| self.checks.removed(id));
+        message_ids.iter().for_each(|id| self.checks.finished(id));
     }
 
     pub(super) fn add_spans(&mut self, spans: Vec<Span>) {
@@ -132,8 +137,10 @@ impl History {
             let meaning = self.interpreter.add(&line);
             self.overview.count(&meaning);
             if let Meaning::Record(record) = meaning {
-                let is_acknowledged = record.summary.reason_code.is_none();
-                self.checks.delivered(&record.summary.message_id, is_acknowledged);
+                match record.summary.reason_code {
+                    Some(_) => self.checks.returned(&record.summary.message_id, &line.json),
+                    None => self.checks.finished(&record.summary.message_id),
+                }
                 if record.is_dead {
                     self.last_dead = record.number;
                 }
@@ -165,7 +172,12 @@ impl History {
         let overview = &mut self.overview;
         let is_due = self.checked.is_none_or(|(read, at)| read != revision && at.elapsed() >= CHECK_INTERVAL);
         if is_due {
-            overview.statuses = self.checks.read(services);
+            let reservations = services.reservations().into_iter();
+            let with_seats = reservations.map(|reservation| {
+                let seats = services.seat_state(&reservation.reservation_id);
+                (reservation, seats)
+            });
+            overview.statuses = self.checks.read(with_seats);
             self.checked = Some((revision, Instant::now()));
         }
         let is_current = self.checked.is_some_and(|(read, _)| read == revision);

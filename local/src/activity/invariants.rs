@@ -1,9 +1,10 @@
 //! The invariants of contract section 1, checked while events are processed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use reservation_worker_local::{Reservation, SeatState, Services, Status};
+use reservation_worker_local::{Reservation, SeatState, Status};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::queue_depth::QueueDepth;
 
@@ -36,37 +37,39 @@ enum Verdict {
 pub(crate) struct Checks {
     /// The reservations whose seats are sold.
     sold: HashSet<String>,
-    /// The reservations whose seats were sold and later had another state.
-    unsold: Vec<String>,
-    /// The reservations with a seat that is also sold to another one.
-    sold_twice: Vec<String>,
+    /// The reservations whose sold seats have later had another state.
+    unsold: BTreeSet<String>,
+    /// The reservations with a seat that another one has bought, too.
+    sold_twice: BTreeSet<String>,
     /// The reservations whose status and seats disagree.
-    inconsistent: Vec<String>,
-    /// The messages that were returned and have not been acknowledged since.
-    unfinished: HashSet<String>,
-    /// Whether two observations in a row found the queue empty, and nothing was changed between them.
+    inconsistent: BTreeSet<String>,
+    /// The messages that were returned and have not been acknowledged since, with the log line of the last delivery.
+    unfinished: BTreeMap<String, Value>,
+    /// Whether nothing is in the queue, and nothing was changed while this was found out.
     is_quiet: bool,
 }
 
 impl Checks {
-    /// Reads the state of all reservations. Returns their number by status.
-    pub(crate) fn read(&mut self, services: &Services) -> BTreeMap<Status, usize> {
+    /// Takes note of the state of all reservations. Returns their number by status.
+    pub(crate) fn read(
+        &mut self,
+        reservations: impl IntoIterator<Item = (Reservation, Option<SeatState>)>,
+    ) -> BTreeMap<Status, usize> {
         let (mut statuses, mut owners) = (BTreeMap::new(), HashMap::new());
         self.sold_twice.clear();
         self.inconsistent.clear();
-        for reservation in services.reservations() {
+        for (reservation, seats) in reservations {
             *statuses.entry(reservation.status).or_default() += 1;
             let Reservation { reservation_id: id, event_id, seat_ids, status, .. } = reservation;
-            let seats = services.seat_state(&id);
             if seats == Some(SeatState::Sold) {
                 for seat_id in seat_ids {
-                    if owners.insert((event_id.clone(), seat_id), id.clone()).is_some() {
-                        self.sold_twice.push(id.clone());
+                    if let Some(other) = owners.insert((event_id.clone(), seat_id), id.clone()) {
+                        self.sold_twice.extend([other, id.clone()]);
                     }
                 }
                 self.sold.insert(id.clone());
             } else if self.sold.remove(&id) {
-                self.unsold.push(id.clone());
+                self.unsold.insert(id.clone());
             }
             let expected = match status {
                 Status::Hold => SeatState::Hold,
@@ -74,40 +77,55 @@ impl Checks {
                 Status::Cancelled | Status::Expired => SeatState::Available,
             };
             if seats != Some(expected) {
-                self.inconsistent.push(id);
+                self.inconsistent.insert(id);
             }
         }
         statuses
     }
 
-    /// Notes that a message was returned or acknowledged.
-    pub(crate) fn delivered(&mut self, message_id: &str, is_acknowledged: bool) {
-        match is_acknowledged {
-            true => _ = self.unfinished.remove(message_id),
-            false => _ = self.unfinished.insert(message_id.to_owned()),
-        }
+    /// A message was returned.
+    pub(crate) fn returned(&mut self, message_id: &str, line: &Value) {
+        self.unfinished.insert(message_id.to_owned(), line.clone());
     }
 
-    /// Notes that the console has deleted a message from the dead-letter queue or moved it back.
-    pub(crate) fn removed(&mut self, message_id: &str) {
+    /// A message was acknowledged, or somebody has deleted or moved it in the dead-letter queue.
+    pub(crate) fn finished(&mut self, message_id: &str) {
         self.unfinished.remove(message_id);
     }
 
-    /// Sets whether two observations in a row found the queue empty, and nothing was changed between them.
+    /// The log line of the last delivery of a message that was returned and has not been acknowledged since.
+    pub(crate) fn last_line(&self, message_id: &str) -> Option<&Value> {
+        self.unfinished.get(message_id)
+    }
+
+    /// Sets whether nothing is in the queue, and nothing was changed while this was found out.
     pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
 
     /// The state of all invariants. `is_current` says whether nothing has changed since the reservations were read.
     pub(crate) fn invariants(&self, depth: QueueDepth, is_current: bool) -> Vec<Invariant> {
-        let can_change = !self.is_quiet || !is_current || depth.dead > 0;
-        // A dead letter is not lost.
+        let is_settled = self.is_quiet && is_current;
+        // A process that is killed writes nothing about its messages, so that they can be about any reservation.
+        let has_unknown_letters = depth.dead > self.unfinished.len();
+        let about: HashSet<_> =
+            self.unfinished.values().filter_map(|line| line["reservation_id"].as_str()).collect();
+        let (waiting, violated): (Vec<_>, Vec<_>) = self
+            .inconsistent
+            .iter()
+            .partition(|id| !is_settled || has_unknown_letters || about.contains(id.as_str()));
+        // A dead letter is not lost. If there are dead letters, it is not known which of the messages are lost.
         let missing = self.unfinished.len().saturating_sub(depth.dead);
+        let named = if depth.dead == 0 { self.unfinished.len() } else { 0 };
+        let lost = self.unfinished.keys().take(named);
         vec![
             Invariant::new("No seat is sold twice", self.sold_twice.len(), &self.sold_twice, false),
             Invariant::new("No sold seat is released", self.unsold.len(), &self.unsold, false),
-            Invariant::new("Status and seats agree", self.inconsistent.len(), &self.inconsistent, can_change),
-            Invariant::new("No event is lost", missing, &self.unfinished, !self.is_quiet),
+            match violated.len() {
+                0 => Invariant::new("Status and seats agree", waiting.len(), waiting, true),
+                count => Invariant::new("Status and seats agree", count, violated, false),
+            },
+            Invariant::new("No event is lost", missing, lost, !self.is_quiet),
         ]
     }
 }
@@ -127,5 +145,104 @@ impl Invariant {
             (_, false) => Verdict::Violated,
         };
         Self { name, verdict, count, examples: ids.into_iter().take(MAX_EXAMPLES).cloned().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reservation(id: &str, status: Status, seat: &str) -> Reservation {
+        Reservation {
+            reservation_id: id.to_owned(),
+            event_id: "evt".to_owned(),
+            user_id: None,
+            status,
+            seat_ids: vec![seat.to_owned()],
+            quantity: 1,
+            order_id: None,
+            payment_intent_id: None,
+            reason: None,
+        }
+    }
+
+    const EMPTY: QueueDepth = QueueDepth { ready: 0, waiting: 0, in_flight: 0, dead: 0 };
+
+    /// The names of the invariants that do not hold, with their verdicts and examples.
+    fn broken(checks: &Checks, depth: QueueDepth) -> Vec<(&'static str, Verdict, Vec<String>)> {
+        let invariants = checks.invariants(depth, true).into_iter();
+        let broken = invariants.filter(|invariant| invariant.verdict != Verdict::Holds);
+        broken.map(|invariant| (invariant.name, invariant.verdict, invariant.examples)).collect()
+    }
+
+    fn quiet() -> Checks {
+        Checks { is_quiet: true, ..Checks::default() }
+    }
+
+    #[test]
+    fn a_seat_with_two_buyers_is_sold_twice() {
+        let mut checks = quiet();
+        let sold = |id, seat| (reservation(id, Status::Confirmed, seat), Some(SeatState::Sold));
+        checks.read([sold("r1", "A-1"), sold("r2", "A-2")]);
+        assert_eq!(broken(&checks, EMPTY), []);
+        checks.read([sold("r1", "A-1"), sold("r2", "A-1"), sold("r3", "A-3")]);
+        let ids = vec!["r1".to_owned(), "r2".to_owned()];
+        assert_eq!(broken(&checks, EMPTY), [("No seat is sold twice", Verdict::Violated, ids)]);
+    }
+
+    #[test]
+    fn a_sold_seat_that_is_released_stays_a_violation() {
+        let mut checks = quiet();
+        checks.read([(reservation("r1", Status::Confirmed, "A-1"), Some(SeatState::Sold))]);
+        checks.read([(reservation("r1", Status::Expired, "A-1"), Some(SeatState::Available))]);
+        let violated = [("No sold seat is released", Verdict::Violated, vec!["r1".to_owned()])];
+        assert_eq!(broken(&checks, EMPTY), violated);
+        checks.read([(reservation("r1", Status::Confirmed, "A-1"), Some(SeatState::Sold))]);
+        assert_eq!(broken(&checks, EMPTY), violated);
+    }
+
+    #[test]
+    fn status_and_seats_that_disagree_wait_only_for_a_message_about_them() {
+        let mut checks = quiet();
+        checks.read([(reservation("r1", Status::Confirmed, "A-1"), Some(SeatState::Hold))]);
+        let name = "Status and seats agree";
+        let ids = vec!["r1".to_owned()];
+        assert_eq!(broken(&checks, EMPTY), [(name, Verdict::Violated, ids.clone())]);
+
+        checks.set_quiet(false);
+        assert_eq!(broken(&checks, EMPTY), [(name, Verdict::Waiting, ids.clone())]);
+
+        checks.set_quiet(true);
+        let one_dead = QueueDepth { dead: 1, ..EMPTY };
+        checks.returned("m1", &json!({ "reservation_id": "r2" }));
+        assert_eq!(
+            broken(&checks, one_dead),
+            [(name, Verdict::Violated, ids.clone())],
+            "another reservation"
+        );
+        checks.returned("m1", &json!({ "reservation_id": "r1" }));
+        assert_eq!(broken(&checks, one_dead), [(name, Verdict::Waiting, ids.clone())]);
+        checks.finished("m1");
+        assert_eq!(broken(&checks, one_dead), [(name, Verdict::Waiting, ids)], "an unknown dead letter");
+    }
+
+    #[test]
+    fn a_returned_message_that_is_in_no_queue_is_lost() {
+        let mut checks = quiet();
+        checks.returned("m1", &json!({}));
+        checks.returned("m2", &json!({}));
+        let name = "No event is lost";
+        let ids = vec!["m1".to_owned(), "m2".to_owned()];
+        assert_eq!(broken(&checks, EMPTY), [(name, Verdict::Violated, ids.clone())]);
+        let (one_dead, two_dead) = (QueueDepth { dead: 1, ..EMPTY }, QueueDepth { dead: 2, ..EMPTY });
+        assert_eq!(broken(&checks, one_dead), [(name, Verdict::Violated, vec![])], "one of the two");
+        assert_eq!(broken(&checks, two_dead), []);
+        checks.set_quiet(false);
+        assert_eq!(broken(&checks, EMPTY), [(name, Verdict::Waiting, ids)]);
+        checks.finished("m1");
+        checks.finished("m2");
+        assert_eq!(broken(&checks, EMPTY), []);
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Backend {
     pub(super) bursts: Mutex<usize>,
     /// How each service was made to behave. A service without an entry works.
     pub(super) modes: Mutex<HashMap<Service, Mode>>,
+    /// Locked while the behaviour of a service is changed.
+    pub(super) changing: tokio::sync::Mutex<()>,
     /// Locked while messages of the dead-letter queue are received, because they are invisible to others then.
     pub(super) dead_letters: tokio::sync::Mutex<DeadLetters>,
 }
@@ -48,6 +50,7 @@ impl Backend {
             copies: Mutex::default(),
             bursts: Mutex::default(),
             modes: Mutex::default(),
+            changing: Default::default(),
             dead_letters: tokio::sync::Mutex::default(),
         }
     }
@@ -59,8 +62,9 @@ impl Backend {
         let current = |service| {
             let mode = modes.get(&service).copied().unwrap_or(Mode::WORKS);
             let fault = faults.iter().find(|fault| fault.service == Some(service));
-            match (mode.behaviour, fault) {
-                (Behaviour::Works | Behaviour::Refuses, _) => mode,
+            match (mode, fault) {
+                (Mode { behaviour: Behaviour::Works, .. }, _)
+                | (Mode { behaviour: Behaviour::Refuses, calls: None, .. }, _) => mode,
                 (_, Some(fault)) => Mode { calls: fault.times, ..mode },
                 // All calls that the fault affects were made.
                 (_, None) => Mode::WORKS,

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use axum::extract::{Path, State};
-use axum::routing::{post, put};
+use axum::routing::{delete, post, put};
 use axum::{Json, Router};
 use reservation_worker_local::{Fault, Service};
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/api/services/{service}", put(set_mode))
+        .route("/api/faults", delete(remove_faults))
         .route("/api/processes/{pid}/{action}", post(signal))
 }
 
@@ -23,10 +24,14 @@ async fn set_mode(
     Path(service): Path<Service>,
     Json(mode): Json<Mode>,
 ) -> Result<(), Refusal> {
+    if let Some(problem) = mode.problem() {
+        return Err(Refusal::invalid(problem));
+    }
     let services = &backend.pipeline.services;
+    let _change = backend.changing.lock().await;
     services.end_faults(service);
     match mode.behaviour {
-        Behaviour::Refuses => services.stop(service).await,
+        Behaviour::Refuses if mode.calls.is_none() => services.stop(service).await,
         _ => services.restart(service).await?,
     }
     if let Some(effect) = mode.effect(service) {
@@ -35,6 +40,12 @@ async fn set_mode(
     backend.modes.lock().unwrap_or_else(PoisonError::into_inner).insert(service, mode);
     backend.activity.announce();
     Ok(())
+}
+
+/// Removes all faults, also those of the samples and those that were added outside the console.
+async fn remove_faults(State(backend): State<Shared>) {
+    backend.pipeline.services.clear_faults();
+    backend.activity.announce();
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,8 @@
 //! Refuses requests that do not come from the console's own page, and restricts what the page may do.
 //!
-//! Any website that a person opens can send requests to a loopback port. A foreign page sends its own `Origin`. A
-//! foreign name that was made to resolve to the loopback address is in `Host`.
+//! Any website that a person opens can send requests to a loopback port. A foreign page sends its own `Origin`, or says
+//! with `Sec-Fetch-Site` that it is another site where it sends no `Origin`, for example for an image. A foreign name that
+//! was made to resolve to the loopback address is in `Host`.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -23,10 +24,13 @@ pub(super) async fn check(State(port): State<u16>, request: Request, next: Next)
     if !is_own_host(request.headers(), port) {
         return (StatusCode::FORBIDDEN, "this Host is not the address of the console\n").into_response();
     }
-    if !has_own_origin(request.headers(), port) {
+    if !has_own_origin(request.headers(), port) || is_for_other_site(&request) {
         return (StatusCode::FORBIDDEN, "requests of other pages are refused\n").into_response();
     }
-    let mut response = next.run(request).await;
+    // A task of its own, so that the request is completed even if the page is closed: a message of the dead-letter queue
+    // that was received must be put back.
+    let response = tokio::spawn(next.run(request)).await;
+    let mut response = response.unwrap_or_else(|_panicked| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     response.headers_mut().extend(HEADERS);
     response
 }
@@ -41,6 +45,17 @@ fn has_own_origin(headers: &HeaderMap, port: u16) -> bool {
     headers.get(header::ORIGIN).is_none_or(is_own)
 }
 
+/// A link on another site may lead to the page.
+fn is_for_other_site(request: &Request) -> bool {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_link = request.uri().path() == "/" && header("sec-fetch-mode") == Some("navigate");
+    !matches!(header("sec-fetch-site"), None | Some("same-origin" | "none")) && !is_link
+}
+
 fn own_hosts(port: u16) -> [String; 2] {
-    ["127.0.0.1", "localhost"].map(|name| format!("{name}:{port}"))
+    ["127.0.0.1", "localhost"].map(|name| match port {
+        // A browser omits the standard port.
+        80 => name.to_owned(),
+        _ => format!("{name}:{port}"),
+    })
 }

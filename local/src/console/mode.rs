@@ -9,13 +9,15 @@ const UNAVAILABLE: i32 = 14;
 /// `SUCCESS` of both operations of the inventory.
 const SUCCESS: i32 = 1;
 
+const MAX_DELAY_MS: u64 = 600_000;
+
 /// How a service behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Behaviour {
     /// Works.
     Works,
-    /// Refuses connections.
+    /// Refuses connections. For a number of calls: closes the connection of each call.
     Refuses,
     /// Does not reply and does no work.
     Hangs,
@@ -47,11 +49,27 @@ pub(super) struct Mode {
 impl Mode {
     pub(super) const WORKS: Self = Self { behaviour: Behaviour::Works, ms: 0, calls: None };
 
+    /// Why this mode is impossible, if it is.
+    pub(super) fn problem(self) -> Option<&'static str> {
+        match self {
+            Self { calls: Some(0), .. } => Some("a behaviour affects at least 1 call"),
+            Self { behaviour: Behaviour::Slow, ms, .. } if !(1..=MAX_DELAY_MS).contains(&ms) => {
+                Some("a delay is 1 to 600,000 ms")
+            }
+            _ => None,
+        }
+    }
+
     /// The effect on the calls of this service, if they have one.
     pub(super) fn effect(self, service: Service) -> Option<Effect> {
         let is_rest = service == Service::ReservationApi;
         Some(match self.behaviour {
-            Behaviour::Works | Behaviour::Refuses => return None,
+            Behaviour::Works => return None,
+            // A closed port cannot count calls.
+            Behaviour::Refuses => {
+                self.calls?;
+                Effect::Reset
+            }
             Behaviour::Hangs => Effect::Hang,
             Behaviour::Slow => Effect::latency(self.ms),
             Behaviour::Denies if is_rest => Effect::http(401),

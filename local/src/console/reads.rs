@@ -19,13 +19,14 @@ const MAX_LINES: usize = 300;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
-        .route("/api/stories/reservations/{id}", get(story_of_reservation))
-        .route("/api/stories/messages/{id}", get(story_of_message))
+        // An id is no part of a path, because a browser changes a path with the id `..`.
+        .route("/api/stories/reservations", get(story_of_reservation))
+        .route("/api/stories/messages", get(story_of_message))
         .route("/api/traces/{trace_id}", get(trace))
         .route("/api/log", get(log))
         .route("/api/reservations", get(reservations))
         .route("/api/concerts", get(concerts))
-        .route("/api/concerts/{event_id}/seats", get(seats))
+        .route("/api/seats", get(seats))
 }
 
 /// Everything that is known about a reservation or a message.
@@ -39,7 +40,12 @@ struct Story {
     calls: Vec<Call>,
 }
 
-async fn story_of_reservation(State(backend): State<Shared>, Path(id): Path<String>) -> Json<Story> {
+#[derive(Deserialize)]
+struct ById {
+    id: String,
+}
+
+async fn story_of_reservation(State(backend): State<Shared>, Query(ById { id }): Query<ById>) -> Json<Story> {
     let services = &backend.pipeline.services;
     Json(Story {
         reservation: services.reservation(&id),
@@ -49,7 +55,7 @@ async fn story_of_reservation(State(backend): State<Shared>, Path(id): Path<Stri
     })
 }
 
-async fn story_of_message(State(backend): State<Shared>, Path(id): Path<String>) -> Json<Story> {
+async fn story_of_message(State(backend): State<Shared>, Query(ById { id }): Query<ById>) -> Json<Story> {
     let records = backend.activity.history().find(|record| record.summary.message_id == id);
     Json(Story { reservation: None, seats: BTreeMap::new(), records, calls: Vec::new() })
 }
@@ -111,6 +117,6 @@ async fn concerts(State(backend): State<Shared>) -> Json<BTreeMap<String, BTreeM
     Json(concerts)
 }
 
-async fn seats(State(backend): State<Shared>, Path(event_id): Path<String>) -> Json<SeatMap> {
-    Json(backend.pipeline.services.seat_map(&event_id))
+async fn seats(State(backend): State<Shared>, Query(ById { id }): Query<ById>) -> Json<SeatMap> {
+    Json(backend.pipeline.services.seat_map(&id))
 }

@@ -103,7 +103,7 @@ async fn send_burst(
     Json(plan): Json<BurstPlan>,
 ) -> Result<Json<Sent>, Refusal> {
     let BurstPlan { events, duplicates_percent, poison, .. } = plan;
-    if events + poison == 0 || events + poison > MAX_EVENTS || duplicates_percent > 90 {
+    if !(1..=MAX_EVENTS).contains(&events.saturating_add(poison)) || duplicates_percent > 90 {
         return Err(Refusal::invalid("send 1 to 20,000 events, of which at most 90 % are duplicates"));
     }
     let burst = Burst::new(&BurstPlan { name: backend.burst_name(), ..plan });
@@ -148,10 +148,8 @@ async fn send_races(
 async fn send(backend: Shared, holds: Vec<Hold>, bodies: Vec<String>) -> Result<Json<Sent>, Refusal> {
     holds.iter().try_for_each(|hold| backend.pipeline.services.create_hold(hold.clone()))?;
     let reservations = holds.into_iter().take(MAX_COPIES).map(|hold| hold.reservation_id).collect();
-    // A task of its own, so that everything is sent even if the page is closed.
-    let sender = backend.clone();
-    let sending = tokio::spawn(async move { sender.pipeline.queue.send(bodies).await });
-    Ok(backend.sent(sending.await??.len(), reservations))
+    let ids = backend.pipeline.queue.send(bodies).await?;
+    Ok(backend.sent(ids.len(), reservations))
 }
 
 impl Backend {

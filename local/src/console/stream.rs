@@ -31,6 +31,9 @@ const MAX_RECORDS: usize = 2_000;
 /// The time after which a browser connects again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
+/// The page hears from the server at least this often, so that it notices a server that does not answer any more.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/api/stream", get(stream))
 }
@@ -66,7 +69,8 @@ async fn stream(
     // The first event is sent at once.
     changes.mark_changed();
     let reader = Reader { backend, changes, has };
-    Sse::new(unfold(reader, next)).keep_alive(KeepAlive::default())
+    let alive = Event::default().event("alive").data("");
+    Sse::new(unfold(reader, next)).keep_alive(KeepAlive::new().interval(ALIVE_INTERVAL).event(alive))
 }
 
 /// Waits for a change. Returns `None` when the console ends.

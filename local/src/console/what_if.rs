@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::backend::Shared;
 use super::refusal::Refusal;
+use crate::activity::LOG_GROUP;
 use crate::pipeline;
 
 pub(super) fn routes() -> Router<Shared> {
@@ -34,7 +35,8 @@ async fn what_if(State(backend): State<Shared>) -> Result<Json<Vec<Prediction>>,
     let mut command = Command::new(tool);
     command.args(["list", "--what-if", "--output", "json"]);
     command.args(["--queue-url", &pipeline.queue.dlq_url, "--event-queue-url", &pipeline.queue.url]);
-    command.envs(pipeline.operators_environment()).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(["--log-group", LOG_GROUP]);
+    command.envs(backend.activity.operators_environment()).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await?;
     if !output.status.success() {
         return Err(Refusal::invalid(&String::from_utf8_lossy(&output.stderr)));

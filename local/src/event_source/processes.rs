@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -65,7 +65,7 @@ impl Processes {
         payload: String,
         records: usize,
     ) -> Result<Result<Value, Value>, InvokeError> {
-        let idle = locked(&self.idle).pop();
+        let idle = self.running_idle().pop();
         let mut process = match idle {
             Some(idle) => idle.process,
             None => self.start().await?,
@@ -85,10 +85,23 @@ impl Processes {
         Ok(FunctionProcess { function, state: self.state.clone() })
     }
 
+    /// The processes without an invocation. Those that have ended in the meantime are not among them.
+    fn running_idle(&self) -> MutexGuard<'_, Vec<IdleProcess>> {
+        let mut idle = locked(&self.idle);
+        idle.retain_mut(|idle| {
+            let runs = !idle.process.function.has_ended();
+            if !runs {
+                self.state.warn("a process of the function ended without an invocation");
+            }
+            runs
+        });
+        idle
+    }
+
     /// Ends the processes that have had no invocation for `limit`.
     pub(super) async fn end_idle(&self, limit: Duration) {
         let ended: JoinSet<_> = {
-            let mut idle = locked(&self.idle);
+            let mut idle = self.running_idle();
             let first_kept = idle.iter().position(|idle| idle.since.elapsed() < limit).unwrap_or(idle.len());
             idle.drain(..first_kept).map(|idle| idle.process.end()).collect()
         };

@@ -1,14 +1,14 @@
 //! A queue with its dead-letter queue (DLQ): sends messages, counts them, and reads the DLQ.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
-    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
-    SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageAttributeValue,
+    MessageSystemAttributeName, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    QueueAttributeName, SendMessageBatchRequestEntry,
 };
 
 use super::client::failed;
@@ -127,9 +127,7 @@ impl Queue {
     /// SQS does not reply, or rejects a call.
     pub async fn dead(&self) -> io::Result<Vec<(String, String, u32)>> {
         let messages = self.receive_dead().await?;
-        for message in &messages {
-            self.put_back(message).await?;
-        }
+        self.put_back(&messages).await?;
         let dlq_receives = locked(&self.dlq_receives);
         let dead = messages.into_iter().map(|message| {
             let received = attribute(&message, &MessageSystemAttributeName::ApproximateReceiveCount);
@@ -160,11 +158,9 @@ impl Queue {
     /// SQS does not reply, or rejects a call. A message may be in both queues then.
     pub async fn redrive_some(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
         let chosen = self.choose_dead(is_chosen).await?;
-        for message in &chosen {
-            let group = attribute(message, &MessageSystemAttributeName::MessageGroupId).map(str::to_owned);
-            let body = message.body.clone().unwrap_or_default();
-            self.send([OutgoingMessage { group, ..body.into() }]).await?;
-            self.delete_one_dead(message).await?;
+        for messages in chosen.chunks(MAX_BATCH_ENTRIES) {
+            self.send(messages.iter().map(copy)).await?;
+            self.delete_from_dead(messages).await?;
         }
         Ok(ids(chosen))
     }
@@ -176,9 +172,7 @@ impl Queue {
     /// SQS does not reply, or rejects a call.
     pub async fn delete_dead(&self, is_chosen: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
         let chosen = self.choose_dead(is_chosen).await?;
-        for message in &chosen {
-            self.delete_one_dead(message).await?;
-        }
+        self.delete_from_dead(&chosen).await?;
         Ok(ids(chosen))
     }
 
@@ -189,41 +183,54 @@ impl Queue {
             .await?
             .into_iter()
             .partition(|message| message.message_id.as_deref().is_some_and(&is_chosen));
-        for message in &others {
-            self.put_back(message).await?;
-        }
+        self.put_back(&others).await?;
         Ok(chosen)
     }
 
-    /// Makes a received message of the DLQ visible again.
-    async fn put_back(&self, message: &Message) -> io::Result<()> {
-        let back = self.client.change_message_visibility().queue_url(&self.dlq_url);
-        let back = back.set_receipt_handle(message.receipt_handle.clone()).visibility_timeout(0);
-        back.send().await.map(drop).map_err(failed)
+    /// Makes received messages of the DLQ visible again.
+    async fn put_back(&self, messages: &[Message]) -> io::Result<()> {
+        for chunk in messages.chunks(MAX_BATCH_ENTRIES) {
+            let entries = chunk.iter().enumerate().filter_map(|(index, message)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                let entry = entry.set_receipt_handle(message.receipt_handle.clone());
+                entry.visibility_timeout(0).build().ok()
+            });
+            let back = self.client.change_message_visibility_batch().queue_url(&self.dlq_url);
+            // A message that was removed in the meantime does not have to be visible again.
+            back.set_entries(Some(entries.collect())).send().await.map_err(failed)?;
+        }
+        Ok(())
     }
 
-    async fn delete_one_dead(&self, message: &Message) -> io::Result<()> {
-        let deletion = self.client.delete_message().queue_url(&self.dlq_url);
-        deletion.set_receipt_handle(message.receipt_handle.clone()).send().await.map(drop).map_err(failed)
+    async fn delete_from_dead(&self, messages: &[Message]) -> io::Result<()> {
+        let handles: Vec<_> =
+            messages.iter().filter_map(|message| message.receipt_handle.as_deref()).collect();
+        let (_, errors) = delete(&self.client, &self.dlq_url, &handles).await;
+        errors.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Receives all messages of the DLQ, and counts these receives.
     async fn receive_dead(&self) -> io::Result<Vec<Message>> {
         let mut all = Vec::new();
+        let mut ids = HashSet::new();
         loop {
             let receive =
                 self.client.receive_message().queue_url(&self.dlq_url).visibility_timeout(DLQ_READ_TIMEOUT);
             let receive = receive.max_number_of_messages(10).wait_time_seconds(0);
             let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
+            let receive = receive.message_attribute_names("All");
             let messages = receive.send().await.map_err(failed)?.messages.unwrap_or_default();
-            if messages.is_empty() {
-                return Ok(all);
-            }
             let mut dlq_receives = locked(&self.dlq_receives);
             for id in messages.iter().filter_map(|message| message.message_id.clone()) {
                 *dlq_receives.entry(id).or_default() += 1;
             }
-            all.extend(messages);
+            // The first messages of a large DLQ are visible again before the last ones are received.
+            let is_new = |message: &Message| ids.insert(message.message_id.clone());
+            let new: Vec<_> = messages.into_iter().filter(is_new).collect();
+            if new.is_empty() {
+                return Ok(all);
+            }
+            all.extend(new);
         }
     }
 }
@@ -256,6 +263,20 @@ pub(super) async fn delete(client: &Client, url: &str, receipt_handles: &[&str])
 
 fn ids(messages: Vec<Message>) -> Vec<String> {
     messages.into_iter().filter_map(|message| message.message_id).collect()
+}
+
+/// The message, to be sent again.
+fn copy(message: &Message) -> OutgoingMessage {
+    let system = |name| attribute(message, &name).map(str::to_owned);
+    let attributes = message.message_attributes.iter().flatten();
+    OutgoingMessage {
+        body: message.body.clone().unwrap_or_default(),
+        group: system(MessageSystemAttributeName::MessageGroupId),
+        attributes: attributes
+            .filter_map(|(name, value)| Some((name.clone(), value.string_value.clone()?)))
+            .collect(),
+        trace_header: system(MessageSystemAttributeName::AwsTraceHeader),
+    }
 }
 
 fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) -> Option<&'a str> {

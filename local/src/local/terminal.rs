@@ -1,9 +1,11 @@
 //! What `make local` shows in the terminal: each record as it ends, and the current numbers in the last line.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{self, IsTerminal, Write, stdout};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
+use tokio::time::timeout;
 
 use crate::activity::{Activity, Overview, Record};
 use crate::options::Failure;
@@ -13,6 +15,8 @@ use crate::pipeline::Pipeline;
 const WIDTH: usize = 80;
 /// If more records than this have ended since the last update, only their number is shown for the others.
 const MAX_RECORDS: usize = 100;
+/// A queue that does not reply must not keep the program running.
+const END_LIMIT: Duration = Duration::from_secs(3);
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// Shows the activity of a pipeline.
@@ -67,11 +71,17 @@ impl Terminal {
         Ok(out.flush()?)
     }
 
-    /// Prints what is left in the queues when the pipeline is stopped.
-    pub(super) async fn end(&self) -> Result<(), Failure> {
+    /// Says what is left behind when the pipeline is stopped.
+    pub(super) async fn end(&self) {
         let start = if stdout().is_terminal() { CLEAR_LINE } else { "" };
-        println!("{start}{}", left_behind(&self.pipeline).await?);
-        Ok(())
+        let text = match timeout(END_LIMIT, left_behind(&self.pipeline)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => format!("Stopped. What is left in the queues is not known: {error}"),
+            Err(_elapsed) => {
+                "Stopped. What is left in the queues is not known: SQS does not reply.".to_owned()
+            }
+        };
+        println!("{start}{text}");
     }
 }
 
@@ -94,13 +104,19 @@ fn text(record: &Record, width: usize) -> String {
 }
 
 fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
-    // Control characters are replaced, because the text could come from a body.
-    let text: String = text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    // A body may contain anything, and a reason could name it.
+    let text: String = text.chars().map(|char| if is_hidden(char) { '\u{fffd}' } else { char }).collect();
     let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
     textwrap::fill(&text, options) + "\n"
 }
 
-/// The current numbers, in less than 80 characters if none has more than four digits.
+/// Whether the character moves the cursor, changes the direction of the text, or does other things than to be seen.
+fn is_hidden(char: char) -> bool {
+    let is_direction = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    char.is_control() || is_direction
+}
+
+/// The current numbers, in less than 80 characters as long as none has more than four digits.
 fn numbers(overview: &Overview) -> String {
     if let Some(error) = &overview.queue_error {
         return error.clone();
@@ -116,8 +132,8 @@ fn numbers(overview: &Overview) -> String {
     )
 }
 
-/// The text about what is left in the queues when the pipeline is stopped.
-async fn left_behind(pipeline: &Pipeline) -> Result<String, Failure> {
+/// What is in the queues when the pipeline is stopped.
+async fn left_behind(pipeline: &Pipeline) -> io::Result<String> {
     let (visible, not_visible) = pipeline.queue.depth().await?;
     let dead = pipeline.queue.dead_count().await?;
     let messages = format!(

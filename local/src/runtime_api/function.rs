@@ -177,6 +177,11 @@ impl Function {
         self.exit(limit).await
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
+    }
+
     /// Kills the process immediately.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -75,6 +75,10 @@ impl Process {
         self.child.wait().await
     }
 
+    pub(super) fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Sends this signal, unless the process has ended.
     pub(super) fn signal(&self, signal: Signal) {
         // After `wait`, the child has no id: the operating system may have given the number to another

@@ -11,6 +11,9 @@ use crate::letter::Letter;
 use crate::prediction::Verdict;
 use crate::services::ReadOnlyServices;
 
+/// The HTTP status of a reservation that does not exist.
+const NOT_FOUND: u16 = 404;
+
 /// The verdict on a letter by itself, without the other letters about its reservation.
 pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Verdict {
     let event = match &letter.job.parsed {
@@ -59,10 +62,9 @@ async fn of_steps(
 /// is a payment that it does not know yet.
 fn was_refused(letter: &Letter) -> bool {
     match letter.known_reason() {
-        Some(reason) => matches!(
-            reason,
-            Reason::PaymentNotSeen | Reason::ReservationConflict | Reason::ReservationApiRejected
-        ),
+        // The reservation did not exist, and now it does.
+        Some(Reason::ReservationApiRejected) => !letter.is_rejected_with(NOT_FOUND),
+        Some(reason) => matches!(reason, Reason::PaymentNotSeen | Reason::ReservationConflict),
         None => letter.is_unexplained(),
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The source folders of the crates.
-const CRATES: [&str; 4] = ["src", "local/src", "crates/sqs-batch/src", "ops/src"];
+const CRATES: [&str; 5] = ["src", "local/src", "crates/sqs-batch/src", "ops/src", "benches/performance"];
 
 /// The files of a crate, by the path of their module; the root is the empty path.
 fn modules(src: &Path) -> BTreeMap<Vec<String>, PathBuf> {

@@ -1,7 +1,7 @@
 // Breaks the services and the processes of the function, and repairs them.
 
-import { action, el, field, setText } from "./dom.js";
-import { post, put, say } from "./server.js";
+import { action, el, field, removeRows, setText } from "./dom.js";
+import { post, put, remove, say } from "./server.js";
 import { BEHAVIOURS, SERVICES, count, sum } from "./words.js";
 
 // Contract section 6.
@@ -10,15 +10,37 @@ const BUDGET = "A process may repeat 20 % of its calls and 1 per second.";
 export function breaking() {
   const services = Object.keys(SERVICES).map(service);
   const processes = el("ul", { class: "processes", "aria-label": "Processes of the function" });
+  const processesTitle = el("legend", { tabindex: -1 }, "Function");
+  const faults = otherFaults();
   const section = el("section", { class: "panel", "aria-labelledby": "break-title" },
     el("h2", { id: "break-title" }, "Break things"),
     services.map(({ fieldset }) => fieldset),
-    el("fieldset", {}, el("legend", {}, "Function"), processes));
+    faults.fieldset,
+    el("fieldset", {}, processesTitle, processes));
   return { section, render };
 
   function render({ overview, services: modes }) {
     services.forEach(({ name, render: renderService }) => renderService(overview, modes[name]));
-    renderProcesses(processes, overview.processes);
+    faults.render(overview.faults, modes);
+    renderProcesses(processes, overview.processes, processesTitle);
+  }
+}
+
+// The faults of samples, and those that were added outside the console.
+function otherFaults() {
+  const list = el("ul");
+  const fieldset = el("fieldset", { class: "faults" }, el("legend", {}, "Other faults"), list,
+    el("div", { class: "line" }, action("Remove all faults", () => remove("/api/faults"))));
+  return { fieldset, render };
+
+  function render(faults, modes) {
+    const isOfMode = ({ service, operation, reservation_id }) =>
+      service && !operation && !reservation_id && modes[service].behaviour !== "works";
+    const others = faults.filter((fault) => !isOfMode(fault)).slice(0, 20).map((fault) => JSON.stringify(fault));
+    fieldset.hidden = !others.length;
+    if (list.dataset.key === others.join()) return;
+    list.dataset.key = others.join();
+    list.replaceChildren(...others.map((fault) => el("li", {}, el("code", {}, fault))));
   }
 }
 
@@ -41,7 +63,7 @@ function service(name) {
 
   function enable() {
     delay.hidden = behaviour.value !== "slow";
-    limit.hidden = ["works", "refuses"].includes(behaviour.value);
+    limit.hidden = behaviour.value === "works";
   }
 
   async function apply(value) {
@@ -68,7 +90,7 @@ function service(name) {
 }
 
 // Rows are kept, so that a button does not disappear while it is pressed.
-function renderProcesses(list, processes) {
+function renderProcesses(list, processes, title) {
   const rows = new Map(Array.from(list.children, (row) => [row.dataset.pid, row]));
   for (const process of processes.slice(0, 50)) {
     const row = rows.get(String(process.pid)) ?? list.appendChild(processRow(process.pid));
@@ -77,7 +99,7 @@ function renderProcesses(list, processes) {
     setText(row.querySelector(".freeze"), process.is_frozen ? "Continue" : "Freeze");
     row.classList.toggle("frozen", process.is_frozen);
   }
-  rows.forEach((row) => row.remove());
+  removeRows(rows.values(), title);
   if (!list.childElementCount) list.append(el("li", { class: "quiet" }, "No process runs. The next event starts one."));
 }
 

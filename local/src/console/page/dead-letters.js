@@ -1,6 +1,6 @@
 // The messages of the dead-letter queue: why they are there, what to do, and the two things that can be done here.
 
-import { action, confirmed, el, setText } from "./dom.js";
+import { action, confirmed, el, removeRows, setText } from "./dom.js";
 import { storyLink } from "./record.js";
 import { get, post, say } from "./server.js";
 import { count } from "./words.js";
@@ -10,8 +10,9 @@ export function deadLetters() {
   const summary = el("p", { class: "quiet" });
   let total = 0;
   let known = null;
+  const title = el("h2", { id: "letters-title", tabindex: -1 }, "Dead letters");
   const section = el("section", { class: "panel", "aria-labelledby": "letters-title" },
-    el("h2", { id: "letters-title" }, "Dead letters"),
+    title,
     el("p", {}, "Messages whose receives are used up. Remove the cause first, then redrive them."),
     el("div", { class: "line" },
       action("What if?", predict, { title: "asks the operator's tool dead-letters what a redrive would do now" }),
@@ -26,14 +27,14 @@ export function deadLetters() {
     total = letters.total;
     setText(summary, total > letters.letters.length ? `${letters.letters.length} of ${total}` : count(total, "message"));
     const key = JSON.stringify(letters);
-    // A button must not disappear while it has the focus, except when its message has gone.
+    // A row is kept while its message is there, so that no button disappears while it is pressed.
     if (key === known) return;
     known = key;
     const rows = new Map(Array.from(list.children, (row) => [row.dataset.id, row]));
     for (const one of letters.letters) {
       if (!rows.delete(one.message_id)) list.append(letter(one, run));
     }
-    rows.forEach((row) => row.remove());
+    removeRows(rows.values(), title);
   }
 
   // The first time, the tool is built.

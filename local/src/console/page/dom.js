@@ -1,5 +1,9 @@
 // Creates elements. Text is always inserted as text and never as HTML.
 
+// Characters that cannot be seen and change how the text around them looks, for example its direction.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const visible = (text) => text.replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+
 let fields = 0;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -17,13 +21,14 @@ function fill(node, { on = {}, ...attributes }, children) {
     if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }
   for (const [event, handler] of Object.entries(on)) node.addEventListener(event, handler);
-  node.append(...children.flat().filter((child) => child != null && child !== false));
+  const shown = children.flat(Infinity).filter((child) => child != null && child !== false);
+  node.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return node;
 }
 
 // Sets the text, if it differs: an unchanged node causes no layout.
 export function setText(node, text) {
-  const next = String(text);
+  const next = visible(String(text));
   if (node.textContent !== next) node.textContent = next;
 }
 
@@ -37,14 +42,26 @@ export function field(text, control, attributes = {}) {
 export function action(text, run, attributes = {}) {
   const button = el("button", { type: "button", ...attributes, on: { click } }, text);
   async function click() {
-    button.disabled = true;
+    if (button.ariaDisabled) return;
+    // A button that is really disabled loses the focus.
+    button.ariaDisabled = "true";
     try {
       await run();
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
   }
   return button;
+}
+
+// Removes the rows. A person who uses the keyboard stays in the list: the focus moves to the next row, or to `otherwise`.
+export function removeRows(rows, otherwise) {
+  for (const row of rows) {
+    const hasFocus = row.contains(document.activeElement);
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
+    if (hasFocus) (next?.querySelector("a, button") ?? otherwise).focus();
+  }
 }
 
 // A button that must be pressed twice, because its action cannot be undone.
@@ -63,6 +80,6 @@ export function confirmed(text, question, run, attributes = {}) {
     asked = false;
     button.textContent = text;
   };
-  button.addEventListener("blur", () => asked && !button.disabled && reset());
+  button.addEventListener("blur", () => asked && reset());
   return button;
 }

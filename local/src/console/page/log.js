@@ -2,7 +2,7 @@
 
 import { el, field, setText } from "./dom.js";
 import { get } from "./server.js";
-import { timeOfDay } from "./words.js";
+import { count, timeOfDay } from "./words.js";
 
 // Shown in their own columns.
 const COLUMNS = ["timestamp", "level", "message"];
@@ -12,7 +12,7 @@ export function log() {
   const pause = el("input", { type: "checkbox" });
   const list = el("ol", { class: "log", "aria-label": "Log lines, newest first" });
   const note = el("p", { class: "quiet" });
-  let latest = null;
+  let shown = { filter: null, number: 0 };
   const section = el("section", { class: "panel", "aria-labelledby": "log-title" },
     el("h2", { id: "log-title" }, "Log"),
     el("div", { class: "line" }, field("Contains", text, { class: "field grow" }), el("label", { class: "check" }, pause, "Pause")), note, list);
@@ -20,12 +20,19 @@ export function log() {
 
   async function render() {
     if (pause.checked) return;
-    const lines = await get(`/api/log?text=${encodeURIComponent(text.value.trim())}`);
-    const key = `${text.value} ${lines?.at(-1)?.number}`;
-    if (!lines || key === latest) return;
-    latest = key;
-    setText(note, lines.length ? `The latest ${lines.length} lines that match, newest first.` : "No line matches.");
-    list.replaceChildren(...lines.reverse().map(row));
+    const filter = text.value.trim();
+    const lines = await get(`/api/log?text=${encodeURIComponent(filter)}`);
+    // A later request for another text may have been answered already.
+    if (!lines || filter !== text.value.trim()) return;
+    if (filter !== shown.filter) {
+      list.replaceChildren();
+      shown = { filter, number: 0 };
+    }
+    // The rows that stay are kept, so that a line that is open stays open.
+    list.prepend(...lines.filter(({ number }) => number > shown.number).reverse().map(row));
+    while (list.childElementCount > lines.length) list.lastElementChild.remove();
+    shown.number = lines.at(-1)?.number ?? 0;
+    setText(note, lines.length ? `The latest ${count(lines.length, "line")} that match, newest first.` : "No line matches.");
   }
 }
 
@@ -36,7 +43,7 @@ function row({ process, line }) {
     el("details", {},
       el("summary", {}, el("strong", {}, line.message ?? ""), " ",
         el("span", { class: "quiet" }, brief(line) || (process ? `process ${process}` : "event source mapping"))),
-      el("dl", { class: "attributes" }, fields.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]))));
+      el("dl", { class: "attributes" }, fields.map(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]))));
 }
 
 function brief(line) {

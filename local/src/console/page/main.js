@@ -9,13 +9,15 @@ import { records } from "./records.js";
 import { reservations } from "./reservations.js";
 import { send } from "./send.js";
 import { story } from "./story.js";
-import { connect, subscribe } from "./stream.js";
+import { connect, state, subscribe } from "./stream.js";
 
 const content = document.getElementById("content");
 const links = document.querySelectorAll("header nav a");
 const connection = document.getElementById("connection");
 const deadCount = document.getElementById("dead-count");
 let endView = () => {};
+let isLive = true;
+let run = null;
 
 // A view has a `section`, and a function `render` that is called after each change. A view with an `interval` asks the
 // server itself, and is rendered at most once in this number of milliseconds.
@@ -25,9 +27,18 @@ function viewOf(address) {
     case "reservations": return reservations();
     case "dead-letters": return deadLetters();
     case "log": return log();
-    case "reservation": return story("reservations", decodeURIComponent(id));
-    case "message": return story("messages", decodeURIComponent(id));
+    case "reservation": return story("reservations", decoded(id));
+    case "message": return story("messages", decoded(id));
     default: return live();
+  }
+}
+
+// A person can write anything into the address.
+function decoded(id = "") {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
   }
 }
 
@@ -45,7 +56,14 @@ function show() {
   endView();
   const view = viewOf(location.hash);
   content.replaceChildren(view.section);
-  endView = subscribe(view.interval ? atMostEvery(view.interval, view.render) : view.render);
+  const end = subscribe(view.interval ? atMostEvery(view.interval, view.render) : view.render);
+  // The numbers of the last seconds change although nothing happens.
+  const ticks = view.interval ? null : setInterval(() => state.overview && view.render(state), 1_000);
+  endView = () => {
+    end();
+    clearInterval(ticks);
+  };
+  isLive = !view.interval;
   for (const link of links) {
     const isCurrent = link.hash === (location.hash || "#/");
     if (isCurrent) link.setAttribute("aria-current", "page");
@@ -70,7 +88,10 @@ function atMostEvery(interval, render) {
   };
 }
 
-subscribe(({ overview, isConnected }) => {
+subscribe(({ overview, isConnected, run: current }) => {
+  // What the other views show is of the earlier run. The live view replaces it by itself.
+  if (run !== null && run !== current && !isLive) show();
+  run = current;
   setText(connection, isConnected ? "live" : "connecting …");
   connection.classList.toggle("is-live", isConnected);
   deadCount.hidden = overview.queue.dead === 0;

@@ -1,6 +1,7 @@
 // The path of the events as a picture with live numbers, and the invariants.
 
 import { el, setText } from "./dom.js";
+import { storyLink } from "./record.js";
 import { SERVICES, count, perSecond, sum } from "./words.js";
 
 const VERDICTS = { holds: "✓", waiting: "…", violated: "✗" };
@@ -91,7 +92,9 @@ function renderInvariants(list, invariants) {
   if (list.dataset.key === key) return;
   list.dataset.key = key;
   list.replaceChildren(...invariants.map(({ name, verdict, count: number, examples }) =>
-    el("li", { class: verdict, title: examples.join("\n") },
+    el("li", { class: verdict },
       el("span", { class: "mark", "aria-hidden": "true" }, VERDICTS[verdict]), `${name} `,
-      el("span", { class: "verdict" }, verdict === "holds" ? "holds" : `${verdict}: ${number}`))));
+      el("span", { class: "verdict" }, verdict === "holds" ? "holds" : `${verdict}: ${number}`),
+      verdict === "violated" && el("span", { class: "examples" }, examples.map((id) =>
+        [" ", el("a", { class: "id", href: storyLink(name === "No event is lost" ? { message_id: id } : { reservation_id: id }) }, id)])))));
 }

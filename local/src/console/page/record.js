@@ -1,7 +1,7 @@
 // One record: its row in the list, its calls as a waterfall, and its details in a story.
 
 import { el } from "./dom.js";
-import { OUTCOMES, SERVICES, milliseconds, outcome, timeOfDay } from "./words.js";
+import { OUTCOMES, SERVICES, count, milliseconds, outcome, timeOfDay } from "./words.js";
 
 export function badge(name) {
   return el("span", { class: `badge ${name}`, title: OUTCOMES[name] ?? "" }, outcome(name));
@@ -51,7 +51,7 @@ function bar(call, total) {
 // The calls as bars without text, for the list.
 function bars({ calls, duration_ms }) {
   const total = Math.max(duration_ms, 0.001);
-  return el("span", { class: "bars", "aria-label": `${calls.length} calls` }, calls.map((call) => bar(call, total)));
+  return el("span", { class: "bars", role: "img", "aria-label": count(calls.length, "call") }, calls.map((call) => bar(call, total)));
 }
 
 // The calls as a table: the waterfall.
@@ -59,7 +59,7 @@ export function waterfall({ calls, duration_ms }) {
   if (!calls.length) return el("p", { class: "quiet" }, "No calls.");
   const total = Math.max(duration_ms, 0.001);
   return el("table", { class: "waterfall" },
-    el("thead", {}, el("tr", {}, ["Service", "Call", "Reply", "Result", "Time", ""].map((text) => el("th", {}, text)))),
+    el("thead", {}, el("tr", {}, ["Service", "Call", "Reply", "Result", "Time", ""].map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, calls.map((call) => el("tr", { class: kind(call) },
       el("td", {}, SERVICES[call.service] ?? call.service),
       el("td", {}, call.method),

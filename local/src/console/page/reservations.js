@@ -28,11 +28,11 @@ export function reservations() {
     const [all, found] = await Promise.all([get("/api/concerts"),
       get(`/api/reservations?text=${encodeURIComponent(text.value.trim())}`)]);
     if (!all || !found) return;
-    if (!(chosen in all)) chosen = largest(all);
+    if (chosen === null || !Object.hasOwn(all, chosen)) chosen = largest(all);
     renderConcerts(all);
     renderRows(found);
     if (chosen === null) return setText(mapNote, "No seat was held yet. Send an event on the page Live.");
-    const seats = await get(`/api/concerts/${encodeURIComponent(chosen)}/seats`);
+    const seats = await get(`/api/seats?id=${encodeURIComponent(chosen)}`);
     if (seats) renderMap(seats);
   }
 

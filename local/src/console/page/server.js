@@ -13,6 +13,7 @@ export function say(text, isError = false) {
 
 export const get = (path) => request("GET", path);
 export const post = (path, body = {}) => request("POST", path, body);
+export const remove = (path) => request("DELETE", path);
 export const put = (path, body) => request("PUT", path, body);
 
 // Returns the reply. Shows the reason and returns null if the server refuses the request or does not answer.

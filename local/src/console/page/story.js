@@ -1,30 +1,39 @@
 // The whole story of a reservation or of a message: all deliveries, all calls, and the state now.
 
-import { action, el } from "./dom.js";
+import { action, el, setText } from "./dom.js";
 import { badge, waterfall } from "./record.js";
 import { get } from "./server.js";
 import { trace } from "./trace.js";
 import { count, milliseconds, timeOfDay } from "./words.js";
 
 export function story(kind, id) {
-  const body = el("div", {});
+  const facts = el("div");
+  const deliveries = el("ol", { class: "deliveries" });
+  const calls = el("ol", { class: "calls" });
+  const [deliveriesTitle, callsTitle] = [el("h3"), el("h3")];
   const section = el("section", { class: "panel", "aria-labelledby": "story-title" },
     el("p", {}, el("a", { href: "#/" }, "← Live")),
     el("h2", { id: "story-title" }, kind === "reservations" ? "Reservation " : "Message ", el("span", { class: "id" }, id)),
-    body);
-  let known = null;
+    facts, deliveriesTitle, deliveries, callsTitle, calls);
   return { section, render, interval: 1_000 };
 
   async function render() {
-    const told = await get(`/api/stories/${kind}/${encodeURIComponent(id)}`);
-    const key = JSON.stringify(told);
-    if (!told || key === known) return;
-    known = key;
-    body.replaceChildren(...parts(told));
+    const told = await get(`/api/stories/${kind}?id=${encodeURIComponent(id)}`);
+    if (!told) return;
+    facts.replaceChildren(...state(told));
+    setText(deliveriesTitle, count(told.records.length, "delivery", "deliveries"));
+    setText(callsTitle, told.calls.length ? `${count(told.calls.length, "call")}, as the services received them` : "");
+    // What is open stays open: a delivery never changes, and of a call only its reply.
+    const shown = deliveries.lastElementChild?.dataset.number ?? 0;
+    deliveries.append(...told.records.filter(({ number }) => number > shown).map(delivery));
+    told.calls.forEach((one, index) => {
+      const node = calls.children[index] ?? calls.appendChild(call(one));
+      setText(node.querySelector(".reply"), one.reply);
+    });
   }
 }
 
-function parts({ reservation, seats, records, calls }) {
+function state({ reservation, seats, records }) {
   return [
     reservation && el("dl", { class: "facts" },
       fact("Status", el("span", { class: `status ${reservation.status}` }, reservation.status)),
@@ -34,10 +43,6 @@ function parts({ reservation, seats, records, calls }) {
       reservation.payment_intent_id && fact("Payment", reservation.payment_intent_id),
       reservation.reason && fact("Reason", reservation.reason)),
     !reservation && !records.length && el("p", { class: "quiet" }, "Nothing is known about it (any more)."),
-    el("h3", {}, count(records.length, "delivery", "deliveries")),
-    el("ol", { class: "deliveries" }, records.map(delivery)),
-    calls.length > 0 && el("h3", {}, `${count(calls.length, "call")}, as the services received them`),
-    calls.length > 0 && el("ol", { class: "calls" }, calls.map(call)),
   ].filter(Boolean);
 }
 
@@ -48,7 +53,7 @@ function fact(name, value) {
 function delivery(record) {
   const place = el("div", {});
   const show = action("Trace", async () => place.replaceChildren(await trace(record.trace_id)));
-  return el("li", { class: "delivery" },
+  return el("li", { class: "delivery", "data-number": record.number },
     el("p", { class: "title" }, el("time", {}, timeOfDay(record.time)), badge(record.outcome),
       el("span", { class: "type" }, record.event_type), `receive ${record.attempt}, ${milliseconds(record.duration_ms)}`,
       record.is_dead && el("span", { class: "attention" }, "dead letter"), record.trace_id && show),
@@ -61,7 +66,7 @@ function delivery(record) {
 
 function call({ operation, path, body, reply }) {
   return el("li", {}, el("details", {},
-    el("summary", {}, el("code", {}, operation), " → ", el("code", {}, reply)),
+    el("summary", {}, el("code", {}, operation), " → ", el("code", { class: "reply" }, reply)),
     el("p", { class: "ids" }, path),
     el("pre", {}, JSON.stringify(body, null, 2))));
 }

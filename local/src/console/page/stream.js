@@ -3,6 +3,8 @@
 import { say } from "./server.js";
 
 const MAX_RECORDS = 2_000;
+// The server sends something every 5 s.
+const SILENCE = 12_000;
 
 export const state = {
   // Newest last.
@@ -15,10 +17,13 @@ export const state = {
   // How each service was made to behave.
   services: {},
   isConnected: false,
+  // Differs each time that the server is started.
+  run: null,
 };
 
 const subscribers = new Set();
-let run = null;
+let source = null;
+let heard = 0;
 let isScheduled = false;
 
 // Calls `render` now, if there is something to show, and after each change. Returns a function that ends this.
@@ -28,22 +33,44 @@ export function subscribe(render) {
   return () => subscribers.delete(render);
 }
 
+// Keeps the page connected while it can be seen. A browser opens only six connections to a server, so that pages in the
+// background must not have one.
 export function connect() {
-  const source = new EventSource("/api/stream");
+  document.addEventListener("visibilitychange", check);
+  setInterval(check, 1_000);
+  check();
+}
+
+function check() {
+  if (document.hidden) close();
+  // A server that was stopped with Ctrl-Z sends nothing, and no error occurs. After a reply that is no stream, the browser
+  // does not connect again by itself.
+  else if (!source || source.readyState === EventSource.CLOSED || Date.now() - heard > SILENCE) open();
+}
+
+function open() {
+  close();
+  heard = Date.now();
+  source = new EventSource("/api/stream");
+  source.onopen = () => (heard = Date.now());
   source.onmessage = (event) => {
+    heard = Date.now();
     accept(JSON.parse(event.data));
     setConnected(true);
   };
-  source.onerror = () => {
-    setConnected(false);
-    // The browser connects again by itself, except after a reply that is not a stream.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1_000);
-  };
+  source.addEventListener("alive", () => (heard = Date.now()));
+  source.onerror = () => setConnected(false);
+}
+
+function close() {
+  source?.close();
+  source = null;
+  setConnected(false);
 }
 
 function accept(update) {
-  if (run !== null && run !== update.run) say("The pipeline was started again. What was shown before is gone.");
-  run = update.run;
+  if (state.run !== null && state.run !== update.run) say("The pipeline was started again. What was shown before is gone.");
+  state.run = update.run;
   if (update.is_snapshot) {
     state.records = [];
     state.latest = 0;
