@@ -99,7 +99,7 @@ fn datagrams(spans: &[SpanData]) -> Vec<Vec<u8>> {
             calls => (calls, &[][..]), // the span of their record is not among the spans
         };
         for span in outer {
-            let mut datagram = Vec::with_capacity(LONGEST_JOINED);
+            let mut datagram = Vec::with_capacity(MAX_JOINED_BYTES);
             datagram.extend_from_slice(HEADER);
             if serde_json::to_writer(&mut datagram, &Subsegment::document(span, nested)).is_ok() {
                 datagrams.push(datagram);
