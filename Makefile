@@ -29,7 +29,7 @@ check: lint ## check format and lints, and run the unit tests and the in-process
 
 lint:
 	$(require_cargo)
-	cargo fmt --all --check
+	cargo fmt --all --check || { echo 'error: the code is not formatted: run make fmt' >&2; exit 1; }
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Runs the commands demo, local and load.
@@ -56,6 +56,8 @@ RUN := list --what-if
 dead-letters: ## show the dead letters of make local, and what would happen to them now
 	$(require_cargo)
 	@test -e $(TARGET)/local.env || { echo "error: make local is not running" >&2; exit 1; }
+	@test -e $(TARGET)/debug/dead-letters || { echo 'Building dead-letters, which takes some minutes ...' >&2; \
+	  cargo build --locked -p reservation-worker-ops; }
 	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
 	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" \
 	  --log-group "$$LOG_GROUP"
@@ -229,7 +231,8 @@ test-console-firefox: ## test the console of make local in Firefox
 	@test -n '$(FIREFOX)' || { echo 'error: no Firefox is installed' >&2; exit 1; }
 	$(MAKE) --no-print-directory test-console BROWSER=$(FIREFOX)
 
-# This runs only in a terminal, because the recorder needs one. When it starts, test-console has built the function.
+# This runs only in a terminal, because the recorder needs one. The prerequisite test-console builds the function, so the
+# recording shows no build.
 pictures: export PATH := $(CURDIR)/.tools/console/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 pictures: test-console ## make new pictures for the README: the console, and a recording of make demo
 	mkdir -p docs/pictures
@@ -244,7 +247,8 @@ SAM_BUILD := .aws-sam/build/Worker/bootstrap
 LAMBDA_BUILD := $(TARGET)/lambda
 BINARIES := .aws-sam/binaries
 test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
-# The programs are built for the processor that cargo lambda chooses; RUSTFLAGS replaces its choice, so it is repeated here.
+# The programs are built for the processor that cargo lambda chooses; A choice in RUSTFLAGS replaces it,
+# so it is repeated here.
 TRIPLE := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
 CPU := -C target-cpu=$(if $(filter arm64,$(ARCHITECTURE)),neoverse-n1,haswell)
 
@@ -340,7 +344,7 @@ fmt: ## format the code
 	$(require_cargo)
 	cargo fmt --all
 
-# The PGO builds of the benchmark, without cargo lambda, as the plain ones are.
+# The PGO builds of the benchmark. Like its builds without PGO, they do not use cargo lambda.
 PGO_BINARIES := $(PGO_FOLDER)/binaries
 PGO_PROGRAMS := reservation-worker minimal_function
 pgo-binaries: $(PGO_PROGRAMS:%=$(PGO_FOLDER)/%.profdata)

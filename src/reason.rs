@@ -71,80 +71,84 @@ impl Reason {
     }
 
     /// What a person must do when the record is in the dead-letter queue. The commands are those of `ops/`.
-    pub fn advice(self) -> &'static str {
+    pub fn advice(self) -> String {
+        let code = self.as_str();
+        let redrive = format!(
+            "`dead-letters plan --action redrive --reason {code} --what-if`, then `dead-letters apply plan.json`"
+        );
+        // A message of the same reason may wait for a person.
+        let delete = format!(
+            "`dead-letters plan --action delete --reason {code} --message ID`, then \
+             `dead-letters apply plan.json --backup deleted.jsonl`"
+        );
         match self {
-            Self::PaidButExpired | Self::PaidButCancelled => {
-                "Refund the payment, because the reservation has ended. Then delete the message: \
-                 `dead-letters plan --action delete`."
-            }
-            Self::FailedPaymentOfConfirmed => {
-                "Find the payment that confirmed the reservation. If there is none, cancel the reservation and have its seats \
-                 released. Then delete the message: `dead-letters plan --action delete`."
-            }
-            Self::FactsMissing => {
-                "The status of the reservation is set, but its seats are unchanged. Add what is missing to the reservation \
-                 (`event_id` or seats) and redrive the message: `dead-letters plan --action redrive`. Or change the seats in \
-                 the inventory yourself and delete the message: `dead-letters plan --action delete`."
-            }
-            Self::ReservationApiRejected => {
-                "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the message: \
-                 `dead-letters plan --action redrive`. Or delete the message: `dead-letters plan --action delete`."
-            }
-            Self::CommitRejected => {
+            Self::PaidButExpired | Self::PaidButCancelled => format!(
+                "Refund the payment, because the reservation has ended. Then delete the message: {delete}."
+            ),
+            Self::FailedPaymentOfConfirmed => format!(
+                "Find the payment that confirmed the reservation. If there is none, cancel the reservation and have its \
+                 seats released. Then delete the message: {delete}."
+            ),
+            Self::FactsMissing => format!(
+                "The status of the reservation is set, but its seats are unchanged. Add what is missing to the \
+                 reservation (`event_id` or seats) and redrive the message: {redrive}. Or change the seats in the \
+                 inventory yourself and delete the message: {delete}."
+            ),
+            Self::ReservationApiRejected => format!(
+                "Find the rejected request in the log of the reservation API. Correct the reservation and redrive the \
+                 message: {redrive}. Or delete the message: {delete}."
+            ),
+            Self::CommitRejected => format!(
                 "The reservation is paid and confirmed but has no seats. Give the customer other seats or a refund. Then \
-                 delete the message: `dead-letters plan --action delete`."
-            }
-            Self::ReleaseRejected => {
+                 delete the message: {delete}."
+            ),
+            Self::ReleaseRejected => format!(
                 "The reservation has ended but its seats are still held. Release them in the inventory. Then delete the \
-                 message: `dead-letters plan --action delete`."
-            }
+                 message: {delete}."
+            ),
             Self::ReservationApiUnavailable | Self::ReservationApiError => {
-                "Redrive the message when the reservation API works again: `dead-letters plan --action redrive --what-if`."
+                format!("Redrive the message when the reservation API works again: {redrive}.")
             }
             Self::InventoryUnavailable | Self::InventoryError => {
-                "Redrive the message when the inventory works again: `dead-letters plan --action redrive --what-if`."
+                format!("Redrive the message when the inventory works again: {redrive}.")
             }
-            Self::ReservationApiWrongAddress => {
-                "Correct RESERVATION_API_BASE, or the deployment that it leads to. Then redrive the message: \
-                 `dead-letters plan --action redrive --what-if`."
-            }
-            Self::InventoryWrongAddress => {
-                "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message: \
-                 `dead-letters plan --action redrive --what-if`."
-            }
-            Self::ReservationApiDenied => {
-                "Correct the token (`reservation_api_token` in the secret) or the access rules of the reservation API. Then \
-                 redrive the message: `dead-letters plan --action redrive --what-if`."
-            }
+            Self::ReservationApiWrongAddress => format!(
+                "Correct RESERVATION_API_BASE, or the deployment that it leads to. Then redrive the message: {redrive}."
+            ),
+            Self::InventoryWrongAddress => format!(
+                "Correct INVENTORY_GRPC_ADDR, or the deployment that it leads to. Then redrive the message: {redrive}."
+            ),
+            Self::ReservationApiDenied => format!(
+                "Correct the token (`reservation_api_token` in the secret) or the access rules of the reservation API. \
+                 Then redrive the message: {redrive}."
+            ),
             Self::InventoryDenied => {
-                "Correct the access rules of the inventory. Then redrive the message: \
-                 `dead-letters plan --action redrive --what-if`."
+                format!("Correct the access rules of the inventory. Then redrive the message: {redrive}.")
             }
-            Self::PaymentNotSeen => {
-                "Compare the payment in the payment service with its record in the reservation API. When the API shows it as \
-                 confirmed, redrive the message: `dead-letters plan --action redrive`."
-            }
-            Self::ReservationConflict => {
-                "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive the \
-                 message: `dead-letters plan --action redrive`."
-            }
-            Self::Panicked => {
-                "Report a defect of the worker, with this log line and the log line `panicked`. After the fix, redrive the \
-                 message: `dead-letters plan --action redrive`."
-            }
-            Self::NoTime => {
-                "Give the function a longer time-out or a smaller batch size. Then redrive the message: \
-                 `dead-letters plan --action redrive`."
-            }
-            Self::GroupBlocked => {
-                "If an earlier message of the same message group is in the dead-letter queue too, resolve that one first. Then \
-                 redrive the message: `dead-letters plan --action redrive`."
-            }
-            Self::InvalidPayload => {
-                "Correct the producer of the event and have the correct event sent. Then delete the message: \
-                 `dead-letters plan --action delete`. A redriven message would return to the dead-letter queue, unless a \
-                 new version of the worker understands it."
-            }
+            Self::PaymentNotSeen => format!(
+                "Compare the payment in the payment service with its record in the reservation API. When the API shows it \
+                 as confirmed, redrive the message: {redrive}."
+            ),
+            Self::ReservationConflict => format!(
+                "Look at the reservation: it has not ended, but its status cannot be changed. Correct it. Then redrive \
+                 the message: {redrive}."
+            ),
+            Self::Panicked => format!(
+                "Report a defect of the worker, with this log line and the log line `panicked`. After the fix, redrive \
+                 the message: {redrive}."
+            ),
+            Self::NoTime => format!(
+                "Give the function a longer time-out or a smaller batch size. Then redrive the message: {redrive}."
+            ),
+            Self::GroupBlocked => format!(
+                "If an earlier message of the same message group is in the dead-letter queue too, resolve that one first. \
+                 Then redrive the message: {redrive}."
+            ),
+            Self::InvalidPayload => format!(
+                "Correct the producer of the event and have the correct event sent. Then delete the message: {delete}. A \
+                 redriven message would return to the dead-letter queue, unless a new version of the worker understands \
+                 it."
+            ),
         }
     }
 }

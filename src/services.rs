@@ -1,4 +1,5 @@
-//! The clients of the two services, and what they have in common: retries within an invocation and a breaker each.
+//! The clients of the two services, and what they have in common: each has a breaker, and both
+//! share the retry budget.
 
 pub mod breaker;
 pub mod inventory;

@@ -26,8 +26,7 @@ pub struct Worker {
 
 impl Worker {
     /// Makes the clients of both services. A client connects with its first call; the client of the inventory can
-    /// [connect earlier](Self::connect). This must be called within a Tokio runtime. `https://` servers are checked
-    /// against `roots`.
+    /// [connect earlier](Self::connect). `https://` servers are checked against `roots`.
     ///
     /// # Errors
     ///

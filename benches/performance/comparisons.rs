@@ -9,8 +9,8 @@ use crate::programs::{EARLIER_WORKER, GO, MINIMAL, MINIMAL_WITH_PGO, WORKER, WOR
 use crate::report::Report;
 use crate::workload::{Kind, Workload};
 
-const TENS: Workload = Workload { records: 10, batches: 200, rounds: 13, ..Workload::BASE };
-const HUNDREDS: Workload = Workload { records: 100, batches: 60, rounds: 13, ..Workload::BASE };
+const TENS: Workload = Workload { records: 10, batches: 200, rounds: 11, ..Workload::BASE };
+const HUNDREDS: Workload = Workload { records: 100, batches: 60, rounds: 11, ..Workload::BASE };
 
 const OF_BATCHES: &[Figure] = &[Figure::P50, Figure::P99, Figure::RESPONSE, Figure::CPU, Figure::MEMORY];
 /// The workloads in which all programs are compared: the part, its name in the report, and the figures.
@@ -18,7 +18,7 @@ const WORKLOADS: [(&str, &str, Workload, &[Figure]); 4] = [
     (
         "cold-start",
         "cold start",
-        Workload { records: 1, batches: 1, rounds: 101, warm_up_batches: 0, ..Workload::BASE },
+        Workload { records: 1, batches: 1, rounds: 51, warm_up_batches: 0, ..Workload::BASE },
         &[Figure::INIT, Figure::FIRST, Figure::FIRST_CPU],
     ),
     ("batch-10", "batch of 10", TENS, OF_BATCHES),
@@ -26,7 +26,7 @@ const WORKLOADS: [(&str, &str, Workload, &[Figure]); 4] = [
     (
         "batch-10000",
         "batch of 10,000",
-        Workload { records: 10_000, batches: 1, rounds: 9, warm_up_batches: 1, ..Workload::BASE },
+        Workload { records: 10_000, batches: 1, rounds: 6, warm_up_batches: 1, ..Workload::BASE },
         &[Figure::CPU],
     ),
 ];
@@ -133,7 +133,7 @@ async fn limit_cores(fixture: &Fixture, report: &mut Report) -> Result<(), Error
     let worker = fixture.programs.deployed_worker();
     let programs = fixture.programs.of(&[worker, MINIMAL, GO]);
     let (tens, hundreds) =
-        (Workload { batches: 60, rounds: 9, ..TENS }, Workload { batches: 20, rounds: 9, ..HUNDREDS });
+        (Workload { batches: 60, rounds: 6, ..TENS }, Workload { batches: 20, rounds: 6, ..HUNDREDS });
     let mut measured = Vec::new();
     for (workload, cores, settings) in [
         ("one core, 10 records", 1.0, tens),
@@ -159,7 +159,7 @@ async fn vary_outcomes(fixture: &Fixture, report: &mut Report) -> Result<(), Err
     let mut measured = Vec::new();
     for (workload, kind) in OUTCOMES {
         let batches = if kind == Kind::Unavailable { 10 } else { 30 };
-        let settings = Workload { kind, batches, rounds: 9, ..HUNDREDS };
+        let settings = Workload { kind, batches, rounds: 7, ..HUNDREDS };
         let rounds = fixture.run_rounds(&fixture.programs.of(&[WORKER_WITH_PGO, WORKER]), &settings).await?;
         measured.push(Measured { workload, figures: &[Figure::CPU], rounds });
     }

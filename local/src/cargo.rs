@@ -72,10 +72,13 @@ pub async fn operators_tool(workspace: &Path, target: &Path) -> io::Result<PathB
     }
     let mut build = command(workspace);
     build.args(["build", "--locked", "--package", "reservation-worker-ops", "--target-dir"]).arg(target);
-    if tokio::process::Command::from(build).kill_on_drop(true).status().await?.success() {
+    // The terminal belongs to the caller.
+    let output = tokio::process::Command::from(build).kill_on_drop(true).output().await?;
+    if output.status.success() {
         Ok(target.join("debug/dead-letters"))
     } else {
-        Err(io::Error::other("the build of the operator's tool failed"))
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(format!("the build of the operator's tool failed: {errors}")))
     }
 }
 

@@ -19,8 +19,6 @@ use crate::pipeline::Pipeline;
 use terminal::Terminal;
 
 const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
-/// Moto recognises from the signature that a request is for SQS.
-const SIGNED: &str = "--aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test";
 const RESERVATION: &str = "rsv_example";
 
 /// Runs until `interrupted` ends, and then prints what is left in the queues.
@@ -37,7 +35,7 @@ pub(crate) async fn run(
         failed = local.show() => failed,
         ended = &mut interrupted => {
             local.terminal.end().await;
-            ended
+            ended.map(|_| ExitCode::SUCCESS)
         }
     }
 }
@@ -70,7 +68,6 @@ impl Local {
         })?;
         let activity = Arc::new(Activity::observe(pipeline.clone(), collector).await?);
         let environment = EnvironmentFile::write(&pipeline, &activity)?;
-        println!("{}", instructions(&pipeline));
         let console = match console {
             Some(listener) => {
                 Some(Console::start(listener, pipeline.clone(), activity.clone(), &crate::events())?)
@@ -80,6 +77,7 @@ impl Local {
         if let Some(console) = &console {
             println!("Console: {}\n", console.url());
         }
+        println!("{}", instructions(&pipeline, &environment));
         let terminal = Terminal::new(pipeline, activity);
         Ok(Self { terminal, _console: console, _environment: environment })
     }
@@ -93,7 +91,7 @@ impl Local {
     }
 }
 
-/// A file for the shell with the addresses of this pipeline, for `make dead-letters`. It is removed when the pipeline ends.
+/// A file for the shell with the addresses of this pipeline, for `make dead-letters` and for a person. It is removed when the pipeline ends.
 struct EnvironmentFile(PathBuf);
 
 impl EnvironmentFile {
@@ -102,6 +100,10 @@ impl EnvironmentFile {
         let mut variables = activity.operators_environment();
         variables.insert("EVENT_QUEUE_URL".to_owned(), queue.url.clone());
         variables.insert("DEAD_LETTER_QUEUE_URL".to_owned(), queue.dlq_url.clone());
+        // The name that version 1 of the AWS CLI knows.
+        if let Some(region) = variables.get("AWS_REGION").cloned() {
+            variables.insert("AWS_DEFAULT_REGION".to_owned(), region);
+        }
         variables.insert("LOG_GROUP".to_owned(), activity::LOG_GROUP.to_owned());
         let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
         let path = target.join("local.env");
@@ -117,41 +119,48 @@ impl Drop for EnvironmentFile {
     }
 }
 
-fn instructions(pipeline: &Pipeline) -> String {
+fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
     let endpoint = pipeline.sqs.endpoint();
     let (url, dlq_url) = (&pipeline.queue.url, &pipeline.queue.dlq_url);
     let base = pipeline.services.reservation_api_base();
     let inventory = pipeline.services.inventory_addr();
-    let body = format!(
-        r#"{{"type":"reservation.expired","detail":{{"reservation_id":"{RESERVATION}","event_id":"evt_example","seat_ids":["A-12","A-13"]}}}}"#
-    );
+    let file = environment.0.display();
+    // Moto recognises from the signature that a request is for SQS.
+    let (keys, curl) = if pipeline.sqs.is_aws() {
+        (" The AWS CLI uses your own keys.", "")
+    } else {
+        let curl = r#"
+or with curl:
+
+  curl --aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test \
+    -d Action=SendMessage --data-urlencode MessageBody="$BODY" \
+    "$EVENT_QUEUE_URL"
+"#;
+        ("", curl)
+    };
     format!(
-        "\
-SQS endpoint       {endpoint}
+        r#"SQS endpoint       {endpoint}
 queue              {url}
 dead-letter queue  {dlq_url}
 reservation API    {base}
 inventory service  {inventory}
 
-The reservation {RESERVATION} holds the seats A-12 and A-13. Send an event with the
-AWS CLI. For AWS itself, use your own keys and omit the first line.
+The reservation {RESERVATION} holds the seats A-12 and A-13. Run these commands in
+a second shell. The first one sets the addresses.{keys}
 
-  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=ap-northeast-2
-  aws sqs send-message --endpoint-url {endpoint} --queue-url {url} --message-body '{body}'
+  . {file}
+  BODY='{{"type":"reservation.expired","detail":{{
+    "reservation_id":"{RESERVATION}","event_id":"evt_example"}}}}'
+  aws sqs send-message --endpoint-url {endpoint} \
+    --queue-url "$EVENT_QUEUE_URL" --message-body "$BODY"
+{curl}
+Read the reservation and the dead letters (a message with the body `nonsense`
+becomes one):
 
-or with curl, except for AWS itself:
-
-  curl {SIGNED} {url} -d Action=SendMessage --data-urlencode MessageBody='{body}'
-
-Read the reservation and the dead-letter queue (a message with the body
-`nonsense` goes there):
-
-  curl {base}/internal/reservations/{RESERVATION}
-  aws sqs receive-message --endpoint-url {endpoint} --queue-url {dlq_url} --visibility-timeout 0
-  curl {SIGNED} {dlq_url} -d Action=ReceiveMessage -d VisibilityTimeout=0
+  curl "$RESERVATION_API_BASE/internal/reservations/{RESERVATION}"
   make dead-letters
 
 Press Ctrl-C to stop everything.
-"
+"#
     )
 }

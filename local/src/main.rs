@@ -70,8 +70,8 @@ async fn command() -> Result<ExitCode, Failure> {
         ["train", "--expired", binary] => {
             until_interrupted(train::run(Path::new(binary), Workloads::ExpiredHolds)).await
         }
-        ["services"] => until_interrupted(services(&[])).await,
-        ["services", "--seed"] => until_interrupted(services(&expectations::load(&events())?)).await,
+        ["services"] => until_stopped(services(&[])).await,
+        ["services", "--seed"] => until_stopped(services(&expectations::load(&events())?)).await,
         _ => Err(USAGE.into()),
     }
 }
@@ -97,6 +97,7 @@ async fn services(seeds: &[Case]) -> Result<ExitCode, Failure> {
     for (name, value) in services.environment() {
         println!("export {name}={value}");
     }
+    eprintln!("Leave this running, and run the lines above in another shell. Ctrl-C ends the services.");
     std::future::pending().await
 }
 
@@ -107,6 +108,16 @@ async fn until_interrupted(
     tokio::select! {
         ended = command => ended,
         ended = interrupted() => ended,
+    }
+}
+
+/// Runs a command that a person ends with Ctrl-C. This is no failure.
+async fn until_stopped(
+    command: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = command => ended,
+        ended = interrupted() => ended.map(|_| ExitCode::SUCCESS),
     }
 }
 

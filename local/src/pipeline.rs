@@ -42,9 +42,7 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         let root = workspace()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        eprintln!(
-            "building the function with the profile `{profile}` (the first build takes several minutes) ..."
-        );
+        eprintln!("building the function, profile `{profile}` (the first build takes minutes) ...");
         let function = cargo::function(&root, &target, profile)?;
         let (sqs, name) = match options.endpoint {
             // The endpoint may have other queues, also from an earlier run.

@@ -80,6 +80,14 @@ async fn services_without_seeds_are_empty() {
     assert_eq!(services.get("/faults").await.1["active"], Value::Array(Vec::new()));
 }
 
+#[tokio::test]
+async fn ctrl_c_ends_the_services_without_an_error() {
+    let mut services = Services::start(&[]);
+    let pid = services.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(services.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn an_unusable_argument_is_reported_in_one_line() {
     for (arguments, error) in [

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use reservation_worker_local::cargo;
 
-/// Runs `load` with a function that has not been built with the profile `release`, which would take minutes.
+/// Runs `load` with the function of the tests.
 fn load(options: &[&str]) -> Output {
     static BINARIES: OnceLock<PathBuf> = OnceLock::new();
     let binaries = BINARIES.get_or_init(|| {
@@ -31,7 +31,7 @@ fn a_burst_without_violations_exits_with_0() {
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert!(
         printed(&output)
-            .contains("Violations: none. Every event had its effect, and no seat is sold twice.\n"),
+            .contains("All invariants hold. Every event had its effect, and no seat is sold twice.\n"),
         "{}",
         printed(&output)
     );
@@ -58,7 +58,7 @@ fn an_event_in_the_dead_letter_queue_is_reported_and_exits_with_1() {
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(
         printed(&output).contains("A person must look at them.\n  commit_rejected: ")
-            && printed(&output).contains("Violations: none. Every other event had its effect"),
+            && printed(&output).contains("All invariants hold. Every other event had its effect"),
         "{}",
         printed(&output)
     );

@@ -77,7 +77,7 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     note(apply.actions.summary());
     if session.source == Source::DeadLetters && apply.actions.has_redriven() {
         note(
-            "note: a redriven letter can be dead again until about 21 minutes after it was sent. Then run this command again: it \
+            "note: a redriven letter can be dead again until 28 minutes after it was sent. Then run this command again: it \
              prints how many are dead again, and ends with the exit status 3 if there are more than --stop-at.",
         );
     }

@@ -122,7 +122,7 @@ impl<'a> HiddenLetters<'a> {
                 () = ended.notified() => return,
                 () = sleep(self.visibility_timeout / 2) => {}
             }
-            // A time-out that could not be extended is extended by the next round, or the letter is received again.
+            // A letter whose time-out could not be extended becomes visible, and is received again.
             self.hide_all(self.visibility_timeout, self.visibility_timeout * 3 / 4).await;
         }
     }

@@ -112,7 +112,8 @@ impl Letter {
         refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
-    /// Whether the worker has processed the letter with an unknown result. An undelivered event never reached the worker.
+    /// Whether the worker has processed the letter with an unknown result. An event with a
+    /// delivery error never reached the worker; an undelivered event without one may have.
     pub(crate) fn is_unexplained(&self) -> bool {
         let had_reached_worker = self.source == Source::DeadLetters || self.reason.is_none();
         had_reached_worker && self.known_reason().is_none()
@@ -134,7 +135,7 @@ impl Letter {
 
 impl Explanation {
     pub(crate) fn of(reason: Reason, text: String) -> Self {
-        let advice = Some(reason.advice().to_owned());
+        let advice = Some(reason.advice());
         Self { code: reason.as_str().to_owned(), text: Some(text), advice }
     }
 }
@@ -170,7 +171,8 @@ fn undelivered(message: &StoredMessage) -> Option<Explanation> {
     let sender = message.text("RULE_ARN").or(message.text("SCHEDULE_ARN"));
     let advice = sender.map(|sender| {
         format!(
-            "Fix the delivery by {sender}. Then redrive the message with `dead-letters undelivered plan --action redrive`."
+            "Fix the delivery by {sender}. Then redrive the message with `dead-letters undelivered plan --action redrive`, \
+             then `dead-letters undelivered apply plan.json`."
         )
     });
     let text = message.text("ERROR_MESSAGE").map(str::to_owned);

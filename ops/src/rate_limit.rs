@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// The largest number of entries that SQS accepts in a call.
 const LARGEST_BATCH: usize = 10;
-/// The number of batches per second, if the rate permits ten or more actions per second.
+/// A batch has as many entries as the rate permits in this part of a second, but at least one.
 const BATCHES_PER_SECOND: u32 = 10;
 
 /// Spreads actions evenly over time.

@@ -13,6 +13,7 @@ use aws_sdk_cloudwatchlogs::types::{QueryStatus, ResultField};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use reservation_worker::aws::reason;
+use reservation_worker::reason::Reason;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -90,8 +91,7 @@ pub(crate) async fn explain(
 
 fn complete(letter: &mut Letter, line: Line) {
     // The advice in the line may come from an older version of the worker. This tool knows its own commands.
-    let advice =
-        reason_code::reason(&line.reason_code).map(|reason| reason.advice().to_owned()).or(line.advice);
+    let advice = reason_code::reason(&line.reason_code).map(Reason::advice).or(line.advice);
     letter.reason = Some(Explanation { code: line.reason_code, text: line.reason, advice });
     letter.last_receive = humantime::parse_rfc3339(&line.timestamp).ok();
     letter.receives = line.attempt.unwrap_or(letter.receives);

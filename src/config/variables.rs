@@ -21,7 +21,7 @@ pub enum DefaultValue {
     Required,
     /// This value.
     Value(&'static str),
-    /// No value. The text says what the worker does without one, in Markdown.
+    /// No value. The text says, in Markdown, what the worker does without one or who sets it.
     Absent(&'static str),
 }
 

@@ -81,7 +81,7 @@ pub enum ReleaseReason {
 }
 
 impl Inventory {
-    /// Makes the client. It must be called within a Tokio runtime. `https://` servers are checked against `roots`.
+    /// Makes the client. `https://` servers are checked against `roots`.
     ///
     /// # Errors
     ///
@@ -189,8 +189,7 @@ impl Inventory {
         self.retry.run(deadline, attempt).await
     }
 
-    /// Makes one attempt. This function has a time-out of its own, which it checks first, because the time-out of the
-    /// channel would end the attempt with `CANCELLED`.
+    /// Makes one attempt. It has the only time-out of the attempt; the header `grpc-timeout` tells the service of it.
     async fn attempt<M, R: ReplyBody>(
         &self,
         method: &'static str,

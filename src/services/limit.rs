@@ -39,8 +39,9 @@ struct Reduced {
     reduced_at: ClockReading,
     /// The reason code of the time-out.
     reason: Reason,
+    /// When the last attempt ended.
     last_attempt_ended: ClockReading,
-    /// The pause after that attempt.
+    /// How long the next attempt must wait after that time.
     pause: Duration,
 }
 

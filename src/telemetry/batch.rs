@@ -13,7 +13,6 @@ use super::traces::{self, Parent, describe};
 use crate::aws;
 use crate::job::Job;
 use crate::outcome::{Outcome, OutcomeLabel, Summary};
-use crate::reason::Reason;
 
 /// Reports batches to the log, to the metrics and to the spans of their invocations.
 #[derive(Debug)]
@@ -135,16 +134,17 @@ fn write_summary_line<H: Handler>(finished: &RecordFinished<'_, H>, summary: Sum
         tracing::info!(outcome, reason, duration_ms, "record acknowledged");
         return;
     };
-    let (reason_code, advice) = (code.as_str(), Reason::advice(code));
+    let reason_code = code.as_str();
     let needs_a_person = matches!(label, OutcomeLabel::Failed | OutcomeLabel::InvalidPayload);
     if finished.record.is_last_receive(finished.max_receives) {
+        let advice = code.advice();
         tracing::error!(outcome, reason, reason_code, advice, duration_ms, "record is a dead letter");
     } else if needs_a_person {
         tracing::error!(
             outcome,
             reason,
             reason_code,
-            advice,
+            advice = code.advice(),
             duration_ms,
             "record returned for the dead-letter queue"
         );

@@ -17,9 +17,12 @@ class DeadLetters(ConsoleTest):
         expect(letter.locator(".reason-code")).to_have_text("reservation_api_rejected")
         expect(letter.locator(".advice")).to_contain_text("Find the rejected request")
         self.page.get_by_role("button", name="What if?").click()
+        building = self.page.get_by_text("the tool is built, which takes some minutes")
+        expect(building).to_be_visible()
         prediction = letter.locator(".prediction")
         expect(prediction).to_have_text(
             "If it is redriven now: would fail. reservation API: 404 RESERVATION_NOT_FOUND", timeout=300_000)
+        expect(building).to_be_hidden()
 
         self.go_to("Live")
         self.page.get_by_text("Write an event").click()
@@ -36,6 +39,19 @@ class DeadLetters(ConsoleTest):
         expect(self.rows(badge="success", id="rsv_mine")).to_have_count(1)
         expect(self.number("dead")).to_have_text("0")
         self.expect_invariants_to_hold()
+
+    def test_all_letters_are_redriven_after_a_question_that_names_the_refunds(self):
+        self.page.get_by_label("Sample", exact=True).select_option("payment-for-expired")
+        self.page.get_by_role("button", name="Send", exact=True).click()
+        self.send_burst(0, poison=1)
+        expect(self.number("dead")).to_have_text("2", timeout=300_000)
+        self.go_to("Dead letters")
+        expect(self.page.locator(".letter")).to_have_count(2)
+        self.page.get_by_role("button", name="Redrive all").click()
+        question = self.page.get_by_role(
+            "button", name="Really redrive 2 messages? 1 needs a refund and not a redrive.")
+        question.click()
+        expect(self.page.get_by_role("status")).to_have_text("2 messages moved back to the queue.")
 
     def test_a_letter_is_deleted_after_a_confirmation(self):
         self.send_burst(0, poison=2)

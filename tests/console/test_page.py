@@ -120,8 +120,11 @@ class Reconnection(ConsoleTest):
         expect(self.number("done")).to_have_text(str(done + 30))
         self.local.stop()
         expect(self.page.locator("#connection")).to_have_text("connecting …")
+        expect(self.page.get_by_role("alert")).to_have_text(re.compile("make local does not answer"))
+        expect(self.page.locator("main")).to_have_css("opacity", "0.45")
         type(self).local = Local(self.local.port)
         expect(self.page.locator("#connection")).to_have_text("live")
+        expect(self.page.get_by_role("alert")).to_have_count(0)
         # The browser has reported that its connections were refused.
         self.problems.clear()
         expect(self.page.get_by_role("status")).to_contain_text("The pipeline was started again")

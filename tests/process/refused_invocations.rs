@@ -81,7 +81,7 @@ async fn a_payload_that_is_not_json_has_a_span_with_its_error_and_log_lines_with
     let spans = collector.spans();
     assert_eq!(
         (spans.len(), spans[0].error.as_deref()),
-        (1, Some("the invocation ended before its work did"))
+        (1, Some("the invocation ended before its batch was processed"))
     );
     assert!(function.log_lines().iter().any(|line| line["level"] == "ERROR"));
     assert_all_lines_have_ids_of(&mut function, &invoked.request_id, &spans[0], true);

@@ -79,7 +79,9 @@ async fn after_the_configured_consecutive_failures_records_wait_without_a_call()
         (commit, Effect::grpc(16), "inventory_denied"),
         (commit, Effect::grpc(12), "inventory_wrong_address"),
     ] {
-        let app = app_with(&[("BREAKER_OPEN_MS", "60000")]).await;
+        let time_out: &[_] =
+            if matches!(effect, Effect::Hang) { &[("INVENTORY_TIMEOUT_MS", "250")] } else { &[] };
+        let app = app_with(&[&[("BREAKER_OPEN_MS", "60000")], time_out].concat()).await;
         app.services.fault(Fault::any(operation, effect.clone()));
         for id in ["r1", "r2", "r3"] {
             if calls(&app, service) < 3 {

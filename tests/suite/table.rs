@@ -11,15 +11,9 @@ pub use Operation::{
     CommitReservation as COMMIT, ReadReservation as GET, ReleaseHold as RELEASE, UpdateStatus as PATCH,
 };
 
-/// Variables for tests that count calls. Calls do not time out on a slow machine, no breaker opens, all
-/// rows run concurrently, and every line is logged.
-pub const GENEROUS_LIMITS: [(&str, &str); 5] = [
-    ("RESERVATION_API_TIMEOUT_MS", "60000"),
-    ("INVENTORY_TIMEOUT_MS", "60000"),
-    ("BREAKER_FAILURES", "0"),
-    ("WORKER_CONCURRENCY", "200"),
-    ("LOG_LEVEL", "debug"),
-];
+/// Variables for tests that count calls. No breaker opens, all rows run concurrently, and every line is logged.
+pub const GENEROUS_LIMITS: [(&str, &str); 3] =
+    [("BREAKER_FAILURES", "0"), ("WORKER_CONCURRENCY", "200"), ("LOG_LEVEL", "debug")];
 
 /// A test app with [`GENEROUS_LIMITS`] and these variables, which take precedence.
 pub async fn app_with_generous_limits(variables: &[(&str, &str)]) -> TestApp {

@@ -242,6 +242,9 @@ pub fn config(services: &Services, variables: &[(&str, &str)]) -> Config {
     let mut environment = BTreeMap::from([
         ("INVENTORY_GRPC_ADDR", services.inventory_addr()),
         ("RESERVATION_API_BASE", services.reservation_api_base()),
+        // On a busy machine, a reply can take longer than the default time-outs. The call would be made again.
+        ("RESERVATION_API_TIMEOUT_MS", "60000".to_owned()),
+        ("INVENTORY_TIMEOUT_MS", "60000".to_owned()),
     ]);
     environment.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
     Config::from_lookup(|variable| environment.get(variable).cloned()).unwrap()

@@ -40,8 +40,8 @@ impl ReadyLetters {
         self.bytes >= MAX_BYTES
     }
 
-    /// Whether missing letters must be received before the action on these letters: there are none, or a missing letter may
-    /// come before them in its group.
+    /// Whether to receive missing letters before the action on these letters: no letter is ready, or a missing letter may
+    /// come before a ready one of its group.
     pub(super) fn needs_missing_letters(&self) -> bool {
         self.is_empty() || self.needs_sorting && !self.is_full()
     }

@@ -9,8 +9,8 @@ use super::{Line, Step};
 pub(crate) struct Journal {
     /// The last step of each letter, by message id.
     steps: HashMap<String, Step>,
-    /// The new ids of the sent letters, without those that were dead again when an earlier run stopped for that reason: the
-    /// user knows of these, and has run the command again.
+    /// The new ids of the letters that were sent. If an earlier run stopped because letters were dead again, their ids are
+    /// not included: the user has seen them.
     pub(crate) redriven: BTreeSet<String>,
     /// The new ids of the letters that were dead again since the last stop.
     came_back: Vec<String>,

@@ -13,7 +13,7 @@ Exit status:
   1  an error, or not everything could be done
   2  wrong arguments
   3  stopped, because too many redriven letters were dead again
-  130  interrupted; the letters are visible again, after a second signal only when --visibility-timeout has passed";
+  130  interrupted; the letters are visible again (after a second signal: when --visibility-timeout has passed)";
 
 pub(super) const LIST: &str = "\
 Examples:

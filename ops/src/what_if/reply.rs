@@ -1,7 +1,8 @@
 //! What the error of a read by this tool says about the calls that the worker would make.
 //!
 //! An error of the connection or of the credentials says nothing, because this machine is not the worker. A temporary error
-//! says nothing either, because the worker retries its calls for more than 20 minutes.
+//! says nothing either, because the worker tries again: after 503 for more than 20 minutes, after 500 or 429 usually for
+//! less than a minute.
 
 use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::reservation::Ending;

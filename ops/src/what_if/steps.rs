@@ -62,7 +62,7 @@ async fn of_steps(
 /// is a payment that it does not know yet.
 fn was_refused(letter: &Letter) -> bool {
     match letter.known_reason() {
-        // The reservation did not exist, and now it does.
+        // After a 404, the API does not refuse any more: the reservation did not exist, and it exists now.
         Some(Reason::ReservationApiRejected) => !letter.is_rejected_with(NOT_FOUND),
         Some(reason) => matches!(reason, Reason::PaymentNotSeen | Reason::ReservationConflict),
         None => letter.is_unexplained(),

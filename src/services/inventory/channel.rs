@@ -40,7 +40,8 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Connector {
     address: Uri,
-    tls: HttpsConnector<HttpConnector>,
+    /// Makes TCP connections for `http://`, and TLS connections for `https://`.
+    stream: HttpsConnector<HttpConnector>,
     http2: Builder<TokioExecutor>,
     /// The limit for the TCP connection and the TLS handshake together.
     limit: Duration,
@@ -55,8 +56,8 @@ pub struct Channel {
 }
 
 impl Connector {
-    /// Connects to `address`. `timeout` is the limit for the TCP connection, and for data that the peer does not
-    /// acknowledge.
+    /// Connects to `address`. `timeout` is the limit for the TCP connection and for pings. It is also the limit for data
+    /// that the peer does not acknowledge, which is at least 1 s.
     pub fn new(address: Uri, tls: ClientConfig, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -72,7 +73,7 @@ impl Connector {
         http2.timer(TokioTimer::new()).keep_alive_interval(SILENCE).keep_alive_timeout(timeout);
         Self {
             address,
-            tls: tls.https_or_http().enable_http2().wrap_connector(tcp),
+            stream: tls.https_or_http().enable_http2().wrap_connector(tcp),
             http2,
             limit: timeout + TLS_HANDSHAKE_TIMEOUT,
         }
@@ -84,7 +85,7 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Sender, BoxError> {
-        let stream = timeout(self.limit, self.tls.clone().call(self.address.clone()));
+        let stream = timeout(self.limit, self.stream.clone().call(self.address.clone()));
         let (sender, connection) = self.http2.handshake(stream.await??).await?;
         tokio::spawn(connection);
         Ok(sender)
@@ -101,7 +102,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], which tonic reports as the code `UNAVAILABLE`.
+    /// [`ConnectError`], which tonic reports as the code `UNAVAILABLE`; another error if connecting panics.
     pub async fn connect(&self) -> Result<Sender, BoxError> {
         let mut current = self.sender.clone().lock_owned().await;
         if let Some(sender) = current.as_ref().filter(|sender| !sender.is_closed()) {

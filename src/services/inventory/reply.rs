@@ -74,12 +74,12 @@ pub trait ReplyBody {
 
     /// The error in the body, if there is one.
     fn error(&self) -> Option<&BodyError>;
-    /// The name of the status, and its severity; `None` if the status is not set. `code` is the severity of the error
-    /// code. A status that only says that the call failed has the severity of the error code, if there is one.
-    fn of_status(&self, code: Option<Severity>) -> (Cow<'static, str>, Option<Severity>);
+    /// The name of the status, and its severity; `None` if the status is not set. `by_code` is the severity of the
+    /// error code. A status that only says that the call failed has the severity of the error code, if there is one.
+    fn of_status(&self, by_code: Option<Severity>) -> (Cow<'static, str>, Option<Severity>);
     /// The severity of an error code in this type of reply.
     fn of_error_code(code: ErrorCode) -> Severity {
-        of_error_code(code)
+        severity_of_error_code(code)
     }
 }
 
@@ -90,7 +90,7 @@ impl ReplyBody for ReleaseHoldResponse {
         self.error.as_ref()
     }
 
-    fn of_status(&self, code: Option<Severity>) -> (Cow<'static, str>, Option<Severity>) {
+    fn of_status(&self, by_code: Option<Severity>) -> (Cow<'static, str>, Option<Severity>) {
         let Ok(status) = ReleaseStatus::try_from(self.status) else {
             return unknown(self.status);
         };
@@ -99,13 +99,13 @@ impl ReplyBody for ReleaseHoldResponse {
             ReleaseStatus::Success | ReleaseStatus::AlreadyReleased | ReleaseStatus::NotFound => {
                 Some(Severity::Done)
             }
-            ReleaseStatus::Failed => code.or(Some(Severity::Transient)),
+            ReleaseStatus::Failed => by_code.or(Some(Severity::Transient)),
         };
         (status.as_str_name().into(), severity)
     }
 
     fn of_error_code(code: ErrorCode) -> Severity {
-        if code == ErrorCode::NotFound { Severity::Done } else { of_error_code(code) }
+        if code == ErrorCode::NotFound { Severity::Done } else { severity_of_error_code(code) }
     }
 }
 
@@ -144,7 +144,7 @@ fn unknown(number: i32) -> (Cow<'static, str>, Option<Severity>) {
 /// [`Error::Rpc`]. Its class says whether a retry can help.
 pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
     let (names, severity) = match reply {
-        Err(status) => ([describe(&status).into(), Cow::default()], of_status(&status)),
+        Err(status) => ([describe(&status).into(), Cow::default()], severity_of_grpc_status(&status)),
         Ok(reply) => {
             let code = reply.error().map(|error| error.code).filter(|code| *code != 0);
             let (code_name, by_code) = match code.map(ErrorCode::try_from) {
@@ -178,8 +178,8 @@ fn describe(status: &Status) -> String {
     }
 }
 
-/// A status with a source was made by the client because the connection broke.
-fn of_status(status: &Status) -> Severity {
+/// The client made a status with a source: the connection or the stream broke, or there was no connection.
+fn severity_of_grpc_status(status: &Status) -> Severity {
     match status.code() {
         Code::Ok | Code::AlreadyExists => Severity::Done,
         Code::Unavailable | Code::DeadlineExceeded => Severity::Unavailable,
@@ -197,7 +197,7 @@ fn of_status(status: &Status) -> Severity {
     }
 }
 
-fn of_error_code(code: ErrorCode) -> Severity {
+fn severity_of_error_code(code: ErrorCode) -> Severity {
     match code {
         ErrorCode::Unspecified | ErrorCode::AlreadyExists => Severity::Done,
         ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::Unauthorized => Severity::Denied,

@@ -23,7 +23,7 @@ pub async fn prepare(runtime_api: &str, last_work: impl Future<Output = ()> + Se
             });
         }
         Err(error) => {
-            tracing::warn!(%error, "shutdown is not announced: the metrics of the last seconds will be lost");
+            tracing::warn!(%error, "cannot wait for SIGTERM: the metrics of the last seconds will be lost");
         }
     }
 }

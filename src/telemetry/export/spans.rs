@@ -10,7 +10,7 @@ use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use rustls::RootCertStore;
 use sqs_batch::ClockReading;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::xray::Daemon;
@@ -94,13 +94,14 @@ impl SpanSender {
         if time.is_zero() {
             return;
         }
-        let Ok(mut failed) = timeout(time, self.failed.lock()).await else { return };
+        let deadline = Instant::now() + time;
+        let Ok(mut failed) = timeout_at(deadline, self.failed.lock()).await else { return };
         let spans = self.traces.take_ended();
         if spans.is_empty() || failed.is_some_and(|failed| now.since(failed) < PAUSE_AFTER_FAILURE) {
             return;
         }
         let number = spans.len();
-        let sent = timeout(time, self.send(destination, spans)).await;
+        let sent = timeout_at(deadline, self.send(destination, spans)).await;
         if let Err(reason) = sent.unwrap_or_else(|_| Err("no reply in time".to_owned())) {
             *failed = Some(now);
             tracing::debug!(number, reason, "spans not sent, or only in part");

@@ -34,10 +34,10 @@ const ANNOTATIONS: [(&str, &str); 8] = [
     (own::RESERVATION_ID, "reservation_worker_reservation_id"),
 ];
 
-/// The longest datagram that is sent together with others, in bytes: the payload of a packet on Ethernet with IPv6. The
-/// kernel refuses to join longer ones.
+/// The longest datagram that is sent with others in one system call ([`Daemon::send_joined`]), in bytes. Longer ones
+/// might not fit into one packet (1,500 bytes on Ethernet), and the kernel then refuses the call.
 const MAX_JOINED_BYTES: usize = 1_452;
-/// The largest number of datagrams that are sent together. With more, a daemon that is not scheduled at once would lose some.
+/// The largest number of datagrams that are sent in one system call. Between two calls, a daemon on this machine can run and empty its buffer.
 const MAX_JOINED_DATAGRAMS: usize = 16;
 
 /// A socket that sends to the daemon.
@@ -57,7 +57,7 @@ impl Daemon {
         let (short, long): (Vec<_>, Vec<_>) =
             datagrams(spans).into_iter().partition(|datagram| datagram.len() <= MAX_JOINED_BYTES);
         for joined in short.chunks(MAX_JOINED_DATAGRAMS) {
-            if self.send_joined(joined).is_err() {
+            if joined.len() == 1 || self.send_joined(joined).is_err() {
                 self.send_single(joined);
             }
         }

@@ -179,7 +179,7 @@ pub fn end_batch(error: Option<(&str, &dyn Display)>) {
 
 /// Ends the span of an invocation if it was not ended before: its payload was never read, or its code panicked.
 pub(crate) fn end_unprocessed(invocation: &Context) {
-    end(invocation, Some(("_OTHER", &"the invocation ended before its work did")));
+    end(invocation, Some(("_OTHER", &"the invocation ended before its batch was processed")));
 }
 
 fn end(span: &Context, failure: Option<(&str, &dyn Display)>) {

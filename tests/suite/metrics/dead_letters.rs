@@ -79,12 +79,7 @@ fn the_list_of_records_covers_every_reason() {
 }
 
 async fn app() -> TestApp {
-    let app = TestApp::with(&[
-        ("BREAKER_FAILURES", "0"),
-        ("INVENTORY_TIMEOUT_MS", "60000"),
-        ("RESERVATION_API_TIMEOUT_MS", "60000"),
-    ])
-    .await;
+    let app = TestApp::with(&[("BREAKER_FAILURES", "0")]).await;
     for (id, _, status, fault) in one_record_per_reason() {
         app.hold(id);
         app.services.set_reservation_status(id, status);

@@ -29,7 +29,7 @@ fn attempts(spans: &[Span]) -> Vec<(Value, Value, Option<&str>)> {
 
 #[tokio::test]
 async fn a_call_that_is_retried_has_one_span_per_attempt() {
-    let traced = TracedApp::start(&[("INVENTORY_TIMEOUT_MS", "60000")]).await;
+    let traced = TracedApp::start(&[]).await;
     traced.app.hold("m1");
     for effect in [Effect::http_code(503, "BUSY"), Effect::Reset] {
         traced.app.services.fault(Fault::any(Operation::UpdateStatus, effect).times(1));

@@ -12,6 +12,7 @@ use reservation_worker::services::inventory::proto::reservation::v1::ReleaseHold
 use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Channel, Endpoint};
 
 #[derive(Deserialize)]
@@ -73,11 +74,16 @@ async fn main() -> Result<(), Error> {
         inventory: InventoryServiceClient::new(Endpoint::from_shared(address)?.connect_lazy()),
     };
     let concurrency = std::env::var("WORKER_CONCURRENCY")?.parse()?;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+    let run = lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let bodies = event.payload.records.iter().filter_map(|record| record.body.as_deref());
         let releases = stream::iter(bodies.map(|body| services.release(body)));
         releases.buffer_unordered(concurrency).try_collect::<()>().await?;
         Ok::<_, Error>(SqsBatchResponse::default())
-    }))
-    .await
+    }));
+    // A function that is trained for PGO writes its profile when it exits, but not when a signal kills it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = run => ended,
+        _ = terminate.recv() => Ok(()),
+    }
 }

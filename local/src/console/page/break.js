@@ -2,10 +2,7 @@
 
 import { action, el, field, removeRows, setText } from "./dom.js";
 import { post, put, remove, say } from "./server.js";
-import { BEHAVIOURS, SERVICES, count, sum } from "./words.js";
-
-// Contract section 6.
-const BUDGET = "A process may repeat 20 % of its calls and 1 per second.";
+import { BEHAVIOURS, SERVICES, breakerState, count, sum } from "./words.js";
 
 export function breaking() {
   const services = Object.keys(SERVICES).map(service);
@@ -79,13 +76,14 @@ function service(name) {
 
   function render(overview, mode) {
     const isBroken = mode.behaviour !== "works";
+    const breaker = breakerState(name, overview);
     const left = mode.calls == null ? "" : ` for ${count(mode.calls, "more call")}`;
-    setText(now, `Now: ${BEHAVIOURS[mode.behaviour]}${left}`);
+    setText(now, `Now: ${BEHAVIOURS[mode.behaviour]}${left}${breaker ? `; ${breaker[1]}` : ""}`);
     now.classList.toggle("broken", isBroken);
     const calls = (key) => sum(overview, 10, (second) => second.calls[name]?.[key] ?? 0);
     const [attempts, again] = [calls("attempts"), calls("retries")];
     setText(retries, `Last 10 s: ${count(attempts, "attempt")}, ${count(again, "retry", "retries")}, ` +
-      `${count(calls("failures"), "failure")}. ${BUDGET}`);
+      `${count(calls("failures"), "failure")}.`);
   }
 }
 

@@ -8,23 +8,28 @@ import { count } from "./words.js";
 export function deadLetters() {
   const list = el("ol", { class: "letters" });
   const summary = el("p", { class: "quiet" });
+  const progress = el("p", { class: "quiet", hidden: true },
+    "Asking dead-letters list --what-if … The first time, the tool is built, which takes some minutes.");
   let total = 0;
+  let refunds = 0;
   let known = null;
   const title = el("h2", { id: "letters-title", tabindex: -1 }, "Dead letters");
   const section = el("section", { class: "panel", "aria-labelledby": "letters-title" },
     title,
-    el("p", {}, "Messages whose receives are used up. Remove the cause first, then redrive them."),
+    el("p", {}, "Messages whose receives are used up. Remove the cause first. Then redrive or delete each message, as its advice says."),
     el("div", { class: "line" },
       action("What if?", predict, { title: "asks the operator's tool dead-letters what a redrive would do now" }),
-      action("Redrive all", () => run("redrive", null), { class: "primary" }),
+      confirmed("Redrive all", () => `Really redrive ${count(total, "message")}? ${refundsDue(refunds)}`,
+        () => run("redrive", null), { class: null }),
       confirmed("Delete all", () => `Really delete ${count(total, "message")}?`, () => run("delete", null))),
-    summary, list);
+    progress, summary, list);
   return { section, render, interval: 1_500 };
 
   async function render() {
     const letters = await get("/api/dead-letters");
     if (!letters) return;
     total = letters.total;
+    refunds = letters.letters.filter(({ record }) => record?.reason_code === "paid_but_expired").length;
     setText(summary, total > letters.letters.length ? `${letters.letters.length} of ${total}` : count(total, "message"));
     const key = JSON.stringify(letters);
     // A row is kept while its message is there, so that no button disappears while it is pressed.
@@ -37,10 +42,10 @@ export function deadLetters() {
     removeRows(rows.values(), title);
   }
 
-  // The first time, the tool is built.
   async function predict() {
-    say("Asking dead-letters list --what-if …");
+    progress.hidden = false;
     const predictions = await get("/api/dead-letters/what-if");
+    progress.hidden = true;
     if (!predictions) return;
     say("The predictions are shown.");
     const rows = new Map(Array.from(list.children, (row) => [row.dataset.id, row]));
@@ -55,6 +60,12 @@ export function deadLetters() {
     if (number !== null) say(`${count(number, "message")} ${what === "redrive" ? "moved back to the queue" : "deleted"}.`);
     await render();
   }
+}
+
+// A redrive does not complete a reservation whose payment must be refunded.
+function refundsDue(number) {
+  if (!number) return "";
+  return number === 1 ? "1 needs a refund and not a redrive." : `${number} need a refund and not a redrive.`;
 }
 
 function letter({ message_id, body, receives, record }, run) {

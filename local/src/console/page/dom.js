@@ -54,15 +54,18 @@ export function action(text, run, attributes = {}) {
   return button;
 }
 
-// Removes the rows. A person who uses the keyboard stays in the list: the focus moves to the next row, or to `otherwise`.
+// Removes the rows. A person who uses the keyboard stays in the list: the focus moves to the same control of the next
+// row, or to `otherwise`.
 export function removeRows(rows, otherwise) {
   for (const row of rows) {
-    const hasFocus = row.contains(document.activeElement);
+    const place = controls(row).indexOf(document.activeElement);
     const next = row.nextElementSibling ?? row.previousElementSibling;
     row.remove();
-    if (hasFocus) (next?.querySelector("a, button") ?? otherwise).focus();
+    if (place >= 0) (next && controls(next)[place] || otherwise).focus();
   }
 }
+
+const controls = (row) => Array.from(row.querySelectorAll("a, summary, button"));
 
 // A button that must be pressed twice, because its action cannot be undone.
 export function confirmed(text, question, run, attributes = {}) {

@@ -14,10 +14,12 @@ import { connect, state, subscribe } from "./stream.js";
 const content = document.getElementById("content");
 const links = document.querySelectorAll("header nav a");
 const connection = document.getElementById("connection");
+const stale = document.getElementById("stale");
 const deadCount = document.getElementById("dead-count");
 let endView = () => {};
 let isLive = true;
 let run = null;
+let staleTimer = null;
 
 // A view has a `section`, and a function `render` that is called after each change. A view with an `interval` asks the
 // server itself, and is rendered at most once in this number of milliseconds.
@@ -94,6 +96,10 @@ subscribe(({ overview, isConnected, run: current }) => {
   run = current;
   setText(connection, isConnected ? "live" : "connecting …");
   connection.classList.toggle("is-live", isConnected);
+  clearTimeout(staleTimer);
+  if (isConnected) stale.hidden = true;
+  // A page that is seen again is connected within this time.
+  else staleTimer = setTimeout(() => (stale.hidden = false), 500);
   deadCount.hidden = overview.queue.dead === 0;
   setText(deadCount, overview.queue.dead);
 });

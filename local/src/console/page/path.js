@@ -2,7 +2,7 @@
 
 import { el, setText } from "./dom.js";
 import { storyLink } from "./record.js";
-import { SERVICES, count, perSecond, sum } from "./words.js";
+import { SERVICES, breakerState, count, perSecond, sum } from "./words.js";
 
 const VERDICTS = { holds: "✓", waiting: "…", violated: "✗" };
 const sumOf = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
@@ -26,12 +26,12 @@ export function path() {
     node("Bus", "bus", number("sent", "sent from here")),
     rate("into"),
     el("div", { class: "queues" },
-      node("Queue", "queue", number("ready", "ready"), number("waiting", "back off"), number("in_flight", "in flight")),
+      node("Queue", "queue", number("ready", "ready"), number("waiting", "waiting"), number("in_flight", "in flight")),
       el("span", { class: "arrow down" }, el("span", { class: "rate" }, "receives used up")),
       node("Dead letters", "dlq", number("dead", "to look at"))),
     rate("records"),
     node("Function", "function", number("processes", "processes"), processes, number("done", "done"),
-      number("held", "wait for a breaker")),
+      number("held", "held by a breaker")),
     rate("calls"),
     el("div", { class: "services" }, service("reservation-api"), service("inventory")));
   const section = el("section", { class: "panel", "aria-labelledby": "path-title" },
@@ -76,15 +76,15 @@ function dot(process) {
 
 // The breakers of all processes, and the failures of the last seconds.
 function renderService(target, name, overview) {
-  const open = overview.processes.filter(({ breakers }) => breakers[name]?.is_open).length;
-  const limited = overview.processes.filter(({ breakers }) => breakers[name]?.is_limited).length;
   const failures = sum(overview, 5, (second) => second.calls[name]?.failures ?? 0);
-  const [kind, text] = open ? ["open", `breaker open in ${open} of ${overview.processes.length}`]
-    : limited ? ["limited", `calls limited in ${limited} of ${overview.processes.length}`]
-    : failures ? ["failing", `${count(failures, "failure")} in 5 s`]
-    : ["works", "breaker closed"];
+  const [kind, text] = breakerState(name, overview)
+    ?? (failures ? ["failing", `${count(failures, "failure")} in 5 s`] : ["works", "breaker closed"]);
   setText(target, text);
   target.className = `state ${kind}`;
+}
+
+function verdictText(verdict, number) {
+  return { holds: "holds", waiting: `not yet for ${number}`, violated: `violated for ${number}` }[verdict];
 }
 
 function renderInvariants(list, invariants) {
@@ -93,8 +93,8 @@ function renderInvariants(list, invariants) {
   list.dataset.key = key;
   list.replaceChildren(...invariants.map(({ name, verdict, count: number, examples }) =>
     el("li", { class: verdict },
-      el("span", { class: "mark", "aria-hidden": "true" }, VERDICTS[verdict]), `${name} `,
-      el("span", { class: "verdict" }, verdict === "holds" ? "holds" : `${verdict}: ${number}`),
+      el("span", { class: "mark", "aria-hidden": "true" }, VERDICTS[verdict]), `${name}: `,
+      el("span", { class: "verdict" }, verdictText(verdict, number)),
       verdict === "violated" && el("span", { class: "examples" }, examples.map((id) =>
         [" ", el("a", { class: "id", href: storyLink(name === "No event is lost" ? { message_id: id } : { reservation_id: id }) }, id)])))));
 }

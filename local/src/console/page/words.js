@@ -45,6 +45,15 @@ export function sum(overview, seconds, number) {
   return overview.seconds.reduce((total, second) => total + (second.at > after ? number(second) : 0), 0);
 }
 
+// The state of the breakers of a service: its kind and its text. `null`: all of them are closed.
+export function breakerState(name, { processes }) {
+  const open = processes.filter(({ breakers }) => breakers[name]?.is_open).length;
+  const limited = processes.filter(({ breakers }) => breakers[name]?.is_limited).length;
+  const of = (number) => `${number} of ${count(processes.length, "process", "processes")}`;
+  if (open) return ["open", `breaker open in ${of(open)}`];
+  return limited ? ["limited", `calls limited in ${of(limited)}`] : null;
+}
+
 export function perSecond(overview, number) {
   const rate = sum(overview, 5, number) / 5;
   return rate >= 10 || rate === 0 ? rate.toFixed(0) : rate.toFixed(1);

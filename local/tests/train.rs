@@ -1,0 +1,33 @@
+//! Tests of the command `train`: a function is trained only if it processes all events and ends by itself.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use reservation_worker_local::cargo;
+
+fn train(binary: &Path) -> Output {
+    let mut train = Command::new(env!("CARGO_BIN_EXE_reservation-worker-local"));
+    train.args(["train", "--expired"]).arg(binary).output().unwrap()
+}
+
+/// Without instrumentation the training has no result, but it is the same.
+#[test]
+fn a_function_is_trained_until_it_has_ended() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let binary = cargo::test_binaries(&workspace, target).unwrap().join("reservation-worker");
+    let output = train(&binary);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = format!("train: {} has processed all workloads\n", binary.display());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn a_program_that_is_no_function_is_an_error() {
+    let output = train(Path::new("/bin/false"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{output:?}");
+}
