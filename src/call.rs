@@ -21,7 +21,7 @@ pub enum Service {
 /// How one attempt of a call ended, as far as the attempt itself shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub enum CallOutcome {
+pub enum AttemptOutcome {
     /// The service did what was requested, now or earlier.
     Success,
     /// The reservation API refused the change because of the current status of the reservation.
@@ -126,7 +126,7 @@ impl Service {
     }
 }
 
-impl CallOutcome {
+impl AttemptOutcome {
     /// The outcome of an attempt that failed with `error`.
     pub fn of(error: &impl Classify) -> Self {
         match error.class() {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Within each period, the processes of a cgroup may use the quota. Lambda's period is 20 ms, too.
+/// The length of a period in microseconds. Within each period, the processes of a cgroup may use their quota. Lambda's period
+/// is 20 ms, too.
 const PERIOD_US: f64 = 20_000.0;
 const NAME: &str = "reservation-worker-benchmark";
-/// Where the first version of cgroups has the controller `cpu`.
+/// The folder of the controller `cpu` in version 1 of cgroups.
 const VERSION_1: &str = "/sys/fs/cgroup/cpu";
 const VERSION_2: &str = "/sys/fs/cgroup";
 
@@ -18,9 +19,11 @@ pub struct CpuLimit {
 }
 
 impl CpuLimit {
+    /// Creates a cgroup whose processes may use this number of cores.
+    ///
     /// # Errors
     ///
-    /// The reason why this user or this machine cannot do it.
+    /// The reason why this user or this machine cannot limit the CPU.
     pub fn new(cores: f64) -> Result<Self, String> {
         let quota = (cores * PERIOD_US).round();
         if Path::new(VERSION_1).join("cgroup.procs").exists() {

@@ -7,7 +7,8 @@ use crate::program::{Name, Rounds, Run, percentile};
 use crate::programs::{MINIMAL, Programs, WORKER, WORKER_WITH_PGO};
 use crate::statistics::{Estimate, median};
 
-/// The largest ratios of figures of the worker to those of the minimal function: with PGO, and of a plain build.
+/// The goals: the largest ratios of figures of the worker to those of the minimal function, for the worker built with PGO,
+/// and for a plain build.
 const GOALS: [(&str, Figure, f64, Option<f64>); 11] = [
     ("cold start", Figure::INIT, 1.30, None),
     ("cold start", Figure::FIRST, 1.00, None),
@@ -54,13 +55,13 @@ impl Figure {
     pub const THROUGHPUT: Self =
         Self { name: "events per second", value: |run| run.events_per_second, unit: "" };
 
-    /// The median of some runs.
+    /// The median of this figure over some runs.
     pub fn median(&self, runs: &[Run]) -> f64 {
         median(runs.iter().map(self.value))
     }
 
     fn goal(&self, workload: &str, program: Name, other: Name) -> Option<f64> {
-        // A profile must do no harm.
+        // PGO must not make any workload slower.
         if (program, other) == (WORKER_WITH_PGO, WORKER) {
             return Some(1.0);
         }

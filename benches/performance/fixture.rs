@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::Error;
 use crate::program::{Program, Rounds};
 use crate::programs::Programs;
-use crate::statistics::LEAST_ROUNDS;
+use crate::statistics::MIN_ROUNDS;
 use crate::workload::Workload;
 
 /// The parts of the benchmark: the values of the variable `ONLY`.
@@ -44,8 +44,8 @@ impl Fixture {
             return Err(format!("ONLY={only} is none of {}", PARTS.join(", ")).into());
         }
         let rounds = variable("ROUNDS").map(|rounds| rounds.parse()).transpose()?;
-        if rounds.is_some_and(|rounds| rounds < LEAST_ROUNDS) {
-            return Err(format!("ROUNDS must be at least {LEAST_ROUNDS}").into());
+        if rounds.is_some_and(|rounds| rounds < MIN_ROUNDS) {
+            return Err(format!("ROUNDS must be at least {MIN_ROUNDS}").into());
         }
         let daemon = UdpSocket::bind("127.0.0.1:0").await?;
         let xray_daemon = daemon.local_addr()?.to_string();

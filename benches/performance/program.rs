@@ -1,4 +1,4 @@
-//! Runs a process with a workload and measures it.
+//! Runs a function as a process with a workload, and measures it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -38,7 +38,7 @@ pub struct Run {
     pub batches: Vec<Duration>,
     /// The time of each batch from the delivery of its event to its response, sorted.
     pub responses: Vec<Duration>,
-    /// The CPU time per event, of all threads.
+    /// The CPU time of all threads per event.
     pub cpu: Duration,
     /// The maximum resident memory in KiB.
     pub peak_memory: u64,
@@ -94,7 +94,7 @@ impl Program {
         Ok(Run { init, batches: times, responses, cpu, peak_memory, events_per_second })
     }
 
-    /// The variables of the function. The time-outs are long, so that a machine that stalls for a moment causes none.
+    /// The variables of the function. The time-outs are long, so that a machine that stalls for a moment causes no time-out.
     fn environment(
         &self,
         workload: &Workload,

@@ -19,7 +19,7 @@ pub const GO: Name = "Go function";
 /// Another build of the worker, which the variable `BEFORE` names.
 pub const EARLIER_WORKER: Name = "earlier worker";
 
-/// The binaries, or why there is none.
+/// The binary of each program, or why there is none.
 pub struct Programs(BTreeMap<Name, Result<PathBuf, String>>);
 
 impl Programs {
@@ -49,7 +49,7 @@ impl Programs {
         }
     }
 
-    /// Those of these programs that there are.
+    /// The programs with these names for which there is a binary.
     pub fn of(&self, names: &[Name]) -> Vec<Program> {
         let program =
             |name| Some(Program { name, binary: self.binary(name).ok()?.clone(), variables: vec![] });

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// With fewer rounds, not even the interval from the smallest to the largest value has a confidence of 95 %.
-pub const LEAST_ROUNDS: usize = 6;
+/// The smallest number of rounds. With fewer, not even the interval from the smallest to the largest value has a confidence
+/// of 95 %.
+pub const MIN_ROUNDS: usize = 6;
 
 /// The median of some values, and an interval that contains the true median with a confidence of at least 95 %.
 ///
@@ -17,15 +18,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The estimate from at least [`LEAST_ROUNDS`] values.
+    /// The estimate from at least [`MIN_ROUNDS`] values.
     pub fn new(values: impl IntoIterator<Item = f64>) -> Self {
         let values = sorted(values);
         let k = rank(values.len());
         Self { median: middle(&values), low: values[k - 1], high: values[values.len() - k] }
     }
 
-    /// Whether the true value is at most `goal`, as far as the interval decides it. It is rounded to two digits, as
-    /// it is printed.
+    /// Whether the true median is at most `goal`: `met`, `missed`, or `not decided` if the interval contains the goal. The
+    /// interval is rounded to two digits, as it is printed.
     pub fn compare(&self, goal: f64) -> &'static str {
         let hundredths = |value: f64| (value * 100.0).round();
         if hundredths(self.high) <= hundredths(goal) {

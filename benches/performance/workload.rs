@@ -1,4 +1,4 @@
-//! What a process is measured with: the events, how the services reply to them, and the right answers.
+//! What a process is measured with: the events, the replies of the services, and the expected responses.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
-/// The part of an invocation's time that is left for the response. A machine that stalls for a moment delays none.
+/// The part of an invocation's time that is reserved for the response. It is long, so that a response is in time even if the
+/// machine stalls for a moment.
 pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
 
 /// The work of a process.
@@ -23,7 +24,7 @@ pub struct Workload {
     pub warm_up_batches: usize,
     /// `WORKER_CONCURRENCY`.
     pub concurrency: usize,
-    /// One in so many records has a sampled trace.
+    /// One of this number of records has a sampled trace.
     pub sampled_one_in: usize,
     /// The share of a core that the process may use, if it is limited.
     pub cores: Option<f64>,
@@ -68,7 +69,7 @@ pub struct Batch {
 }
 
 impl Kind {
-    /// The time of an invocation. Records wait for a breaker for 200 ms, until its reserve is reached.
+    /// The time-out of an invocation. With an open breaker, records wait for it for 200 ms, until the reserve is reached.
     pub fn time_limit(self) -> Duration {
         if self == Self::Unavailable {
             DEADLINE_RESERVE + Duration::from_millis(200)
@@ -77,7 +78,7 @@ impl Kind {
         }
     }
 
-    /// Lets the services take 5 ms and 2 ms per call, or fail.
+    /// Makes the services reply after 5 ms and 2 ms, or fail.
     pub fn prepare(self, services: &Services) {
         if self == Self::Unavailable {
             services.fault(Fault::any(Operation::UpdateStatus, Effect::http(503)));

@@ -1,9 +1,9 @@
 //! What the console and the terminal show of the pipeline: the records as they end, the log, the spans, and the current
 //! numbers.
 //!
-//! A task observes the pipeline several times per second. `log_interpreter` derives the records from the log lines, `history` keeps the
-//! latest ones, `invariants` checks the services, and `overview` has the current numbers. `insights` lets the operator's tool
-//! search the log.
+//! Two tasks observe the pipeline several times per second. `log_interpreter` derives the records from the log lines,
+//! `history` stores the most recent ones, `invariants` checks the services, and `overview` contains the current numbers.
+//! `insights` lets the operator's tool search the log.
 
 mod history;
 mod insights;
@@ -48,7 +48,8 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     collector: Collector,
     history: Arc<Mutex<History>>,
-    /// Held while messages are sent whose outcomes are expected, so that none ends before that is known.
+    /// Locked while the console sends messages with expected outcomes. The log is not read meanwhile, so that no outcome is
+    /// observed before its expected outcome is known.
     sending: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
 }
@@ -71,7 +72,7 @@ impl Activity {
     }
 
     /// The variables with which the operator's tool uses this pipeline and searches the log of the function. The keys for AWS
-    /// itself are secret, so they are not among them: the caller has them in the environment.
+    /// itself are secret, so they are not included: the caller already has them in its environment.
     pub(crate) fn operators_environment(&self) -> BTreeMap<String, String> {
         let Pipeline { sqs, services, .. } = &*self.shared.pipeline;
         let mut variables = services.environment();

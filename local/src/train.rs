@@ -1,8 +1,8 @@
-//! The command `train`: gives a function that was built with `-C profile-generate` the work of the deployed function, so
-//! that the compiler learns which code runs often.
+//! The command `train`: runs the work of the deployed function through a function that was built with `-C profile-generate`,
+//! so that the compiler gets a profile of which code runs often.
 //!
-//! Most records succeed, as in life. Each kind of failure occurs as well, because the compiler makes code small and slow
-//! if it never ran.
+//! Most records succeed, as in production. Each kind of failure occurs as well, because the compiler optimises code that
+//! never ran for size and not for speed.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,17 +21,18 @@ use crate::options::Failure;
 /// The time-out of an invocation, which is also the time for the shutdown. It is short because records can wait for a
 /// service that fails until there is no time left.
 const LIMIT: Duration = Duration::from_secs(6);
-/// The sizes of batches.
-const RECORDS: [usize; 3] = [1, 10, 100];
-/// The number of events for each size while both services work, and for each fault.
-const EVENTS: usize = 3_000;
+/// The numbers of records per batch.
+const BATCH_SIZES: [usize; 3] = [1, 10, 100];
+/// The number of events for each batch size, while both services work.
+const EVENTS_PER_SIZE: usize = 3_000;
+/// The number of events for each fault.
 const EVENTS_PER_FAULT: usize = 30;
 
 /// Runs `binary` with these workloads. Each process ends as Lambda ends it, and then writes its profile.
 pub(crate) async fn run(binary: &Path, workloads: Workloads) -> Result<ExitCode, Failure> {
     let training = Training { binary, services: Services::start().await?, daemon: Daemon::start().await? };
-    for records in RECORDS {
-        training.run_burst(EVENTS, records, workloads).await?;
+    for records in BATCH_SIZES {
+        training.run_burst(EVENTS_PER_SIZE, records, workloads).await?;
     }
     if workloads == Workloads::All {
         for fault in faults() {
@@ -89,7 +90,7 @@ impl Training<'_> {
         Ok(Function::start(self.binary, environment).await?)
     }
 
-    /// A burst of events in batches of this number of records.
+    /// Runs a burst of events through a new process, in batches of this number of records.
     async fn run_burst(&self, events: usize, records: usize, workloads: Workloads) -> Result<(), Failure> {
         let name = format!("{:08x}", fastrand::u32(..));
         let burst = match workloads {

@@ -39,7 +39,7 @@ pub struct Breaker {
     /// Lock order: `state`, then `limit`.
     limit: Mutex<Limit>,
     /// Notified when an attempt has ended, because other attempts may wait for that.
-    call_ended: Notify,
+    attempt_ended: Notify,
     /// The time-out of an attempt.
     timeout: Duration,
     /// Whether the breaker has closed after an outage, and records that wait for this may not have been recalled.
@@ -64,7 +64,7 @@ impl Breaker {
             metrics,
             state: Mutex::new(State::Closed { failures: 0 }),
             limit: Mutex::default(),
-            call_ended: Notify::new(),
+            attempt_ended: Notify::new(),
             timeout,
             has_closed: AtomicBool::new(false),
             has_ended_limit: AtomicBool::new(false),
@@ -82,7 +82,7 @@ impl Breaker {
     pub async fn admit(&self, deadline: Deadline) -> Result<Permit<'_>, NotCalled> {
         let mut give_up = deadline;
         loop {
-            let call_ended = self.call_ended.notified();
+            let attempt_ended = self.attempt_ended.notified();
             let (not_called, wait) = match self.try_admit() {
                 Ok(permit) => return Ok(permit),
                 Err(waits) => waits,
@@ -93,7 +93,7 @@ impl Breaker {
             tokio::select! {
                 biased;
                 () = give_up.reached() => return Err(not_called),
-                () = call_ended => {}
+                () = attempt_ended => {}
                 () = sleep(wait) => {}
             }
         }
@@ -182,7 +182,7 @@ impl Breaker {
 
 /// What the result of an attempt says about the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallResult {
+pub enum AttemptResult {
     /// It works: the attempt succeeded or was rejected.
     Works,
     /// It replied with a transient error, such as 429.
@@ -191,7 +191,7 @@ pub enum CallResult {
     Outage(Reason),
 }
 
-impl CallResult {
+impl AttemptResult {
     /// The result of a failed attempt.
     pub fn of(error: &impl Classify) -> Self {
         match error.class() {
@@ -216,7 +216,7 @@ pub struct Permit<'a> {
 
 impl Permit<'_> {
     /// Reports the result of the attempt.
-    pub fn complete(mut self, result: CallResult) {
+    pub fn complete(mut self, result: AttemptResult) {
         let Breaker { service, settings, metrics, has_closed, has_ended_limit, .. } = self.breaker;
         let BreakerSettings { failures: threshold, open_for } = *settings;
         if threshold == 0 || open_for.is_zero() {
@@ -233,16 +233,16 @@ impl Permit<'_> {
             State::Open { since: ClockReading::now(), reason }
         };
         match (*state, result) {
-            (State::Closed { failures }, CallResult::Outage(reason)) if failures + 1 >= threshold => {
+            (State::Closed { failures }, AttemptResult::Outage(reason)) if failures + 1 >= threshold => {
                 *state = open(reason);
                 let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");
             }
-            (State::Closed { failures }, CallResult::Outage(_)) => {
+            (State::Closed { failures }, AttemptResult::Outage(_)) => {
                 *state = State::Closed { failures: failures + 1 };
             }
             (State::Closed { .. }, _) => *state = State::Closed { failures: 0 },
-            (State::Probing { .. }, CallResult::Outage(reason)) if is_probe => *state = open(reason),
+            (State::Probing { .. }, AttemptResult::Outage(reason)) if is_probe => *state = open(reason),
             (State::Probing { .. }, _) if is_probe => {
                 *state = State::Closed { failures: 0 };
                 has_closed.store(true, Ordering::Relaxed);
@@ -255,18 +255,18 @@ impl Permit<'_> {
         }
     }
 
-    fn adapt_limit(&self, is_probe: bool, result: CallResult) {
+    fn adapt_limit(&self, is_probe: bool, result: AttemptResult) {
         let Self { breaker, began, .. } = self;
         let (mut limit, now, service) = (breaker.limit(), ClockReading::now(), breaker.service.as_str());
         let was_limited = limit.reason().is_some();
         match result {
-            CallResult::Outage(reason) if !is_probe && now.since(*began) >= breaker.timeout => {
+            AttemptResult::Outage(reason) if !is_probe && now.since(*began) >= breaker.timeout => {
                 limit.reduce(*began, now, reason);
                 if !was_limited {
                     tracing::warn!(service, reason_code = reason.as_str(), "calls limited");
                 }
             }
-            CallResult::Works => {
+            AttemptResult::Works => {
                 if is_probe {
                     limit.resume();
                 }
@@ -276,7 +276,7 @@ impl Permit<'_> {
                 }
             }
             // A failed probe was the only attempt, and a failure before the time-out is not caused by the load.
-            CallResult::Outage(_) | CallResult::Transient => {}
+            AttemptResult::Outage(_) | AttemptResult::Transient => {}
         }
     }
 }
@@ -287,6 +287,6 @@ impl Drop for Permit<'_> {
             *self.breaker.state() = State::Open { since: self.began, reason };
         }
         self.breaker.limit().end();
-        self.breaker.call_ended.notify_waiters();
+        self.breaker.attempt_ended.notify_waiters();
     }
 }

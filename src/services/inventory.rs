@@ -11,13 +11,13 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
-use super::breaker::{Breaker, BreakerSettings, CallResult};
+use super::breaker::{AttemptResult, Breaker, BreakerSettings};
 use super::retry::Retry;
 use super::silence::Connections;
-use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::call::{AttemptOutcome, ReplyStatus, Service};
 use crate::http_client;
 use crate::reservation::{Id, Seats};
-use crate::telemetry::call::CallInProgress;
+use crate::telemetry::call::AttemptInProgress;
 use crate::telemetry::metrics::Metrics;
 
 mod channel;
@@ -122,7 +122,7 @@ impl Inventory {
 
     fn client(&self) -> Client {
         let new = || Ok::<_, Infallible>(self.client_on(Channel::new(self.connector.clone())));
-        let Ok(client) = self.connections.for_call((self.clock)(), new);
+        let Ok(client) = self.connections.for_attempt((self.clock)(), new);
         client
     }
 
@@ -198,7 +198,7 @@ impl Inventory {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let permit = self.breaker.admit(deadline).await?;
-        let in_progress = CallInProgress::begin(&self.metrics, Service::Inventory, method, &self.address);
+        let in_progress = AttemptInProgress::begin(&self.metrics, Service::Inventory, method, &self.address);
         let metadata = MetadataMap::from_headers(in_progress.headers());
         let mut request = Request::from_parts(metadata, Extensions::new(), message);
         request.set_timeout(self.timeout);
@@ -207,13 +207,13 @@ impl Inventory {
             () = tokio::time::sleep(self.timeout) => Err(Status::deadline_exceeded("")),
             reply = call(self.client(), request) => reply.map(Response::into_inner),
         };
-        self.connections.call_ended((self.clock)());
+        self.connections.attempt_ended((self.clock)());
         let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
         let done = classify(reply);
-        let outcome = done.as_ref().map_or_else(CallOutcome::of, |()| CallOutcome::Success);
+        let outcome = done.as_ref().map_or_else(AttemptOutcome::of, |()| AttemptOutcome::Success);
         let reason = done.as_ref().err().map(|error| error as &dyn Display);
         in_progress.end(ReplyStatus::Grpc(code), outcome, reason);
-        permit.complete(done.as_ref().map_or_else(CallResult::of, |()| CallResult::Works));
+        permit.complete(done.as_ref().map_or_else(AttemptResult::of, |()| AttemptResult::Works));
         done
     }
 }

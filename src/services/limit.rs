@@ -33,14 +33,14 @@ pub struct Limit {
 struct Reduced {
     /// The largest number of attempts in progress. If it is less than one, a pause follows each attempt, so that an attempt
     /// is in progress for this share of the time.
-    calls: f64,
+    limit: f64,
     /// The number of attempts at which the limit ends.
     ends_at: f64,
     reduced_at: ClockReading,
     /// The reason code of the time-out.
     reason: Reason,
     /// When the last attempt ended.
-    last_call_ended: ClockReading,
+    last_attempt_ended: ClockReading,
     /// How long the next attempt must wait after that time.
     pause: Duration,
 }
@@ -55,10 +55,10 @@ impl Limit {
     /// The time is [`Duration::MAX`] if another attempt must end first.
     pub fn wait(&self, now: ClockReading) -> Option<(Duration, Reason)> {
         let reduced = self.reduced?;
-        if f64::from(self.in_progress) + 1.0 > reduced.calls.max(1.0) {
+        if f64::from(self.in_progress) + 1.0 > reduced.limit.max(1.0) {
             return Some((Duration::MAX, reduced.reason));
         }
-        let left = reduced.pause.saturating_sub(now.since(reduced.last_call_ended));
+        let left = reduced.pause.saturating_sub(now.since(reduced.last_attempt_ended));
         (!left.is_zero()).then_some((left, reduced.reason))
     }
 
@@ -75,19 +75,20 @@ impl Limit {
             return;
         }
         let in_progress = f64::from(self.in_progress);
-        let (calls, ends_at) =
-            self.reduced.map_or((in_progress, in_progress), |reduced| (reduced.calls, reduced.ends_at));
-        let calls = (calls.min(in_progress) * REDUCTION).max(LEAST);
-        let (ends_at, pause) = (ends_at.max(in_progress), pause(calls, now.since(began)));
-        self.reduced = Some(Reduced { calls, ends_at, reduced_at: now, reason, last_call_ended: now, pause });
+        let (limit, ends_at) =
+            self.reduced.map_or((in_progress, in_progress), |reduced| (reduced.limit, reduced.ends_at));
+        let limit = (limit.min(in_progress) * REDUCTION).max(LEAST);
+        let (ends_at, pause) = (ends_at.max(in_progress), pause(limit, now.since(began)));
+        self.reduced =
+            Some(Reduced { limit, ends_at, reduced_at: now, reason, last_attempt_ended: now, pause });
     }
 
     /// Increases the limit after a success of an attempt that began at `began`. Returns whether the limit has ended.
     pub fn grow(&mut self, began: ClockReading, now: ClockReading) -> bool {
         let Some(reduced) = &mut self.reduced else { return false };
-        reduced.calls += if reduced.calls < 1.0 { reduced.calls } else { GROWTH };
-        (reduced.last_call_ended, reduced.pause) = (now, pause(reduced.calls, now.since(began)));
-        let has_ended = reduced.calls >= reduced.ends_at;
+        reduced.limit += if reduced.limit < 1.0 { reduced.limit } else { GROWTH };
+        (reduced.last_attempt_ended, reduced.pause) = (now, pause(reduced.limit, now.since(began)));
+        let has_ended = reduced.limit >= reduced.ends_at;
         if has_ended {
             self.reduced = None;
         }
@@ -98,7 +99,7 @@ impl Limit {
     /// outage are no sign of overload.
     pub fn resume(&mut self) {
         if let Some(reduced) = &mut self.reduced {
-            (reduced.calls, reduced.pause) = (reduced.calls.max(1.0), Duration::ZERO);
+            (reduced.limit, reduced.pause) = (reduced.limit.max(1.0), Duration::ZERO);
         }
     }
 
@@ -108,25 +109,25 @@ impl Limit {
     }
 }
 
-/// The pause after an attempt of this duration, under a limit of `calls` attempts.
-fn pause(calls: f64, duration: Duration) -> Duration {
-    duration.mul_f64((1.0 / calls - 1.0).max(0.0)).min(LONGEST_PAUSE)
+/// The pause after an attempt of this duration, under a limit of `limit` attempts.
+fn pause(limit: f64, duration: Duration) -> Duration {
+    duration.mul_f64((1.0 / limit - 1.0).max(0.0)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CALL: Duration = Duration::from_millis(100);
+    const ATTEMPT: Duration = Duration::from_millis(100);
     const TIME_OUT: Option<Reason> = Some(Reason::InventoryUnavailable);
 
     /// Attempts of 100 ms, which begin and end together.
-    struct Calls {
+    struct Attempts {
         limit: Limit,
         now: ClockReading,
     }
 
-    impl Calls {
+    impl Attempts {
         fn new() -> Self {
             Self { limit: Limit::default(), now: ClockReading::now() }
         }
@@ -139,15 +140,15 @@ mod tests {
         /// limit has ended.
         fn run(&mut self, time_out: Option<Reason>) -> (usize, bool) {
             let began = self.now;
-            let calls = (0..10).take_while(|_| {
+            let attempts = (0..10).take_while(|_| {
                 let begins = self.limit.wait(began).is_none();
                 if begins {
                     self.limit.begin();
                 }
                 begins
             });
-            let number = calls.count();
-            self.pass(CALL);
+            let number = attempts.count();
+            self.pass(ATTEMPT);
             let mut has_ended = false;
             for _ in 0..number {
                 match time_out {
@@ -161,38 +162,38 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_not_limited_until_one_times_out() {
-        let mut calls = Calls::new();
-        assert_eq!([(); 3].map(|()| calls.run(None)), [(10, false); 3]);
-        assert_eq!(calls.limit.reason(), None);
+    fn attempts_are_not_limited_until_one_times_out() {
+        let mut attempts = Attempts::new();
+        assert_eq!([(); 3].map(|()| attempts.run(None)), [(10, false); 3]);
+        assert_eq!(attempts.limit.reason(), None);
     }
 
     #[test]
-    fn time_outs_halve_the_number_of_calls_once_per_round() {
-        let mut calls = Calls::new();
-        assert_eq!([(); 4].map(|()| calls.run(TIME_OUT).0), [10, 5, 2, 1]);
-        assert_eq!(calls.limit.reason(), TIME_OUT);
+    fn time_outs_halve_the_number_of_attempts_once_per_round() {
+        let mut attempts = Attempts::new();
+        assert_eq!([(); 4].map(|()| attempts.run(TIME_OUT).0), [10, 5, 2, 1]);
+        assert_eq!(attempts.limit.reason(), TIME_OUT);
     }
 
     #[test]
     fn the_limit_grows_with_each_success_until_it_ends() {
-        let mut calls = Calls::new();
-        calls.run(TIME_OUT);
+        let mut attempts = Attempts::new();
+        attempts.run(TIME_OUT);
         let rounds: Vec<_> =
-            std::iter::from_fn(|| Some(calls.run(None))).take_while(|(_, ended)| !ended).collect();
+            std::iter::from_fn(|| Some(attempts.run(None))).take_while(|(_, ended)| !ended).collect();
         assert_eq!(rounds.iter().map(|(number, _)| number).collect::<Vec<_>>(), [&5, &5, &5, &6, &7, &7, &8]);
-        assert_eq!((calls.run(None), calls.limit.reason()), ((10, false), None));
+        assert_eq!((attempts.run(None), attempts.limit.reason()), ((10, false), None));
     }
 
     #[test]
-    fn a_limit_below_one_call_adds_a_pause_of_at_most_seven_times_the_call() {
-        let mut calls = Calls::new();
+    fn a_limit_below_one_attempt_adds_a_pause_of_at_most_seven_times_the_attempt() {
+        let mut attempts = Attempts::new();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            calls.run(TIME_OUT);
-            let pause = calls.limit.wait(calls.now).map_or(Duration::ZERO, |(pause, _)| pause);
+            attempts.run(TIME_OUT);
+            let pause = attempts.limit.wait(attempts.now).map_or(Duration::ZERO, |(pause, _)| pause);
             pauses.push(pause.as_millis());
-            calls.pass(pause);
+            attempts.pass(pause);
         }
         assert_eq!(pauses, [0, 0, 0, 100, 300, 700, 700, 700]);
     }
@@ -203,18 +204,18 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_one_call_doubles_with_each_success_and_ends_its_pause_when_an_outage_ends() {
-        let mut calls = Calls::new();
-        let limit = |calls: &Calls| calls.limit.reduced.unwrap().calls;
+    fn a_limit_below_one_attempt_doubles_with_each_success_and_ends_its_pause_when_an_outage_ends() {
+        let mut attempts = Attempts::new();
+        let limit = |attempts: &Attempts| attempts.limit.reduced.unwrap().limit;
         for _ in 0..12 {
-            calls.run(TIME_OUT);
-            calls.pass(LONGEST_PAUSE);
+            attempts.run(TIME_OUT);
+            attempts.pass(LONGEST_PAUSE);
         }
-        assert_eq!(limit(&calls), LEAST);
-        calls.run(None);
-        assert_eq!(limit(&calls), 2.0 * LEAST);
-        assert!(calls.limit.wait(calls.now).is_some());
-        calls.limit.resume();
-        assert_eq!((limit(&calls), calls.limit.wait(calls.now)), (1.0, None));
+        assert_eq!(limit(&attempts), LEAST);
+        attempts.run(None);
+        assert_eq!(limit(&attempts), 2.0 * LEAST);
+        assert!(attempts.limit.wait(attempts.now).is_some());
+        attempts.limit.resume();
+        assert_eq!((limit(&attempts), attempts.limit.wait(attempts.now)), (1.0, None));
     }
 }

@@ -11,13 +11,13 @@ use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
 use super::USER_AGENT;
-use super::breaker::{Breaker, BreakerSettings, CallResult};
+use super::breaker::{AttemptResult, Breaker, BreakerSettings};
 use super::retry::Retry;
 use super::silence::{Connections, SILENCE};
-use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::call::{AttemptOutcome, ReplyStatus, Service};
 use crate::http_client;
 use crate::reservation::{Ending, Id};
-use crate::telemetry::call::CallInProgress;
+use crate::telemetry::call::AttemptInProgress;
 use crate::telemetry::metrics::Metrics;
 
 mod error;
@@ -237,9 +237,9 @@ impl ReservationApi {
             reply = self.exchange(reservation_id, update, Some(&newer)).await;
         }
         permit.complete(match &reply {
-            Ok(reply) if reply.status.is_success() => CallResult::Works,
-            Ok(reply) => CallResult::of(&reply.to_error()),
-            Err(error) => CallResult::of(error),
+            Ok(reply) if reply.status.is_success() => AttemptResult::Works,
+            Ok(reply) => AttemptResult::of(&reply.to_error()),
+            Err(error) => AttemptResult::of(error),
         });
         reply
     }
@@ -253,18 +253,18 @@ impl ReservationApi {
     ) -> Result<Reply, Error> {
         let url = self.url(reservation_id);
         let method = if update.is_some() { "PATCH" } else { "GET" };
-        let call = CallInProgress::begin(&self.metrics, Service::ReservationApi, method, &url);
+        let call = AttemptInProgress::begin(&self.metrics, Service::ReservationApi, method, &url);
         let mut headers = call.headers();
         headers.extend(token.map(|token| (header::AUTHORIZATION, token.clone())));
         let reply = self.request(url, reservation_id, update, headers).await.map_err(Error::from);
-        self.connections.call_ended((self.clock)());
+        self.connections.attempt_ended((self.clock)());
         match &reply {
             Ok(reply) => {
                 let error = (!reply.status.is_success()).then(|| reply.to_error());
                 let reason = error.as_ref().map(|error| error as &dyn Display);
                 call.end(ReplyStatus::Http(reply.status.as_u16()), reply.outcome(), reason);
             }
-            Err(error) => call.end(ReplyStatus::None, CallOutcome::of(error), Some(error)),
+            Err(error) => call.end(ReplyStatus::None, AttemptOutcome::of(error), Some(error)),
         }
         reply
     }
@@ -276,7 +276,7 @@ impl ReservationApi {
         update: Option<&StatusUpdate<'_>>,
         headers: HeaderMap,
     ) -> Result<Reply, reqwest::Error> {
-        let http = self.connections.for_call((self.clock)(), || self.transport.new_pool())?;
+        let http = self.connections.for_attempt((self.clock)(), || self.transport.new_pool())?;
         let request = match update {
             Some(update) => {
                 let key = format!("{reservation_id}:{}", update.status);

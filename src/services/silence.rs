@@ -24,13 +24,13 @@ impl<C> Default for Connections<C> {
 }
 
 impl<C: Clone> Connections<C> {
-    /// The client for a call that begins at `now`. The first call and a call after a silence get a new client from
-    /// `connect`. Calls in flight on the old client are not affected.
+    /// The client for an attempt that begins at `now`. The first attempt and an attempt after a silence get a new client from
+    /// `connect`. Attempts in progress on the old client are not affected.
     ///
     /// # Errors
     ///
     /// The error of `connect`.
-    pub fn for_call<E>(&self, now: ClockReading, connect: impl FnOnce() -> Result<C, E>) -> Result<C, E> {
+    pub fn for_attempt<E>(&self, now: ClockReading, connect: impl FnOnce() -> Result<C, E>) -> Result<C, E> {
         let mut current = self.lock();
         let client = match current.take() {
             Some((last, client)) if now.since(last) < SILENCE => client,
@@ -40,9 +40,9 @@ impl<C: Clone> Connections<C> {
         Ok(client)
     }
 
-    /// Notes that a call ended at `now`. A call that lasted as long as a silence is not traffic: the environment may have
-    /// been frozen during the call.
-    pub fn call_ended(&self, now: ClockReading) {
+    /// Notes that an attempt ended at `now`. An attempt that lasted as long as a silence is not traffic: the environment may
+    /// have been frozen during the attempt.
+    pub fn attempt_ended(&self, now: ClockReading) {
         if let Some((last, _)) = &mut *self.lock()
             && now.since(*last) < SILENCE
         {

@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::call::{AttemptOutcome, ReplyStatus, Service};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
@@ -22,7 +22,7 @@ const MAX_HEADER: usize = 512;
 
 /// An attempt in progress. If it is dropped before [`end`](Self::end), it was abandoned, or the worker panicked.
 #[derive(Debug)]
-pub struct CallInProgress<'a> {
+pub struct AttemptInProgress<'a> {
     metrics: &'a Metrics,
     service: Service,
     method: &'static str,
@@ -33,10 +33,10 @@ pub struct CallInProgress<'a> {
     span: Option<Span>,
 }
 
-impl<'a> CallInProgress<'a> {
+impl<'a> AttemptInProgress<'a> {
     /// Begins an attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
     pub fn begin(metrics: &'a Metrics, service: Service, method: &'static str, server: &Url) -> Self {
-        let span = traces::call(|| describe::call(service, method, server));
+        let span = traces::attempt(|| describe::attempt(service, method, server));
         let (began, context) = (Instant::now(), Context::current());
         Self { metrics, service, method, began, ended: false, context, span }
     }
@@ -71,16 +71,16 @@ impl<'a> CallInProgress<'a> {
     }
 
     /// Reports how the attempt ended, and the reason if it failed. The reason contains no text of the service.
-    pub fn end(mut self, status: ReplyStatus, outcome: CallOutcome, reason: Option<&dyn Display>) {
+    pub fn end(mut self, status: ReplyStatus, outcome: AttemptOutcome, reason: Option<&dyn Display>) {
         self.report(status, outcome, reason);
     }
 
-    fn report(&mut self, status: ReplyStatus, outcome: CallOutcome, reason: Option<&dyn Display>) {
+    fn report(&mut self, status: ReplyStatus, outcome: AttemptOutcome, reason: Option<&dyn Display>) {
         self.ended = true;
         let duration = self.began.elapsed();
-        self.metrics.call_ended(self.service, outcome, duration);
+        self.metrics.attempt_ended(self.service, outcome, duration);
         if let Some(span) = &mut self.span {
-            describe::end_call(span, status, outcome, reason);
+            describe::end_attempt(span, status, outcome, reason);
         }
         tracing::debug!(
             service = self.service.as_str(),
@@ -93,14 +93,14 @@ impl<'a> CallInProgress<'a> {
     }
 }
 
-impl Drop for CallInProgress<'_> {
+impl Drop for AttemptInProgress<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let _record = self.context.clone().attach();
             let (outcome, reason) = if thread::panicking() {
-                (CallOutcome::Panicked, "the worker panicked")
+                (AttemptOutcome::Panicked, "the worker panicked")
             } else {
-                (CallOutcome::Abandoned, "there was no time left to wait for the reply")
+                (AttemptOutcome::Abandoned, "there was no time left to wait for the reply")
             };
             self.report(ReplyStatus::None, outcome, Some(&reason));
         }

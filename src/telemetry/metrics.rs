@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::call::{CallOutcome, Service};
+use crate::call::{AttemptOutcome, Service};
 use crate::event::EventType;
 use crate::outcome::OutcomeLabel;
 use crate::reason::Reason;
@@ -114,7 +114,7 @@ impl Metrics {
     }
 
     /// An attempt of a call has ended.
-    pub fn call_ended(&self, service: Service, outcome: CallOutcome, duration: Duration) {
+    pub fn attempt_ended(&self, service: Service, outcome: AttemptOutcome, duration: Duration) {
         let Some(mut recorder) = self.recorder() else { return };
         let labels = [service as usize, outcome as usize];
         recorder.current().record(Metric::Downstream, labels, duration.as_micros() as u64);

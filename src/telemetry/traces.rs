@@ -103,7 +103,7 @@ pub fn record(
 }
 
 /// Begins a span below the current one, if spans are made.
-pub(super) fn call(describe: impl FnOnce() -> (String, Vec<KeyValue>)) -> Option<Span> {
+pub(super) fn attempt(describe: impl FnOnce() -> (String, Vec<KeyValue>)) -> Option<Span> {
     Context::map_current(|context| {
         Some(begin(&context.get::<Tracing>()?.tracer, SpanKind::Client, context, describe))
     })

@@ -1,6 +1,6 @@
 //! The confidence intervals of `make bench`.
 
-use crate::statistics::{Estimate, LEAST_ROUNDS, median};
+use crate::statistics::{Estimate, MIN_ROUNDS, median};
 
 fn estimate(rounds: u32) -> Estimate {
     Estimate::new((1..=rounds).map(f64::from))
@@ -19,7 +19,7 @@ fn the_interval_is_between_the_ranks_of_the_sign_test() {
 
 #[test]
 fn with_the_least_number_of_rounds_the_interval_contains_all_of_them() {
-    let Estimate { low, high, .. } = estimate(u32::try_from(LEAST_ROUNDS).unwrap());
+    let Estimate { low, high, .. } = estimate(u32::try_from(MIN_ROUNDS).unwrap());
     assert_eq!((low, high), (1.0, 6.0));
 }
 

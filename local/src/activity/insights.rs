@@ -1,5 +1,5 @@
-//! A server for the operator's tool `dead-letters`, which searches the worker's log by CloudWatch Logs Insights. It knows the
-//! last line about each message that was returned, which is what the tool looks for.
+//! A replacement of CloudWatch Logs Insights for the operator's tool `dead-letters`. It finds the last log line about each
+//! returned message: the tool searches for no other lines.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::History;
 
-/// The log group of the function. The server knows no other one.
+/// The name of the log group of the function.
 pub(crate) const LOG_GROUP: &str = "local";
 
 /// A server on a free loopback port. Dropping it stops it.

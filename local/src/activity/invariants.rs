@@ -37,20 +37,20 @@ enum Verdict {
 pub(crate) struct Checks {
     /// The reservations whose seats are sold.
     sold: HashSet<String>,
-    /// The reservations whose sold seats have later had another state.
+    /// The reservations whose seats were sold and later had another state.
     unsold: BTreeSet<String>,
-    /// The reservations with a seat that another one has bought, too.
+    /// The reservations with a seat that is also sold to another reservation.
     sold_twice: BTreeSet<String>,
     /// The reservations whose status and seats disagree.
     inconsistent: BTreeSet<String>,
     /// The messages that were returned and have not been acknowledged since, with the log line of the last delivery.
     unfinished: BTreeMap<String, Value>,
-    /// Whether nothing is in the queue, and nothing was changed while this was found out.
+    /// Whether two observations in a row found the queue empty, and nothing was changed between them.
     is_quiet: bool,
 }
 
 impl Checks {
-    /// Takes note of the state of all reservations. Returns their number by status.
+    /// Checks the state of all reservations. Returns their number by status.
     pub(crate) fn read(
         &mut self,
         reservations: impl IntoIterator<Item = (Reservation, Option<SeatState>)>,
@@ -83,12 +83,12 @@ impl Checks {
         statuses
     }
 
-    /// A message was returned.
+    /// Notes that a message was returned. `line` is the log line of this delivery.
     pub(crate) fn returned(&mut self, message_id: &str, line: &Value) {
         self.unfinished.insert(message_id.to_owned(), line.clone());
     }
 
-    /// A message was acknowledged, or somebody has deleted or moved it in the dead-letter queue.
+    /// Notes that a message was acknowledged, or that the console has deleted it from the dead-letter queue or moved it back.
     pub(crate) fn finished(&mut self, message_id: &str) {
         self.unfinished.remove(message_id);
     }
@@ -98,7 +98,7 @@ impl Checks {
         self.unfinished.get(message_id)
     }
 
-    /// Sets whether nothing is in the queue, and nothing was changed while this was found out.
+    /// Sets whether two observations in a row found the queue empty, and nothing was changed between them.
     pub(crate) fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
@@ -106,7 +106,7 @@ impl Checks {
     /// The state of all invariants. `is_current` says whether nothing has changed since the reservations were read.
     pub(crate) fn invariants(&self, depth: QueueDepth, is_current: bool) -> Vec<Invariant> {
         let is_settled = self.is_quiet && is_current;
-        // A process that is killed writes nothing about its messages, so that they can be about any reservation.
+        // A process that was killed has logged nothing about its messages, so they can be about any reservation.
         let has_unknown_letters = depth.dead > self.unfinished.len();
         let about: HashSet<_> =
             self.unfinished.values().filter_map(|line| line["reservation_id"].as_str()).collect();

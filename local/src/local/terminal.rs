@@ -71,7 +71,7 @@ impl Terminal {
         Ok(out.flush()?)
     }
 
-    /// Says what is left behind when the pipeline is stopped.
+    /// Prints what is left in the queues when the pipeline is stopped.
     pub(super) async fn end(&self) {
         let start = if stdout().is_terminal() { CLEAR_LINE } else { "" };
         let text = match timeout(END_LIMIT, left_behind(&self.pipeline)).await {
@@ -104,19 +104,19 @@ fn text(record: &Record, width: usize) -> String {
 }
 
 fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
-    // A body may contain anything, and a reason could name it.
+    // Control characters are replaced, because the text could come from a body.
     let text: String = text.chars().map(|char| if is_hidden(char) { '\u{fffd}' } else { char }).collect();
     let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
     textwrap::fill(&text, options) + "\n"
 }
 
-/// Whether the character moves the cursor, changes the direction of the text, or does other things than to be seen.
+/// Whether the character moves the cursor, changes the direction of the text, or is invisible.
 fn is_hidden(char: char) -> bool {
     let is_direction = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     char.is_control() || is_direction
 }
 
-/// The current numbers, in less than 80 characters as long as none has more than four digits.
+/// The current numbers, in less than 80 characters if none has more than four digits.
 fn numbers(overview: &Overview) -> String {
     if let Some(error) = &overview.queue_error {
         return error.clone();
@@ -132,7 +132,7 @@ fn numbers(overview: &Overview) -> String {
     )
 }
 
-/// What is in the queues when the pipeline is stopped.
+/// The text about what is left in the queues when the pipeline is stopped.
 async fn left_behind(pipeline: &Pipeline) -> io::Result<String> {
     let (visible, not_visible) = pipeline.queue.depth().await?;
     let dead = pipeline.queue.dead_count().await?;

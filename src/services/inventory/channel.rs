@@ -62,7 +62,7 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(SILENCE));
         tcp.set_connect_timeout(Some(timeout));
-        // For a peer that disappears between two calls.
+        // Ends a connection whose peer has disappeared between two calls.
         tcp.set_tcp_user_timeout(Some(timeout.max(UNACKNOWLEDGED)));
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls);
         let mut http2 = Builder::new(TokioExecutor::new());
@@ -95,14 +95,14 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], from which tonic makes the code `UNAVAILABLE`; another error if connecting panics.
+    /// [`ConnectError`], which tonic reports as the code `UNAVAILABLE`; another error if connecting panics.
     pub async fn connect(&self) -> Result<Sender, BoxError> {
         let mut current = self.sender.clone().lock_owned().await;
         if let Some(sender) = current.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
         let connector = self.connector.clone();
-        // In a task of its own, so that a handshake that takes longer than this call finishes for later calls.
+        // This is a task of its own, so that a handshake that takes longer than this attempt is finished for later attempts.
         let connecting = tokio::spawn(async move {
             let sender = connector.connect().await.map_err(ConnectError)?;
             Ok(current.insert(sender).clone())

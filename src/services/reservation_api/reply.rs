@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::error::{Error, Refusal};
-use crate::call::CallOutcome;
+use crate::call::AttemptOutcome;
 use crate::reservation::{Ending, Id, Seats};
 
 /// A body longer than this, in bytes, is treated as absent. It has room for about 3,000 named seats.
@@ -103,13 +103,13 @@ impl Reply {
     }
 
     /// The outcome of the attempt, as far as the reply alone shows.
-    pub(super) fn outcome(&self) -> CallOutcome {
+    pub(super) fn outcome(&self) -> AttemptOutcome {
         if self.status.is_success() {
-            CallOutcome::Success
+            AttemptOutcome::Success
         } else if self.is_conflict() || self.ending().is_some() {
-            CallOutcome::Conflict
+            AttemptOutcome::Conflict
         } else {
-            CallOutcome::of(&self.to_error())
+            AttemptOutcome::of(&self.to_error())
         }
     }
 

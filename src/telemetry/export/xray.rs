@@ -36,9 +36,9 @@ const ANNOTATIONS: [(&str, &str); 8] = [
 
 /// The longest datagram that is sent with others in one system call ([`Daemon::send_joined`]), in bytes. Longer ones
 /// might not fit into one packet (1,500 bytes on Ethernet), and the kernel then refuses the call.
-const LONGEST_JOINED: usize = 1_452;
-/// How many datagrams are sent in one system call. Between two calls, a daemon on this machine can run and empty its buffer.
-const MOST_JOINED: usize = 16;
+const MAX_JOINED_BYTES: usize = 1_452;
+/// The largest number of datagrams that are sent in one system call. Between two calls, a daemon on this machine can run and empty its buffer.
+const MAX_JOINED_DATAGRAMS: usize = 16;
 
 /// A socket that sends to the daemon.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ impl Daemon {
     /// Sends each span with its calls. A datagram that cannot be sent is lost, and UDP may lose one that was sent.
     pub(super) fn send(&self, spans: &[SpanData]) {
         let (short, long): (Vec<_>, Vec<_>) =
-            datagrams(spans).into_iter().partition(|datagram| datagram.len() <= LONGEST_JOINED);
-        for joined in short.chunks(MOST_JOINED) {
+            datagrams(spans).into_iter().partition(|datagram| datagram.len() <= MAX_JOINED_BYTES);
+        for joined in short.chunks(MAX_JOINED_DATAGRAMS) {
             if joined.len() == 1 || self.send_joined(joined).is_err() {
                 self.send_single(joined);
             }
@@ -99,7 +99,7 @@ fn datagrams(spans: &[SpanData]) -> Vec<Vec<u8>> {
             calls => (calls, &[][..]), // the span of their record is not among the spans
         };
         for span in outer {
-            let mut datagram = Vec::with_capacity(LONGEST_JOINED);
+            let mut datagram = Vec::with_capacity(MAX_JOINED_BYTES);
             datagram.extend_from_slice(HEADER);
             if serde_json::to_writer(&mut datagram, &Subsegment::document(span, nested)).is_ok() {
                 datagrams.push(datagram);

@@ -2,7 +2,7 @@
 
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-use crate::call::{CallOutcome, Service};
+use crate::call::{AttemptOutcome, Service};
 use crate::event::EventType;
 use crate::outcome::OutcomeLabel;
 use crate::reason::Reason;
@@ -73,7 +73,7 @@ pub enum Dimension {
     /// `service`: the service that was called.
     Service,
     /// `outcome`: the outcome of an attempt of a call.
-    CallOutcome,
+    AttemptOutcome,
     /// `reason`: the reason code of a returned record.
     Reason,
     /// `function_version`: the version of the function. A process has one, which is not known in advance.
@@ -106,12 +106,12 @@ impl Metric {
     /// sums over the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
     /// metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
-        use Dimension::{CallOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
+        use Dimension::{AttemptOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
         match self {
             Self::Events => &[&[Type, Outcome], &[Outcome], &[FunctionVersion, Outcome]],
             Self::Latency | Self::EventAge | Self::EventLateness => &[&[Type], &[]],
             Self::Processing => &[&[Handler, Outcome]],
-            Self::Downstream => &[&[Service, CallOutcome]],
+            Self::Downstream => &[&[Service, AttemptOutcome]],
             Self::BreakerOpen => &[&[Service]],
             Self::Returned => &[&[Reason]],
             Self::DeadLetters => &[&[Type, Reason], &[]],
@@ -184,7 +184,7 @@ impl Dimension {
     pub fn name(self) -> &'static str {
         match self {
             Self::Type => "type",
-            Self::Outcome | Self::CallOutcome => "outcome",
+            Self::Outcome | Self::AttemptOutcome => "outcome",
             Self::Handler => "handler",
             Self::Service => "service",
             Self::Reason => "reason",
@@ -199,7 +199,7 @@ impl Dimension {
             Self::Outcome => OutcomeLabel::VARIANTS.len(),
             Self::Handler => WorkflowLabel::VARIANTS.len(),
             Self::Service => Service::VARIANTS.len(),
-            Self::CallOutcome => CallOutcome::VARIANTS.len(),
+            Self::AttemptOutcome => AttemptOutcome::VARIANTS.len(),
             Self::Reason => Reason::VARIANTS.len(),
             Self::FunctionVersion => 0,
         }
@@ -212,7 +212,7 @@ impl Dimension {
             Self::Outcome => names(OutcomeLabel::VARIANTS).collect(),
             Self::Handler => names(WorkflowLabel::VARIANTS).collect(),
             Self::Service => names(Service::VARIANTS).collect(),
-            Self::CallOutcome => names(CallOutcome::VARIANTS).collect(),
+            Self::AttemptOutcome => names(AttemptOutcome::VARIANTS).collect(),
             Self::Reason => names(Reason::VARIANTS).collect(),
             Self::FunctionVersion => Vec::new(),
         }

@@ -14,7 +14,7 @@ use sqs_batch::Record;
 use tonic::Code;
 use url::Url;
 
-use crate::call::{CallOutcome, ReplyStatus, Service};
+use crate::call::{AttemptOutcome, ReplyStatus, Service};
 use crate::job::Job;
 use crate::outcome::{OutcomeLabel, Summary};
 
@@ -105,7 +105,7 @@ fn queue(record: &Record) -> Option<&str> {
 }
 
 /// An attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
-pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
+pub(crate) fn attempt(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
     let (name, mut attributes) = match service {
         Service::ReservationApi => (
             [method, " /internal/reservations/{id}"].concat(),
@@ -131,10 +131,10 @@ pub(crate) fn call(service: Service, method: &'static str, server: &Url) -> (Str
 }
 
 /// Ends the span of an attempt. A conflict is no error.
-pub(crate) fn end_call(
+pub(crate) fn end_attempt(
     span: &mut impl Span,
     status: ReplyStatus,
-    outcome: CallOutcome,
+    outcome: AttemptOutcome,
     reason: Option<&dyn Display>,
 ) {
     if !span.is_recording() {
@@ -149,7 +149,7 @@ pub(crate) fn end_call(
             span.set_attribute(KeyValue::new(key::RPC_RESPONSE_STATUS_CODE, status.to_string()));
         }
     }
-    if !matches!(outcome, CallOutcome::Success | CallOutcome::Conflict) {
+    if !matches!(outcome, AttemptOutcome::Success | AttemptOutcome::Conflict) {
         let names_error = !matches!(status, ReplyStatus::None | ReplyStatus::Grpc(Code::Ok));
         let error_type = if names_error { status.to_string() } else { outcome.as_str().to_owned() };
         let reason = reason.map(ToString::to_string).unwrap_or_default();

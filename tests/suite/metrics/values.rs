@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reservation_worker::call::{CallOutcome, Service};
+use reservation_worker::call::{AttemptOutcome, Service};
 use reservation_worker::event::EventType;
 use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::telemetry::metrics::RecordMetrics;
@@ -80,9 +80,9 @@ async fn requests_stay_within_cloudwatchs_limits_for_any_number_of_values() {
         }
         for (service, outcome) in Service::VARIANTS
             .iter()
-            .flat_map(|service| CallOutcome::VARIANTS.iter().map(|outcome| (*service, *outcome)))
+            .flat_map(|service| AttemptOutcome::VARIANTS.iter().map(|outcome| (*service, *outcome)))
         {
-            app.metrics().call_ended(service, outcome, worked);
+            app.metrics().attempt_ended(service, outcome, worked);
         }
         values += (EventType::VARIANTS.len() * OutcomeLabel::VARIANTS.len()) as f64;
     }

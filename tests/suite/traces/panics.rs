@@ -4,7 +4,7 @@ use reservation_worker::call::Service;
 use reservation_worker::job::Job;
 use reservation_worker::outcome::Outcome;
 use reservation_worker::reason::Reason;
-use reservation_worker::telemetry::call::CallInProgress;
+use reservation_worker::telemetry::call::AttemptInProgress;
 use reservation_worker::telemetry::metrics::Metrics;
 use serde_json::json;
 use sqs_batch::{Deadline, Handler, Record};
@@ -22,7 +22,7 @@ impl Handler for Panicking {
 
     async fn handle(&self, _: &Record, _: &Job, _: Deadline) -> Outcome {
         let inventory = "http://inventory:8021".parse().unwrap();
-        let _call = CallInProgress::begin(&self.0, Service::Inventory, "ReleaseHold", &inventory);
+        let _call = AttemptInProgress::begin(&self.0, Service::Inventory, "ReleaseHold", &inventory);
         panic!("SECRET");
     }
 }
