@@ -104,7 +104,7 @@ impl Training<'_> {
         }
         let mut function = self.start().await?;
         for (number, bodies) in burst.bodies.chunks(records).enumerate() {
-            function.invoke(&event(number, bodies)?, LIMIT).await?;
+            self.invoke(&mut function, &event(number, bodies)?).await?;
         }
         self.end(function).await
     }
@@ -113,9 +113,15 @@ impl Training<'_> {
         let mut function = self.start().await?;
         for case in cases {
             case.given.apply(&self.services)?;
-            function.invoke(&case.event, LIMIT).await?;
+            self.invoke(&mut function, &case.event).await?;
         }
         self.end(function).await
+    }
+
+    /// A function that rejects a whole batch has not done the work that it is trained for.
+    async fn invoke(&self, function: &mut Function, event: &Value) -> Result<(), Failure> {
+        let rejected = function.invoke(event, LIMIT).await?.response.err();
+        rejected.map_or(Ok(()), |error| Err(format!("{}: {error}", self.binary.display()).into()))
     }
 
     async fn end(&self, mut function: Function) -> Result<(), Failure> {
