@@ -43,9 +43,9 @@ impl Backoff {
     /// The visibility time-out of a returned record in whole seconds.
     ///
     /// It is zero for a record that no retry can help, and for one that was received `max_receives` times. The queue
-    /// delivers the first kind again without a wait until its receives are used up, and then moves it to its dead-letter
-    /// queue. Otherwise the time-out is never shorter than the wait that a service requested (`at_least`), even if that
-    /// is longer than [`max`](Self::max). The result is at most 11 h 45 min.
+    /// delivers the first kind again without a wait until its receives are used up, and then moves it to its
+    /// dead-letter queue. Otherwise the time-out is never shorter than the wait that a service requested (`at_least`),
+    /// even if that is longer than [`max`](Self::max). The result is at most 11 h 45 min.
     pub fn visibility_timeout(
         &self,
         receive_count: u32,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -29,16 +29,17 @@ const MIN_RESERVE: Duration = Duration::from_millis(100);
 /// The limits of a [`BatchProcessor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The largest number of records in progress at once, over all batches of the process; at least 1. Default: 20.
+    /// The largest number of records in progress at once, over all batches of the process. It must not be 0: then no
+    /// record would ever be started. Default: 20.
     pub concurrency: usize,
     /// The receives after which the queue moves a message to its dead-letter queue (`maxReceiveCount`). Default: 5.
     pub max_receives: u32,
-    /// The part of the invocation's time that is reserved for the visibility time-outs and the response; at least
-    /// 100 ms. Default: 1 s.
+    /// The part of the invocation's time that is reserved for the visibility time-outs and the response. A value below
+    /// 100 ms counts as 100 ms. Default: 1 s.
     pub deadline_reserve: Duration,
-    /// The time that the work on one record needs. No record is started when less time is left, with one exception: half
-    /// of the time of the batch is always enough to start a record. Without this exception, a short time-out of the function
-    /// would prevent all work. Default: 1 s.
+    /// The time that the work on one record needs. No record is started when less time is left, with one exception:
+    /// half of the time of the batch is always enough to start a record. Without this exception, a short time-out of
+    /// the function would prevent all work. Default: 1 s.
     pub time_per_record: Duration,
 }
 
@@ -59,6 +60,17 @@ pub struct BatchProcessor<H, O = ()> {
     permits: Semaphore,
     settings: Settings,
 }
+
+/// A record whose work has begun.
+struct InProgress<S> {
+    /// What the observer made for the record; `None` if it panicked.
+    scope: Option<S>,
+    began: Instant,
+}
+
+/// Contains a record while it is in progress. It is emptied afterwards, so that a large batch does not keep the scopes of
+/// all its records in memory.
+type Slot<S> = Mutex<Option<Arc<InProgress<S>>>>;
 
 impl<H: Handler> BatchProcessor<H> {
     /// Processes batches within the limits of `settings`, without an observer.
@@ -102,9 +114,9 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
     /// that still wait.
     ///
     /// Call this after a response, when the cause has recovered. It takes at most `time`. If that is not enough, the
-    /// next call continues with the remaining records. The process remembers at most 10,000 records and forgets the oldest
-    /// ones first. The records become visible at random times within 1 s per 10 records and at most 30 s, so that they do
-    /// not overload the recovered service.
+    /// next call continues with the remaining records. The process remembers at most 10,000 records and forgets the
+    /// oldest ones first. The records become visible at random times within 1 s per 10 records and at most 30 s, so
+    /// that they do not overload the recovered service.
     ///
     /// [`Redelivery::AfterOutage`]: crate::Redelivery::AfterOutage
     #[cfg(feature = "visibility")]
@@ -155,24 +167,25 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
             deadline,
             least_time: self.settings.time_per_record.min(deadline.left() / 2),
         };
-        // The scope of each record, and when its work began.
-        let begun: Vec<OnceLock<(Option<O::Scope>, Instant)>> =
-            records.iter().map(|_| OnceLock::new()).collect();
-        let begin = |index: usize| {
-            begun[index].get_or_init(|| {
-                let begin_scope = || self.observer.record_begun(&records[index], jobs[index].as_ref());
-                (unless_panicked(begin_scope), Instant::now())
-            })
+        let slots: Vec<Slot<O::Scope>> = records.iter().map(|_| Slot::default()).collect();
+        let slot = |index: usize| slots[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let get_or_begin = |index: usize| {
+            let begin = || {
+                let record_begun = || self.observer.record_begun(&records[index], jobs[index].as_ref());
+                Arc::new(InProgress { scope: unless_panicked(record_begun), began: Instant::now() })
+            };
+            slot(index).get_or_insert_with(begin).clone()
         };
-        let (begin, jobs) = (&begin, &jobs);
+        let (get_or_begin, jobs) = (&get_or_begin, &jobs);
         let work = |index: usize| async move {
-            let (Some(job), (Some(scope), _)) = (&jobs[index], begin(index)) else {
+            let record = get_or_begin(index);
+            let (Some(job), Some(scope)) = (&jobs[index], &record.scope) else {
                 return Completion::Panicked;
             };
-            let work = self.handler.handle(&records[index], job, deadline);
-            Completion::Handled(evaluated(self.observer.in_scope(scope, work).await))
+            let handling = self.handler.handle(&records[index], job, deadline);
+            Completion::Handled(evaluated(self.observer.in_scope(scope, handling).await))
         };
-        let completed = |index: usize, completion: Completion<H::Outcome>| {
+        let on_completed = |index: usize, completion: Completion<H::Outcome>| {
             let completion = match completion {
                 Completion::NotStarted | Completion::Abandoned => {
                     let outcome = unless_panicked(|| self.handler.out_of_time().map(evaluated)).flatten();
@@ -182,8 +195,10 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
                 }
                 other => other,
             };
-            let duration = begun[index].get().map(|(_, began)| began.elapsed());
-            let (scope, _) = begin(index);
+            // A record that was not started has no scope yet, and therefore no duration. Its scope is made afterwards.
+            let duration = slot(index).as_ref().map(|record| record.began.elapsed());
+            let scope = &get_or_begin(index).scope;
+            *slot(index) = None;
             let finished = RecordFinished {
                 record: &records[index],
                 job: jobs[index].as_ref(),
@@ -196,7 +211,7 @@ impl<H: Handler, O: Observer<H>> BatchProcessor<H, O> {
                 None => Completion::Panicked,
             }
         };
-        schedule::run(&items, limits, work, completed).await
+        schedule::run(&items, limits, work, on_completed).await
     }
 
     fn items<'a>(&self, records: &'a [Record], jobs: &'a [Option<H::Job>]) -> Vec<WorkItem<'a>> {
@@ -230,7 +245,7 @@ fn evaluated<O: Outcome>(outcome: O) -> O {
     outcome
 }
 
-/// Runs code for one record. Returns its result, or `None` if it panicked. A panic returns that record only.
+/// Runs code for one record. Returns its result, or `None` if it panicked. A panic ends the work on that record only.
 fn unless_panicked<T>(code: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(code)).ok()
 }

@@ -26,8 +26,8 @@ impl ClockReading {
         Self { instant: Instant::now(), time: wall_clock() }
     }
 
-    /// Replaces the wall clock of this process. A simulation needs this, because its monotonic clock does not run with the
-    /// real time. Only the first call has an effect.
+    /// Replaces the wall clock of this process. A simulation needs this, because its monotonic clock does not run with
+    /// the real time. Only the first call has an effect.
     #[doc(hidden)]
     pub fn simulate_wall_clock(now: fn() -> SystemTime) {
         let _ = SIMULATED.set(now);

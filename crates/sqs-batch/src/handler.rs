@@ -17,7 +17,7 @@ pub trait Handler {
     /// Processes a record.
     ///
     /// When only the reserve for the response is left of the invocation's time, the future is dropped at its current
-    /// `await`, and the record is returned. A panic returns this record and no other.
+    /// `await`, and the record is returned. A panic ends the work on this record only, which is returned.
     fn handle(
         &self,
         record: &Record,
@@ -25,8 +25,8 @@ pub trait Handler {
         deadline: Deadline,
     ) -> impl Future<Output = Self::Outcome>;
 
-    /// The outcome of a record that could not be started or finished because no time was left, if the handler knows why:
-    /// for example, the time passed while other records waited for a service that is down.
+    /// The outcome of a record that could not be started or finished because no time was left, if the handler knows
+    /// why: for example, the time passed while other records waited for a service that is down.
     ///
     /// The record then counts as [`Completion::Handled`] with this outcome. With `None`, the default, it is
     /// [`Completion::NotStarted`] or [`Completion::Abandoned`]. An acknowledged outcome counts as `None`,
@@ -43,8 +43,8 @@ pub trait Handler {
 /// What is read from a record. Its key and its identity decide in which order the records of a batch are handled, and
 /// which of them describe the same work.
 ///
-/// All records of a batch are read before the first one is handled. A panic while one is read returns that record and
-/// no other.
+/// All records of a batch are read before the first one is handled. If reading one panics, that record is returned
+/// without being handled, and the others are read.
 pub trait Job {
     /// Reads a record.
     fn read(record: &Record) -> Self;
@@ -57,6 +57,8 @@ pub trait Job {
 
     /// Records with equal keys and equal identities describe the same work: it is done once, and all of them share
     /// its outcome. `None`, the default, means that no other record describes the same work.
+    ///
+    /// `Eq` and `Hash` of the identity must not panic: such a panic fails the invocation.
     fn identity(&self) -> Option<impl Eq + Hash> {
         None::<()>
     }

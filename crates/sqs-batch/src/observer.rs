@@ -10,7 +10,9 @@ use crate::record::Record;
 /// Observes the batches of a [`BatchProcessor`](crate::BatchProcessor), for example to log, to count and to trace.
 ///
 /// [`record_begun`](Self::record_begun) and [`record_finished`](Self::record_finished) are called exactly once for
-/// each record, whatever happens to it. A panic in a method for one record returns that record and no other.
+/// each record, whatever happens to it. A panic in a method for one record returns that record, with one exception: if
+/// `record_begun` panics for a record that shares the outcome of an earlier one ([`Completion::Shared`]), the shared
+/// outcome still applies. If it is acknowledged, the work is done, so acknowledging the record loses nothing.
 pub trait Observer<H: Handler> {
     /// What the observer stores for a record while the record is processed, such as a span.
     type Scope;
@@ -30,7 +32,7 @@ pub trait Observer<H: Handler> {
         work
     }
 
-    /// A record was completed. `scope` is `None` if [`record_begun`](Self::record_begun) panicked.
+    /// A record was completed. `scope` is `None` if [`record_begun`](Self::record_begun) panicked. Afterwards it is dropped.
     fn record_finished(&self, record: RecordFinished<'_, H>, scope: Option<&Self::Scope>) {
         let _ = (record, scope);
     }
@@ -59,8 +61,8 @@ impl<H: Handler> Observer<H> for () {
 pub struct BatchBegun<'a> {
     /// Its records, in order.
     pub records: &'a [Record],
-    /// The time for its records: the time until the end of the invocation, less the reserve. [`Duration::MAX`] without a
-    /// deadline. If it is zero, no record is started.
+    /// The time for its records: the time until the end of the invocation, less the reserve. [`Duration::MAX`] without
+    /// a deadline. If it is zero, no record is started.
     pub time: Duration,
     /// The part of the invocation's time that is reserved for the visibility time-outs and the response.
     pub reserve: Duration,

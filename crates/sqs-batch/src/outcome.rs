@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// The result of a [`Handler`](crate::Handler) for one record.
+///
+/// It is cloned for each later record of the batch that describes the same work. `Clone` must not panic: such a panic
+/// fails the invocation.
 pub trait Outcome: Clone {
     /// Whether the record is done, so that the queue deletes it. Otherwise it is listed in `batchItemFailures`.
     fn is_acknowledged(&self) -> bool;
@@ -47,8 +50,8 @@ impl Redelivery {
     pub const BACKOFF: Self = Self::AfterBackoff { at_least: Duration::ZERO };
 }
 
-/// Whether a returned record blocks its FIFO message group, so that the records after it are returned too. It does so if a
-/// later delivery may complete it: a retry can help the record, and this was not its last receive.
+/// Whether a returned record blocks its FIFO message group, so that the records after it are returned too. It does so
+/// if a later delivery may complete it: a retry can help the record, and this was not its last receive.
 pub(crate) fn blocks_group(is_last_receive: bool, redelivery: Redelivery) -> bool {
     !is_last_receive && redelivery != Redelivery::Immediate
 }
@@ -67,7 +70,7 @@ pub enum Completion<O> {
     /// The record was not started: an earlier record of its FIFO message group was returned, and a later delivery
     /// may complete it.
     GroupBlocked,
-    /// Code that was running for this record panicked.
+    /// Code that was running for this record, or for an earlier record that describes the same work, panicked.
     Panicked,
 }
 

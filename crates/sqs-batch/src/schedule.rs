@@ -1,8 +1,8 @@
 //! Runs the work of a batch in its order and within its limits.
 //!
 //! Items with the same key run one after the other, in the order of the batch. So do items of the same group. After
-//! an item that will be delivered again, the rest of its group does not run. All other items run concurrently, as far
-//! as there are permits. No work continues after the deadline, and a panic ends one item only.
+//! a returned item that a later delivery may complete, the rest of its group does not run. All other items run
+//! concurrently, as far as there are permits. No work continues after the deadline, and a panic ends one item only.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -33,14 +33,14 @@ pub(crate) struct Limits<'a> {
 /// Runs the work of a batch: `work(index)` processes one item. Returns the completions in the order of the batch, and
 /// the largest number of items that were in progress at once.
 ///
-/// `completed(index, completion)` is called once for each item. It may replace the completion.
+/// `on_completed(index, completion)` is called once for each item. It may replace the completion.
 pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
     items: &[WorkItem<'_>],
     limits: Limits<'_>,
     work: impl Fn(usize) -> W,
-    completed: impl FnMut(usize, Completion<O>) -> Completion<O>,
+    on_completed: impl FnMut(usize, Completion<O>) -> Completion<O>,
 ) -> (Vec<Completion<O>>, usize) {
-    let mut dependencies = Dependencies::new(items, completed);
+    let mut dependencies = Dependencies::new(items, on_completed);
     let (mut in_progress, mut peak) = (FuturesUnordered::new(), 0);
     let mut deadline_reached = std::pin::pin!(limits.deadline.reached());
     loop {
@@ -55,11 +55,11 @@ pub(crate) async fn run<O: Outcome, W: Future<Output = Completion<O>>>(
             Some((index, completion)) = in_progress.next() => dependencies.complete(index, completion),
             Ok(permit) = limits.permits.acquire(), if dependencies.has_ready_item() => {
                 let Some(index) = dependencies.start_next() else { continue };
-                let work = AssertUnwindSafe(work(index)).catch_unwind();
-                in_progress.push(async move {
-                    let _permit = permit;
-                    (index, work.await.unwrap_or(Completion::Panicked))
-                });
+                // An async block would contain the work twice: as it was captured, and while it is awaited.
+                in_progress.push(AssertUnwindSafe(work(index)).catch_unwind().map(move |completion| {
+                    drop(permit);
+                    (index, completion.unwrap_or(Completion::Panicked))
+                }));
                 peak = peak.max(in_progress.len());
             }
         }

@@ -88,8 +88,8 @@ pub enum FailureReason {
 }
 
 impl Visibility {
-    /// Uses the time-outs of `backoff`. `connect` makes the SQS client when the first record is returned. Its argument is
-    /// the region of the queue; `None` if the region is not known.
+    /// Uses the time-outs of `backoff`. `connect` makes the SQS client when the first record is returned. Its argument
+    /// is the region of the queue; `None` if the region is not known.
     pub fn new<F>(backoff: Backoff, connect: impl Fn(Option<Region>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Client> + Send + 'static,
@@ -133,8 +133,8 @@ impl Visibility {
         changed.unwrap_or_else(|_| vec![Failure { messages, reason: FailureReason::NoReply }])
     }
 
-    /// Makes records visible again that were returned because of `cause` and still wait. The records of calls that are not
-    /// answered in time are remembered for the next recall. A receipt handle that is no longer valid does no harm.
+    /// Makes records visible again that were returned because of `cause` and still wait. The records of calls that are
+    /// not answered in time are remembered for the next recall. A receipt handle that is no longer valid does no harm.
     pub(crate) async fn recall(&self, cause: &str, time: Duration, now: ClockReading) -> Recalled {
         let deadline = Deadline::within(time);
         let waiting = self.recallable.take(cause, now);
@@ -183,8 +183,9 @@ impl Visibility {
         Ok(chunk.len().saturating_sub(failed))
     }
 
-    /// The returned records and their time-outs. A record without a receipt handle was not received from a queue and has no
-    /// visibility time-out. In a FIFO queue the returned part of a group gets the time-out of its first record.
+    /// The returned records and their time-outs. A record without a receipt handle was not received from a queue and
+    /// has no visibility time-out. In a FIFO queue, the returned records of a group get the time-out of the first one.
+    /// Records that do not block the group are an exception: they get their own time-out, which is zero.
     fn returned<'a, O: Outcome>(
         &self,
         records: &'a [Record],

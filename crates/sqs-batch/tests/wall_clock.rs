@@ -1,4 +1,4 @@
-//! The simulated wall clock applies to the whole process, so its test is alone in this one.
+//! The simulated wall clock applies to the whole process, so this test has a process of its own.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -9,8 +9,8 @@ use crate::outcome::{Completion, Outcome, blocks_group};
 pub(crate) struct WorkItem<'a> {
     /// Items with the same key run one after the other.
     pub(crate) key: Option<&'a str>,
-    /// Items of the same group run one after the other, too. After the first one that will be delivered again, the
-    /// rest is returned.
+    /// Items of the same group run one after the other, too. After the first returned one that a later delivery may
+    /// complete, the rest is returned.
     pub(crate) group: Option<&'a str>,
     /// The queue will not deliver the record again, so it does not block its group.
     pub(crate) is_last_receive: bool,
@@ -21,7 +21,8 @@ pub(crate) struct WorkItem<'a> {
 /// The items of a batch, and which of them are ready, started and completed.
 pub(super) struct Dependencies<'a, O, C> {
     items: &'a [WorkItem<'a>],
-    completed: C,
+    /// Is called once for each item, and may replace its completion.
+    on_completed: C,
     /// Items that wait for no other, in the order in which they became ready.
     ready: VecDeque<usize>,
     /// For each item, the number of earlier items that it waits for.
@@ -34,10 +35,10 @@ pub(super) struct Dependencies<'a, O, C> {
 }
 
 impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependencies<'a, O, C> {
-    pub(super) fn new(items: &'a [WorkItem<'a>], completed: C) -> Self {
+    pub(super) fn new(items: &'a [WorkItem<'a>], on_completed: C) -> Self {
         let mut dependencies = Self {
             items,
-            completed,
+            on_completed,
             ready: VecDeque::with_capacity(items.len()),
             waits_for: vec![0; items.len()],
             followers: vec![[None; 2]; items.len()],
@@ -94,7 +95,7 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
     }
 
     pub(super) fn complete(&mut self, index: usize, completion: Completion<O>) {
-        let completion = (self.completed)(index, completion);
+        let completion = (self.on_completed)(index, completion);
         let item = &self.items[index];
         if !completion.is_acknowledged() && blocks_group(item.is_last_receive, completion.redelivery()) {
             self.blocked_groups.extend(item.group);
@@ -115,13 +116,13 @@ impl<'a, O: Outcome, C: FnMut(usize, Completion<O>) -> Completion<O>> Dependenci
         let completions = completions.map(|(index, (completion, started))| {
             completion.unwrap_or_else(|| {
                 let completion = if started { Completion::Abandoned } else { Completion::NotStarted };
-                (self.completed)(index, completion)
+                (self.on_completed)(index, completion)
             })
         });
         completions.collect()
     }
 
-    /// The completion of the nearest earlier item that describes the same work, if that item was handled or panicked.
+    /// The completion of the nearest earlier item that describes the same work and was handled or panicked.
     fn shared_with(&self, item: &WorkItem<'_>) -> Option<Completion<O>> {
         let earlier = std::iter::successors(item.same_as, |index| self.items[*index].same_as);
         earlier.filter_map(|index| self.completions[index].as_ref()).find_map(|completion| match completion {

@@ -11,7 +11,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The queue at `url` if one is set, otherwise the one that the ARN names. The region is that of the ARN in both cases.
+    /// The queue at `url` if one is set, otherwise the one that the ARN names. The region is that of the ARN in both
+    /// cases.
     pub(super) fn of(url: Option<&str>, arn: Option<&str>) -> Option<Self> {
         let from_arn = arn.and_then(Self::from_arn);
         let Some(url) = url else { return from_arn };

@@ -108,7 +108,7 @@ fn over_all_random_numbers_the_mean_time_out_is_the_time_with_its_fraction() {
 
 #[test]
 fn the_jitter_adds_up_to_20_percent_before_the_rounding() {
-    // The time-outs without the fraction of a second, and with a second for the fraction.
+    // For each of the four stretches below: the time-out rounded down, and rounded up.
     let cases = [
         (100, [(100, 100), (105, 105), (110, 110), (120, 120)]),
         (900, [(900, 900), (945, 945), (990, 990), (1_080, 1_080)]),

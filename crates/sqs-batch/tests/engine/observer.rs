@@ -1,6 +1,7 @@
 //! What an observer is called with.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
@@ -102,6 +103,35 @@ async fn a_record_that_is_not_started_has_a_scope_and_no_duration() {
             "finish 1 records, peak 0",
         ]
     );
+}
+
+/// Notes how many scopes exist whenever a record finishes.
+#[derive(Default)]
+struct Scopes {
+    each: Rc<()>,
+    existing: RefCell<Vec<usize>>,
+}
+
+impl<'a> Observer<&'a Script> for &Scopes {
+    type Scope = Rc<()>;
+
+    fn record_begun(&self, _: &Record, _: Option<&Line>) -> Rc<()> {
+        self.each.clone()
+    }
+
+    fn record_finished(&self, _: RecordFinished<'_, &'a Script>, _: Option<&Rc<()>>) {
+        self.existing.borrow_mut().push(Rc::strong_count(&self.each) - 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_scope_of_a_record_is_dropped_when_the_record_is_finished() {
+    let (script, scopes) = (Script::default(), Scopes::default());
+    let settings = Settings { concurrency: 1, ..settings() };
+    let processor = BatchProcessor::new(&script, settings).with_observer(&scopes);
+    let records = standard([("m1", "- ok"), ("m2", "- panic"), ("m3", "- ok")]);
+    processor.handle(event(&json!({ "Records": records }), 10)).await.unwrap();
+    assert_eq!(*scopes.existing.borrow(), [1, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]

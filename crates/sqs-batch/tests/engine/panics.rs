@@ -1,8 +1,9 @@
-//! A panic returns its record and no other.
+//! A panic ends the work on its record only.
 
-use sqs_batch::Completion;
+use serde_json::json;
+use sqs_batch::{BatchProcessor, Completion, Observer, Record};
 
-use crate::script::{Script, Scripted, process, settings, standard};
+use crate::script::{Line, Script, Scripted, event, process, settings, standard};
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_any_code_for_a_record_returns_that_record_alone() {
@@ -38,6 +39,34 @@ async fn a_panic_in_any_code_for_a_record_returns_that_record_alone() {
     }
 }
 
+/// Panics when the record `m2` begins.
+struct PanicAtM2;
+
+impl Observer<&Script> for PanicAtM2 {
+    type Scope = ();
+
+    fn record_begun(&self, record: &Record, _: Option<&Line>) {
+        assert_ne!(record.message_id, "m2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_outcome_applies_although_the_observer_panics_when_its_record_begins() {
+    let cases: [(&str, &[&str]); 2] = [("key same-ok", &[]), ("key same-fail", &["m1", "m2"])];
+    for (body, returned) in cases {
+        let script = Script::default();
+        let records = standard([("m1", body), ("m2", body), ("m3", "key ok")]);
+        let processor = BatchProcessor::new(&script, settings()).with_observer(PanicAtM2);
+
+        let response = processor.handle(event(&json!({ "Records": records }), 60)).await.unwrap();
+
+        let ids: Vec<_> =
+            response.batch_item_failures.iter().map(|item| item.item_identifier.as_str()).collect();
+        assert_eq!(ids, returned, "{body}");
+        assert_eq!(*script.started.borrow(), ["m1", "m3"], "{body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_record_begins_and_finishes_exactly_once() {
     let script = Script::default();
@@ -51,6 +80,7 @@ async fn every_record_begins_and_finishes_exactly_once() {
         "panic-begun",
         "panic-finished",
         "hang",
+        // Waits for the record before, because both have the same key.
         "behind",
     ];
     let bodies =

@@ -68,7 +68,7 @@ fn a_missing_or_unreadable_receive_count_is_1() {
 }
 
 #[test]
-fn a_sent_time_that_no_clock_can_show_is_absent() {
+fn a_sent_time_that_cannot_be_read_is_absent() {
     for sent in ["", "yesterday", "-1", "18446744073709551616"] {
         assert_eq!(with_attributes(json!({ "SentTimestamp": sent })).sent, None, "{sent}");
     }

@@ -15,8 +15,9 @@ use tokio::time::sleep;
 
 /// Reads bodies of the form `key work`. The key `-` means that there is no key. The work is `ok`, `fail`, `reject`,
 /// `outage`, `hang`, a number of milliseconds, or `panic`, `panic-read`, `panic-key`, `panic-identity`, `panic-begun`,
-/// `panic-acknowledged`, `panic-redelivery`, `panic-finished` for a panic in that place. Records with equal bodies are
-/// the same work if the work starts with `same`.
+/// `panic-acknowledged`, `panic-redelivery`, `panic-finished` for a panic in that place. Any other word means `ok`.
+/// `fail`, `reject`, `panic` and a number can have the prefix `same-`. Records with equal bodies are the same work if
+/// the work starts with `same`.
 #[derive(Default)]
 pub struct Script {
     running: Cell<usize>,

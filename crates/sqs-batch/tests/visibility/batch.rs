@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 pub const QUEUE_URL: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
 
-/// Reads bodies: `done`, `retry`, `retry after 600 s`, `reject`, `panic` or `hang`; `inventory down`, `payments down` or
-/// `inventory down, after 900 s`.
+/// Reads bodies: `done`, `retry`, `retry after 600 s`, `reject`, `panic` or `hang`; `inventory down`, `payments down`
+/// or `inventory down, after 900 s`.
 #[derive(Debug)]
 pub struct Script;
 

@@ -93,7 +93,8 @@ async fn half_of_the_reserve_is_left_when_the_queue_does_not_reply() {
         assert_eq!(batch.returned, ["m0"]);
         assert_eq!(batch.failures, [(1, Reason::NoReply)]);
         let elapsed = batch.elapsed.as_millis();
-        // The invocation ends at a point in time of the wall clock, which continues while the time of the test is paused.
+        // The invocation ends at a point in time of the wall clock, which continues while the time of the test is
+        // paused.
         assert!((wait - 450..=wait).contains(&elapsed), "{elapsed} ms of {seconds} s, reserve {reserve:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Visibility time-outs of returned records, with a scripted SQS below the client of the SDK, on paused time: no network.
+//! Visibility time-outs of returned records, with a scripted SQS below the client of the SDK, on paused time: no
+//! network.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

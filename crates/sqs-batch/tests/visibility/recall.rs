@@ -13,7 +13,7 @@ use crate::sqs::{Call, Entry, Reply, Sqs};
 
 const TIME: Duration = Duration::from_secs(2);
 
-/// A process whose records wait for an outage for 10 minutes.
+/// A process whose returned records wait 10 minutes, plus the jitter, for the end of an outage.
 struct Process {
     sqs: Sqs,
     processor: BatchProcessor<Script>,
@@ -73,7 +73,7 @@ fn seconds(calls: &[Call]) -> Vec<u64> {
     entries(calls).iter().map(|entry| entry.seconds).collect()
 }
 
-/// Records that wait for the inventory: `m0`, `m1`, and so on.
+/// Records that wait for the inventory: `m00000`, `m00001`, and so on.
 fn down(numbers: std::ops::Range<usize>) -> Value {
     numbers.map(|number| record(&format!("m{number:05}"), "inventory down", 1)).collect()
 }
@@ -130,7 +130,7 @@ async fn without_visibility_time_outs_nothing_is_recalled() {
 async fn a_record_whose_time_out_is_over_is_not_recalled() {
     let process = Process::waiting(&[100]);
     process.process(standard([("m1", "inventory down")])).await;
-    // The time-out is 100 s and up to 20 %.
+    // The time-out is 100 s plus up to 20 %.
     advance(Duration::from_secs(60)).await;
     process.process(standard([("m2", "inventory down")])).await;
     advance(Duration::from_secs(60)).await;
