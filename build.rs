@@ -5,6 +5,9 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["reservation/v1/inventory.proto"], ["proto"])?;
-    tonic_prost_build::configure().build_server(false).compile_fds(files)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .codec_path("crate::services::inventory::codec::SmallMessages")
+        .compile_fds(files)?;
     Ok(())
 }

@@ -68,11 +68,11 @@ pub enum ErrorClass {
     Misconfigured,
     /// A retry cannot help: a person must look at the record.
     Rejected,
-    /// The service was not called, because its breaker is open or its calls are limited.
+    /// The service was not called, because its breaker is open or the attempts at it are limited.
     NotCalled(NotCalled),
 }
 
-/// The reason why a service was not called before the deadline: earlier failures.
+/// A call that was not made before the deadline, because of earlier failures of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not called, because {cause}")]
 pub struct NotCalled {
@@ -90,9 +90,9 @@ pub enum NotCalledCause {
     /// The breaker of the service is open.
     #[error("its breaker is open")]
     BreakerOpen,
-    /// The calls to the service are limited (`services/limit.rs`).
-    #[error("its calls are limited")]
-    CallsLimited,
+    /// The attempts at the service are limited (`services/limit.rs`).
+    #[error("the attempts at it are limited")]
+    AttemptsLimited,
 }
 
 /// An error that has a class and a reason code.
@@ -104,17 +104,17 @@ pub trait Classify {
     fn class(&self) -> ErrorClass;
 
     /// The reason code of a record that is returned because of this error.
-    fn reason(&self) -> Reason;
+    fn reason_code(&self) -> Reason;
 }
 
 impl NotCalledCause {
-    /// The `cause` of [`Redelivery::AfterOutage`](sqs_batch::Redelivery::AfterOutage): the name of what a returned record
-    /// waits for.
+    /// The `cause` of [`Redelivery::AfterOutage`](sqs_batch::Redelivery::AfterOutage): the name of what a returned
+    /// record waits for.
     pub fn recall_cause(self, service: Service) -> &'static str {
         match (self, service) {
             (Self::BreakerOpen, service) => service.as_str(),
-            (Self::CallsLimited, Service::ReservationApi) => "limit of reservation-api",
-            (Self::CallsLimited, Service::Inventory) => "limit of inventory",
+            (Self::AttemptsLimited, Service::ReservationApi) => "limit of reservation-api",
+            (Self::AttemptsLimited, Service::Inventory) => "limit of inventory",
         }
     }
 }

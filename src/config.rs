@@ -179,7 +179,7 @@ impl Config {
                 token: token.map(BearerToken::new),
                 token_source: None,
                 timeout: reservation_api_timeout,
-                connections: concurrency,
+                max_idle_connections: concurrency,
                 longest_retry_after: backoff_max,
                 breaker,
                 retry: retry.clone(),

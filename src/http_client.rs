@@ -3,13 +3,19 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// TLS that checks servers against `roots` and presents no certificate of its own. Clones share the sessions that can be
-/// resumed.
+/// How the worker names itself to the services.
+pub const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// Connections without traffic for this time may be dead, so they are replaced or checked before use.
+pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// TLS that checks servers against `roots` and presents no certificate of its own. Clones share the sessions that can
+/// be resumed.
 ///
 /// # Errors
 ///

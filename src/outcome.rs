@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqs_batch::{Completion, Redelivery};
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-use crate::call::NotCalledCause::{BreakerOpen, CallsLimited};
+use crate::call::NotCalledCause::{AttemptsLimited, BreakerOpen};
 use crate::call::Service::{Inventory, ReservationApi};
 use crate::call::{Classify, ErrorClass, NotCalled, Service};
 use crate::reason::Reason;
@@ -31,7 +31,7 @@ pub enum Outcome {
         /// The service that is down, if the failure is an outage: the record waits for its end.
         outage: Option<Service>,
     },
-    /// A service that the record needs was not called, because its breaker is open or its calls are limited.
+    /// A service that the record needs was not called, because its breaker is open or the attempts at it are limited.
     Deferred(NotCalled),
     /// Rejected: a retry cannot help.
     Failed {
@@ -47,7 +47,7 @@ pub enum Outcome {
 impl Outcome {
     /// The outcome of a record whose call to a service failed.
     pub fn of_error(error: impl Classify + ToString) -> Self {
-        let (code, reason) = (error.reason(), error.to_string());
+        let (code, reason) = (error.reason_code(), error.to_string());
         let outage = Some(error.service());
         match error.class() {
             ErrorClass::Transient { retry_after } => {
@@ -96,11 +96,11 @@ pub enum OutcomeLabel {
     Superseded,
     /// The event needs no work.
     Ignored,
-    /// A transient failure, an unavailable or misconfigured service, or a panic. The queue delivers the record again after a
-    /// back-off.
+    /// A transient failure, an unavailable or misconfigured service, or a panic. The queue delivers the record again
+    /// after a back-off.
     Retried,
-    /// Not started or not finished: no time was left, the FIFO group is blocked, the breaker of a service is open, or the
-    /// attempts at a service are limited.
+    /// Not started or not finished: no time was left, the FIFO group is blocked, the breaker of a service is open, or
+    /// the attempts at a service are limited.
     Deferred,
     /// A service rejected the record, and a retry cannot help.
     Failed,
@@ -135,6 +135,10 @@ impl<'a> Summary<'a> {
     /// The summary of a record that was completed by the worker or by the batch engine.
     pub fn of(completion: &'a Completion<Outcome>) -> Self {
         let (label, reason, code) = match completion {
+            Completion::Shared(Outcome::Success) => {
+                let reason = "an earlier record of the batch describes the same work, which is done";
+                return Self { label: OutcomeLabel::Success, reason, code: None };
+            }
             Completion::Handled(outcome) | Completion::Shared(outcome) => return Self::of_outcome(outcome),
             Completion::NotStarted => {
                 (OutcomeLabel::Deferred, "there was no time left to start it", Reason::NoTime)
@@ -163,10 +167,10 @@ impl<'a> Summary<'a> {
                 let reason = match (not_called.cause, not_called.service) {
                     (BreakerOpen, ReservationApi) => "the breaker of the reservation API is open",
                     (BreakerOpen, Inventory) => "the breaker of the inventory is open",
-                    (CallsLimited, ReservationApi) => {
-                        "calls to the reservation API are limited after a time-out"
+                    (AttemptsLimited, ReservationApi) => {
+                        "attempts at the reservation API are limited after a time-out"
                     }
-                    (CallsLimited, Inventory) => "calls to the inventory are limited after a time-out",
+                    (AttemptsLimited, Inventory) => "attempts at the inventory are limited after a time-out",
                 };
                 (OutcomeLabel::Deferred, reason, Some(not_called.reason))
             }

@@ -34,8 +34,8 @@ pub enum Reason {
     ReservationApiDenied,
     /// The inventory denied the worker access (`UNAUTHENTICATED`, `PERMISSION_DENIED`, or an error code 1 to 3).
     InventoryDenied,
-    /// `RESERVATION_API_BASE` does not lead to the reservation API: a redirect, or a 404 or 405 that is not an error of the
-    /// API.
+    /// `RESERVATION_API_BASE` does not lead to the reservation API: a redirect, or a 404 or 405 that is not an error of
+    /// the API.
     ReservationApiWrongAddress,
     /// `INVENTORY_GRPC_ADDR` leads to a server that does not have the inventory service, such as an older deployment.
     InventoryWrongAddress,
@@ -59,7 +59,8 @@ impl Reason {
         self.into()
     }
 
-    /// Whether the deployment is wrong and not the record: a service denies access, or an address is not that of the service.
+    /// Whether the deployment is wrong and not the record: a service denies access, or an address is not that of the
+    /// service.
     pub fn is_misconfiguration(self) -> bool {
         matches!(
             self,
@@ -76,7 +77,7 @@ impl Reason {
         let redrive = format!(
             "`dead-letters plan --action redrive --reason {code} --what-if`, then `dead-letters apply plan.json`"
         );
-        // A message of the same reason may wait for a person.
+        // The message is selected by its id, because other messages with this reason may still wait for a person.
         let delete = format!(
             "`dead-letters plan --action delete --reason {code} --message ID`, then \
              `dead-letters apply plan.json --backup deleted.jsonl`"

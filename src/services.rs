@@ -7,6 +7,3 @@ mod limit;
 pub mod reservation_api;
 pub mod retry;
 pub mod silence;
-
-/// How the worker names itself to both services.
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));

@@ -62,11 +62,11 @@ impl Worker {
 pub async fn recall(processor: &BatchProcessor<Worker, impl Observer<Worker>>, time_left: Duration) {
     let deadline = Deadline::within(time_left.min(RECALL_TIME));
     for breaker in processor.handler().breakers() {
-        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.cause_has_ended(**cause)) {
+        for cause in NotCalledCause::VARIANTS.iter().filter(|cause| breaker.needs_recall(**cause)) {
             let service = breaker.service();
             let recalled = processor.recall(cause.recall_cause(service), deadline.left()).await;
             if recalled.unanswered == 0 {
-                breaker.forget_end(*cause);
+                breaker.recall_completed(*cause);
             }
             if recalled.accepted > 0 {
                 let (service, records) = (service.as_str(), recalled.accepted);
@@ -98,10 +98,10 @@ impl Handler for Worker {
         }
     }
 
-    /// An open breaker or a limit of calls, if there is one, is the reason why no time was left for the record.
+    /// An open breaker or a limit of attempts, if there is one, is the reason why no time was left for the record.
     fn out_of_time(&self) -> Option<Outcome> {
         let breakers = self.breakers();
         let open = breakers.into_iter().find_map(Breaker::open_reason);
-        open.or_else(|| breakers.into_iter().find_map(Breaker::limited)).map(Outcome::Deferred)
+        open.or_else(|| breakers.into_iter().find_map(Breaker::limit_reason)).map(Outcome::Deferred)
     }
 }

@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::reason::Reason;
 use crate::reservation::Ending;
 use crate::services::inventory::{HeldSeats, Inventory, ReleaseReason};
-use crate::services::reservation_api::{Answer, Reply, Reservation, ReservationApi, Transition};
+use crate::services::reservation_api::{Reply, Reservation, ReservationApi, Transition, UpdateResult};
 
 /// Makes the two services consistent.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ pub enum Decision {
     Reject(Reason, &'static str),
 }
 
-/// The contract's table of replies to a status update. `requested` is the ending that the event requests, and `found` is
-/// the one that the reservation has.
+/// The contract's table of replies to a status update. `requested` is the ending that the event requests, and `found`
+/// is the one that the reservation has.
 pub fn decide(requested: Ending, found: Ending) -> Decision {
     match (requested, found) {
         (Ending::Expired, Ending::Expired)
@@ -112,8 +112,8 @@ impl Workflow {
             }));
         };
         let reply = match self.reservation_api.end(&transition, deadline).await.map_err(Outcome::of_error)? {
-            Answer::Done(reply) => Some(reply),
-            Answer::AlreadyEnded(found) => match decide(transition.to, found) {
+            UpdateResult::Done(reply) => Some(reply),
+            UpdateResult::AlreadyEnded(found) => match decide(transition.to, found) {
                 Decision::Continue => None,
                 Decision::Superseded => {
                     return Ok(Outcome::Superseded(format!("the reservation is {found}")));
@@ -161,6 +161,8 @@ impl Workflow {
     /// When an event is delivered again, the reply may contain no reservation, but the request to the inventory must
     /// be the same as before. Therefore a fact of the event is never replaced, and if the reply lacks one of the
     /// missing facts, the reservation is read.
+    ///
+    /// The user id is optional. It is looked up only if the event id or the seats are missing, too.
     async fn find_missing_facts(
         &self,
         hold: &Hold,

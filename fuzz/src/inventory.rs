@@ -73,15 +73,15 @@ fn is_sold(reply: CommitReservationResponse) -> bool {
 /// Checks that the reason code matches the error class, and that the text contains nothing from the reply.
 fn check_error(error: &Error, rejected: Reason) {
     match error.class() {
-        ErrorClass::Rejected => assert_eq!(error.reason(), rejected),
+        ErrorClass::Rejected => assert_eq!(error.reason_code(), rejected),
         ErrorClass::Transient { retry_after } => {
-            assert_eq!((retry_after, error.reason()), (None, Reason::InventoryError), "{error}");
+            assert_eq!((retry_after, error.reason_code()), (None, Reason::InventoryError), "{error}");
         }
         ErrorClass::Unavailable { retry_after } => {
-            assert_eq!((retry_after, error.reason()), (None, Reason::InventoryUnavailable), "{error}");
+            assert_eq!((retry_after, error.reason_code()), (None, Reason::InventoryUnavailable), "{error}");
         }
         ErrorClass::Misconfigured => assert!(
-            matches!(error.reason(), Reason::InventoryWrongAddress | Reason::InventoryDenied),
+            matches!(error.reason_code(), Reason::InventoryWrongAddress | Reason::InventoryDenied),
             "{error}"
         ),
         ErrorClass::NotCalled(_) => panic!("the service was called"),

@@ -7,7 +7,9 @@ use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::config::Config;
 use reservation_worker::reason::Reason;
 use reservation_worker::reservation::{Ending, Id};
-use reservation_worker::services::reservation_api::{Answer, Error, Reservation, ReservationApi, Transition};
+use reservation_worker::services::reservation_api::{
+    Error, Reservation, ReservationApi, Transition, UpdateResult,
+};
 use reservation_worker::telemetry::metrics::Metrics;
 use rustls::RootCertStore;
 use serde_json::{Map, Value};
@@ -36,15 +38,15 @@ pub fn check(input: &[u8]) {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let (code, is_api_error) = (code(&json), json["error"]["code"].is_string());
     match (status, code) {
-        (200..300, _) => assert!(matches!(ended, Ok(Answer::Done(_))), "{ended:?}"),
+        (200..300, _) => assert!(matches!(ended, Ok(UpdateResult::Done(_))), "{ended:?}"),
         (401 | 402 | 403 | 408 | 412 | 425 | 429, _) => {
             assert_eq!(error_class(&ended), Some("retried"), "{ended:?}")
         }
         (404 | 405, None) if !is_api_error => assert_eq!(error_class(&ended), Some("retried"), "{ended:?}"),
-        (400..500, Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
+        (400..500, Some(ending)) => assert_eq!(ended.ok(), Some(UpdateResult::AlreadyEnded(ending))),
         // The client reads the reservation, and its status decides.
         (409, None) => match read.map(|reservation| reservation.ending) {
-            Ok(Some(ending)) => assert_eq!(ended.ok(), Some(Answer::AlreadyEnded(ending))),
+            Ok(Some(ending)) => assert_eq!(ended.ok(), Some(UpdateResult::AlreadyEnded(ending))),
             _ => assert_eq!(error_class(&ended), Some("retried"), "{ended:?}"),
         },
         (400..500, None) => assert_eq!(error_class(&ended), Some("rejected"), "{ended:?}"),
@@ -94,12 +96,12 @@ fn code(body: &Value) -> Option<Ending> {
 
 /// The class of an error. Checks that the reason code matches the class, and that the text contains nothing
 /// from the reply.
-fn error_class(result: &Result<Answer, Error>) -> Option<&'static str> {
+fn error_class(result: &Result<UpdateResult, Error>) -> Option<&'static str> {
     let error = result.as_ref().err()?;
     let text = error.to_string();
     let is_expected = |char: char| char.is_ascii_alphanumeric() || " _-:,()".contains(char);
     assert!(text.len() < 200 && text.chars().all(is_expected), "{text:?}");
-    let is_rejected = error.reason() == Reason::ReservationApiRejected;
+    let is_rejected = error.reason_code() == Reason::ReservationApiRejected;
     match error.class() {
         ErrorClass::Rejected => assert!(is_rejected, "{error:?}"),
         ErrorClass::Transient { retry_after } | ErrorClass::Unavailable { retry_after } => {
@@ -156,7 +158,7 @@ impl Fixture {
 
     /// Confirms the reservation and reads it. Each call has one attempt, because the deadline leaves no time
     /// for another.
-    fn call(&self, status: u16, body: &[u8]) -> (Result<Answer, Error>, Result<Reservation, Error>) {
+    fn call(&self, status: u16, body: &[u8]) -> (Result<UpdateResult, Error>, Result<Reservation, Error>) {
         *self.reply.lock().unwrap() = Reply { status, body: body.to_owned() };
         let id = Id::new(RESERVATION_ID).unwrap();
         let transition = Transition {

@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::Level;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::telemetry::export::metrics::MetricsSink;
 use crate::telemetry::export::spans::OtlpProtocol;
@@ -67,7 +67,12 @@ pub(super) fn attempt_timeout(value: &str) -> ParseResult<Duration> {
 }
 
 pub(super) fn http_url(value: &str) -> ParseResult<Url> {
-    let url = Url::parse(value).map_err(|error| format!("is not a URL: {error}"))?;
+    let url = Url::parse(value).map_err(|error| match error {
+        // The library reports this for each character that a host name must not contain.
+        ParseError::IdnaError if value.is_ascii() => "has a host name that is not valid".to_owned(),
+        ParseError::IdnaError => "has a host name that is not in its ASCII form (xn--…)".to_owned(),
+        error => format!("is not a URL: {error}"),
+    })?;
     let reason = if !matches!(url.scheme(), "http" | "https") {
         "is not an http:// or https:// URL"
     } else if !url.username().is_empty() || url.password().is_some() {

@@ -19,8 +19,8 @@ impl<'a> Reader<'a> {
         Self { lookup, secret: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// Uses these values, which come from the secret, instead of the variables of the same name. A problem does not show such
-    /// a value.
+    /// Uses these values, which come from the secret, instead of the variables of the same name. A problem does not
+    /// show such a value.
     pub(super) fn use_secret(&mut self, variables: BTreeMap<&'static str, String>) {
         self.secret = variables;
     }
@@ -82,8 +82,8 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { variable: variable.name, value, reason });
     }
 
-    /// The text of a variable without white space around it, from the secret or else from the environment. An empty text
-    /// counts as absent.
+    /// The text of a variable without white space around it, from the secret or else from the environment. An empty
+    /// text counts as absent.
     fn text(&self, variable: &Variable) -> Option<String> {
         let texts = [self.secret.get(variable.name).cloned(), (self.lookup)(variable.name)];
         let mut texts = texts.into_iter().flatten().map(|text| text.trim().to_owned());

@@ -137,8 +137,8 @@ impl<'a> Facts<'a> {
         Ok(Vec::new())
     }
 
-    /// The text of a fact, and its field. An empty text counts as absent, because producers in Go write an unset field as
-    /// an empty string.
+    /// The text of a fact, and its field. An empty text counts as absent, because producers in Go write an unset field
+    /// as an empty string.
     fn text(&self, pick: Pick<'a>) -> Result<Option<(Field<'a>, String)>, ParseError> {
         for field in self.each(pick) {
             let text: String = read(field.raw).ok_or_else(|| field.error("is not a string"))?;

@@ -1,4 +1,5 @@
-//! The JSON of an event exactly as the producers send it, before the rules of the facts are applied (contract section 2).
+//! The JSON of an event exactly as the producers send it, before the rules of the facts are applied (contract section
+//! 2).
 //!
 //! A value is decoded only when a rule needs it, so that a malformed value of an unused field is no error.
 
@@ -125,7 +126,8 @@ impl Field<'_> {
     }
 }
 
-/// Checks that the two spellings of a fact do not disagree. An empty text or list counts as absent, as it does elsewhere.
+/// Checks that the two spellings of a fact do not disagree. An empty text or list counts as absent, as it does
+/// elsewhere.
 pub(super) fn must_agree(spellings: Spellings<'_>) -> Result<(), ParseError> {
     let [Some(snake), Some(camel)] = spellings else { return Ok(()) };
     let value = |field: Field<'_>| serde_json::from_str::<Value>(field.raw.get()).ok();

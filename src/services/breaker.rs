@@ -1,8 +1,8 @@
 //! A breaker per service: a service that is down gets no attempts, except for one probe at a time (contract section 6).
 //!
-//! With partial batch responses Lambda keeps polling at full speed while a service is down. Records that are returned at
-//! once would use up their receives within a minute. So records wait for an open breaker inside the invocation, which slows
-//! the consumption down to one batch per process and invocation time-out.
+//! With partial batch responses Lambda keeps polling at full speed while a service is down. Records that are returned
+//! at once would use up their receives within a minute. So records wait for an open breaker inside the invocation,
+//! which slows the consumption down to one batch per process and invocation time-out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,10 +42,10 @@ pub struct Breaker {
     attempt_ended: Notify,
     /// The time-out of an attempt.
     timeout: Duration,
-    /// Whether the breaker has closed after an outage, and records that wait for this may not have been recalled.
-    has_closed: AtomicBool,
-    /// Whether a limit has ended, and records that wait for this may not have been recalled.
-    has_ended_limit: AtomicBool,
+    /// Whether the breaker has closed after an outage, and the records that wait for this must be recalled.
+    recall_after_outage: AtomicBool,
+    /// Whether a limit has ended, and the records that wait for this must be recalled.
+    recall_after_limit: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,15 +66,15 @@ impl Breaker {
             limit: Mutex::default(),
             attempt_ended: Notify::new(),
             timeout,
-            has_closed: AtomicBool::new(false),
-            has_ended_limit: AtomicBool::new(false),
+            recall_after_outage: AtomicBool::new(false),
+            recall_after_limit: AtomicBool::new(false),
         }
     }
 
-    /// Permits an attempt. Its result must be reported with [`Permit::complete`].
+    /// Permits an attempt. What it shows about the service must be reported with [`Permit::complete`].
     ///
-    /// While the breaker is open this waits, until a probe has closed it or this attempt is the next probe. After time-outs
-    /// it also waits while as many attempts are in progress as the limit (`services/limit.rs`) permits.
+    /// While the breaker is open this waits, until a probe has closed it or this attempt is the next probe. After
+    /// time-outs it also waits while as many attempts are in progress as the limit (`services/limit.rs`) permits.
     ///
     /// # Errors
     ///
@@ -109,10 +109,10 @@ impl Breaker {
         }
     }
 
-    /// Why calls are limited, if they are.
-    pub fn limited(&self) -> Option<NotCalled> {
+    /// Why attempts are limited, if they are.
+    pub fn limit_reason(&self) -> Option<NotCalled> {
         let reason = self.limit().reason();
-        reason.map(|reason| self.not_called(NotCalledCause::CallsLimited, reason))
+        reason.map(|reason| self.not_called(NotCalledCause::AttemptsLimited, reason))
     }
 
     /// The service.
@@ -120,21 +120,22 @@ impl Breaker {
         self.service
     }
 
-    /// Whether this cause has ended: the breaker has closed after an outage, or the limit has ended. This stays true until
-    /// [`forget_end`](Self::forget_end) is called or the breaker opens again.
-    pub fn cause_has_ended(&self, cause: NotCalledCause) -> bool {
-        self.ended(cause).load(Ordering::Relaxed)
+    /// Whether the records that wait for the end of this cause must be recalled, because it has ended: the breaker has
+    /// closed after an outage, or the limit has ended. This stays true until
+    /// [`recall_completed`](Self::recall_completed) is called or the breaker opens again.
+    pub fn needs_recall(&self, cause: NotCalledCause) -> bool {
+        self.recall_flag(cause).load(Ordering::Relaxed)
     }
 
-    /// Forgets that this cause has ended, because all records that waited for this were recalled.
-    pub fn forget_end(&self, cause: NotCalledCause) {
-        self.ended(cause).store(false, Ordering::Relaxed);
+    /// Reports that all records that waited for the end of this cause were recalled.
+    pub fn recall_completed(&self, cause: NotCalledCause) {
+        self.recall_flag(cause).store(false, Ordering::Relaxed);
     }
 
-    fn ended(&self, cause: NotCalledCause) -> &AtomicBool {
+    fn recall_flag(&self, cause: NotCalledCause) -> &AtomicBool {
         match cause {
-            NotCalledCause::BreakerOpen => &self.has_closed,
-            NotCalledCause::CallsLimited => &self.has_ended_limit,
+            NotCalledCause::BreakerOpen => &self.recall_after_outage,
+            NotCalledCause::AttemptsLimited => &self.recall_after_limit,
         }
     }
 
@@ -146,7 +147,7 @@ impl Breaker {
             State::Closed { .. } => {
                 let limited = self.limit().wait(began);
                 let Some((wait, reason)) = limited else { return Ok(self.permit(began, None)) };
-                return Err((self.not_called(NotCalledCause::CallsLimited, reason), wait));
+                return Err((self.not_called(NotCalledCause::AttemptsLimited, reason), wait));
             }
             State::Open { since, reason } => {
                 let wait = self.settings.open_for.saturating_sub(began.since(since));
@@ -180,9 +181,9 @@ impl Breaker {
     }
 }
 
-/// What the result of an attempt says about the service.
+/// What an attempt shows about the health of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptResult {
+pub enum ServiceHealth {
     /// It works: the attempt succeeded or was rejected.
     Works,
     /// It replied with a transient error, such as 429.
@@ -191,20 +192,20 @@ pub enum AttemptResult {
     Outage(Reason),
 }
 
-impl AttemptResult {
-    /// The result of a failed attempt.
+impl ServiceHealth {
+    /// What a failed attempt shows.
     pub fn of(error: &impl Classify) -> Self {
         match error.class() {
-            class if class.is_outage() => Self::Outage(error.reason()),
+            class if class.is_outage() => Self::Outage(error.reason_code()),
             ErrorClass::Transient { .. } => Self::Transient,
             _ => Self::Works,
         }
     }
 }
 
-/// The permission for one attempt. If a probe is dropped before its completion, the next attempt is a probe when the
-/// breaker's open time has passed since the dropped probe began: a probe that hangs at each deadline must not make probes
-/// more frequent.
+/// The permission for one attempt. If a probe is dropped before [`complete`](Self::complete) is called, the breaker
+/// counts as open since the dropped probe began. Two probes therefore begin at least [`BreakerSettings::open_for`]
+/// apart, even if each probe hangs and is dropped at a deadline.
 #[derive(Debug)]
 #[must_use = "the breaker counts completed attempts"]
 pub struct Permit<'a> {
@@ -215,39 +216,40 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Reports the result of the attempt.
-    pub fn complete(mut self, result: AttemptResult) {
-        let Breaker { service, settings, metrics, has_closed, has_ended_limit, .. } = self.breaker;
+    /// Reports what the attempt shows about the service.
+    pub fn complete(mut self, health: ServiceHealth) {
+        let Breaker { service, settings, metrics, recall_after_outage, recall_after_limit, .. } =
+            self.breaker;
         let BreakerSettings { failures: threshold, open_for } = *settings;
         if threshold == 0 || open_for.is_zero() {
             return;
         }
         // Without its `probe`, dropping the permit does not open the breaker again.
         let is_probe = self.probe.take().is_some();
-        self.adapt_limit(is_probe, result);
+        self.adapt_limit(is_probe, health);
         let mut state = self.breaker.state();
         let open = |reason| {
             metrics.breaker_open(*service);
-            has_closed.store(false, Ordering::Relaxed);
-            has_ended_limit.store(false, Ordering::Relaxed);
+            recall_after_outage.store(false, Ordering::Relaxed);
+            recall_after_limit.store(false, Ordering::Relaxed);
             State::Open { since: ClockReading::now(), reason }
         };
-        match (*state, result) {
-            (State::Closed { failures }, AttemptResult::Outage(reason)) if failures + 1 >= threshold => {
+        match (*state, health) {
+            (State::Closed { failures }, ServiceHealth::Outage(reason)) if failures + 1 >= threshold => {
                 *state = open(reason);
                 let (open_ms, reason_code) = (open_for.as_millis() as u64, reason.as_str());
                 tracing::warn!(service = service.as_str(), open_ms, reason_code, "breaker opened");
             }
-            (State::Closed { failures }, AttemptResult::Outage(_)) => {
+            (State::Closed { failures }, ServiceHealth::Outage(_)) => {
                 *state = State::Closed { failures: failures + 1 };
             }
             (State::Closed { .. }, _) => *state = State::Closed { failures: 0 },
-            (State::Probing { .. }, AttemptResult::Outage(reason)) if is_probe => *state = open(reason),
+            (State::Probing { .. }, ServiceHealth::Outage(reason)) if is_probe => *state = open(reason),
             (State::Probing { .. }, _) if is_probe => {
                 *state = State::Closed { failures: 0 };
-                has_closed.store(true, Ordering::Relaxed);
-                // Records that waited for a limit wait no longer than those that waited for the breaker.
-                has_ended_limit.store(true, Ordering::Relaxed);
+                recall_after_outage.store(true, Ordering::Relaxed);
+                // The records that wait for the end of a limit are recalled, too.
+                recall_after_limit.store(true, Ordering::Relaxed);
                 tracing::info!(service = service.as_str(), "breaker closed");
             }
             // The attempt began before the breaker opened, so its result says nothing about the present state.
@@ -255,28 +257,29 @@ impl Permit<'_> {
         }
     }
 
-    fn adapt_limit(&self, is_probe: bool, result: AttemptResult) {
+    fn adapt_limit(&self, is_probe: bool, health: ServiceHealth) {
         let Self { breaker, began, .. } = self;
         let (mut limit, now, service) = (breaker.limit(), ClockReading::now(), breaker.service.as_str());
         let was_limited = limit.reason().is_some();
-        match result {
-            AttemptResult::Outage(reason) if !is_probe && now.since(*began) >= breaker.timeout => {
+        match health {
+            ServiceHealth::Outage(reason) if !is_probe && now.since(*began) >= breaker.timeout => {
                 limit.reduce(*began, now, reason);
                 if !was_limited {
-                    tracing::warn!(service, reason_code = reason.as_str(), "calls limited");
+                    tracing::warn!(service, reason_code = reason.as_str(), "attempts limited");
                 }
             }
-            AttemptResult::Works => {
+            ServiceHealth::Works => {
                 if is_probe {
                     limit.resume();
                 }
                 if limit.grow(*began, now) {
-                    breaker.has_ended_limit.store(true, Ordering::Relaxed);
-                    tracing::info!(service, "calls not limited any more");
+                    breaker.recall_after_limit.store(true, Ordering::Relaxed);
+                    tracing::info!(service, "attempts no longer limited");
                 }
             }
-            // A failed probe was the only attempt, and a failure before the time-out is not caused by the load.
-            AttemptResult::Outage(_) | AttemptResult::Transient => {}
+            // The limit stays as it is: a failed probe was the only attempt, so the load is not the cause. A failure
+            // before the time-out and a transient reply say nothing about the load.
+            ServiceHealth::Outage(_) | ServiceHealth::Transient => {}
         }
     }
 }

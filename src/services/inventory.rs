@@ -11,20 +11,20 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Request, Response, Status};
 use url::Url;
 
-use super::breaker::{AttemptResult, Breaker, BreakerSettings};
+use super::breaker::{Breaker, BreakerSettings, ServiceHealth};
 use super::retry::Retry;
 use super::silence::Connections;
 use crate::call::{AttemptOutcome, ReplyStatus, Service};
+use crate::grpc_channel::{Channel, Connector};
 use crate::http_client;
 use crate::reservation::{Id, Seats};
 use crate::telemetry::call::AttemptInProgress;
 use crate::telemetry::metrics::Metrics;
 
-mod channel;
+mod codec;
 pub mod proto;
 mod reply;
 
-use channel::{Channel, Connector};
 use reply::ReplyBody;
 pub use reply::{Error, classify};
 
@@ -32,6 +32,10 @@ use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use proto::reservation::v1::{CommitReservationRequest, ReleaseHoldRequest};
 
 type Client = InventoryServiceClient<Channel>;
+
+/// Sent data and pings may stay unacknowledged for at least this time. With a shorter limit, one lost packet, which TCP
+/// sends again, would end the connection.
+const MIN_UNACKNOWLEDGED_TIME: Duration = Duration::from_secs(1);
 
 /// How the inventory is called.
 #[derive(Debug, Clone)]
@@ -92,7 +96,8 @@ impl Inventory {
         metrics: Metrics,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let timeout = settings.timeout;
-        let connector = Connector::new(settings.address.as_str().parse()?, http_client::tls(roots)?, timeout);
+        let (address, tls) = (settings.address.as_str().parse()?, http_client::tls(roots)?);
+        let connector = Connector::new(address, tls, timeout, timeout.max(MIN_UNACKNOWLEDGED_TIME));
         Ok(Self {
             connector: Arc::new(connector),
             connections: Connections::default(),
@@ -189,7 +194,8 @@ impl Inventory {
         self.retry.run(deadline, attempt).await
     }
 
-    /// Makes one attempt. It has the only time-out of the attempt; the header `grpc-timeout` tells the service of it.
+    /// Makes one attempt, and ends it at the time-out. `set_timeout` ends nothing: it only tells the service the
+    /// time-out, in the header `grpc-timeout`.
     async fn attempt<M, R: ReplyBody>(
         &self,
         method: &'static str,
@@ -213,7 +219,7 @@ impl Inventory {
         let outcome = done.as_ref().map_or_else(AttemptOutcome::of, |()| AttemptOutcome::Success);
         let reason = done.as_ref().err().map(|error| error as &dyn Display);
         in_progress.end(ReplyStatus::Grpc(code), outcome, reason);
-        permit.complete(done.as_ref().map_or_else(AttemptResult::of, |()| AttemptResult::Works));
+        permit.complete(done.as_ref().map_or_else(ServiceHealth::of, |()| ServiceHealth::Works));
         done
     }
 }

@@ -1,10 +1,10 @@
 //! How many attempts of calls to a service a process makes at once (contract section 6): congestion control, as in TCP.
 //!
 //! An overloaded service replies so late that its callers give up, but it still works on their requests. If the callers
-//! continue with as many attempts as before, all of its work is wasted, even after the cause of the overload has ended. A
-//! breaker alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process halves
-//! the number of its attempts in progress when an attempt ends by its time-out, and increases it while attempts succeed. A
-//! failure before the time-out does not reduce the limit, because it says nothing about the load.
+//! continue with as many attempts as before, all of its work is wasted, even after the cause of the overload has ended.
+//! A breaker alone does not prevent this: when it closes, the backlog overloads the service again. Therefore a process
+//! halves the number of its attempts in progress when an attempt ends by its time-out, and increases it while attempts
+//! succeed. A failure before the time-out does not reduce the limit, because it says nothing about the load.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sqs_batch::ClockReading;
 
 use crate::reason::Reason;
 
-/// A time-out reduces the limit to this share of the attempts in progress.
+/// A time-out reduces the limit to this share of the attempts in progress, or of the limit if that is lower.
 const REDUCTION: f64 = 0.5;
 /// Each success adds this to a limit of one attempt or more. A success doubles a lower limit.
 const GROWTH: f64 = 0.1;
@@ -31,11 +31,11 @@ pub struct Limit {
 
 #[derive(Debug, Clone, Copy)]
 struct Reduced {
-    /// The largest number of attempts in progress. If it is less than one, a pause follows each attempt, so that an attempt
-    /// is in progress for this share of the time.
+    /// The largest number of attempts in progress. If it is less than one, a pause follows each attempt, so that an
+    /// attempt is in progress for this share of the time.
     limit: f64,
-    /// The number of attempts at which the limit ends.
-    ends_at: f64,
+    /// The limit ends when it has grown to this number of attempts.
+    final_limit: f64,
     reduced_at: ClockReading,
     /// The reason code of the time-out.
     reason: Reason,
@@ -51,8 +51,8 @@ impl Limit {
         self.reduced.map(|reduced| reduced.reason)
     }
 
-    /// How long an attempt must wait, and the reason code of the time-out that caused the limit; `None` if it need not wait.
-    /// The time is [`Duration::MAX`] if another attempt must end first.
+    /// How long an attempt must wait, and the reason code of the time-out that caused the limit; `None` if it need not
+    /// wait. The time is [`Duration::MAX`] if another attempt must end first.
     pub fn wait(&self, now: ClockReading) -> Option<(Duration, Reason)> {
         let reduced = self.reduced?;
         if f64::from(self.in_progress) + 1.0 > reduced.limit.max(1.0) {
@@ -67,20 +67,20 @@ impl Limit {
         self.in_progress += 1;
     }
 
-    /// Reduces the limit after a time-out of an attempt that began at `began`. This must be called before [`end`](Self::end),
-    /// so that the attempts in progress still include this one.
+    /// Reduces the limit after a time-out of an attempt that began at `began`. This must be called before
+    /// [`end`](Self::end), so that the attempts in progress still include this one.
     pub fn reduce(&mut self, began: ClockReading, now: ClockReading, reason: Reason) {
         // An attempt that began before the last reduction says nothing about the reduced limit.
         if self.reduced.is_some_and(|reduced| began.instant < reduced.reduced_at.instant) {
             return;
         }
         let in_progress = f64::from(self.in_progress);
-        let (limit, ends_at) =
-            self.reduced.map_or((in_progress, in_progress), |reduced| (reduced.limit, reduced.ends_at));
+        let (limit, final_limit) =
+            self.reduced.map_or((in_progress, in_progress), |reduced| (reduced.limit, reduced.final_limit));
         let limit = (limit.min(in_progress) * REDUCTION).max(LEAST);
-        let (ends_at, pause) = (ends_at.max(in_progress), pause(limit, now.since(began)));
+        let (final_limit, pause) = (final_limit.max(in_progress), pause(limit, now.since(began)));
         self.reduced =
-            Some(Reduced { limit, ends_at, reduced_at: now, reason, last_attempt_ended: now, pause });
+            Some(Reduced { limit, final_limit, reduced_at: now, reason, last_attempt_ended: now, pause });
     }
 
     /// Increases the limit after a success of an attempt that began at `began`. Returns whether the limit has ended.
@@ -88,15 +88,15 @@ impl Limit {
         let Some(reduced) = &mut self.reduced else { return false };
         reduced.limit += if reduced.limit < 1.0 { reduced.limit } else { GROWTH };
         (reduced.last_attempt_ended, reduced.pause) = (now, pause(reduced.limit, now.since(began)));
-        let has_ended = reduced.limit >= reduced.ends_at;
+        let has_ended = reduced.limit >= reduced.final_limit;
         if has_ended {
             self.reduced = None;
         }
         has_ended
     }
 
-    /// Permits at least one attempt at a time without a pause. This is for the end of an outage, because the time-outs of an
-    /// outage are no sign of overload.
+    /// Permits at least one attempt at a time without a pause. This is for the end of an outage, because the time-outs
+    /// of an outage are no sign of overload.
     pub fn resume(&mut self) {
         if let Some(reduced) = &mut self.reduced {
             (reduced.limit, reduced.pause) = (reduced.limit.max(1.0), Duration::ZERO);
@@ -136,8 +136,8 @@ mod tests {
             self.now = ClockReading { instant: self.now.instant + time, time: self.now.time + time };
         }
 
-        /// Begins as many attempts as the limit permits, at most 10, and ends them. Returns their number, and whether the
-        /// limit has ended.
+        /// Begins as many attempts as the limit permits, at most 10, and ends them. Returns their number, and whether
+        /// the limit has ended.
         fn run(&mut self, time_out: Option<Reason>) -> (usize, bool) {
             let began = self.now;
             let attempts = (0..10).take_while(|_| {

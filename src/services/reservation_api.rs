@@ -4,18 +4,17 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, Request, RequestBuilder, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use sqs_batch::{ClockReading, Deadline};
 use url::Url;
 
-use super::USER_AGENT;
-use super::breaker::{AttemptResult, Breaker, BreakerSettings};
+use super::breaker::{Breaker, BreakerSettings, ServiceHealth};
 use super::retry::Retry;
-use super::silence::{Connections, SILENCE};
+use super::silence::Connections;
 use crate::call::{AttemptOutcome, ReplyStatus, Service};
-use crate::http_client;
+use crate::http_client::{self, SILENCE, USER_AGENT};
 use crate::reservation::{Ending, Id};
 use crate::telemetry::call::AttemptInProgress;
 use crate::telemetry::metrics::Metrics;
@@ -43,7 +42,7 @@ pub struct ReservationApiSettings {
     /// The time-out of each attempt of a call.
     pub timeout: Duration,
     /// The largest number of idle connections in the pool.
-    pub connections: usize,
+    pub max_idle_connections: usize,
     /// The longest `Retry-After` that is honoured.
     pub longest_retry_after: Duration,
     /// Its breaker.
@@ -71,7 +70,7 @@ pub struct ReservationApi {
 struct Transport {
     tls: ClientConfig,
     timeout: Duration,
-    connections: usize,
+    max_idle_connections: usize,
 }
 
 impl Transport {
@@ -86,7 +85,7 @@ impl Transport {
             .tcp_keepalive(TCP_KEEP_ALIVE)
             .tcp_user_timeout(self.timeout) // ends a connection whose peer has vanished between two calls
             .pool_idle_timeout(SILENCE) // a connection may be idle while others are used
-            .pool_max_idle_per_host(self.connections)
+            .pool_max_idle_per_host(self.max_idle_connections)
             .build()
     }
 }
@@ -106,9 +105,9 @@ pub struct Transition<'a> {
     pub error_code: Option<&'a str>,
 }
 
-/// The result of a requested [`Transition`]. In both cases the reservation has ended.
+/// The result of a status update, which requests a [`Transition`]. In both cases the reservation has ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum UpdateResult {
     /// The reservation ended as requested. The reply may contain it.
     Done(Reply),
     /// The reservation had already ended, and this is how.
@@ -140,7 +139,7 @@ impl ReservationApi {
         let transport = Transport {
             tls: http_client::tls(roots)?,
             timeout: settings.timeout,
-            connections: settings.connections,
+            max_idle_connections: settings.max_idle_connections,
         };
         let connections = Connections::default();
         connections.offer(ClockReading::now(), transport.new_pool()?);
@@ -172,7 +171,7 @@ impl ReservationApi {
     /// # Errors
     ///
     /// [`Error`]. Its class says whether a retry can help.
-    pub async fn end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<Answer, Error> {
+    pub async fn end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<UpdateResult, Error> {
         self.retry.run(deadline, async || self.try_end(transition, deadline).await).await
     }
 
@@ -185,24 +184,24 @@ impl ReservationApi {
         self.retry.run(deadline, async || self.try_read(reservation_id, deadline).await).await
     }
 
-    async fn try_end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<Answer, Error> {
+    async fn try_end(&self, transition: &Transition<'_>, deadline: Deadline) -> Result<UpdateResult, Error> {
         let Transition { reservation_id, to, payment_intent_id, reason, error_code } = *transition;
         let update = StatusUpdate { status: to.as_str(), payment_intent_id, reason, error_code };
         let reply = self.send(reservation_id, Some(&update), deadline).await?;
         if reply.status.is_success() {
-            return Ok(Answer::Done(reply));
+            return Ok(UpdateResult::Done(reply));
         }
         match reply.ending() {
-            Some(ending) => Ok(Answer::AlreadyEnded(ending)),
+            Some(ending) => Ok(UpdateResult::AlreadyEnded(ending)),
             None if reply.is_conflict() => self.after_conflict(reservation_id, deadline).await,
             None => Err(reply.to_error()),
         }
     }
 
     /// Reads the reservation after a conflict whose reply does not say how the reservation has ended.
-    async fn after_conflict(&self, reservation_id: &Id, deadline: Deadline) -> Result<Answer, Error> {
+    async fn after_conflict(&self, reservation_id: &Id, deadline: Deadline) -> Result<UpdateResult, Error> {
         match self.try_read(reservation_id, deadline).await?.ending {
-            Some(ending) => Ok(Answer::AlreadyEnded(ending)),
+            Some(ending) => Ok(UpdateResult::AlreadyEnded(ending)),
             None => Err(Error::NotEnded),
         }
     }
@@ -237,9 +236,9 @@ impl ReservationApi {
             reply = self.exchange(reservation_id, update, Some(&newer)).await;
         }
         permit.complete(match &reply {
-            Ok(reply) if reply.status.is_success() => AttemptResult::Works,
-            Ok(reply) => AttemptResult::of(&reply.to_error()),
-            Err(error) => AttemptResult::of(error),
+            Ok(reply) if reply.status.is_success() => ServiceHealth::Works,
+            Ok(reply) => ServiceHealth::of(&reply.to_error()),
+            Err(error) => ServiceHealth::of(error),
         });
         reply
     }
@@ -253,8 +252,8 @@ impl ReservationApi {
     ) -> Result<Reply, Error> {
         let url = self.url(reservation_id);
         let method = if update.is_some() { "PATCH" } else { "GET" };
-        let call = AttemptInProgress::begin(&self.metrics, Service::ReservationApi, method, &url);
-        let mut headers = call.headers();
+        let in_progress = AttemptInProgress::begin(&self.metrics, Service::ReservationApi, method, &url);
+        let mut headers = in_progress.headers();
         headers.extend(token.map(|token| (header::AUTHORIZATION, token.clone())));
         let reply = self.request(url, reservation_id, update, headers).await.map_err(Error::from);
         self.connections.attempt_ended((self.clock)());
@@ -262,9 +261,9 @@ impl ReservationApi {
             Ok(reply) => {
                 let error = (!reply.status.is_success()).then(|| reply.to_error());
                 let reason = error.as_ref().map(|error| error as &dyn Display);
-                call.end(ReplyStatus::Http(reply.status.as_u16()), reply.outcome(), reason);
+                in_progress.end(ReplyStatus::Http(reply.status.as_u16()), reply.outcome(), reason);
             }
-            Err(error) => call.end(ReplyStatus::None, AttemptOutcome::of(error), Some(error)),
+            Err(error) => in_progress.end(ReplyStatus::None, AttemptOutcome::of(error), Some(error)),
         }
         reply
     }
@@ -277,14 +276,16 @@ impl ReservationApi {
         headers: HeaderMap,
     ) -> Result<Reply, reqwest::Error> {
         let http = self.connections.for_attempt((self.clock)(), || self.transport.new_pool())?;
-        let request = match update {
-            Some(update) => {
-                let key = format!("{reservation_id}:{}", update.status);
-                http.patch(url).header("idempotency-key", key).json(update)
-            }
-            None => http.get(url),
-        };
-        let response = request.headers(headers).send().await?;
+        let method = if update.is_some() { Method::PATCH } else { Method::GET };
+        let mut request = Request::new(method, url);
+        // Replacing the map costs less than adding to it.
+        *request.headers_mut() = headers;
+        let mut request = RequestBuilder::from_parts(http, request);
+        if let Some(update) = update {
+            let key = format!("{reservation_id}:{}", update.status);
+            request = request.header("idempotency-key", key).json(update);
+        }
+        let response = request.send().await?;
         Ok(Reply::read(response, self.longest_retry_after).await)
     }
 

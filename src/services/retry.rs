@@ -41,9 +41,9 @@ impl Retry {
         Self { budget: Arc::new(TpsBudget::new(WINDOW, retries_per_second, RETRIED_SHARE)) }
     }
 
-    /// Makes a call, and retries it at most twice while it fails with a transient error or finds the service unavailable. It
-    /// does not retry if the deadline or the budget does not allow it, or if the service has requested a longer wait than
-    /// the retry would make.
+    /// Makes a call: `attempt` makes one attempt. It is retried at most twice while it fails with a transient error or
+    /// finds the service unavailable. It is not retried if the deadline or the budget does not allow it, or if the
+    /// service has requested a longer wait than the retry would make.
     ///
     /// # Errors
     ///
@@ -51,11 +51,11 @@ impl Retry {
     pub async fn run<T, E: Classify>(
         &self,
         deadline: Deadline,
-        call: impl AsyncFn() -> Result<T, E>,
+        attempt: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, E> {
         self.budget.deposit();
         for longest in LONGEST_WAITS {
-            let error = match call().await {
+            let error = match attempt().await {
                 Err(error) => error,
                 done => return done,
             };
@@ -71,7 +71,7 @@ impl Retry {
                 _ => return Err(error),
             }
         }
-        call().await
+        attempt().await
     }
 }
 

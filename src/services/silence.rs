@@ -5,12 +5,10 @@
 //! connection per concurrent record: without this module the first batch after a freeze fails as a whole.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use sqs_batch::ClockReading;
 
-/// Connections without traffic for this time may be dead, so they are not used again.
-pub const SILENCE: Duration = Duration::from_secs(10);
+use crate::http_client::SILENCE;
 
 /// The connections to one service: a client `C` that owns them, and the time of the last traffic. A clone of the client
 /// shares its connections.
@@ -24,8 +22,8 @@ impl<C> Default for Connections<C> {
 }
 
 impl<C: Clone> Connections<C> {
-    /// The client for an attempt that begins at `now`. The first attempt and an attempt after a silence get a new client from
-    /// `connect`. Attempts in progress on the old client are not affected.
+    /// The client for an attempt that begins at `now`. After a silence, or if there is no client yet, it is a new one
+    /// from `connect`. Attempts in progress on the old client are not affected.
     ///
     /// # Errors
     ///
@@ -40,8 +38,8 @@ impl<C: Clone> Connections<C> {
         Ok(client)
     }
 
-    /// Notes that an attempt ended at `now`. An attempt that lasted as long as a silence is not traffic: the environment may
-    /// have been frozen during the attempt.
+    /// Notes that an attempt ended at `now`. An attempt that lasted as long as a silence is not traffic: the
+    /// environment may have been frozen during the attempt.
     pub fn attempt_ended(&self, now: ClockReading) {
         if let Some((last, _)) = &mut *self.lock()
             && now.since(*last) < SILENCE
@@ -50,7 +48,8 @@ impl<C: Clone> Connections<C> {
         }
     }
 
-    /// Offers a client that was connected at `now`, before the first call. A client that is already in use is not replaced.
+    /// Offers a client for the first attempt. It was made at `now`, which counts as its last traffic; it need not be
+    /// connected. If there already is a client, it is not replaced.
     pub fn offer(&self, now: ClockReading, client: C) {
         self.lock().get_or_insert((now, client));
     }

@@ -1,9 +1,10 @@
-//! What is reported about one attempt of a call to a service: its metric, its span and its debug line. Also the headers that
-//! carry the trace to the service.
+//! What is reported about one attempt of a call to a service: its metric, its span and its debug line. Also the headers
+//! that carry the trace to the service.
 
 use std::fmt::Display;
 use std::thread;
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::trace::{Span as _, TraceContextExt};
@@ -15,10 +16,13 @@ use crate::call::{AttemptOutcome, ReplyStatus, Service};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{self, describe};
 
-/// The longest header that is sent, in bytes. W3C requires that a `tracestate` of this length is passed on. A longer
-/// one is not sent: the producer chooses its length, and a server that rejects it would reject each attempt of a
-/// valid record.
+/// The longest header that is sent, in bytes. W3C recommends that a `tracestate` of up to this length is passed on. A
+/// longer one is not sent: the producer chooses its length, and a server that rejects it would reject each attempt of
+/// a valid record.
 const MAX_HEADER: usize = 512;
+
+/// The capacity of the map of headers. No request has more, including those that its client adds.
+const HEADER_CAPACITY: usize = 12;
 
 /// An attempt in progress. If it is dropped before [`end`](Self::end), it was abandoned, or the worker panicked.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl<'a> AttemptInProgress<'a> {
     /// The headers that carry the trace to the service: `traceparent` and `tracestate`, `x-trace-id`, and
     /// `x-amzn-trace-id` for AWS services in front of the service.
     pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(4);
+        let mut headers = HeaderMap::with_capacity(HEADER_CAPACITY);
         let context = self.context.span();
         let span = self.span.as_ref().map_or(context.span_context(), |span| span.span_context());
         if !span.is_valid() {
@@ -53,19 +57,26 @@ impl<'a> AttemptInProgress<'a> {
         let (trace_id, span_id) = (span.trace_id().to_string(), span.span_id().to_string());
         let (time, unique) = trace_id.split_at(8);
         let sampled = if span.is_sampled() { "1" } else { "0" };
-        let fields = [
-            ("traceparent", ["00-", &trace_id, "-", &span_id, "-0", sampled].concat()),
-            ("tracestate", span.trace_state().header()),
-            (
-                "x-amzn-trace-id",
-                ["Root=1-", time, "-", unique, ";Parent=", &span_id, ";Sampled=", sampled].concat(),
-            ),
-            ("x-trace-id", trace_id),
+        let fields: [(&str, &[&str]); 4] = [
+            ("traceparent", &["00-", &trace_id, "-", &span_id, "-0", sampled]),
+            ("tracestate", &[&span.trace_state().header()]),
+            ("x-amzn-trace-id", &["Root=1-", time, "-", unique, ";Parent=", &span_id, ";Sampled=", sampled]),
+            ("x-trace-id", &[&trace_id]),
         ];
-        let fits = |value: &str| (1..=MAX_HEADER).contains(&value.len());
-        for (name, value) in fields.into_iter().filter(|(_, value)| fits(value)) {
+        // All values share one buffer.
+        let mut buffer = BytesMut::with_capacity(256);
+        for (name, parts) in fields {
+            parts.iter().for_each(|part| buffer.extend_from_slice(part.as_bytes()));
+            let value = buffer.split().freeze();
+            if !(1..=MAX_HEADER).contains(&value.len()) {
+                continue;
+            }
             // A tracestate may contain characters that a header cannot.
-            headers.extend(HeaderValue::try_from(value).map(|value| (HeaderName::from_static(name), value)));
+            let Ok(mut value) = HeaderValue::from_maybe_shared(value) else { continue };
+            // HTTP/2 does not store sensitive values in its header table. Trace ids rarely repeat, so they would replace
+            // useful entries there.
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
         }
         headers
     }

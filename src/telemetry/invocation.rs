@@ -1,4 +1,5 @@
-//! The fields and the parent span that all log lines and spans of an invocation share (contract section 8).
+//! The fields that all log lines of an invocation share, and the trace context in which its records begin their spans
+//! (contract section 8).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;

@@ -133,7 +133,7 @@ impl Metrics {
         recorder.current().record(Metric::VisibilityErrors, [], messages as u64);
     }
 
-    /// Whether something was recorded that is sent within a second, because an alarm depends on it.
+    /// Whether something was recorded that is sent at shorter intervals (1 s), because an alarm depends on it.
     pub(super) fn is_urgent(&self) -> bool {
         self.recorder().is_some_and(|recorder| recorder.is_urgent)
     }

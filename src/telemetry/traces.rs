@@ -59,7 +59,8 @@ impl Traces {
         Self(Some(Arc::new(Recording { tracer: tracers.tracer(env!("CARGO_PKG_NAME")), ended })))
     }
 
-    /// Begins the span of an invocation. Returns the parent of all other spans of the invocation.
+    /// Begins the span of an invocation. Returns the context of the invocation, from which [`record`] makes the context
+    /// of each record.
     pub fn invocation(&self, lambda: &LambdaContext, is_cold: bool) -> Context {
         let mut context = Context::new();
         if let Some(parent) = Parent::xray(lambda.xray_trace_id.as_deref()) {
@@ -74,7 +75,11 @@ impl Traces {
 
     /// Takes the spans that have ended.
     pub(super) fn take_ended(&self) -> Vec<SpanData> {
-        self.0.as_deref().map(|recording| mem::take(&mut *recording.ended.lock())).unwrap_or_default()
+        let Some(Recording { ended, .. }) = self.0.as_deref() else { return Vec::new() };
+        let mut ended = ended.lock();
+        // The next batch probably has as many spans, so this vector need not grow.
+        let next = Vec::with_capacity(ended.len());
+        mem::replace(&mut *ended, next)
     }
 }
 

@@ -4,6 +4,8 @@ use reservation_worker_local::Services;
 use reservation_worker_local::runtime_api::Function;
 use reservation_worker_local::trace_receivers::{Collector, Daemon, segments};
 
+use tokio::net::TcpListener;
+
 use crate::function::{LONG, hold, returned, start};
 use crate::sqs_event::{expired, sqs};
 
@@ -32,4 +34,28 @@ async fn spans_go_to_the_daemon_whose_address_lambda_sets() {
     function.idle().await.unwrap();
     let documents = daemon.documents().unwrap();
     assert_eq!(documents.iter().flat_map(segments).count(), 4, "{documents:#?}");
+}
+
+#[tokio::test]
+async fn a_grpc_collector_receives_the_headers_that_are_configured() {
+    let services = Services::start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let collector = tokio::spawn(async move {
+        let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+        let (request, _) = connection.accept().await.unwrap().unwrap();
+        request.into_parts().0
+    });
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=shop%201"),
+    ];
+    let mut function = start(&services, &variables).await;
+    invoke(&mut function, &services).await;
+    function.idle().await.unwrap();
+    let request = collector.await.unwrap();
+    assert_eq!(request.uri.path(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    let header = |name| request.headers[name].to_str().unwrap();
+    assert_eq!((header("x-tenant"), header("content-type")), ("shop 1", "application/grpc"));
 }

@@ -48,7 +48,7 @@ async fn a_thousand_mixed_messages_succeed_except_poison_messages_which_go_to_th
         }
     }
     let changes = fixture.sqs.visibility_changes();
-    let dead = fixture.queue.dead().await.unwrap();
+    let dead = fixture.queue.dead_letters().await.unwrap();
     assert_eq!(dead.iter().map(|(_, body, _)| body.clone()).collect::<BTreeSet<_>>(), poison);
     assert_eq!(dead.len(), 50);
     // A poison message has no back-off before it goes to the DLQ.
@@ -76,7 +76,7 @@ async fn the_back_off_of_a_failing_event_doubles_and_is_zero_after_the_last_rece
     let expected = [1..=2, 2..=3, 4..=5, 8..=10, 0..=0];
     assert_eq!(seconds.len(), expected.len(), "{seconds:?}");
     assert!(expected.iter().zip(&seconds).all(|(range, seconds)| range.contains(seconds)), "{seconds:?}");
-    let dead = fixture.queue.dead().await.unwrap();
+    let dead = fixture.queue.dead_letters().await.unwrap();
     assert_eq!(dead.iter().map(|(_, _, receives)| *receives).collect::<Vec<_>>(), [5]);
 }
 
@@ -110,7 +110,7 @@ async fn redriven_messages_succeed_and_are_processed_once() {
     // These reservations do not exist yet.
     fixture.queue.send(["r1", "r2"].map(approved)).await.unwrap();
     fixture.drained(&running).await;
-    assert_eq!(fixture.queue.dead().await.unwrap().len(), 2);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap().len(), 2);
 
     ["r1", "r2"].into_iter().for_each(|id| fixture.hold(id));
     // A message that was just read from the DLQ is invisible for a short time.
@@ -128,5 +128,5 @@ async fn redriven_messages_succeed_and_are_processed_once() {
         let commits = fixture.services.calls_for(id).iter().filter(|call| call.reply == "SUCCESS").count();
         assert_eq!(commits, 1, "{id}");
     }
-    assert_eq!(fixture.queue.dead().await.unwrap(), []);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }

@@ -43,7 +43,7 @@ async fn a_function_that_is_killed_thirty_times_loses_no_event_and_sells_no_seat
             assert!(["SUCCESS", "abandoned", "in flight"].contains(&call.reply.as_str()), "{call:?}");
         }
     }
-    assert_eq!(fixture.queue.dead().await.unwrap(), []);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }
 
 /// The function responds before its deadline even if a service hangs. Only a function that gets no CPU time
@@ -86,7 +86,7 @@ async fn after_a_time_out_in_the_middle_of_a_batch_the_finished_records_are_deli
     );
     assert_eq!((stats.timeouts, stats.crashes), (3, 0), "{stats:?}");
     assert!(ids.iter().all(|id| fixture.assert_completed(id) == Status::Confirmed));
-    assert_eq!(fixture.queue.dead().await.unwrap(), []);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -142,5 +142,5 @@ async fn two_restarts_of_both_services_under_load_lose_no_event() {
         assert!(log.iter().any(failed), "the restarts of the {service} were not noticed");
     }
     assert!(ids.iter().all(|id| fixture.assert_completed(id) == Status::Confirmed));
-    assert_eq!(fixture.queue.dead().await.unwrap(), []);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }

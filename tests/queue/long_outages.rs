@@ -1,5 +1,7 @@
-//! Twenty minutes without a service at the default settings, compressed into one minute: every time of the function
-//! and of the queue is a twentieth of its default, except for two:
+//! Twenty minutes without a service at the default settings, compressed into one minute. The back-offs, the open time
+//! of a breaker, the visibility time-out of the queue and the time for which records wait in an invocation are a
+//! twentieth of their defaults. The other times, such as the time-outs of calls and the 30 s over which recalled
+//! records are spread, are not compressed. Two times need an explanation:
 //!
 //! - SQS counts whole seconds. The worker rounds a visibility time-out up or down at random, in proportion to its
 //!   fraction (contract section 6). The time-outs of 0.05 s and 1.5 s are thus right on average. The one of 30 s is
@@ -27,7 +29,7 @@ const MAX_RETRIES: u32 = 5;
 const BATCH: usize = 10;
 /// The payments that are sent when the outage begins.
 const BACKLOG: usize = 100;
-/// The times at which more messages are sent during the outage, and their numbers.
+/// How often more messages are sent during the outage, and how many each time.
 const ROUNDS: usize = 12;
 const PAYMENTS_PER_ROUND: usize = 5;
 const POISON_PER_ROUND: usize = 2;
@@ -125,7 +127,7 @@ impl LongOutage {
         let receives = log.iter().filter(|line| line["outcome"].is_string());
         assert!(receives.map(|line| line["attempt"].as_u64()).max() <= Some(Some(MAX_RETRIES.into())));
         assert!(paid.iter().all(|id| fixture.assert_completed(id) == Status::Confirmed));
-        let dead = fixture.queue.dead().await.unwrap();
+        let dead = fixture.queue.dead_letters().await.unwrap();
         assert!(dead.iter().all(|(_, _, receives)| *receives == MAX_RETRIES), "{dead:?}");
         assert_eq!(dead.into_iter().map(|(_, body, _)| body).collect::<BTreeSet<_>>(), poison);
     }

@@ -49,7 +49,7 @@ async fn each_group_is_processed_in_order_despite_failures_and_does_not_wait_for
         let may_be_returned = group % 2 == 0 && *place >= 3;
         assert!(may_be_returned || !returned.contains(&message_id), "{}", name(*group, *place));
     }
-    assert_eq!(fixture.queue.dead().await.unwrap(), []);
+    assert_eq!(fixture.queue.dead_letters().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_poison_message_goes_to_the_dlq_and_blocks_no_other_message_of_its_gro
     running.stop().await;
 
     let changes = fixture.sqs.visibility_changes();
-    let dead = fixture.queue.dead().await.unwrap();
+    let dead = fixture.queue.dead_letters().await.unwrap();
     assert_eq!(dead.iter().map(|(_, body, _)| body.as_str()).collect::<Vec<_>>(), ["poison"]);
     assert_eq!(released(&fixture), ids);
     // Only the poison message is returned, each time without a delay.

@@ -147,7 +147,7 @@ impl Outage {
             self.fixture.drained(&self.running).await;
         }
         self.running.stop().await;
-        assert_eq!(self.fixture.queue.dead().await.unwrap(), []);
+        assert_eq!(self.fixture.queue.dead_letters().await.unwrap(), []);
         assert!(self.paid.iter().all(|id| self.fixture.assert_completed(id) == Status::Confirmed));
     }
 }

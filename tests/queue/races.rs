@@ -35,7 +35,7 @@ async fn five_hundred_races_between_expiry_and_payment_leave_every_reservation_c
     }
     assert!((1..500).contains(&expired_first), "the same event always wins: {expired_first}");
     // A payment of an expired reservation is rejected, because a person must refund it.
-    let dead = fixture.queue.dead().await.unwrap();
+    let dead = fixture.queue.dead_letters().await.unwrap();
     assert_eq!(dead.len(), expired_first);
     assert!(dead.iter().all(|(_, body, _)| body.contains("payment.approved")));
 }

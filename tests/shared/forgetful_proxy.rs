@@ -50,7 +50,7 @@ impl ForgetfulProxy {
         Self { server: server.await, forget }
     }
 
-    /// AfterForgetting all connections that are open now.
+    /// Forgets all connections that are open now.
     pub fn forget(&self) {
         self.forget.notify_waiters();
     }

@@ -14,7 +14,8 @@ use crate::plan::{FailureKind, RECOVERY};
 pub struct Booking {
     pub hold: Hold,
     pub begins: Duration,
-    /// A fault that applies from the time of the hold, at most until the end of the failure phase if the hold is in it.
+    /// A fault that applies from the time of the hold. If this time is in the failure phase, the fault ends with that
+    /// phase at the latest.
     pub fault: Option<Fault>,
     /// The messages, each with the time from the hold until it is sent.
     pub messages: Vec<(Duration, Message)>,

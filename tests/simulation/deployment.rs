@@ -76,8 +76,8 @@ pub struct Deployment {
     sent: Cell<usize>,
 }
 
-/// Runs a world to its end in this thread. Nothing of an earlier world is left, and the function's attempts of calls are
-/// collected.
+/// Runs a world to its end in this thread. Nothing of an earlier world is left, and the function's attempts of calls
+/// are collected.
 pub fn run<F: Future>(world: impl FnOnce(Clock) -> F) -> F::Output {
     fastrand::seed(1);
     trace::take();

@@ -91,8 +91,8 @@ fn is_acknowledged(world: &World, entry: &Entry, outcome: &str, reason: &str) ->
     (is_plausible && !reason.is_empty()).then_some(acknowledged)
 }
 
-/// Whether a message is a dead letter for a reason that has nothing to do with an outage. Its last receives may have been
-/// during one.
+/// Whether a message is a dead letter for a reason that has nothing to do with an outage. Its last receives may have
+/// been during one.
 fn needs_person(entry: &Entry) -> bool {
     entry.outcomes.iter().any(|(outcome, reason)| match entry.message.kind {
         Kind::Poison => outcome == "invalid_payload",

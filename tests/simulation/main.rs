@@ -1,7 +1,7 @@
-//! The function under failure conditions, in simulated time. The batch engine, the workflow and the clients
-//! are those that are deployed. The servers are real, the network fails, the queue delivers messages more
-//! than once, and processes are killed, frozen and retired. A seed determines everything that happens. After each seed the
-//! invariants of the contract (section 1) must hold.
+//! The function under failure conditions, in simulated time. The batch engine, the workflow and the clients are those
+//! that are deployed. The servers are real, the network fails, the queue delivers messages more than once, and
+//! processes are killed, frozen and retired. A seed determines everything that happens. After each seed the invariants
+//! of the contract (section 1) must hold.
 //!
 //! `make soak` runs many seeds. `make soak SEED=7` prints what happens in one.
 

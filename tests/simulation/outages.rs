@@ -1,7 +1,8 @@
 //! Outages of one service, on the simulated clock (contract sections 1 and 6).
 //!
-//! `make test` runs them with few processes and a moderate load. With the variable `OUTAGES=all` they run with 50 concurrent
-//! invocations and one event per second. With `OUTAGES=table` the test `table` prints the table of `docs/reliability.md`.
+//! In `make test`, the outages of 20 minutes and of an hour have few processes and a moderate load. With the variable
+//! `OUTAGES=all` these have 50 concurrent invocations and one event per second. With `OUTAGES=table` the test
+//! `table_is_printed_if_it_is_requested` prints the table of `docs/reliability.md`.
 
 mod partial;
 mod run;
@@ -22,7 +23,7 @@ fn is_requested(outages: &str) -> bool {
     std::env::var("OUTAGES").is_ok_and(|requested| requested == outages)
 }
 
-/// Runs an outage with a moderate load, and checks what holds in every outage.
+/// Runs an outage, and checks what holds in every outage.
 fn run(outage: Outage) -> OutageReport {
     let name = format!("{outage:?}");
     let max_receives = outage.max_receives;
@@ -140,9 +141,9 @@ fn a_short_outage_delays_no_event_by_more_than_forty_seconds() {
     }
 }
 
-/// The inventory refuses connections for 20 minutes, with 50 concurrent invocations.
+/// In the table, the inventory refuses connections for 20 minutes, with 50 concurrent invocations. Checks nothing.
 #[test]
-fn table() {
+fn table_is_printed_if_it_is_requested() {
     if is_requested("table") {
         table::print();
     }

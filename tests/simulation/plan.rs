@@ -44,7 +44,8 @@ pub struct Plan {
     pub kills: f64,
     /// The probability that a process is not used again after an invocation.
     pub retirements: f64,
-    /// The first part of the run. All failure conditions lie in it.
+    /// The first part of the run. All failure conditions lie in it, with these exceptions: a freeze can end after it,
+    /// the processes can be frozen once more before the late events, and these events can have single faults.
     pub failure_phase: Duration,
     pub periods: Vec<Period>,
     pub freezes: Vec<Freeze>,

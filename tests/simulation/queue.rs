@@ -147,7 +147,8 @@ impl Queue {
         }
     }
 
-    /// Lets time pass for the queue only, because all other clocks stand still.
+    /// Lets time pass for the queue while the processes are frozen. The queue counts by the monotonic clock, which
+    /// stands still meanwhile.
     pub fn pass(&mut self, time: Duration) {
         self.entries.iter_mut().for_each(|entry| entry.visible_at -= time);
         self.changed.notify_waiters();

@@ -48,8 +48,8 @@ pub fn run(seed: u64) {
     clock::run(|clock| world::run(Plan::new(seed), clock))
 }
 
-/// Runs all seeds, and prints the counts and the commands that repeat the run and each seed that breaks an invariant. The
-/// trace is printed if there is only one seed.
+/// Runs all seeds, and prints the counts and the commands that repeat the run and each seed that breaks an invariant.
+/// The trace is printed if there is only one seed.
 fn run_all(seeds: Range<u64>) -> SeedsReport {
     let (began, length) = (Instant::now(), seeds.end - seeds.start);
     println!("seeds {seeds:?}: make soak FIRST={} SEEDS={length}", seeds.start);

@@ -1,4 +1,5 @@
-//! The trace of the run in this thread: one line for each event.
+//! The trace of the run in this thread: one line of text for everything that happens. It has nothing to do with the
+//! traces that producers send and the function continues.
 
 use std::cell::RefCell;
 

@@ -1,12 +1,12 @@
-//! Contract section 6: the breakers. Each service has its own breaker. Records wait while it is open, and one probe at a
-//! time decides whether it closes.
+//! Contract section 6: the breakers. Each service has its own breaker. Records wait while it is open, and one probe at
+//! a time decides whether it closes.
 
 use std::time::Duration;
 
 use reservation_worker::call::{self, NotCalled, NotCalledCause};
 use reservation_worker::config::Config;
 use reservation_worker::reason::Reason;
-use reservation_worker::services::breaker::{AttemptResult, Breaker, BreakerSettings};
+use reservation_worker::services::breaker::{Breaker, BreakerSettings, ServiceHealth};
 use reservation_worker::telemetry::metrics::Metrics;
 use reservation_worker_local::visibility::VisibilityBehaviour;
 use reservation_worker_local::{Effect, Fault, Operation, Service};
@@ -298,7 +298,7 @@ fn recalled(app: &TestApp) -> Vec<String> {
 async fn without_a_deadline_a_call_waits_at_most_30_s_for_an_open_breaker() {
     let settings = BreakerSettings { failures: 1, open_for: Duration::from_secs(3_600) };
     let breaker = Breaker::new(call::Service::Inventory, settings, TIMEOUT, Metrics::default());
-    breaker.admit(Deadline::NONE).await.unwrap().complete(AttemptResult::Outage(Reason::InventoryDenied));
+    breaker.admit(Deadline::NONE).await.unwrap().complete(ServiceHealth::Outage(Reason::InventoryDenied));
     let began = Instant::now();
 
     let open = breaker.admit(Deadline::NONE).await.unwrap_err();
@@ -324,8 +324,8 @@ async fn a_call_that_started_before_the_breaker_opened_does_not_close_it() {
         let call = async |ms, is_down: bool| {
             let permit = breaker.admit(Deadline::NONE).await?;
             sleep(Duration::from_millis(ms)).await;
-            let outage = AttemptResult::Outage(Reason::InventoryUnavailable);
-            permit.complete(if is_down { outage } else { AttemptResult::Works });
+            let outage = ServiceHealth::Outage(Reason::InventoryUnavailable);
+            permit.complete(if is_down { outage } else { ServiceHealth::Works });
             Ok::<_, NotCalled>(())
         };
         let late_call = call(late_ms, false);
@@ -353,18 +353,18 @@ async fn records_that_waited_for_a_limit_are_recalled_although_the_breaker_opene
         sleep(time).await;
         permit.complete(result);
     };
-    let outage = AttemptResult::Outage(Reason::InventoryUnavailable);
+    let outage = ServiceHealth::Outage(Reason::InventoryUnavailable);
     call(TIMEOUT, outage).await;
-    call(Duration::ZERO, AttemptResult::Works).await;
-    assert!(breaker.cause_has_ended(NotCalledCause::CallsLimited));
+    call(Duration::ZERO, ServiceHealth::Works).await;
+    assert!(breaker.needs_recall(NotCalledCause::AttemptsLimited));
     call(Duration::ZERO, outage).await;
     call(Duration::ZERO, outage).await;
-    assert!(!breaker.cause_has_ended(NotCalledCause::CallsLimited), "the service is down again");
+    assert!(!breaker.needs_recall(NotCalledCause::AttemptsLimited), "the service is down again");
 
-    call(Duration::ZERO, AttemptResult::Works).await;
+    call(Duration::ZERO, ServiceHealth::Works).await;
 
-    for cause in [NotCalledCause::BreakerOpen, NotCalledCause::CallsLimited] {
-        assert!(breaker.cause_has_ended(cause), "{cause:?}");
+    for cause in [NotCalledCause::BreakerOpen, NotCalledCause::AttemptsLimited] {
+        assert!(breaker.needs_recall(cause), "{cause:?}");
     }
 }
 

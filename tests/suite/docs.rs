@@ -1,4 +1,5 @@
-//! The tables of the documents that are generated from definitions in the code. `make docs` writes them.
+//! The documents agree with the code: the tables that are generated from definitions in the code (`make docs` writes
+//! them), and the events that the runbook sends.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,10 @@ use reservation_worker::outcome::OutcomeLabel;
 use reservation_worker::reason::Reason;
 use reservation_worker::telemetry::metrics::Metric;
 use reservation_worker_local::{Catalogue, EffectEntry, OperationEntry, Service};
+use serde_json::{Value, json};
 use strum::{EnumMessage, VariantArray};
+
+use crate::test_app::{TestApp, sqs};
 
 /// Set by `make docs`: the tables are written instead of compared.
 const WRITE: &str = "WRITE_DOCS";
@@ -120,5 +124,40 @@ fn the_generated_tables_of_the_documents_are_up_to_date() {
         } else {
             assert_eq!(written, table, "the table of {name} in docs/{file} is stale: run `make docs`");
         }
+    }
+}
+
+/// The entries of each command `put-events` of the runbook. The command reads a file, which a here-document before it
+/// writes.
+fn entries_of_the_runbook() -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let runbook = fs::read_to_string(path).unwrap();
+    let commands = runbook.match_indices("aws events put-events ");
+    let entries = commands.flat_map(|(start, _)| {
+        let (before, command) = runbook.split_at(start);
+        let (_, file) = command.split_once("file://").expect("the entries are in a file");
+        let file = file.split_whitespace().next().unwrap();
+        let (_, document) = before.rsplit_once(&format!("cat > {file} <<END\n")).expect(file);
+        let (document, _) = document.split_once("\nEND\n").unwrap();
+        serde_json::from_str::<Vec<Value>>(document).expect(document)
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn the_events_that_the_runbook_sends_need_no_work() {
+    let entries = entries_of_the_runbook();
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let text = |name: &str| entry[name].as_str().unwrap();
+        let detail: Value = serde_json::from_str(text("Detail")).unwrap();
+        let body = json!({ "detail-type": text("DetailType"), "source": text("Source"), "detail": detail });
+        let app = TestApp::new().await;
+        let run = app.run(sqs([("m1", body)])).await;
+        assert_eq!(run.outcome("m1"), "ignored", "{}", run.text);
+        // The query of the runbook finds the event by its reservation.
+        assert_eq!(run.line("m1")["reservation_id"], detail["reservation_id"], "{}", run.text);
+        assert_eq!(run.returned(), [""; 0]);
+        assert_eq!(app.services.calls(), []);
     }
 }

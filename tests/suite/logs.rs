@@ -217,6 +217,10 @@ async fn each_duplicate_in_a_batch_has_its_own_line() {
     for id in ["a", "b", "c"] {
         assert_eq!(run.outcome(id), "success");
     }
+    assert_eq!(run.reason("a"), "the status and the seats agree");
+    for id in ["b", "c"] {
+        assert_eq!(run.reason(id), "an earlier record of the batch describes the same work, which is done");
+    }
     for id in ["d", "e"] {
         assert_eq!(run.outcome(id), "failed");
         assert_eq!(run.reason(id), "reservation API: 422");

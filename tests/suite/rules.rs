@@ -9,8 +9,8 @@ mod proto;
 /// Names that only these files may contain. An entry that ends with a slash is a directory.
 const ALLOWED_FILES: [(&str, &[&str]); 4] = [
     ("std::env", &["config.rs", "config/"]),
-    ("aws_sdk_sqs", &["main.rs", "aws.rs"]),
-    ("tonic", &["call.rs", "services/inventory.rs", "services/inventory/", "telemetry/"]),
+    ("aws_sdk_sqs", &["function.rs", "aws.rs"]),
+    ("tonic", &["call.rs", "grpc_channel.rs", "services/inventory.rs", "services/inventory/", "telemetry/"]),
     ("reqwest", &["aws.rs", "http_client.rs", "services/reservation_api.rs", "services/reservation_api/"]),
 ];
 

@@ -128,8 +128,8 @@ impl TestApp {
         log.text()
     }
 
-    /// Does the work of the metrics exporter after a response, at the given time, and returns what is logged meanwhile. The
-    /// clock stands still, so that the time limit of the work cannot expire on a slow machine.
+    /// Does the work of the metrics exporter after a response, at the given time, and returns what is logged meanwhile.
+    /// The clock stands still, so that the time limit of the work cannot expire on a slow machine.
     pub async fn after_response(&self, now: ClockReading) -> String {
         let _clock = StoppedClock::new();
         let log = Log::default();

@@ -44,7 +44,7 @@ impl Classify for Error {
         }
     }
 
-    fn reason(&self) -> Reason {
+    fn reason_code(&self) -> Reason {
         match self {
             Self::NotCalled(not_called) => not_called.reason,
             Self::Rpc { reason, .. } => *reason,
@@ -131,8 +131,8 @@ impl ReplyBody for CommitReservationResponse {
     }
 }
 
-/// The name and the severity of a status or code that this version of the worker does not define. It is retried and never
-/// treated as a success.
+/// The name and the severity of a status or code that this version of the worker does not define. It is retried and
+/// never treated as a success.
 fn unknown(number: i32) -> (Cow<'static, str>, Option<Severity>) {
     (number.to_string().into(), Some(Severity::Transient))
 }
@@ -170,15 +170,24 @@ pub fn classify<R: ReplyBody>(reply: Result<R, Status>) -> Result<(), Error> {
     Err(Error::Rpc { status: names.join(" ").trim_end().to_owned(), class, reason })
 }
 
-/// The gRPC code, and the cause if the connection failed.
+/// The gRPC code, and the cause if the connection or the stream failed.
 fn describe(status: &Status) -> String {
-    match status.source().and_then(connection_failure) {
+    match status.source().and_then(|error| connection_failure(error).or_else(|| reason_of_reset(error))) {
         Some(cause) => format!("{}, {cause}", ReplyStatus::Grpc(status.code())),
         None => ReplyStatus::Grpc(status.code()).to_string(),
     }
 }
 
-/// The client made a status with a source: the connection or the stream broke, or there was no connection.
+/// Why the peer or the client has reset the stream or closed the connection. This is a text of h2, not of the peer.
+fn reason_of_reset(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match error.downcast_ref::<h2::Error>() {
+        Some(error) => error.reason().map(|reason| reason.description().to_owned()),
+        None => reason_of_reset(error.source()?),
+    }
+}
+
+/// The severity of a gRPC status. A status with a source comes from the client and not from the service: the connection
+/// or the stream broke, or there was no connection.
 fn severity_of_grpc_status(status: &Status) -> Severity {
     match status.code() {
         Code::Ok | Code::AlreadyExists => Severity::Done,

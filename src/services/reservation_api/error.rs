@@ -62,7 +62,8 @@ impl Refusal {
         }
     }
 
-    /// The class of the reply by the contract's table of other replies. After a 409, the status of the reservation decides.
+    /// The class of the reply by the contract's table of other replies. After a 409, the status of the reservation
+    /// decides.
     pub(super) fn class(&self) -> ErrorClass {
         let retry_after = self.retry_after;
         match self.status.as_u16() {
@@ -76,7 +77,7 @@ impl Refusal {
         }
     }
 
-    fn reason(&self) -> Reason {
+    fn reason_code(&self) -> Reason {
         match (self.status.as_u16(), self.class()) {
             (401 | 403, _) => Reason::ReservationApiDenied,
             (409, _) => Reason::ReservationConflict,
@@ -113,12 +114,12 @@ impl Classify for Error {
         }
     }
 
-    fn reason(&self) -> Reason {
+    fn reason_code(&self) -> Reason {
         match self {
             Self::TimedOut | Self::Unreachable(_) => Reason::ReservationApiUnavailable,
             Self::NotEnded => Reason::ReservationConflict,
             Self::Unreadable => Reason::ReservationApiError,
-            Self::Refused(refusal) => refusal.reason(),
+            Self::Refused(refusal) => refusal.reason_code(),
             Self::NotCalled(not_called) => not_called.reason,
         }
     }

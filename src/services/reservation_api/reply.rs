@@ -1,4 +1,4 @@
-//! Reads a reply of the reservation API. Callers may not rely on a body (contract section 3).
+//! Reads a reply of the reservation API. Callers must not rely on a body (contract section 3).
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,8 @@ const LONGEST_BODY: usize = 64 * 1024;
 pub struct Reservation {
     /// How it ended; `None` while it is in `HOLD` or in a status that the worker does not know.
     pub ending: Option<Ending>,
-    /// Whether it is in `HOLD`. The tool for dead letters does not predict from a status that it does not know.
+    /// Whether it is in `HOLD`. The tool for dead letters needs this, because it makes no prediction for a reservation
+    /// in an unknown status.
     pub is_on_hold: bool,
     /// The ticketed event, such as a concert.
     pub event_id: Option<Id>,
@@ -72,8 +73,8 @@ impl Reply {
         Self { status: response.status(), retry_after, body }
     }
 
-    /// The reservation in the body, if it is the requested one. Its fields are in `snake_case`, otherwise in `camelCase`. A
-    /// field that cannot be read is treated as absent.
+    /// The reservation in the body, if it is the requested one. Its fields are in `snake_case`, otherwise in
+    /// `camelCase`. A field that cannot be read is treated as absent.
     pub fn reservation(&self, requested: &Id) -> Option<Reservation> {
         let body: Map<String, Value> = serde_json::from_slice(&self.body).ok()?;
         let text = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -31,8 +31,8 @@ impl CloudWatch {
         Self { namespace, client }
     }
 
-    /// Sends what has not been sent of a period, in several calls if it is too large for one. After a failure, the next `put`
-    /// continues with the call that failed.
+    /// Sends what has not been sent of a period, in several calls if it is too large for one. After a failure, the next
+    /// `put` continues with the call that failed.
     ///
     /// # Errors
     ///

@@ -43,13 +43,13 @@ pub enum MetricsSink {
 #[derive(Debug)]
 pub struct MetricsExporter {
     metrics: Metrics,
-    target: Target,
+    writer: SinkWriter,
     schedule: tokio::sync::Mutex<SendSchedule>,
 }
 
-/// The sink, with what is needed to send metrics to it.
+/// What sends metrics to the sink.
 #[derive(Debug)]
-enum Target {
+enum SinkWriter {
     CloudWatch(CloudWatch),
     Emf(EmfLog),
     None,
@@ -82,26 +82,26 @@ impl MetricsExporter {
         log: impl Write + Send + 'static,
     ) -> Self {
         let MetricsSettings { sink, namespace, emf_level } = settings;
-        let target = match sink {
-            MetricsSink::CloudWatch => Target::CloudWatch(CloudWatch::new(namespace, client)),
+        let writer = match sink {
+            MetricsSink::CloudWatch => SinkWriter::CloudWatch(CloudWatch::new(namespace, client)),
             MetricsSink::Emf => {
-                Target::Emf(EmfLog { namespace, level: emf_level, log: Mutex::new(Box::new(log)) })
+                SinkWriter::Emf(EmfLog { namespace, level: emf_level, log: Mutex::new(Box::new(log)) })
             }
-            MetricsSink::None => Target::None,
+            MetricsSink::None => SinkWriter::None,
         };
-        Self { metrics, target, schedule: tokio::sync::Mutex::default() }
+        Self { metrics, writer, schedule: tokio::sync::Mutex::default() }
     }
 
     /// Whether anything may be left to send when the process ends.
     pub fn needs_shutdown_flush(&self) -> bool {
-        matches!(self.target, Target::CloudWatch(_))
+        matches!(self.writer, SinkWriter::CloudWatch(_))
     }
 
     /// Sends what is due after the response of an invocation. It takes at most 500 ms (2 s until the first success
     /// and after the first failure in a row), and never more than `time_left` of the invocation's time.
     pub async fn after_response(&self, request_id: &str, time_left: Duration, now: ClockReading) {
-        match &self.target {
-            Target::CloudWatch(cloudwatch) => {
+        match &self.writer {
+            SinkWriter::CloudWatch(cloudwatch) => {
                 let mut schedule = self.schedule.lock().await;
                 if schedule.is_due(now, self.metrics.is_urgent()) {
                     let limit =
@@ -109,14 +109,14 @@ impl MetricsExporter {
                     self.send(cloudwatch, &mut schedule, now, limit.min(time_left)).await;
                 }
             }
-            Target::Emf(emf) => emf.write(&self.metrics, request_id),
-            Target::None => {}
+            SinkWriter::Emf(emf) => emf.write(&self.metrics, request_id),
+            SinkWriter::None => {}
         }
     }
 
     /// Sends the rest when the process has received SIGTERM. It takes at most 400 ms.
     pub async fn shutdown(&self) {
-        if let Target::CloudWatch(cloudwatch) = &self.target {
+        if let SinkWriter::CloudWatch(cloudwatch) = &self.writer {
             let send_rest = async {
                 let mut schedule = self.schedule.lock().await;
                 // The connection may have died while the environment was frozen, so a failure is retried once.
@@ -131,8 +131,8 @@ impl MetricsExporter {
         }
     }
 
-    /// Sends everything that was recorded. Returns whether CloudWatch has accepted all of it within `time`. The rest is stored
-    /// again: it may be counted twice but is not lost.
+    /// Sends everything that was recorded. Returns whether CloudWatch has accepted all of it, or refused it for good,
+    /// within `time`. The rest is stored again: it may be counted twice but is not lost.
     async fn send(
         &self,
         cloudwatch: &CloudWatch,

@@ -8,7 +8,7 @@ use sqs_batch::ClockReading;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The interval if something was recorded that an alarm depends on.
 const URGENT_INTERVAL: Duration = Duration::from_secs(1);
-/// The interval doubles with each failure up to this.
+/// The interval doubles with each further failure after the first one in a row, up to this.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The results of the last calls, which decide when the next call is due.
@@ -30,9 +30,10 @@ impl SendSchedule {
         self.last.is_none_or(|last| now.since(last) >= interval.min(MAX_INTERVAL))
     }
 
-    /// Whether the next call gets more time than usual. The first calls must make a client and a connection. The first
-    /// failure after a success may mean that the time was too short. CloudWatch may have accepted the data of a call that was
-    /// cut off, and counts it again with the next call.
+    /// Whether the next call gets the time limit `LONG` and not `USUAL`. It does until the first success, because a
+    /// client and a connection must be made. It also does after the first failure in a row, because the usual limit may
+    /// have been too short. Calls must not be cut off again and again: CloudWatch may have accepted the data of a call
+    /// that was cut off, and counts it again with the next call.
     pub(super) fn uses_long_limit(&self) -> bool {
         !self.has_succeeded || self.failures == 1
     }

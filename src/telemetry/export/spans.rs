@@ -20,7 +20,8 @@ use crate::telemetry::traces::{Traces, describe};
 /// The number of spans per message, which is also the default of OpenTelemetry's own processor. A collector takes
 /// messages of up to 4 MiB by gRPC.
 const SPANS_PER_MESSAGE: usize = 512;
-/// After a failure the collector is not called for this long, because the time of each call is billed.
+/// After a failure the collector is not called for this long, because the time of each call is billed. Spans that would
+/// be sent in this time are discarded.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// Where spans go.
@@ -79,7 +80,7 @@ impl SpanSender {
         Self { traces, destination, roots, exporter: OnceLock::new(), failed }
     }
 
-    /// Sends the spans that have ended after the response of an invocation. It takes at most 500 ms (2 s the first
+    /// After the response of an invocation, sends the spans that have ended. It takes at most 500 ms (2 s the first
     /// time), and never more than `time_left` of the invocation's time.
     pub async fn after_response(&self, time_left: Duration, now: ClockReading) {
         let is_first = self.exporter.get().is_none();
@@ -87,7 +88,7 @@ impl SpanSender {
         self.flush(limit.min(time_left), now).await;
     }
 
-    /// Sends the spans that have ended, and stops after `time`.
+    /// Sends the spans that have ended, and stops after `time`. During the pause after a failure, it discards them.
     pub async fn flush(&self, time: Duration, now: ClockReading) {
         let Some(destination) = &self.destination else { return };
         // Without time nothing can be sent, and that is no failure of the collector.
@@ -142,8 +143,7 @@ impl Exporter {
             Self::Otlp(exporter) => {
                 let send = async |message: &[SpanData]| {
                     // A connection that died while the environment was frozen fails when it is next used. The message
-                    // is sent again here, because the exporter does not retry the status that gRPC reports in that
-                    // case.
+                    // is sent again here, because the exporter's own retries are turned off.
                     match exporter.export(message.to_vec()).await {
                         Ok(()) => Ok(()),
                         Err(_) => exporter.export(message.to_vec()).await.map_err(|error| error.to_string()),

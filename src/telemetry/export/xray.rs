@@ -37,8 +37,8 @@ const ANNOTATIONS: [(&str, &str); 8] = [
 /// The longest datagram that is sent with others in one system call ([`Daemon::send_joined`]), in bytes. Longer ones
 /// might not fit into one packet (1,500 bytes on Ethernet), and the kernel then refuses the call.
 const MAX_JOINED_BYTES: usize = 1_452;
-/// The largest number of datagrams that are sent in one system call. Between two calls, a daemon on this machine can run
-/// and empty its buffer.
+/// The largest number of datagrams that are sent in one system call. Between two calls, a daemon on this machine can
+/// run and empty its buffer.
 const MAX_JOINED_DATAGRAMS: usize = 16;
 
 /// A socket that sends to the daemon.
@@ -71,8 +71,8 @@ impl Daemon {
         }
     }
 
-    /// Sends these datagrams with one system call (`UDP_SEGMENT`). The kernel cuts the data into pieces of one length, so
-    /// shorter documents get spaces at their end, which JSON allows.
+    /// Sends these datagrams with one system call (`UDP_SEGMENT`). The kernel cuts the data into pieces of one length,
+    /// so shorter documents get spaces at their end, which JSON allows.
     fn send_joined(&self, datagrams: &[Vec<u8>]) -> io::Result<()> {
         let length = datagrams.iter().map(Vec::len).max().unwrap_or_default();
         let mut joined = Vec::with_capacity(length * datagrams.len());

@@ -27,12 +27,12 @@ pub enum Metric {
     /// The largest number of records in progress at once, per invocation.
     #[strum(serialize = "worker_active_count")]
     ActiveCount,
-    /// The time from the sending of the message to the outcome of the record. SQS's own age metric does not show messages that
-    /// wait for a back-off.
+    /// The time from the sending of the message to the outcome of the record. SQS's own age metric does not show
+    /// messages that wait for a back-off.
     #[strum(serialize = "worker_event_age_seconds")]
     EventAge,
-    /// The time from the event itself (its `time` or `ts`) to the outcome of the record. An event without a readable time has no
-    /// value.
+    /// The time from the event itself (its `time` or `ts`) to the outcome of the record. An event without a readable
+    /// time has no value.
     #[strum(serialize = "worker_event_lateness_seconds")]
     EventLateness,
     /// Records per invocation.
@@ -47,7 +47,8 @@ pub enum Metric {
     /// 1 in a minute in which the breaker of a service opened or made an attempt wait; no value in any other minute.
     #[strum(serialize = "worker_breaker_open")]
     BreakerOpen,
-    /// Records with the outcome `success` or `superseded` that were done within 60 s after their message was sent to the queue.
+    /// Records with the outcome `success` or `superseded` that were done within 60 s after their message was sent to
+    /// the queue.
     #[strum(serialize = "worker_in_time_total")]
     InTime,
     /// Returned records, by reason code.
@@ -102,9 +103,9 @@ impl Metric {
         self.into()
     }
 
-    /// The sets of dimensions under which it is sent. The first set has the most dimensions. The values of the other sets are
-    /// sums over the first one. Alarms need these sums, because an alarm can use at most ten metrics and cannot search for
-    /// metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
+    /// The sets of dimensions under which it is sent. The first set has the most dimensions. The values of the other
+    /// sets are sums over the first one. Alarms need these sums, because an alarm can use at most ten metrics and
+    /// cannot search for metrics. A set with [`Dimension::FunctionVersion`] is left out if the version is not known.
     pub fn dimension_sets(self) -> &'static [&'static [Dimension]] {
         use Dimension::{AttemptOutcome, FunctionVersion, Handler, Outcome, Reason, Service, Type};
         match self {

@@ -10,14 +10,15 @@ use strum::VariantArray;
 use super::catalogue::{Dimension, Kind, Metric};
 use super::distribution::Distribution;
 
-/// The metrics of one minute. They need little memory: at most 66 distributions of 80 kB; in practice about ten of a few kB.
+/// The metrics of one minute. They need little memory: at most 66 distributions of 80 kB; in practice about ten of a
+/// few kB.
 #[derive(Debug)]
 pub struct Period {
     /// When its first value was recorded.
     pub began: SystemTime,
     pub(super) is_empty: bool,
-    /// The number of `MetricDatum` values of this period that CloudWatch has accepted and that must not be sent again. If it
-    /// is not zero, nothing more is recorded in this period.
+    /// The number of `MetricDatum` values of this period that CloudWatch has accepted or refused for good, and that
+    /// must not be sent again. If it is not zero, nothing more is recorded in this period.
     pub sent: usize,
     /// The version of the function, if it is known.
     pub(super) function_version: Option<Arc<str>>,
@@ -61,7 +62,7 @@ impl Period {
         Self { began, is_empty: true, sent: 0, function_version: None, cells: cells.collect() }
     }
 
-    /// Adds to a count, or adds a value. `labels` are the indexes of the values of the finest set of dimensions.
+    /// Adds to a count, or adds a value. `labels` are the indexes of the values of [`Metric::dimensions`].
     pub(super) fn record<const N: usize>(&mut self, metric: Metric, labels: [usize; N], value: u64) {
         let dimensions = metric.dimensions().iter().zip(labels);
         let index = dimensions.fold(0, |index, (dimension, label)| index * dimension.size() + label);

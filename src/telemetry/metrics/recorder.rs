@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::period::Period;
 
-/// The number of minutes that are stored separately while CloudWatch cannot be reached. Older minutes are merged, so
+/// The largest number of periods that are stored while CloudWatch cannot be reached. The oldest ones are merged, so
 /// that memory is bounded and nothing is lost.
 const MAX_PERIODS: usize = 5;
 
@@ -17,8 +17,8 @@ pub(super) struct Recorder {
     function_version: Option<Arc<str>>,
     /// The oldest one first. New values are recorded in the last one.
     periods: VecDeque<Period>,
-    /// Whether something was recorded that is sent within a second, because an alarm depends on it: a heartbeat, a dead
-    /// letter, an open breaker, or a record that was returned because of a misconfiguration.
+    /// Whether something was recorded that is sent at shorter intervals (1 s), because an alarm depends on it: a
+    /// heartbeat, a dead letter, an open breaker, or a record that was returned because of a misconfiguration.
     pub(super) is_urgent: bool,
 }
 

@@ -32,6 +32,8 @@ pub mod own {
 
 /// The name of a called service in the service map of X-Ray. In the conventions, `service.peer.name` has replaced it.
 pub(crate) const PEER_SERVICE: &str = "peer.service";
+/// The capacity of the vector of attributes. No span has more.
+const ATTRIBUTE_CAPACITY: usize = 12;
 /// The name of the span event that describes an error.
 pub(crate) const EXCEPTION: &str = "exception";
 
@@ -89,12 +91,13 @@ pub(super) fn record(record: &Record, job: Option<&Job>, request_id: &str) -> (S
 }
 
 fn process(queue: Option<&str>) -> (String, Vec<KeyValue>) {
-    let mut attributes = vec![
+    let mut attributes = Vec::with_capacity(ATTRIBUTE_CAPACITY);
+    attributes.extend([
         KeyValue::new(key::FAAS_TRIGGER, "pubsub"),
         KeyValue::new(key::MESSAGING_SYSTEM, "aws_sqs"),
         KeyValue::new(key::MESSAGING_OPERATION_TYPE, "process"),
         KeyValue::new(key::MESSAGING_OPERATION_NAME, "process"),
-    ];
+    ]);
     let Some(queue) = queue else { return ("process".to_owned(), attributes) };
     attributes.push(KeyValue::new(key::MESSAGING_DESTINATION_NAME, queue.to_owned()));
     (["process ", queue].concat(), attributes)
@@ -106,24 +109,24 @@ fn queue(record: &Record) -> Option<&str> {
 
 /// An attempt of a call to `server`. `method` is the HTTP method or the name of the gRPC method.
 pub(crate) fn attempt(service: Service, method: &'static str, server: &Url) -> (String, Vec<KeyValue>) {
-    let (name, mut attributes) = match service {
-        Service::ReservationApi => (
-            [method, " /internal/reservations/{id}"].concat(),
-            vec![
-                KeyValue::new(key::HTTP_REQUEST_METHOD, method),
-                KeyValue::new(key::URL_FULL, server.to_string()),
-            ],
-        ),
-        Service::Inventory => {
-            let name = ["reservation.v1.InventoryService/", method].concat();
-            let method = KeyValue::new(key::RPC_METHOD, name.clone());
-            (name, vec![KeyValue::new(key::RPC_SYSTEM_NAME, "grpc"), method])
-        }
-    };
+    let mut attributes = Vec::with_capacity(ATTRIBUTE_CAPACITY);
     attributes.extend([
         KeyValue::new(PEER_SERVICE, service.as_str()),
         KeyValue::new(key::SERVICE_PEER_NAME, service.as_str()),
     ]);
+    let name = match service {
+        Service::ReservationApi => {
+            attributes.push(KeyValue::new(key::HTTP_REQUEST_METHOD, method));
+            attributes.push(KeyValue::new(key::URL_FULL, server.to_string()));
+            [method, " /internal/reservations/{id}"].concat()
+        }
+        Service::Inventory => {
+            let name = ["reservation.v1.InventoryService/", method].concat();
+            attributes.push(KeyValue::new(key::RPC_SYSTEM_NAME, "grpc"));
+            attributes.push(KeyValue::new(key::RPC_METHOD, name.clone()));
+            name
+        }
+    };
     attributes.extend(server.host_str().map(|host| KeyValue::new(key::SERVER_ADDRESS, host.to_owned())));
     let port = server.port_or_known_default();
     attributes.extend(port.map(|port| KeyValue::new(key::SERVER_PORT, i64::from(port))));

@@ -14,8 +14,9 @@
 //!   reaches the deadline only if a probe has failed while it waited, or if no probe can come. While the breaker is
 //!   closed, no deadline is reached, because the calls of a record are shorter than an invocation.
 //! - **All records share one breaker**, like the records of one process. It opens at any time during the outage,
-//!   because calls of other records can fail, too. With a breaker that is still closed, a record does what it would
-//!   do in another process. A real record makes a limited number of probes; here the number is not limited.
+//!   because calls of other records can fail, too. The states in which it is still closed also represent the records
+//!   of another process, whose breaker has not opened. A real record makes a limited number of probes; here the number
+//!   is not limited.
 //! - **A recall** ends a back-off early. Without back-offs, every order with a recall is included.
 
 use reservation_worker::call::{NotCalled, NotCalledCause, Service};
@@ -103,12 +104,13 @@ impl World {
     }
 }
 
-/// The outcome of a record whose call failed, or of a record that was not called in time.
+/// The outcome of a record whose call found the service down.
 pub(super) fn unavailable(service: Service) -> Outcome {
     let (code, reason) = (reason_of(service), String::new());
     Outcome::Retried { code, reason, retry_after: None, outage: Some(service) }
 }
 
+/// The outcome of a record for which the service was not called before the deadline.
 pub(super) fn deferred(service: Service) -> Outcome {
     let cause = NotCalledCause::BreakerOpen;
     Outcome::Deferred(NotCalled { service, cause, reason: reason_of(service) })

@@ -62,7 +62,8 @@ fn already_done(rng: &mut Rng, operation: Operation) -> Effect {
     if rng.bool() { Effect::grpc(6) } else { Effect::reply(rng.choice([0, 1]).unwrap(), Some(6)) }
 }
 
-/// A faulty reply. One of three is final: a retry cannot succeed.
+/// A faulty reply. One of three is final, so that a retry cannot succeed. Exceptions among these are 404, 405 and
+/// `UNIMPLEMENTED`: the worker takes them for a wrong address, and retries.
 fn faulty_reply(rng: &mut Rng, operation: Operation) -> Effect {
     let is_final = rng.u8(..3) == 0;
     match operation {

@@ -1,6 +1,6 @@
 //! A queue with the guarantees of SQS that matter during an outage: visibility time-outs, receive counts, the
-//! dead-letter queue, and the order of message groups. It is fast with tens of thousands of messages, and remembers when
-//! each message left it.
+//! dead-letter queue, and the order of message groups. It is fast with tens of thousands of messages, and remembers
+//! when each message left it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ pub struct DeploymentQueue {
     ready: Vec<usize>,
     /// The other messages of the queue, by the time at which they become visible.
     waiting: BTreeSet<(Instant, usize)>,
-    /// The number of waiting messages of each group that has one. No message of these groups is delivered on a FIFO queue.
+    /// The number of waiting messages of each group that has one. No message of these groups is delivered on a FIFO
+    /// queue.
     locked_groups: HashMap<String, usize>,
     rng: Rng,
     pub changed: Arc<Notify>,

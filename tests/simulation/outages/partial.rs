@@ -1,5 +1,5 @@
-//! A service that fails only for a part of its calls for 20 minutes. All other calls succeed, so that breakers do not open, or
-//! close again at once.
+//! A service that fails only for a part of its calls for 20 minutes. All other calls succeed, so that a breaker stays
+//! closed, or opens and closes again at once.
 
 use reservation_worker_local::{Effect, Fault, Operation};
 use tokio::time::{Duration, Instant, sleep_until};
@@ -14,7 +14,8 @@ const EVENTS: u32 = MINUTES * 60 * EVENTS_PER_SECOND;
 /// How an event ended, and how long it waited.
 type Fate = (End, Duration);
 
-/// Sends two events per second for 20 minutes. Each call takes `latency`. `fault` returns the fault of the event with a number.
+/// Sends two events per second for 20 minutes. Each call takes `latency`. `fault` gets the number of an event, and
+/// returns the fault that affects this event.
 fn run(latency: Duration, fault: impl Fn(u32) -> Option<Fault>) -> Vec<Fate> {
     deployment::run(|clock| async move {
         let settings = Settings { concurrency: 5, ..Settings::default() };

@@ -25,7 +25,8 @@ const FIRST_FAILURES: usize = 30;
 
 pub const SERVICES: [Service; 2] = [Service::ReservationApi, Service::Inventory];
 
-/// The outages of a service that every test simulates: one of each class, and each way to be unavailable.
+/// The outages that the tests of 20 minutes and of an hour simulate for a service: each way to be unavailable, and one
+/// way to be misconfigured.
 pub fn modes(service: Service) -> [OutageMode; 4] {
     let misconfigured = match service {
         Service::ReservationApi => OutageMode::Denied,
@@ -279,7 +280,7 @@ impl OutageRun {
     }
 }
 
-/// The largest number of times in a window of this length.
+/// The largest number of these instants within any window of this length.
 fn most_within(times: &[Instant], length: Duration) -> usize {
     let within = |(index, first): (usize, &Instant)| {
         times[index..].iter().take_while(|time| **time - *first < length).count()

@@ -41,11 +41,22 @@ enum Action {
 
 /// Starts an inventory that performs `action(n)` for the n-th call, counted from 0 over all connections.
 async fn start_inventory(action: impl Fn(usize) -> Action + Send + Sync + 'static) -> Server {
+    start_limited_inventory(100, Duration::ZERO, action).await
+}
+
+/// The same, but with a limit for the calls at once on a connection. The client gets this limit after `delay`.
+async fn start_limited_inventory(
+    limit: u32,
+    delay: Duration,
+    action: impl Fn(usize) -> Action + Send + Sync + 'static,
+) -> Server {
     let shared = Arc::new((action, AtomicUsize::new(0)));
     Server::start(move |stream| {
         let shared = shared.clone();
         async move {
-            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            tokio::time::sleep(delay).await;
+            let handshake = h2::server::Builder::new().max_concurrent_streams(limit).handshake(stream);
+            let Ok(mut connection) = handshake.await else { return };
             let mut replies = JoinSet::new();
             while let Some(Ok((request, reply))) = connection.accept().await {
                 let action = shared.0(shared.1.fetch_add(1, Ordering::SeqCst));
@@ -194,6 +205,23 @@ async fn a_goaway_on_every_connection_does_not_affect_records_without_calls() {
     assert_eq!(run.outcome("m-1"), "retried", "{}", run.reason("m-1"));
     assert_eq!((run.outcome("m-2"), run.outcome("m-3")), ("invalid_payload", "ignored"));
     assert_eq!(server.accepted(), 3);
+}
+
+#[tokio::test]
+async fn calls_above_the_servers_limit_wait_and_none_is_refused() {
+    for limit in [1, 10] {
+        // Meanwhile all calls arrive at the connection.
+        let server = start_limited_inventory(limit, Duration::from_millis(500), |_| Action::Sell).await;
+        let app = app_with_inventory(&server, &[("WORKER_CONCURRENCY", "50")]).await;
+        let ids: Vec<_> = (0..50).map(|number| format!("many-{number}")).collect();
+        ids.iter().for_each(|id| app.hold(id));
+
+        let run = app.run(sqs(ids.iter().map(|id| (id.as_str(), approved(id))))).await;
+
+        assert_eq!(run.returned(), [""; 0], "limit {limit}: {}", run.text);
+        let attempts = run.log.iter().filter(|line| line["method"] == "CommitReservation");
+        assert_eq!((attempts.count(), server.accepted()), (50, 1), "limit {limit}");
+    }
 }
 
 #[tokio::test]

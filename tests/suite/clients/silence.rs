@@ -15,7 +15,8 @@ use crate::wire::Server;
 const SILENCE: Duration = Duration::from_secs(10);
 const ALMOST_SILENCE: Duration = Duration::from_millis(9_000);
 
-/// An app with this concurrency and otherwise the default settings, except for its time-outs, which suit a slow machine.
+/// An app with this concurrency and otherwise the default settings, except for its time-outs, which suit a slow
+/// machine.
 async fn app(rest: &Server, grpc: &Server, services: Services, concurrency: usize) -> TestApp {
     let concurrency = concurrency.to_string();
     let variables = [

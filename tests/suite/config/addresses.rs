@@ -128,6 +128,19 @@ fn the_otlp_protocol_is_grpc_for_port_4317_and_http_for_other_ports() {
 }
 
 #[test]
+fn a_host_name_with_other_letters_than_ascii_is_written_in_its_ascii_form() {
+    for (base, reason) in [
+        ("http://b\u{fc}cher.example", "has a host name that is not in its ASCII form (xn--…)"),
+        ("http://<reservation-api>:8080", "has a host name that is not valid"),
+    ] {
+        let problem = problem(&[("RESERVATION_API_BASE", base)]);
+        assert!(problem.ends_with(reason), "{problem}");
+    }
+    let config = read(&[("RESERVATION_API_BASE", "http://xn--bcher-kva.example")]).unwrap();
+    assert_eq!(config.reservation_api.base.as_str(), "http://xn--bcher-kva.example/");
+}
+
+#[test]
 fn two_invalid_addresses_are_two_problems() {
     let invalid = [("INVENTORY_GRPC_ADDR", "inventory"), ("RESERVATION_API_BASE", "api")];
     assert_eq!(read_exactly(&invalid).unwrap_err().problems.len(), 2);

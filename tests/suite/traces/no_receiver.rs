@@ -3,6 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
+use reservation_worker_local::Services;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
@@ -52,6 +53,65 @@ async fn lost_spans_are_logged_only_at_debug_level() {
         (&line["message"], &line["level"]),
         (&Value::from("spans not sent, or only in part"), &Value::from("DEBUG"))
     );
+}
+
+/// Starts a gRPC server that replies with this code when this number of calls wait for a reply. Returns its URL.
+async fn reply_to_grpc(code: &'static str, calls: usize) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+        let mut waiting = Vec::new();
+        while let Some(Ok((_, call))) = connection.accept().await {
+            waiting.push(call);
+            if waiting.len() == calls {
+                for mut call in waiting.drain(..) {
+                    let reply = http::Response::builder().header("grpc-status", code).body(()).unwrap();
+                    call.send_response(reply, true).unwrap();
+                }
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_log_at_debug_level_says_why_a_collector_refused_spans() {
+    let no_collector = Services::start().await.unwrap();
+    for (protocol, endpoint, reason) in [
+        ("grpc", reply_to_grpc("7", 1).await, "gRPC code 7"),
+        ("grpc", format!("http://{}", no_collector.inventory_addr()), "HTTP status 404"),
+        ("grpc", format!("http://{}", unused_address()), "Connection refused"),
+        ("http/protobuf", no_collector.reservation_api_base(), "status code: 404"),
+    ] {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("LOG_LEVEL", "debug"),
+        ];
+        let app = TestApp::with(&variables).await;
+        invoke(&app).await;
+        let log = app.flush(LONG).await;
+        assert!(log.contains("spans not sent, or only in part") && log.contains(reason), "{log}");
+    }
+}
+
+/// All messages of a flush share one time limit.
+#[tokio::test]
+async fn messages_are_sent_concurrently_by_grpc() {
+    let endpoint = reply_to_grpc("7", 8).await;
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("LOG_LEVEL", "debug"),
+    ];
+    let app = TestApp::with(&variables).await;
+    let ids: Vec<_> = (0..1_365).map(|number| format!("r{number}")).collect();
+    ids.iter().for_each(|id| app.hold(id));
+    run(&app, ids.iter().map(|id| record(id, expired(id))).collect(), INVOCATION_HEADER).await;
+    let log = app.flush(LONG).await;
+    // Each of the eight messages is sent twice.
+    assert_eq!(log.matches("gRPC code 7").count(), 16, "{log}");
 }
 
 #[tokio::test]

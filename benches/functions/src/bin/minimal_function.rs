@@ -8,12 +8,27 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use reservation_worker::services::inventory::proto::reservation::v1::ReleaseHoldRequest;
-use reservation_worker::services::inventory::proto::reservation::v1::inventory_service_client::InventoryServiceClient;
+use proto::reservation::v1::ReleaseHoldRequest;
+use proto::reservation::v1::inventory_service_client::InventoryServiceClient;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Channel, Endpoint};
+
+/// The messages and the client that `build.rs` generates.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; documented in proto/")]
+mod proto {
+    pub mod common {
+        pub mod v1 {
+            tonic::include_proto!("common.v1");
+        }
+    }
+    pub mod reservation {
+        pub mod v1 {
+            tonic::include_proto!("reservation.v1");
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct Body {
