@@ -1,7 +1,8 @@
 //! The command `apply`: does exactly what a plan says.
 //!
-//! The letters of the plan are received first, so that nobody else acts on them. Each action is in the audit file before and
-//! after it. A redriven letter is sent, and then deleted: a crash in between sends it twice, and loses nothing.
+//! The letters of the plan are received first, so that nobody else acts on them. Each action is in the audit file
+//! before and after it. A redriven letter is sent, and then deleted: a crash in between sends it twice, and loses
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -16,6 +17,7 @@ use crate::audit::{self, Audit, Common};
 use crate::cli::ApplyArgs;
 use crate::files::{self, JsonLines};
 use crate::hidden::HiddenLetters;
+use crate::letter::counted;
 use crate::plan::{Plan, PlannedLetter};
 use crate::progress::{bar, note};
 use crate::queue::{Poll, Queue};
@@ -66,19 +68,34 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let backup = args.backup.as_deref().map(JsonLines::open_private).transpose()?;
     let hidden_letters = HiddenLetters::new(&queue, session.settings.visibility_timeout);
     let actions = Actions::new(session.source, &hidden_letters, event_queue.as_ref(), audit, backup)?;
-    let pending = plan.letters.into_iter().filter(|letter| !actions.is_done(&letter.message_id));
-    let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter)).collect();
+    let pending = plan.letters.iter().filter(|letter| !actions.is_done(&letter.message_id));
+    let pending: BTreeMap<_, _> = pending.map(|letter| (letter.message_id.clone(), letter.clone())).collect();
+    let earlier = plan.letters.len() - pending.len();
+    if earlier > 0 {
+        let all = counted(plan.letters.len());
+        note(format_args!("note: {earlier} of {all} were already done by an earlier run"));
+    }
     let bar = bar("applying", pending.len());
     let ready =
         ReadyLetters::new(session.source, queue.is_fifo(), event_queue.as_ref().is_some_and(Queue::is_fifo));
     let mut apply = Apply { session, args, hidden_letters: &hidden_letters, bar, actions, pending, ready };
     let applied = hidden_letters.keep_hidden_during(apply.run()).await;
     apply.bar.finish_and_clear();
+    if let Ok(End::Stopped) = applied {
+        let count = apply.actions.came_back();
+        // A finished plan may be replaced at any time, so the same command must not be run again.
+        let next = if plan.is_finished(&apply.actions.read_journal()?) {
+            format!("make a new plan. Nothing is left to do in {}.", args.plan.display())
+        } else {
+            "run the command again, which continues and does not count these letters.".to_owned()
+        };
+        note(format_args!("stopped: {count} redriven letters were dead again. Fix the cause. Then {next}"));
+    }
     note(apply.actions.summary());
     if session.source == Source::DeadLetters && apply.actions.has_redriven() {
         note(
-            "note: a redriven letter can be dead again until 28 minutes after it was sent. Then run this command again: it \
-             prints how many are dead again, and ends with the exit status 3 if there are more than --stop-at.",
+            "note: a redriven letter can be dead again until 28 minutes after it was sent. `dead-letters list` shows the \
+             letters that are dead again.",
         );
     }
     match applied? {
@@ -109,16 +126,19 @@ struct Apply<'a> {
 
 impl Apply<'_> {
     async fn run(&mut self) -> Result<End> {
-        let (mut wait, mut missing) = (self.new_wait(), usize::MAX);
+        // A new wait for missing letters begins when letters of the plan were received since the last look, and after
+        // each action.
+        let (mut wait, mut pending_before) = (self.new_wait(), usize::MAX);
         loop {
             self.receive_ready_letters().await?;
             if self.too_many_came_back()? {
                 return Ok(End::Stopped);
             }
-            if self.pending.len() < missing {
-                (wait, missing) = (self.new_wait(), self.pending.len());
+            if self.pending.len() < pending_before {
+                (wait, pending_before) = (self.new_wait(), self.pending.len());
             }
-            if missing > 0 && self.ready.needs_missing_letters() && self.may_appear(&mut wait).await? {
+            let is_missing = !self.pending.is_empty() && self.ready.needs_missing_letters();
+            if is_missing && self.may_appear(&mut wait).await? {
                 continue;
             }
             if self.ready.is_empty() {
@@ -127,7 +147,7 @@ impl Apply<'_> {
             if self.act_on_ready_letters().await? == End::Stopped {
                 return Ok(End::Stopped);
             }
-            missing = usize::MAX;
+            pending_before = usize::MAX;
         }
     }
 
@@ -135,8 +155,8 @@ impl Apply<'_> {
         MissingWait::new(self.session.settings.visibility_timeout)
     }
 
-    /// Receives the visible letters, for at most a quarter of the visibility time-out: the rest of this time is for acting on
-    /// them, however slow the queue and this machine are.
+    /// Receives the visible letters. Once no missing letter is needed, this takes at most a quarter of the visibility
+    /// time-out: the rest of this time is for acting on the letters, however slow the queue and this machine are.
     async fn receive_ready_letters(&mut self) -> Result<()> {
         let no_bar = indicatif::ProgressBar::hidden();
         let (began, limit) = (Instant::now(), self.session.settings.visibility_timeout / 4);
@@ -157,10 +177,8 @@ impl Apply<'_> {
         if missing == Missing::MayAppear {
             self.session.stop.check()?;
             if wait.is_first() {
-                let (count, time) = (self.pending.len(), humantime::format_duration(wait.limit));
-                note(format_args!(
-                    "note: {count} letters cannot be received now; waiting for them for {time}"
-                ));
+                let (count, time) = (counted(self.pending.len()), humantime::format_duration(2 * wait.limit));
+                note(format_args!("note: {count} cannot be received now; waiting for up to {time}"));
             }
             sleep(missing::INTERVAL).await;
             return Ok(true);
@@ -202,8 +220,9 @@ impl Apply<'_> {
         }
     }
 
-    /// Some letters may be visible again, for example because the computer was suspended, and another reader may have received
-    /// them. Makes all letters visible, and puts them back to those that must be received, so that their order does not change.
+    /// Some letters may be visible again, for example because the computer was suspended, and another reader may have
+    /// received them. Makes all letters visible, and puts them back to those that must be received, so that their order
+    /// does not change.
     async fn receive_again(&mut self, not_hidden: Vec<PlannedLetter>, waiting: OrderedLetters<ReadyLetter>) {
         let waiting = waiting.into_rest().chain(self.ready.take().into_rest());
         let letters = not_hidden.into_iter().chain(waiting.map(|(planned, _)| planned));
@@ -211,7 +230,8 @@ impl Apply<'_> {
         self.hidden_letters.make_visible().await;
     }
 
-    /// Whether more than `--stop-at` redriven letters were dead again. If so, the audit file gets a line that says this.
+    /// Whether more than `--stop-at` redriven letters were dead again. If so, the audit file gets a line that says
+    /// this.
     fn too_many_came_back(&mut self) -> Result<bool> {
         let too_many = self.actions.came_back() > self.args.stop_at;
         if too_many {

@@ -28,11 +28,11 @@ pub(crate) enum Step {
     Deleting,
     /// The action is complete.
     Done,
-    /// The action failed. The letter is still in the queue.
+    /// The action failed. The letter is still where it was: in the queue, or in the backup from which `restore` reads.
     Failed,
     /// The body is not the one of the plan, so nothing was done.
     Changed,
-    /// The letter is not in the queue any more, and no action in this file has deleted it.
+    /// The letter is not in the queue any more. As far as is known, no action in this file has deleted it.
     Gone,
     /// A redriven letter is dead again, under its new message id.
     CameBack,
@@ -43,7 +43,7 @@ pub(crate) enum Step {
 /// What all lines of a command have in common.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Common {
-    /// The ARN of the caller.
+    /// The ARN of the caller, or the name that `--caller` gives if STS does not return the ARN.
     pub(crate) caller: String,
     /// The SHA-256 digest of the plan file; `None` for `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +97,13 @@ pub(crate) fn default_path(input: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The state of the letters of the plan with this digest, or of those that `restore` has sent, according to the lines of
+/// an audit file.
+pub(crate) fn journal(path: &Path, plan_sha256: Option<&str>) -> Result<Journal> {
+    let lines = files::read_lines::<Line>(path)?.complete.into_iter();
+    Ok(lines.filter(|line| line.common.plan_sha256.as_deref() == plan_sha256).collect())
+}
+
 impl Audit {
     /// Opens the file, for the actions of a plan, or for those of `restore`.
     pub(crate) fn open(path: PathBuf, common: Common) -> Result<Self> {
@@ -109,12 +116,11 @@ impl Audit {
 
     /// The state of the letters of this plan, or of those that `restore` has sent, according to the lines of the file.
     pub(crate) fn journal(&self) -> Result<Journal> {
-        let lines = files::read_lines::<Line>(&self.path)?.complete.into_iter();
-        Ok(lines.filter(|line| line.common.plan_sha256 == self.common.plan_sha256).collect())
+        journal(&self.path, self.common.plan_sha256.as_deref())
     }
 
-    /// Adds lines, and waits until they are on the disk. Each one consists of its subject, the step, the new message id and a
-    /// detail.
+    /// Adds lines, and waits until they are on the disk. Each one consists of its subject, the step, the new message id
+    /// and a detail.
     pub(crate) fn write<'a>(
         &mut self,
         lines: impl IntoIterator<Item = (Subject<'a>, Step, Option<String>, Option<String>)>,

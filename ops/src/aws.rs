@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::ProvideCredentials;
 use reservation_worker::aws::{self, reason};
 
 use crate::cli::Settings;
@@ -32,10 +33,22 @@ pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
         loader = loader.endpoint_url(endpoint);
     }
     let config = loader.load().await;
+    find_credentials(&config).await?;
     let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let attempts = retry.max_attempts().max(MIN_ATTEMPTS);
     let retry = aws::reuse_connections(retry.with_max_attempts(attempts));
     Ok(config.into_builder().retry_config(retry).build())
+}
+
+/// Fails if there are no credentials. The error of a call would name only the last place where the SDK looked for them.
+async fn find_credentials(config: &SdkConfig) -> Result<()> {
+    let provider = config.credentials_provider().context("no AWS credentials are configured")?;
+    let Err(error) = provider.provide_credentials().await else { return Ok(()) };
+    let cause = anyhow::Error::from(error);
+    bail!(
+        "no AWS credentials were found ({}). Log in, for example with `aws sso login`, or set AWS_PROFILE",
+        cause.root_cause()
+    )
 }
 
 /// The parameters and the outputs of a stack, by name.

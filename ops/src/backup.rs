@@ -42,8 +42,8 @@ fn unknown() -> String {
     UNKNOWN.to_owned()
 }
 
-/// Reads the letters of a backup, each once: an interrupted command, or two commands, may have written a letter twice. Of two
-/// lines about a letter, the later one is used, unless only the earlier one says that a refund is due.
+/// Reads the letters of a backup, each once: an interrupted command, or two commands, may have written a letter twice.
+/// Of two lines about a letter, the later one is used, unless only the earlier one says that a refund is due.
 pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     let exists = path.try_exists().with_context(|| path.display().to_string())?;
     if !exists {
@@ -55,7 +55,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<BackedUp>> {
     }
     if incomplete > 0 {
         note(format_args!(
-            "note: {incomplete} lines of {} are not letters. The lines before and after them are used.",
+            "note: lines of {} that are not letters: {incomplete}. All other lines are used.",
             path.display()
         ));
     }

@@ -1,4 +1,5 @@
-//! The arguments of the command line. The help texts, the shell completions and the man pages come from these definitions.
+//! The arguments of the command line. The help texts, the shell completions and the man pages come from these
+//! definitions.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -116,8 +117,8 @@ pub(crate) struct Selection {
     /// Letters that are younger than this
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) newer_than: Option<Duration>,
-    /// Predict what the worker would do with each letter now. The services are only read. Their addresses and the token are
-    /// those of the stack. The variables of the worker (RESERVATION_API_BASE, INVENTORY_GRPC_ADDR, ...) replace the
+    /// Predict what the worker would do with each letter now. The services are only read. Their addresses and the token
+    /// are those of the stack. The variables of the worker (RESERVATION_API_BASE, INVENTORY_GRPC_ADDR, ...) replace the
     /// parameters of the stack, but not a value in its secret; USE_SECRET_MANAGER=false ignores the secret
     #[arg(long)]
     pub(crate) what_if: bool,
@@ -160,9 +161,10 @@ pub(crate) struct PlanArgs {
     /// What is to be done with the letters
     #[arg(long, value_enum)]
     pub(crate) action: Action,
-    /// File for the plan; it must not exist
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
-    pub(crate) out: PathBuf,
+    /// File for the plan; it must not exist. Without this option, the file is `plan.json`, and a finished plan with this
+    /// name is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -176,7 +178,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
     /// Stop when more than this number of redriven letters are dead again. A letter can be dead again until 28 minutes
-    /// after it was sent: run the command again then
+    /// after it was sent: use `list` then
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) stop_at: usize,
     /// File to which letters are appended; required for the actions `delete` and `backup`
@@ -292,7 +294,8 @@ mod tests {
             assert!(!plans.is_empty() && plans.len() == others.len(), "every plan is applied: {advice}");
         }
         let examples = examples::EACH.join("\n").replace("\n  ", "\n").replace("\\\n", " ");
-        let texts = DOCUMENTS.into_iter().chain(advice.iter().map(String::as_str)).chain([examples.as_str()]);
+        let documents = DOCUMENTS.map(|text| text.replace("\\\n", " "));
+        let texts = documents.iter().chain(&advice).chain([&examples]).map(String::as_str);
         let found: BTreeSet<_> =
             texts.flat_map(commands).filter(|command| !command.contains("COMMAND")).collect();
         assert!(found.len() > 20, "{found:?}");

@@ -130,14 +130,14 @@ pub(crate) fn must_differ(paths: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a file can be created, before the work for its content is done.
+/// Checks that the file of the option `--out` can be created, before the work for its content is done.
 ///
 /// # Errors
 ///
 /// The file exists already, or its directory does not exist.
 pub(crate) fn check_new(path: &Path) -> Result<()> {
     if path.exists() {
-        bail!("{} exists already", path.display());
+        bail!("{} exists already; remove it, or name another file with --out", path.display());
     }
     if !directory(path).is_dir() {
         bail!("{}: the directory does not exist", path.display());

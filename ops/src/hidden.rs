@@ -1,5 +1,5 @@
-//! The letters that this process has received. They stay hidden from other readers of the queue until this process has acted
-//! on them or makes them visible again.
+//! The letters that this process has received. They stay hidden from other readers of the queue until this process has
+//! acted on them or makes them visible again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use sqs_batch::ClockReading;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::letter::counted;
 use crate::progress::note;
 use crate::queue::{BATCH, Poll, Queue};
 
@@ -52,8 +53,8 @@ impl<'a> HiddenLetters<'a> {
         Self { queue, visibility_timeout, letters: RefCell::default() }
     }
 
-    /// Does the work, and keeps the letters that it receives hidden. When the work has ended, successfully or not, the letters
-    /// that are still hidden are made visible again.
+    /// Does the work, and keeps the letters that it receives hidden. When the work has ended, successfully or not, the
+    /// letters that are still hidden are made visible again.
     pub(crate) async fn keep_hidden_during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let ended = Notify::new();
         let work = async {
@@ -78,7 +79,8 @@ impl<'a> HiddenLetters<'a> {
         Ok(Received { count: received.len(), new: received.into_iter().filter(is_new).collect() })
     }
 
-    /// The receipt handle of a letter, if it is certainly still hidden, and for at least a quarter of the visibility time-out.
+    /// The receipt handle of a letter, if it is certainly still hidden, and for at least a quarter of the visibility
+    /// time-out.
     pub(crate) fn handle(&self, message_id: &str) -> Option<String> {
         self.handle_if_hidden_within(message_id, self.visibility_timeout * 3 / 4)
     }
@@ -97,11 +99,12 @@ impl<'a> HiddenLetters<'a> {
 
     /// Makes all letters visible to other readers again.
     pub(crate) async fn make_visible(&self) {
-        let failures = self.hide_all(Duration::ZERO, self.visibility_timeout).await;
+        let failures = self.set_visibility_timeouts(Duration::ZERO, self.visibility_timeout).await;
         if let Some(first) = failures.first() {
-            let (count, time) = (failures.len(), humantime::format_duration(self.visibility_timeout));
+            let (count, time) =
+                (counted(failures.len()), humantime::format_duration(self.visibility_timeout));
             note(format_args!(
-                "note: {count} letters could not be made visible again ({first}); they stay hidden for up to {time}"
+                "note: {count} could not be made visible again ({first}), and will stay hidden for up to {time}"
             ));
         }
         self.letters.borrow_mut().clear();
@@ -123,13 +126,14 @@ impl<'a> HiddenLetters<'a> {
                 () = sleep(self.visibility_timeout / 2) => {}
             }
             // A letter whose time-out could not be extended becomes visible, and is received again.
-            self.hide_all(self.visibility_timeout, self.visibility_timeout * 3 / 4).await;
+            self.set_visibility_timeouts(self.visibility_timeout, self.visibility_timeout * 3 / 4).await;
         }
     }
 
-    /// Sets the visibility time-out of the letters that were hidden less than `limit` ago to this time from now: another
-    /// reader may have received the others. Returns the reason of each failure.
-    async fn hide_all(&self, time: Duration, limit: Duration) -> Vec<String> {
+    /// Hides the letters for `time` from now, or makes them visible if `time` is zero. Skips the letters that were last
+    /// hidden `limit` ago or earlier, because another reader may have received them. Returns the reason of each
+    /// failure.
+    async fn set_visibility_timeouts(&self, time: Duration, limit: Duration) -> Vec<String> {
         let ids: Vec<_> = self.letters.borrow().keys().cloned().collect();
         let calls = stream::iter(ids.chunks(BATCH)).map(async |chunk| {
             let hidden_at = ClockReading::now();

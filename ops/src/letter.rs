@@ -19,8 +19,8 @@ use crate::time;
 
 /// The message group of an event without a reservation: a FIFO queue requires a group.
 const NO_RESERVATION: &str = "none";
-/// The longest time from the last processing of a message to its move to the dead-letter queue: SQS hides a message for at
-/// most 12 hours, and the worker may have been stopped for some hours.
+/// The longest time from the last processing of a message to its move to the dead-letter queue: SQS hides a message for
+/// at most 12 hours, and the worker may have been stopped for some hours.
 const MAX_TIME_TO_MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known about a letter, without its body.
@@ -44,6 +44,11 @@ pub(crate) struct Letter {
     pub(crate) what_if: Option<Verdict>,
 }
 
+/// A number of letters.
+pub(crate) fn counted(letters: usize) -> String {
+    format!("{letters} {}", if letters == 1 { "letter" } else { "letters" })
+}
+
 /// Why a letter is dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Explanation {
@@ -60,7 +65,8 @@ impl Letter {
         let in_trace = Parent::producer(&record, job.trace_id());
         let millis = |name| message.attribute(name).and_then(time::from_millis);
         let sent = millis("SentTimestamp").unwrap_or(SystemTime::UNIX_EPOCH);
-        // For a FIFO queue, SQS sets the time of sending to the time at which the message was moved to the dead-letter queue.
+        // For a FIFO queue, SQS sets the time of sending to the time at which the message was moved to the dead-letter
+        // queue.
         let is_fifo = message.attribute("SequenceNumber").is_some();
         let before_sent = if is_fifo { MAX_TIME_TO_MOVE } else { Duration::ZERO };
         Self {
@@ -112,8 +118,8 @@ impl Letter {
         refund::reason(self.event_type(), code, self.what_if.as_ref()).unwrap_or(code)
     }
 
-    /// Whether the worker has processed the letter with an unknown result. An event with a
-    /// delivery error never reached the worker; an undelivered event without one may have.
+    /// Whether the worker may have processed the letter with an unknown result. An event with a delivery error, or one
+    /// that no rule matched, never reached the worker; an undelivered event without a reason may have.
     pub(crate) fn is_unexplained(&self) -> bool {
         let had_reached_worker = self.source == Source::DeadLetters || self.reason.is_none();
         had_reached_worker && self.known_reason().is_none()
@@ -137,6 +143,15 @@ impl Explanation {
     pub(crate) fn of(reason: Reason, text: String) -> Self {
         let advice = Some(reason.advice());
         Self { code: reason.as_str().to_owned(), text: Some(text), advice }
+    }
+
+    /// Why an event is in the queue of events that no rule of the worker matched.
+    pub(crate) fn unmatched() -> Self {
+        Self {
+            code: "unmatched".to_owned(),
+            text: Some("no rule of the worker matched the event, so the worker did not get it".to_owned()),
+            advice: Some("Follow the section `unmatched` of docs/operations.md.".to_owned()),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! `dead-letters`: shows why letters are dead, predicts what would happen if they were sent again, and sends selected ones
-//! again.
+//! `dead-letters`: shows why letters are dead, predicts what would happen if they were sent again, and sends selected
+//! ones again.
 //!
 //! A letter is a message in the dead-letter queue, or in the queue of events that could not be delivered. It passes
 //! through these modules, in this order:
@@ -7,11 +7,12 @@
 //! 1. [`queue`] receives it, and [`hidden`] hides it from other readers meanwhile. [`reading`] reads the whole queue.
 //! 2. [`message`] is the letter as the queue stores it, and [`letter`] is what is known about it.
 //! 3. [`reasons`] finds in the worker's log why it is dead: a [`reason_code`] with its advice.
-//! 4. [`selection`] chooses letters. [`what_if`] predicts what the worker would do. For this it reads the [`services`], and it
-//!    cannot change them.
-//! 5. [`report`] shows the letters. Or [`plan`] writes a file that says what is to be done, and [`apply`] does it: [`refund`]
-//!    checks the permissions first, [`sending`] sends letters to the worker, [`backup`] stores those that are deleted, and
-//!    [`audit`] records every action. [`restore`] sends the letters of a backup, and [`export`] writes letters to a file.
+//! 4. [`selection`] chooses letters. [`what_if`] predicts what the worker would do. For this it reads the [`services`],
+//!    and it cannot change them.
+//! 5. [`report`] shows the letters. Or [`plan`] writes a file that says what is to be done, and [`apply`] does it:
+//!    [`refund`] checks the permissions first, [`sending`] sends letters to the worker, [`backup`] stores those that
+//!    are deleted, and [`audit`] records every action. [`restore`] sends the letters of a backup, and [`export`] writes
+//!    letters to a file.
 //!
 //! [`cli`] defines the arguments, [`session`] connects to AWS, [`stop`] reacts to Ctrl-C.
 

@@ -120,8 +120,8 @@ impl StoredMessage {
         })
     }
 
-    /// Adds the message to a call: its body, message attributes, trace header and group. `for_fifo` are the message group and
-    /// the deduplication id that a FIFO queue requires; `None` for a standard queue.
+    /// Adds the message to a call: its body, message attributes, trace header and group. `for_fifo` are the message
+    /// group and the deduplication id that a FIFO queue requires; `None` for a standard queue.
     pub(crate) fn add_to(
         &self,
         call: SendMessageFluentBuilder,

@@ -7,7 +7,7 @@ use reservation_worker::workflow::{Decision, decide};
 use serde::{Deserialize, Serialize};
 
 /// What would happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Prediction {
     /// The worker would acknowledge it: the work would be done, is done, or is not needed
@@ -31,8 +31,8 @@ pub(crate) struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason_code: Option<String>,
     /// Whether the reservation was read before the prediction was made.
-    #[serde(default)]
-    pub(crate) has_read: bool,
+    #[serde(default, rename = "has_read")]
+    pub(crate) reservation_was_read: bool,
     /// Whether the reservation is on hold, so that another event may end it first.
     #[serde(skip)]
     pub(crate) on_hold: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn new(prediction: Prediction, why: impl Into<String>) -> Self {
-        Self { prediction, why: why.into(), reason_code: None, has_read: false, on_hold: false }
+        Self { prediction, why: why.into(), reason_code: None, reservation_was_read: false, on_hold: false }
     }
 
     pub(crate) fn succeeds(why: impl Into<String>) -> Self {
@@ -59,8 +59,8 @@ impl Verdict {
         Self { reason_code: Some(reason.as_str().to_owned()), ..Self::new(prediction, why) }
     }
 
-    /// The verdict on an event that requests an ending of a reservation that has ended already; `None` if the worker would go on
-    /// to the seats.
+    /// The verdict on an event that requests an ending of a reservation that has ended already; `None` if the worker
+    /// would go on to the seats.
     pub(crate) fn of_ending(requested: Ending, found: Ending) -> Option<Self> {
         match decide(requested, found) {
             Decision::Continue => None,
@@ -71,11 +71,12 @@ impl Verdict {
         }
     }
 
-    /// Whether the prediction excludes that a refund is due. A prediction without a read reservation knows only the event.
+    /// Whether the prediction excludes that a refund is due. A prediction that was made without
+    /// reading the reservation is based on the event alone.
     pub(crate) fn excludes_refund(&self) -> bool {
         match self.prediction {
             Prediction::WouldSucceed => true,
-            Prediction::WouldBeSuperseded | Prediction::WouldFail => self.has_read,
+            Prediction::WouldBeSuperseded | Prediction::WouldFail => self.reservation_was_read,
             Prediction::RefundDue | Prediction::CannotTell => false,
         }
     }

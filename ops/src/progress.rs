@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use textwrap::{Options, WordSplitter};
 
-/// The width of a note on a terminal.
+/// The width of a text on a terminal.
 const WIDTH: usize = 80;
 
 /// A progress bar. It is hidden if stderr is not a terminal.
@@ -20,11 +21,17 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     }
 }
 
+/// Options to wrap a text into 80 columns. The name of the tool and the options of its commands have hyphens, and are not
+/// broken there.
+pub(crate) fn wrapping() -> Options<'static> {
+    Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation)
+}
+
 /// Prints a line for the user that is not part of the command's result.
 pub(crate) fn note(text: impl Display) {
     let (mut stderr, mut text) = (io::stderr(), text.to_string());
     if stderr.is_terminal() {
-        text = textwrap::fill(&text, WIDTH);
+        text = textwrap::fill(&text, wrapping());
     }
     // If stderr is closed, the command must still do its work.
     let _ = writeln!(stderr, "{text}");

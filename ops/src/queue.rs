@@ -53,8 +53,8 @@ impl Queue {
         self.url.ends_with(".fifo")
     }
 
-    /// Receives up to ten messages and hides them for this time. A long poll asks all servers of the queue; a short poll asks
-    /// only some of them, but does not wait for a message.
+    /// Receives up to ten messages and hides them for this time. A long poll asks all servers of the queue; a short
+    /// poll asks only some of them, but does not wait for a message.
     pub(crate) async fn receive(&self, visibility: Duration, poll: Poll) -> Result<Vec<Message>> {
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(BATCH as i32);
         let call = call.visibility_timeout(seconds(visibility)).wait_time_seconds(poll as i32);
@@ -64,8 +64,8 @@ impl Queue {
         Ok(reply.messages.unwrap_or_default())
     }
 
-    /// Hides messages for this time from now, or makes them visible if the time is zero. The result of each is at the index of
-    /// its handle.
+    /// Hides messages for this time from now, or makes them visible if the time is zero. The result of each is at the
+    /// index of its handle.
     pub(crate) async fn hide(&self, handles: &[String], time: Duration) -> Vec<Result<(), String>> {
         let entries = handles.iter().enumerate().filter_map(|(index, handle)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
@@ -142,7 +142,8 @@ impl Queue {
     }
 }
 
-/// The result of each entry of a batch. The id of an entry is its index. An entry that the reply does not mention has failed.
+/// The result of each entry of a batch. The id of an entry is its index. An entry that the reply does not mention has
+/// failed.
 fn results_by_index<'a>(
     count: usize,
     successful: impl Iterator<Item = &'a str>,

@@ -6,7 +6,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// The largest number of entries that SQS accepts in a call.
 const LARGEST_BATCH: usize = 10;
-/// A batch has as many entries as the rate permits in this part of a second, but at least one.
+/// The usual number of batches per second: a batch has as many entries as the rate permits in a tenth of a second, but
+/// at least one and at most [`LARGEST_BATCH`]. With a rate above 100 there are more batches, and below 10 fewer.
 const BATCHES_PER_SECOND: u32 = 10;
 
 /// Spreads actions evenly over time.

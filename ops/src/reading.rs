@@ -9,17 +9,19 @@ use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use crate::hidden::{HiddenLetters, Received};
+use crate::letter::counted;
 use crate::message::StoredMessage;
 use crate::progress::note;
 use crate::queue::{Counts, Poll};
 use crate::stop::Stop;
 
-/// The number of concurrent receives from a standard queue. A FIFO queue has one receive at a time, which keeps the order.
+/// The number of concurrent receives from a standard queue. A FIFO queue has one receive at a time, which keeps the
+/// order.
 const CONCURRENT_RECEIVES: usize = 4;
 /// Reading ends after this number of rounds in a row that return no letter, even if the queue says that it has letters.
 const MAX_EMPTY_ROUNDS: usize = 3;
-/// When as many letters were read as the queue had at the beginning, reading continues for this time, because letters may
-/// have arrived meanwhile. Without this limit, a queue that keeps filling would be read for ever.
+/// When as many letters were read as the queue had at the beginning, reading continues for this time, because letters
+/// may have arrived meanwhile. Without this limit, a queue that keeps filling would be read for ever.
 const MAX_TIME_AFTER_BACKLOG: Duration = Duration::from_secs(10);
 
 /// Passes every visible letter to `take`, once, until there is none or `take` returns `Break`.
@@ -79,16 +81,16 @@ pub(crate) async fn note_unread(hidden_letters: &HiddenLetters<'_>) -> Result<()
             "They arrived while the queue was read, or SQS did not return them: it returns no more while 120,000 letters of \
              the queue are hidden. Redrive or delete some, and run the command again."
         };
-        note(format_args!("note: about {visible} letters are not shown. {why}"));
+        note(format_args!("note: about {} cannot be shown. {why}", counted(visible)));
     }
     if hidden > 0 {
-        note(format_args!("note: about {hidden} letters are hidden, because somebody else is reading them."));
+        note(format_args!("note: another reader of the queue hides about {} now.", counted(hidden)));
     }
     Ok(())
 }
 
-/// The approximate numbers of letters in the queue that this process has not received. SQS counts a letter as visible for some
-/// time after it was received, so only the sum of both numbers says whether there are any.
+/// The approximate numbers of letters in the queue that this process has not received. SQS counts a letter as visible
+/// for some time after it was received, so only the sum of both numbers says whether there are any.
 async fn unread(hidden_letters: &HiddenLetters<'_>) -> Result<Counts> {
     let counts = hidden_letters.queue.counts().await?;
     let unread = (counts.visible + counts.hidden).saturating_sub(hidden_letters.len());

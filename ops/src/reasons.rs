@@ -30,8 +30,8 @@ const MAX_LINES: i32 = 10_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// How long the tool tries to start a query while the account runs as many queries as it may.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The worker usually processes a message for the last time within this time after it was sent. AWS charges a query by the
-/// part of the log that it reads, so the rest of the log is read only for letters without a line in this part.
+/// The worker usually processes a message for the last time within this time after it was sent. AWS charges a query by
+/// the part of the log that it reads, so the rest of the log is read only for letters without a line in this part.
 const USUAL_LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// The clocks of SQS and of the log may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);

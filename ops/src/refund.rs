@@ -1,5 +1,5 @@
-//! Letters for which a refund is due. If such a letter was redriven, it would be dead again, and nobody would have refunded the
-//! payment. So the user must permit this by naming its reason (`--allow-reason`).
+//! Letters for which a refund is due. If such a letter was redriven, it would be dead again, and nobody would have
+//! refunded the payment. So the user must permit this by naming its reason (`--allow-reason`).
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use reservation_worker::reason::Reason;
 use crate::prediction::{Prediction, Verdict};
 use crate::reason_code;
 
-/// The reason code that the user must name before the letter is sent; `None` if no refund can be due. A refund may also be due
-/// for an approved payment whose reason is unknown, unless a prediction excludes it.
+/// The reason code that the user must name before the letter is sent; `None` if no refund can be due. A refund may also
+/// be due for an approved payment whose reason is unknown, unless a prediction excludes it.
 pub(crate) fn reason<'a>(
     event_type: &str,
     reason_code: &'a str,

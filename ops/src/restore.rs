@@ -10,7 +10,7 @@ use crate::audit::{self, Audit, Common, Step, Subject};
 use crate::backup::{self, BackedUp};
 use crate::cli::RestoreArgs;
 use crate::files;
-use crate::letter::Letter;
+use crate::letter::{Letter, counted};
 use crate::message::StoredMessage;
 use crate::progress::{bar, note};
 use crate::rate_limit::RateLimit;
@@ -56,10 +56,8 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
     let (done, letters): (Vec<_>, Vec<_>) =
         letters.into_iter().partition(|letter| journal.is_done(&letter.message.message_id));
     if !done.is_empty() {
-        let (count, path) = (done.len(), audit.path().display());
-        note(format_args!(
-            "note: {count} letters are not sent, because {path} says that they were sent before."
-        ));
+        let (count, path) = (counted(done.len()), audit.path().display());
+        note(format_args!("note: {count} will not be sent again: {path} says that this was done before."));
     }
     let mut letters: Vec<_> = letters.into_iter().map(RestoredLetter::new).collect();
     refund::check(
@@ -109,7 +107,7 @@ pub(crate) async fn run(session: &Session, args: &RestoreArgs) -> Result<ExitCod
         }))?;
     }
     bar.finish_and_clear();
-    note(format_args!("{sent} letters sent, {failed} failed. Audit file: {}", audit.path().display()));
+    note(format_args!("{} sent, {failed} failed. Audit file: {}", counted(sent), audit.path().display()));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

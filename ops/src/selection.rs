@@ -10,7 +10,7 @@ use strum::VariantArray;
 
 use crate::cli::Selection;
 use crate::hidden::HiddenLetters;
-use crate::letter::Letter;
+use crate::letter::{Explanation, Letter, counted};
 use crate::progress::{bar, note};
 use crate::reading;
 use crate::reason_code::{self, UNKNOWN};
@@ -22,8 +22,8 @@ use crate::what_if::{self, Payments};
 /// Another name of the type `reservation.expired` (contract section 2).
 const EXPIRED_ALIAS: &str = "reservation.hold.expired";
 
-/// Reads the queue and returns the selected letters, the oldest first. When this returns, all letters are visible to other
-/// readers again.
+/// Reads the queue and returns the selected letters, the oldest first. When this returns, all letters are visible to
+/// other readers again.
 pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<Vec<Letter>> {
     check(session.source, selection)?;
     let event_types = event_types(selection)?;
@@ -39,8 +39,9 @@ pub(crate) async fn letters(session: &Session, selection: &Selection) -> Result<
         bail!("the letter {id} was not received: it is not in the queue, or it is hidden");
     }
     letters.retain(|letter| selects_message(selection, letter) && selects(&event_types, letter.event_type()));
-    if session.source == Source::DeadLetters {
-        explain(session, &mut letters).await?;
+    match session.source {
+        Source::DeadLetters => explain(session, &mut letters).await?,
+        Source::Undelivered => explain_unmatched(session, &mut letters).await?,
     }
     // Letters of the same time stay in the order of the queue.
     letters.sort_by_key(|letter| letter.sent);
@@ -102,8 +103,8 @@ async fn read(session: &Session) -> Result<Vec<Letter>> {
     Ok(letters)
 }
 
-/// Adds to each letter why it is dead, from the worker's log. If the log cannot be searched, a note says so, and only the
-/// letters with unreadable bodies have a reason.
+/// Adds to each letter why it is dead, from the worker's log. If the log cannot be searched, a note says so, and only
+/// the letters with unreadable bodies have a reason.
 async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
     if letters.is_empty() {
         return Ok(());
@@ -117,17 +118,29 @@ async fn explain(session: &Session, letters: &mut [Letter]) -> Result<()> {
     let explained = explained.await;
     bar.finish_and_clear();
     let unexplained = letters.iter().filter(|letter| letter.last_receive.is_none()).count();
+    let count = counted(unexplained);
     match explained {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => note(format_args!(
-            "note: the worker's log cannot be searched ({error:#}). The reasons of {unexplained} letters are only known if \
-             their bodies are unreadable."
+            "note: the worker's log cannot be searched ({error:#}). Without it, only an unreadable body is known as a \
+             reason. The log line is missing for {count}."
         )),
         Ok(()) if unexplained > 0 => note(format_args!(
-            "note: the worker's log has no line about {unexplained} letters. They are older than its lines, or it is the log \
-             of another stack."
+            "note: the worker's log has no line about {count}. The log does not go back far enough, it belongs to another \
+             stack, or Lambda refused or ended every invocation that received them."
         )),
         Ok(()) => {}
+    }
+    Ok(())
+}
+
+/// Adds the reason to events that no rule matched, if these are what the queue contains. EventBridge sends them without
+/// a reason.
+async fn explain_unmatched(session: &Session, letters: &mut [Letter]) -> Result<()> {
+    if session.reads_unmatched_events().await? {
+        for letter in letters {
+            letter.reason.get_or_insert_with(Explanation::unmatched);
+        }
     }
     Ok(())
 }

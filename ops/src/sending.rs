@@ -17,8 +17,8 @@ pub(crate) struct OrderedLetters<T> {
 }
 
 impl<T> OrderedLetters<T> {
-    /// Letters with their keys. Letters with equal keys are never in one batch, so that the action on a letter is complete
-    /// before that on the next letter with the same key begins.
+    /// Letters with their keys. Letters with equal keys are never in one batch, so that the action on a letter is
+    /// complete before that on the next letter with the same key begins.
     pub(crate) fn new(letters: impl IntoIterator<Item = (String, T)>) -> Self {
         let mut waiting = Self { keys: VecDeque::new(), letters: HashMap::new() };
         for (key, letter) in letters {
@@ -57,9 +57,10 @@ pub(crate) type Grouped<'a> = (&'a str, &'a StoredMessage);
 
 /// Sends letters concurrently. Returns the new message id of each, or why it was not sent, at its index.
 ///
-/// Each letter has a call of its own, so that the failure of one does not affect the others, and so that a letter of 1 MiB
-/// can be sent. The deduplication id for a FIFO queue is derived from the message id and from `attempt`: within five minutes,
-/// the queue drops a second message with the same deduplication id. Different attempts send the same letter more than once.
+/// Each letter has a call of its own, so that the failure of one does not affect the others, and so that a letter of 1
+/// MiB can be sent. The deduplication id for a FIFO queue is derived from the message id and from `attempt`: within
+/// five minutes, the queue drops a second message with the same deduplication id. Different attempts send the same
+/// letter more than once.
 pub(crate) async fn send(
     queue: &Queue,
     letters: &[Grouped<'_>],

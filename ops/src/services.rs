@@ -1,5 +1,5 @@
-//! The two services, which this tool can only read: the clients have no other methods, and nothing else in the crate has a
-//! client of a service.
+//! The two services, which this tool can only read: the clients have no other methods, and nothing else in the crate
+//! has a client of a service.
 
 use std::error::Error as _;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -21,7 +21,8 @@ use tonic::{Request, Status};
 const MIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read may be retried.
 const RETRY_TIME: Duration = Duration::from_millis(500);
-/// A service that does not reply to this number of calls in a row is not called again: each letter would wait for the time-out.
+/// A service that does not reply to this number of calls in a row is not called again: each letter would wait for the
+/// time-out.
 const MAX_UNANSWERED_CALLS: u32 = 20;
 
 /// Read-only clients of both services.

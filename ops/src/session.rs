@@ -70,8 +70,17 @@ impl Session {
         Ok(queue)
     }
 
-    /// The queue that the worker reads. `letters` is the queue that this tool reads. The two must belong together, because the
-    /// dead letters of another worker must not be sent to this one.
+    /// Whether the queue that is read is the one for events that no rule of the worker matched. Only the stack says
+    /// this: if it cannot be read, the answer is no.
+    pub(crate) async fn reads_unmatched_events(&self) -> Result<bool> {
+        let Some(url) = &self.settings.queue_url else { return Ok(false) };
+        let stack = async { Ok(self.stack().await.ok().flatten()) };
+        let stack = self.stop.unless_requested(stack).await?;
+        Ok(stack.is_some_and(|stack| stack.outputs.get("UnmatchedQueueUrl") == Some(url)))
+    }
+
+    /// The queue that the worker reads. `letters` is the queue that this tool reads. The two must belong together,
+    /// because the dead letters of another worker must not be sent to this one.
     pub(crate) async fn event_queue(&self, letters: &Queue) -> Result<Queue> {
         let given = self.settings.event_queue_url.as_ref();
         let events = self.queue_of(given, "EventQueueUrl", "--event-queue-url").await?;

@@ -17,8 +17,9 @@ mod race;
 mod reply;
 mod steps;
 
-/// The services, with the variables and the secret of the worker. A variable that is not set here has the value that the stack
-/// gives to the worker.
+/// The services, with the variables and the secret of the worker. Of the variables that are not set here, the stack
+/// gives those of [`variable_of`], and the others have their defaults. So `TLS_CA_FILE` must be set here if the worker
+/// needs it: the parameter of the stack is a path in Lambda.
 pub(crate) async fn connect(session: &Session) -> Result<ReadOnlyServices> {
     let stack = session.stack().await.unwrap_or_else(|error| {
         note(format_args!("note: the addresses of the services are not read from the stack ({error:#})"));

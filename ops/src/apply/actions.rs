@@ -10,6 +10,7 @@ use crate::audit::{Audit, Journal, Step, Subject};
 use crate::backup::BackedUp;
 use crate::files::JsonLines;
 use crate::hidden::HiddenLetters;
+use crate::letter::counted;
 use crate::message::StoredMessage;
 use crate::plan::PlannedLetter;
 use crate::progress::note;
@@ -17,8 +18,8 @@ use crate::queue::Queue;
 use crate::sending;
 use crate::session::Source;
 
-/// The argument `attempt` of [`sending::send`] for each redrive of a letter: a repeated command must not send the letter
-/// twice, and a letter that is dead again has a new message id.
+/// The argument `attempt` of [`sending::send`] for each redrive of a letter: a repeated command must not send the
+/// letter twice, and a letter that is dead again has a new message id.
 const ATTEMPT: &str = "redrive";
 
 /// A letter of the plan that was received.
@@ -37,7 +38,8 @@ pub(super) struct Actions<'a> {
     blocked: BTreeSet<String>,
     /// The number of letters whose action is complete, by action.
     done: BTreeMap<Action, usize>,
-    /// The number of letters that are not in the queue any more, and not by an action of this plan.
+    /// The number of letters that are not in the queue any more although, as far as is known, no action of this plan
+    /// has deleted them.
     gone: usize,
     /// The number of letters whose action failed.
     failed: usize,
@@ -87,9 +89,9 @@ impl<'a> Actions<'a> {
     pub(super) fn summary(&self) -> String {
         let count = |action| self.done.get(&action).copied().unwrap_or(0);
         format!(
-            "{} letters redriven, {} deleted, {} backed up, {} failed, {} not in the queue any more; {} dead again. \
+            "{} redriven, {} deleted, {} backed up, {} failed, {} not in the queue any more; {} dead again. \
              Audit file: {}",
-            count(Action::Redrive),
+            counted(count(Action::Redrive)),
             count(Action::Delete),
             count(Action::Backup),
             self.failed,
@@ -260,12 +262,14 @@ impl<'a> Actions<'a> {
         Ok(())
     }
 
-    /// Tells the user and the audit file that the command stops, because too many redriven letters were dead again.
+    /// The state of the letters, according to the audit file.
+    pub(super) fn read_journal(&self) -> Result<Journal> {
+        self.audit.journal()
+    }
+
+    /// Writes to the audit file that the command stops, because too many redriven letters were dead again.
     pub(super) fn stop(&mut self) -> Result<()> {
         let detail = format!("{} redriven letters were dead again", self.came_back.len());
-        note(format_args!(
-            "stopped: {detail}. Fix the cause. Then run the command again, which continues and does not count these letters."
-        ));
         self.audit.write([(subject("redrive", "", ""), Step::Stopped, None, Some(detail))])
     }
 

@@ -1,5 +1,5 @@
-//! Letters of the plan that cannot be received: another reader or an interrupted command has hidden them, an earlier letter of
-//! their group is still in the queue, or they are gone.
+//! Letters of the plan that cannot be received: another reader or an interrupted command has hidden them, an earlier
+//! letter of their group is still in the queue, or they are gone.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// The time between two attempts to receive missing letters.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// The wait lasts longer by this time than an interrupted command hides its letters.
+/// An interrupted command hides its letters for its visibility time-out. The wait for them is longer by this time.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// What is known about missing letters.
@@ -21,11 +21,12 @@ pub(super) enum Missing {
     Gone,
 }
 
-/// The wait for missing letters. SQS knows the number of letters in a queue only approximately, so a single number is no proof
-/// that they are gone.
+/// The wait for missing letters. SQS knows the number of letters in a queue only approximately, so a single number is
+/// no proof that they are gone.
 #[derive(Debug)]
 pub(super) struct MissingWait {
-    /// The longest time of the wait.
+    /// The limit of the wait. While the queue has unread letters, it counts from the beginning of the wait. When the
+    /// queue has none any more, it counts from that moment, so the whole wait can be twice as long.
     pub(super) limit: Duration,
     began: Instant,
     is_first: bool,
@@ -45,7 +46,8 @@ impl MissingWait {
         std::mem::take(&mut self.is_first)
     }
 
-    /// Decides about the missing letters by the present number of letters in the queue that this command has not received.
+    /// Decides about the missing letters by the present number of letters in the queue that this command has not
+    /// received.
     pub(super) fn observe(&mut self, unread: usize) -> Missing {
         if unread > 0 {
             self.empty_since = None;

@@ -19,7 +19,8 @@ pub(super) struct ReadyLetters {
     source: Source,
     /// Whether the letters of a group must keep their order.
     is_ordered: bool,
-    /// Whether the letters must be sorted by the times at which they were sent, because their queue returns them in any order.
+    /// Whether the letters must be sorted by the times at which they were sent, because their queue returns them in any
+    /// order.
     needs_sorting: bool,
     letters: Vec<ReadyLetter>,
     /// The total size of the bodies.
@@ -40,14 +41,14 @@ impl ReadyLetters {
         self.bytes >= MAX_BYTES
     }
 
-    /// Whether to receive missing letters before the action on these letters: no letter is ready, or a missing letter may
-    /// come before a ready one of its group.
+    /// Whether to receive missing letters before the action on these letters: no letter is ready, or a missing letter
+    /// may come before a ready one of its group.
     pub(super) fn needs_missing_letters(&self) -> bool {
         self.is_empty() || self.needs_sorting && !self.is_full()
     }
 
-    /// Adds a received letter if it is one of the plan. A letter that this plan has redriven is dead again, which is noted. Any
-    /// other letter only stays hidden.
+    /// Adds a received letter if it is one of the plan. A letter that this plan has redriven is dead again, which is
+    /// noted. Any other letter only stays hidden.
     pub(super) fn add_received(
         &mut self,
         message: StoredMessage,

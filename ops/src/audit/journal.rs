@@ -9,8 +9,8 @@ use super::{Line, Step};
 pub(crate) struct Journal {
     /// The last step of each letter, by message id.
     steps: HashMap<String, Step>,
-    /// The new ids of the letters that were sent. If an earlier run stopped because letters were dead again, their ids are
-    /// not included: the user has seen them.
+    /// The new ids of the letters that were sent. If an earlier run stopped because letters were dead again, their ids
+    /// are not included: the user has seen them.
     pub(crate) redriven: BTreeSet<String>,
     /// The new ids of the letters that were dead again since the last stop.
     came_back: Vec<String>,
@@ -23,6 +23,11 @@ impl Journal {
 
     pub(crate) fn is_done(&self, message_id: &str) -> bool {
         self.step(message_id) == Some(Step::Done)
+    }
+
+    /// Whether nothing is left to do with this letter, although it may be gone or have another body.
+    pub(crate) fn is_finished(&self, message_id: &str) -> bool {
+        matches!(self.step(message_id), Some(Step::Done | Step::Gone | Step::Changed))
     }
 
     /// Records that a letter was sent with this new id.
@@ -46,7 +51,9 @@ impl Journal {
         let step = match (self.step(&line.message_id), line.step) {
             (Some(Step::Done), _) | (_, Step::Done) => Step::Done,
             (Some(Step::Sent), _) => Step::Sent,
-            (Some(Step::BackedUp | Step::Deleting), step) if step != Step::Deleting => Step::BackedUp,
+            (Some(Step::BackedUp | Step::Deleting), step) if !matches!(step, Step::Deleting | Step::Gone) => {
+                Step::BackedUp
+            }
             (_, step) => step,
         };
         self.steps.insert(line.message_id, step);

@@ -26,7 +26,8 @@ pub(super) const PLAN: &str = "\
 Examples:
   dead-letters plan --action redrive --reason inventory_unavailable
   dead-letters plan --action redrive --what-if --prediction would-succeed
-  dead-letters plan --action delete --reason paid_but_expired --out refunded.json
+  dead-letters plan --action delete --out refunded.json \\
+    --message 0e6f2ad1-3b4c-4d5e-8f90-a1b2c3d4e5f6
   dead-letters plan --action backup --older-than 10d";
 
 pub(super) const APPLY: &str = "\

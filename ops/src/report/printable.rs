@@ -1,4 +1,4 @@
-//! Makes text safe to show that comes from others, such as a service or the sender of a message.
+//! Makes text that comes from others safe to show. Others are, for example, a service and the sender of a message.
 
 use std::fmt::Write;
 

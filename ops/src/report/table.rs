@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use crate::cli::GroupBy;
-use crate::letter::Letter;
+use crate::letter::{Letter, counted};
+use crate::progress::wrapping;
 use crate::report::printable;
 use crate::report::rows::GroupRow;
 use crate::time::{rfc3339, short};
@@ -72,10 +73,6 @@ pub(super) fn groups(out: &mut impl Write, by: GroupBy, groups: &[GroupRow]) -> 
     writeln!(out, "{:GROUP$} {:>7}", "total", groups.iter().map(|group| group.letters).sum::<usize>())
 }
 
-fn counted(letters: usize) -> String {
-    format!("{letters} {}", if letters == 1 { "letter" } else { "letters" })
-}
-
 /// The text, or its beginning if it is longer than `width` characters.
 fn cut(text: &str, width: usize) -> String {
     let text = printable::text(text);
@@ -86,7 +83,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 fn wrapped(out: &mut impl Write, text: &str, indent: &str) -> io::Result<()> {
-    let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent);
+    let options = wrapping().initial_indent(indent).subsequent_indent(indent);
     writeln!(out, "{}", textwrap::fill(&printable::text(text), options))
 }
 

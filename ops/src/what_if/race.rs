@@ -5,8 +5,8 @@ use reservation_worker::reservation::Ending;
 use crate::letter::Letter;
 use crate::prediction::Verdict;
 
-/// Corrects the verdicts on the letters about one reservation. `other_payment` says whether a letter that is not among them
-/// requests to confirm the reservation: if any other letter ends it first, a refund becomes due.
+/// Corrects the verdicts on the letters about one reservation. `other_payment` says whether a letter that is not among
+/// them requests to confirm the reservation: if any other letter ends it first, a refund becomes due.
 pub(super) fn decide_between(letters: &mut [&mut Letter], other_payment: bool) {
     let others = other_payment.then_some(Ending::Confirmed);
     let mut endings = letters.iter().filter_map(|letter| letter.requested_ending()).chain(others);

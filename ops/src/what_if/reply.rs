@@ -1,8 +1,8 @@
 //! What the error of a read by this tool says about the calls that the worker would make.
 //!
-//! An error of the connection or of the credentials says nothing, because this machine is not the worker. A temporary error
-//! says nothing either, because the worker tries again: after 503 for more than 20 minutes, after 500 or 429 usually for
-//! less than a minute.
+//! An error of the connection or of the credentials says nothing, because this machine is not the worker. A temporary
+//! error says nothing either, because the worker keeps trying: for more than 20 minutes if the reply is 503, and
+//! usually for less than a minute if it is 500 or 429.
 
 use reservation_worker::call::{Classify, ErrorClass};
 use reservation_worker::reservation::Ending;
@@ -21,7 +21,7 @@ pub(super) fn of_reservation_api(error: &Error, requested: Ending) -> Verdict {
             .unwrap_or_else(|| Verdict::cannot_tell(error.to_string()));
     }
     match error.class() {
-        ErrorClass::Rejected => Verdict::fails(error.reason(), error.to_string()),
+        ErrorClass::Rejected => Verdict::fails(error.reason_code(), error.to_string()),
         ErrorClass::Transient { .. } | ErrorClass::Unavailable { .. } => {
             Verdict::cannot_tell(format!("the reservation API replied {refusal} to this tool"))
         }

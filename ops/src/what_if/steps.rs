@@ -28,7 +28,7 @@ pub(super) async fn verdict(letter: &Letter, services: &ReadOnlyServices) -> Ver
         Err(error) => return reply::of_reservation_api(&error, transition.to),
     };
     let of_steps = of_steps(letter, event, transition.to, seat_step, &reservation, services).await;
-    Verdict { has_read: true, on_hold: reservation.is_on_hold, ..of_steps }
+    Verdict { reservation_was_read: true, on_hold: reservation.is_on_hold, ..of_steps }
 }
 
 /// The verdict after the reservation was read.
@@ -58,8 +58,8 @@ async fn of_steps(
     seats(letter, event, seat_step, reservation, services).await
 }
 
-/// Whether the reservation API has refused, or may have refused, to end a reservation that is still on hold. The usual reason
-/// is a payment that it does not know yet.
+/// Whether the reservation API has refused, or may have refused, to end a reservation that is still on hold. The usual
+/// reason is a payment that it does not know yet.
 fn was_refused(letter: &Letter) -> bool {
     match letter.known_reason() {
         // After a 404, the API does not refuse any more: the reservation did not exist, and it exists now.

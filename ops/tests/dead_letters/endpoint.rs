@@ -1,5 +1,5 @@
-//! The life of letters over any implementation of SQS: that at `DEAD_LETTERS_ENDPOINT`, or moto. `make test-elasticmq` runs
-//! these tests over ElasticMQ.
+//! The life of letters over any implementation of SQS: that at `DEAD_LETTERS_ENDPOINT`, or moto. `make test-elasticmq`
+//! runs these tests over ElasticMQ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,8 +32,8 @@ async fn letters_are_listed_redriven_exported_deleted_and_restored() {
     let send = send.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, trace);
     send.message_attributes("tenant", text("a")).send().await.unwrap();
     let letters: Vec<_> = (1..40).map(|number| expired(&format!("r{number}"))).collect();
-    fixture.dead(&letters).await;
-    fixture.dead(&["nonsense \u{1f4a3}".to_owned(), approved("r99")]).await;
+    fixture.send_dead_letters(&letters).await;
+    fixture.send_dead_letters(&["nonsense \u{1f4a3}".to_owned(), approved("r99")]).await;
 
     let rows = fixture.run(&["list", "--output", "json"]).await.succeeded().rows();
     assert_eq!((rows.len(), fixture.dead_depth().await), (42, (42, 0)));
@@ -72,7 +72,7 @@ async fn the_order_within_each_group_of_a_fifo_queue_is_kept() {
         event["number"] = json!(number);
         event.to_string()
     };
-    fixture.dead(&(0..45).map(numbered).collect::<Vec<_>>()).await;
+    fixture.send_dead_letters(&(0..45).map(numbered).collect::<Vec<_>>()).await;
     for run in 0.. {
         let plan = format!("plan{run}.json");
         fixture.run(&["plan", "--action", "redrive", "--out", &plan]).await.succeeded();
@@ -95,7 +95,9 @@ async fn the_order_within_each_group_of_a_fifo_queue_is_kept() {
 #[tokio::test]
 async fn an_interrupted_list_makes_all_letters_visible_again() {
     let fixture = fixture(false).await;
-    fixture.dead(&(0..300).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>()).await;
+    fixture
+        .send_dead_letters(&(0..300).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>())
+        .await;
     let child = start(fixture.command(&["list"]));
     while fixture.dead_depth().await.1 == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -17,7 +17,7 @@ fn bodies(count: usize) -> Vec<String> {
 
 async fn planned(action: &str, count: usize) -> Fixture {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(count)).await;
+    fixture.send_dead_letters(&bodies(count)).await;
     fixture.run(&["plan", "--action", action]).await.succeeded();
     fixture
 }
@@ -30,13 +30,13 @@ fn backed_up(fixture: &Fixture, name: &str) -> BTreeSet<String> {
     letters.map(|letter| letter["body"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Kills `apply` at the call with this number that changes a queue, which moto gets or not, and runs it again. Returns whether
-/// it made so many calls.
+/// Kills `apply` at the call with this number that changes a queue, which moto gets or not, and runs it again. Returns
+/// whether it made so many calls.
 async fn crash_at(number: usize, moto_gets_it: bool, action: &str) -> bool {
     let fixture = Fixture::new(false).await;
     let case = format!("{action}-{number}-{moto_gets_it}");
     let (plan, backup) = (format!("{case}.json"), format!("{case}.jsonl"));
-    fixture.dead(&bodies(2)).await;
+    fixture.send_dead_letters(&bodies(2)).await;
     fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
     let mut apply = vec!["apply", &plan, "--rate", "20", "--visibility-timeout", "5s"];
     if action == "delete" {
@@ -157,7 +157,7 @@ async fn nothing_is_deleted_when_the_backup_is_full() {
 #[tokio::test]
 async fn an_export_that_does_not_fit_on_the_disk_leaves_no_file() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(30)).await;
+    fixture.send_dead_letters(&bodies(30)).await;
     for more in [&[][..], &["--as-lambda-event"]] {
         let arguments = [&["export", "--out", "exported"], more].concat();
         let full = Fixture::output(limited(&fixture, &arguments, 8)).await;
@@ -184,7 +184,7 @@ async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
     for (action, blocks) in [("redrive", 0), ("redrive", 26), ("delete", 8), ("delete", 9)] {
         let case = format!("{action}-{blocks}");
         let (plan, backup) = (format!("{case}.json"), format!("{case}.jsonl"));
-        fixture.dead(&bodies(30)).await;
+        fixture.send_dead_letters(&bodies(30)).await;
         fixture.run(&["plan", "--action", action, "--out", &plan]).await.succeeded();
         let apply = ["apply", &plan, "--backup", &backup, "--rate", "1000", "--visibility-timeout", "5s"];
         let full = Fixture::output(limited(&fixture, &apply, blocks)).await;
@@ -198,4 +198,15 @@ async fn a_disk_that_becomes_full_in_the_middle_of_a_line_loses_nothing() {
         found.extend(backed_up(&fixture, &backup));
         assert_eq!(found, bodies(30).into_iter().collect(), "{case}");
     }
+}
+
+#[tokio::test]
+async fn without_credentials_the_error_says_so() {
+    let fixture = Fixture::new(false).await;
+    let mut command = fixture.command(&["list"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    let ran = Fixture::output(command).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.starts_with("error: no AWS credentials were found ("), "{}", ran.stderr);
 }

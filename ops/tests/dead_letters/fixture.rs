@@ -21,8 +21,8 @@ const LONG: Duration = Duration::from_secs(300);
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 const REGION: &str = "ap-northeast-2";
 
-/// The moto of all tests, which have their own queues and log groups in it: to start one for each test would take minutes. It
-/// ends with this process.
+/// The moto of all tests, which have their own queues and log groups in it: to start one for each test would take
+/// minutes. It ends with this process.
 static MOTO: OnceCell<Sqs> = OnceCell::const_new();
 
 pub struct Fixture {
@@ -142,7 +142,7 @@ impl Fixture {
     }
 
     /// Sends letters to the dead-letter queue. Returns their message ids.
-    pub async fn dead(&self, bodies: &[String]) -> Vec<String> {
+    pub async fn send_dead_letters(&self, bodies: &[String]) -> Vec<String> {
         let messages = bodies.iter().map(|body| (group(body), body.clone()));
         self.dead_letter_queue().send(messages).await.unwrap()
     }
@@ -165,7 +165,7 @@ impl Fixture {
             let line = json!({
                 "timestamp": humantime::format_rfc3339_micros(now).to_string(), "level": "ERROR",
                 "message": "record is a dead letter", "message_id": message_id, "attempt": 5,
-                "reason": format!("because {reason_code}"), "reason_code": reason_code, "advice": "an older advice",
+                "reason": format!("because {reason_code}"), "reason_code": reason_code, "advice": "older advice",
             });
             InputLogEvent::builder().timestamp(millis).message(line.to_string()).build().unwrap()
         });

@@ -18,8 +18,8 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Runs `apply` and suspends it in the middle of its fifth call with this name, which moto gets. `meanwhile` runs when the
-/// letters are visible again.
+/// Runs `apply` and suspends it in the middle of its fifth call with this name, which moto gets. `meanwhile` runs when
+/// the letters are visible again.
 async fn suspended(fixture: &Fixture, operation: &'static str, meanwhile: impl AsyncFnOnce()) -> Ran {
     let (reached, mut wait) = mpsc::unbounded_channel();
     let mut calls = 0;
@@ -50,7 +50,7 @@ async fn suspended(fixture: &Fixture, operation: &'static str, meanwhile: impl A
 #[tokio::test]
 async fn letters_that_somebody_else_resolves_while_the_laptop_is_suspended_are_not_sent() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(20)).await;
+    fixture.send_dead_letters(&bodies(20)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let resolve = async || {
         assert_eq!(fixture.messages(&fixture.dead_letter_queue()).await.len(), 15);
@@ -64,7 +64,7 @@ async fn letters_that_somebody_else_resolves_while_the_laptop_is_suspended_are_n
 #[tokio::test]
 async fn a_letter_that_becomes_visible_after_it_was_sent_is_received_again_and_deleted() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(20)).await;
+    fixture.send_dead_letters(&bodies(20)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     suspended(&fixture, "SendMessage", async || {}).await.succeeded();
     assert_eq!((fixture.events().await.len(), fixture.dead_depth().await), (20, (0, 0)));
@@ -73,7 +73,7 @@ async fn a_letter_that_becomes_visible_after_it_was_sent_is_received_again_and_d
 #[tokio::test]
 async fn letters_that_become_visible_before_their_action_are_neither_lost_nor_sent_twice() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(30)).await;
+    fixture.send_dead_letters(&bodies(30)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     // No visibility time-out can be extended, as after 12 hours.
     let decide = |name: &str, _: &Value| match name {
@@ -89,7 +89,7 @@ async fn letters_that_become_visible_before_their_action_are_neither_lost_nor_se
 #[tokio::test]
 async fn apply_waits_for_a_letter_that_another_reader_has_hidden_even_if_sqs_counts_it_late() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(2)).await;
+    fixture.send_dead_letters(&bodies(2)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let receive = fixture.sqs.client().receive_message().queue_url(&fixture.queue.dlq_url);
     receive.visibility_timeout(5).send().await.unwrap();
@@ -111,7 +111,7 @@ async fn apply_waits_for_a_letter_that_another_reader_has_hidden_even_if_sqs_cou
 #[tokio::test]
 async fn a_letter_that_somebody_else_redrove_before_its_deletion_is_not_reported_as_deleted() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(2)).await;
+    fixture.send_dead_letters(&bodies(2)).await;
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
     let refuse = |name: &str, _: &Value| match name {
         "DeleteMessageBatch" => Act::Refuse("AccessDenied"),
@@ -129,15 +129,17 @@ async fn a_letter_that_somebody_else_redrove_before_its_deletion_is_not_reported
     let is_unknown =
         |line: &Value| line["step"] == "gone" && line["detail"].to_string().contains("not known");
     assert!(last.iter().all(is_unknown), "{last:?}");
+    fixture.run(&["plan", "--action", "delete"]).await.succeeded();
 }
 
 #[tokio::test]
-async fn a_letter_that_is_gone_results_in_exit_status_1() {
+async fn a_letter_that_is_gone_results_in_exit_status_1_and_is_finished_for_its_plan() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(1)).await;
+    fixture.send_dead_letters(&bodies(1)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     fixture.sqs.client().purge_queue().queue_url(&fixture.queue.dlq_url).send().await.unwrap();
     let applied = fixture.run(&["apply", "plan.json", "--visibility-timeout", "2s"]).await;
     assert_eq!(applied.code, Some(1), "{}", applied.stderr);
     assert_eq!(fixture.audit("plan.json.audit.jsonl")[0]["step"], "gone");
+    fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
 }

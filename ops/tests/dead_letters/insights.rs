@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 /// The largest number of lines that a query returns.
 const LIMIT: usize = 10_000;
 
-/// A rule for the proxy: queries find those of these summary lines that are about the requested messages. The lines are message
-/// ids and reason codes, the newest first.
+/// A rule for the proxy: queries find those of these summary lines that are about the requested messages. The lines are
+/// message ids and reason codes, the newest first.
 pub fn insights(
     lines: Vec<(String, String)>,
 ) -> impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static {

@@ -35,7 +35,7 @@ fn bodies(count: usize) -> Vec<String> {
 #[tokio::test]
 async fn ctrl_c_makes_all_letters_visible_again() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(400)).await;
+    fixture.send_dead_letters(&bodies(400)).await;
     let child = start(fixture.command(&["list"]));
     // Until it has received letters.
     while fixture.dead_depth().await.1 == 0 {
@@ -49,7 +49,7 @@ async fn ctrl_c_makes_all_letters_visible_again() {
 #[tokio::test]
 async fn ctrl_c_during_apply_makes_the_rest_visible_again_and_apply_continues_later() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(60)).await;
+    fixture.send_dead_letters(&bodies(60)).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let child = start(fixture.command(&["apply", "plan.json", "--rate", "20"]));
     while fixture.audit("plan.json.audit.jsonl").len() < 20 {
@@ -66,7 +66,7 @@ async fn ctrl_c_during_apply_makes_the_rest_visible_again_and_apply_continues_la
 #[tokio::test]
 async fn the_second_ctrl_c_says_for_how_long_letters_stay_hidden() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(5)).await;
+    fixture.send_dead_letters(&bodies(5)).await;
     // It cannot make the letters visible again.
     let decide = |name: &str, _: &Value| match name {
         "ChangeMessageVisibilityBatch" => Act::Swallow,
@@ -86,13 +86,13 @@ async fn the_second_ctrl_c_says_for_how_long_letters_stay_hidden() {
     assert!(output.status.code() == Some(130) && stderr.contains("stay hidden for up to 1m 30s"), "{stderr}");
 }
 
-/// The process is killed at random moments. In the end, each letter was sent at least once, none is left, and the audit file
-/// tells of every sent message.
+/// The process is killed at random moments. In the end, each letter was sent at least once, none is left, and the audit
+/// file tells of every sent message.
 #[tokio::test]
 async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
     let fixture = Fixture::new(false).await;
     let letters = bodies(20 * crashes());
-    fixture.dead(&letters).await;
+    fixture.send_dead_letters(&letters).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let arguments = ["apply", "plan.json", "--rate", "200", "--visibility-timeout", "3s"];
     for _ in 0..crashes() {
@@ -114,7 +114,8 @@ async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
     }
     assert_eq!(steps.len(), letters.len());
     assert!(steps.values().all(|steps| ["started", "sent", "done"].iter().all(|step| steps.contains(step))));
-    // A message that was sent just before a crash has no line `sent`, but its letter has a line `started` for each attempt.
+    // A message that was sent just before a crash has no line `sent`, but its letter has a line `started` for each
+    // attempt.
     let started = audit.iter().filter(|line| line["step"] == "started").count();
     assert!(events.len() <= started, "{} events, {started} attempts", events.len());
 }
@@ -122,10 +123,10 @@ async fn after_crashes_no_letter_is_lost_and_the_audit_file_is_complete() {
 #[tokio::test]
 async fn reading_a_queue_that_keeps_filling_comes_to_an_end() {
     let fixture = Fixture::new(false).await;
-    let first = fixture.dead(&bodies(200)).await;
+    let first = fixture.send_dead_letters(&bodies(200)).await;
     let filling = async {
         for number in 0.. {
-            fixture.dead(&[expired(&format!("later{number}"))]).await;
+            fixture.send_dead_letters(&[expired(&format!("later{number}"))]).await;
         }
     };
     let listing = fixture.run(&["list", "--output", "json"]);

@@ -14,7 +14,7 @@ use crate::proxy::Proxy;
 #[tokio::test]
 async fn every_letter_is_listed_with_its_facts_and_is_visible_afterwards() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&[approved("r1"), expired("r2"), "nonsense".to_owned()]).await;
+    let ids = fixture.send_dead_letters(&[approved("r1"), expired("r2"), "nonsense".to_owned()]).await;
     fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[1], "inventory_unavailable")]).await;
     let listed = fixture.run(&["list", "--output", "json"]).await.succeeded();
     let row = |id: &str| listed.rows().into_iter().find(|row| row["message_id"] == id).unwrap();
@@ -36,7 +36,7 @@ async fn every_letter_is_listed_with_its_facts_and_is_visible_afterwards() {
 #[tokio::test]
 async fn the_filters_select_letters_and_groups_count_them() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&[approved("r1"), approved("r2"), expired("r3"), failed("r4")]).await;
+    let ids = fixture.send_dead_letters(&[approved("r1"), approved("r2"), expired("r3"), failed("r4")]).await;
     fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[2], "inventory_unavailable")]).await;
     for (filter, expected) in [
         (vec!["--reason", "paid_but_expired"], vec![0]),
@@ -77,7 +77,7 @@ async fn a_mistyped_reason_is_an_error() {
 #[tokio::test]
 async fn a_filter_with_an_impossible_value_is_an_error_and_one_without_matches_is_a_note() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     for (filter, code, why) in [
         (["--type", "payment.aproved"], 1, "payment.approved, "),
         (["--message", "0e6f2ad1"], 1, "the letter 0e6f2ad1 was not received"),
@@ -98,7 +98,7 @@ async fn a_filter_with_an_impossible_value_is_an_error_and_one_without_matches_i
 #[tokio::test]
 async fn without_the_log_the_tool_says_so_and_explains_unreadable_bodies_itself() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1"), json!({ "type": "reservation.expired" }).to_string()]).await;
+    fixture.send_dead_letters(&[expired("r1"), json!({ "type": "reservation.expired" }).to_string()]).await;
     let listed = fixture.run(&["list", "--output", "json"]).await.succeeded();
     assert!(listed.stderr.contains("the worker's log cannot be searched"), "{}", listed.stderr);
     let reasons: Vec<_> = listed.rows().iter().map(|row| row["reason_code"].clone()).collect();
@@ -122,7 +122,7 @@ async fn the_trace_of_the_producer_is_shown() {
 #[tokio::test]
 async fn csv_has_a_row_for_each_letter() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[approved("r1"), "a \"quoted\", text".to_owned()]).await;
+    fixture.send_dead_letters(&[approved("r1"), "a \"quoted\", text".to_owned()]).await;
     let listed = fixture.run(&["list", "--output", "csv"]).await.succeeded();
     let mut reader = csv::Reader::from_reader(listed.stdout.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
@@ -144,7 +144,7 @@ async fn csv_without_letters_has_a_header() {
 async fn text_from_others_is_shown_without_terminal_sequences_and_spreadsheet_formulas() {
     let fixture = Fixture::new(false).await;
     let bodies = [expired("r1"), "\u{9b}2J\u{202e}=1+1".to_owned(), approved("\u{202e}r2")];
-    let ids = fixture.dead(&bodies).await;
+    let ids = fixture.send_dead_letters(&bodies).await;
     fixture.log(&[(&ids[0], "=cmd|' /C calc'!A0\u{1b}]0;title\u{7}\u{9b}31m\u{202e}")]).await;
     let is_obeyed = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
     for output in ["table", "json", "csv"] {
@@ -168,7 +168,7 @@ async fn text_from_others_is_shown_without_terminal_sequences_and_spreadsheet_fo
 async fn the_table_has_no_line_of_more_than_80_columns() {
     let fixture = Fixture::new(false).await;
     let long = "r".repeat(128);
-    let ids = fixture.dead(&[approved(&long), expired("r2"), "nonsense".to_owned()]).await;
+    let ids = fixture.send_dead_letters(&[approved(&long), expired("r2"), "nonsense".to_owned()]).await;
     fixture
         .log(&[(&ids[0], "failed_payment_of_confirmed"), (&ids[1], "reservation_api_wrong_address")])
         .await;
@@ -177,6 +177,8 @@ async fn the_table_has_no_line_of_more_than_80_columns() {
         let longest = listed.stdout.lines().max_by_key(|line| line.chars().count()).unwrap();
         assert!(longest.chars().count() <= 80, "{longest}");
         assert!(listed.stdout.contains("reservation_api_wrong_address"), "{}", listed.stdout);
+        let is_broken = |line: &str| line.ends_with("dead-") || line.ends_with("--");
+        assert!(!listed.stdout.lines().any(is_broken), "a command is broken at a hyphen: {}", listed.stdout);
     }
 }
 
@@ -184,7 +186,7 @@ async fn the_table_has_no_line_of_more_than_80_columns() {
 async fn a_reader_that_ends_early_is_no_error() {
     let fixture = Fixture::new(false).await;
     let bodies: Vec<_> = (0..300).map(|number| expired(&format!("r{number}"))).collect();
-    fixture.dead(&bodies).await;
+    fixture.send_dead_letters(&bodies).await;
     for format in ["table", "json", "csv"] {
         let mut command = fixture.command(&["list", "--output", format]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -210,7 +212,7 @@ fn reader_of_json() -> String {
 #[tokio::test]
 async fn another_program_understands_the_output() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1"), approved("r2"), "nonsense".to_owned()]).await;
+    fixture.send_dead_letters(&[expired("r1"), approved("r2"), "nonsense".to_owned()]).await;
     let list = fixture.command(&["list", "--output", "json"]);
     let mut shell = Command::new("bash");
     shell.args(["-o", "pipefail", "-c", &format!("\"$0\" \"$@\" | {}", reader_of_json())]);
@@ -226,8 +228,10 @@ async fn another_program_understands_the_output() {
 async fn letters_of_one_mebibyte_and_bodies_that_are_no_json_are_listed() {
     let fixture = Fixture::new(false).await;
     let large = format!("{}{}", expired("r1"), " ".repeat(1024 * 1024 - expired("r1").len()));
-    fixture.dead(&[large]).await;
-    fixture.dead(&["\u{fffd}\u{fffd}\u{1f4a3}".to_owned(), "{\"type\":".to_owned(), " ".to_owned()]).await;
+    fixture.send_dead_letters(&[large]).await;
+    fixture
+        .send_dead_letters(&["\u{fffd}\u{fffd}\u{1f4a3}".to_owned(), "{\"type\":".to_owned(), " ".to_owned()])
+        .await;
     let rows = fixture.run(&["list", "--output", "json"]).await.succeeded().rows();
     assert_eq!(rows.len(), 4);
     let invalid = |row: &&Value| row["reason_code"] == "invalid_payload";
@@ -264,7 +268,7 @@ async fn a_terminal_of_80_columns_shows_a_progress_bar_and_no_line_that_wraps() 
     let fixture = Fixture::new(false).await;
     let mut bodies: Vec<_> = (0..200).map(|number| expired(&format!("r{number}"))).collect();
     bodies.push(approved(&"r".repeat(128)));
-    fixture.dead(&bodies).await;
+    fixture.send_dead_letters(&bodies).await;
     fixture.run(&["plan", "--action", "redrive"]).await.succeeded();
     let apply = ["apply", "plan.json", "--rate", "300", "--allow-reason", "unknown"];
     for (arguments, expected) in [
@@ -307,7 +311,7 @@ async fn letters_of_every_reason_are_grouped() {
     let fixture = crate::endpoint::fixture(false).await;
     let count: usize = std::env::var("DEAD_LETTERS_MANY").map_or(420, |text| text.parse().unwrap());
     let bodies: Vec<_> = (0..count).map(|number| expired(&format!("r{number}"))).collect();
-    let ids = fixture.dead(&bodies).await;
+    let ids = fixture.send_dead_letters(&bodies).await;
     let reasons = Reason::VARIANTS.iter().cycle().map(|reason| reason.as_str().to_owned());
     let proxy =
         Proxy::replying(fixture.sqs.endpoint(), insights(ids.into_iter().zip(reasons).collect())).await;

@@ -34,7 +34,7 @@ fn bodies(count: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_denied_search_is_made_once_and_reported() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(500)).await;
+    fixture.send_dead_letters(&bodies(500)).await;
     let searches: &AtomicUsize = Box::leak(Box::default());
     let (rows, stderr) = list(&fixture, |target, _| {
         if !target.ends_with(".StartQuery") {
@@ -53,7 +53,7 @@ async fn a_denied_search_is_made_once_and_reported() {
 #[tokio::test]
 async fn a_search_waits_while_the_account_runs_as_many_queries_as_it_may() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&bodies(3)).await;
+    let ids = fixture.send_dead_letters(&bodies(3)).await;
     fixture.log(&ids.iter().map(|id| (id.as_str(), "no_time")).collect::<Vec<_>>()).await;
     let searches = AtomicUsize::new(0);
     let (rows, stderr) = list(&fixture, move |target, _| {
@@ -67,7 +67,7 @@ async fn a_search_waits_while_the_account_runs_as_many_queries_as_it_may() {
 #[tokio::test]
 async fn a_search_that_fails_later_does_not_discard_the_reasons_that_were_found() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&bodies(500)).await;
+    let ids = fixture.send_dead_letters(&bodies(500)).await;
     fixture.log(&ids.iter().map(|id| (id.as_str(), "no_time")).collect::<Vec<_>>()).await;
     let searches = AtomicUsize::new(0);
     let (rows, stderr) = list(&fixture, move |target, _| {
@@ -83,7 +83,7 @@ async fn a_search_that_fails_later_does_not_discard_the_reasons_that_were_found(
 #[tokio::test]
 async fn lines_that_a_query_had_no_room_for_are_found_by_another_query() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&bodies(3)).await;
+    let ids = fixture.send_dead_letters(&bodies(3)).await;
     // The first letter has more lines than a query returns, and they are newer than those about the others.
     let lines = std::iter::repeat_n(&ids[0], 12_000).chain(&ids[1..]);
     let lines = lines.map(|id| (id.clone(), "no_time".to_owned())).collect();
@@ -98,7 +98,7 @@ async fn a_search_reads_two_days_of_the_log_and_the_rest_only_for_letters_that_i
     let day = 24 * 60 * 60;
     for (found, expected_days) in [(3, &[2][..]), (2, &[2, 8])] {
         let fixture = Fixture::new(false).await;
-        let ids = fixture.dead(&bodies(3)).await;
+        let ids = fixture.send_dead_letters(&bodies(3)).await;
         let lines = ids.iter().take(found).map(|id| (id.clone(), "no_time".to_owned())).collect();
         let (queries, reply) = (Arc::new(Mutex::new(Vec::new())), insights(lines));
         let requested = queries.clone();
@@ -136,16 +136,17 @@ async fn a_search_reads_two_days_of_the_log_and_the_rest_only_for_letters_that_i
 #[tokio::test]
 async fn a_log_that_does_not_mention_the_letters_is_reported() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&bodies(3)).await;
+    let ids = fixture.send_dead_letters(&bodies(3)).await;
     fixture.log(&[(&ids[0], "no_time")]).await;
     let (_, stderr) = list(&fixture, |_, _| None).await;
     assert!(stderr.contains("the worker's log has no line about 2 letters"), "{stderr}");
+    assert!(stderr.contains("or Lambda refused or ended every invocation that received them."), "{stderr}");
 }
 
 #[tokio::test]
 async fn ctrl_c_ends_a_slow_search_and_the_query() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&bodies(3)).await;
+    fixture.send_dead_letters(&bodies(3)).await;
     let stopped: &AtomicUsize = Box::leak(Box::default());
     let polled: &AtomicUsize = Box::leak(Box::default());
     let proxy = Proxy::replying(fixture.sqs.endpoint(), |target, _| match target.rsplit('.').next() {

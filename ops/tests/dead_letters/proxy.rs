@@ -49,8 +49,8 @@ impl Proxy {
         .await
     }
 
-    /// `reply` gets the target (`ServiceVersion.Operation` of the JSON protocol, or empty) and the body of each call. It
-    /// returns a status and a body, or `None` to forward the call.
+    /// `reply` gets the target (`ServiceVersion.Operation` of the JSON protocol, or empty) and the body of each call.
+    /// It returns a status and a body, or `None` to forward the call.
     pub async fn replying(
         moto: &str,
         mut reply: impl FnMut(&str, &str) -> Option<(u16, String)> + Send + 'static,

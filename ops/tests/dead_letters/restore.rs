@@ -15,7 +15,7 @@ use crate::proxy::{Act, Proxy};
 #[tokio::test]
 async fn deleted_letters_are_sent_again_once() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[approved("r1"), expired("r2")]).await;
+    fixture.send_dead_letters(&[approved("r1"), expired("r2")]).await;
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
     fixture.run(&["apply", "plan.json", "--backup", "backup.jsonl"]).await.succeeded();
     assert_eq!(fixture.dead_depth().await, (0, 0));
@@ -26,7 +26,7 @@ async fn deleted_letters_are_sent_again_once() {
     let restore = ["restore", "backup.jsonl", "--allow-reason", "unknown"];
     fixture.run(&restore).await.succeeded();
     let again = fixture.run(&restore).await.succeeded();
-    assert!(again.stderr.contains("2 letters are not sent"), "{}", again.stderr);
+    assert!(again.stderr.contains("2 letters will not be sent again"), "{}", again.stderr);
     let mut events = fixture.events().await;
     events.sort();
     let mut expected = [approved("r1"), expired("r2")];
@@ -39,7 +39,7 @@ async fn deleted_letters_are_sent_again_once() {
 #[tokio::test]
 async fn a_letter_that_said_refund_due_is_restored_only_with_a_flag_that_names_the_reason() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&[approved("r1"), approved("r2")]).await;
+    let ids = fixture.send_dead_letters(&[approved("r1"), approved("r2")]).await;
     fixture.log(&[(&ids[0], "paid_but_expired"), (&ids[1], "inventory_unavailable")]).await;
     fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
@@ -58,7 +58,7 @@ async fn a_letter_that_said_refund_due_is_restored_only_with_a_flag_that_names_t
 #[tokio::test]
 async fn a_letter_that_is_in_a_backup_twice_still_says_that_a_refund_is_due() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[approved("r1")]).await;
+    fixture.send_dead_letters(&[approved("r1")]).await;
     fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
     let exported: Value =
         serde_json::from_str(&fs::read_to_string(fixture.path("exported.jsonl")).unwrap()).unwrap();
@@ -86,7 +86,7 @@ async fn a_letter_that_is_in_a_backup_twice_still_says_that_a_refund_is_due() {
 #[tokio::test]
 async fn a_shared_audit_file_does_not_hide_deleted_letters_from_restore() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     fixture.run(&["plan", "--action", "delete"]).await.succeeded();
     let audit = ["--audit", "audit.jsonl"];
     fixture
@@ -102,7 +102,7 @@ async fn a_shared_audit_file_does_not_hide_deleted_letters_from_restore() {
 #[tokio::test]
 async fn a_wrong_message_id_and_a_file_without_letters_are_errors() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     fixture.run(&["export", "--out", "exported.jsonl"]).await.succeeded();
     let wrong = fixture.run(&["restore", "exported.jsonl", "--message", "0e6f2ad1"]).await;
     assert!(wrong.code == Some(1) && wrong.stderr.contains("0e6f2ad1"), "{}", wrong.stderr);
@@ -190,7 +190,7 @@ async fn attributes_of_a_producer_with_the_names_of_a_failed_delivery_are_kept()
 #[tokio::test]
 async fn a_file_in_a_missing_folder_is_an_error_before_the_queue_is_read() {
     let fixture = Fixture::new(false).await;
-    let ids = fixture.dead(&[expired("r1")]).await;
+    let ids = fixture.send_dead_letters(&[expired("r1")]).await;
     for arguments in [&["plan", "--action", "redrive"][..], &["export"]] {
         let refused = fixture.run(&[arguments, &["--out", "missing/file"]].concat()).await;
         let is_refused = refused.code == Some(1) && refused.stderr.contains("missing/file");
@@ -206,7 +206,7 @@ async fn a_file_in_a_missing_folder_is_an_error_before_the_queue_is_read() {
 async fn a_backup_that_others_could_read_is_readable_by_its_owner_only_before_a_body_is_in_it() {
     use std::os::unix::fs::PermissionsExt;
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     let backup = fixture.path("backup.jsonl");
     fs::write(&backup, "").unwrap();
     fs::set_permissions(&backup, fs::Permissions::from_mode(0o644)).unwrap();
@@ -294,7 +294,7 @@ async fn for_a_fifo_queue(fixture: &Fixture) -> (Queue, Vec<String>) {
     let queue = fixture.another_queue(true).await;
     let bodies: Vec<_> = (0..20).map(|number| numbered(&format!("r{}", number % 2), number)).collect();
     for body in &bodies {
-        fixture.dead(std::slice::from_ref(body)).await;
+        fixture.send_dead_letters(std::slice::from_ref(body)).await;
     }
     (queue, bodies)
 }

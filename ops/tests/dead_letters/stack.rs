@@ -1,10 +1,12 @@
-//! `--stack`: the queues, the log group, the addresses of the services and the secret come from the stack of the worker.
+//! `--stack`: the queues, the log group, the addresses of the services and the secret come from the stack of the
+//! worker.
 
 use std::process::Command;
 
+use reservation_worker_local::Status;
 use serde_json::json;
 
-use crate::fixture::{Fixture, Ran, expired};
+use crate::fixture::{Fixture, Ran, approved, expired};
 use crate::proxy::Proxy;
 
 const SECRET: &str = "reservation-worker";
@@ -35,9 +37,24 @@ async fn run(
     arguments: &[&str],
     more: &[(&str, &str)],
 ) -> Ran {
+    run_with_unmatched_queue(fixture, "none", parameters, arguments, more).await
+}
+
+/// The same, where the stack has a queue of events that no rule matched.
+async fn run_with_unmatched_queue(
+    fixture: &Fixture,
+    unmatched_url: &str,
+    parameters: &[(&str, &str)],
+    arguments: &[&str],
+    more: &[(&str, &str)],
+) -> Ran {
     let (url, dlq_url) = (&fixture.queue.url, &fixture.queue.dlq_url);
-    let outputs =
-        [("EventQueueUrl", url.as_str()), ("DeadLetterQueueUrl", dlq_url), ("LogGroup", &fixture.log_group)];
+    let outputs = [
+        ("EventQueueUrl", url.as_str()),
+        ("DeadLetterQueueUrl", dlq_url),
+        ("UnmatchedQueueUrl", unmatched_url),
+        ("LogGroup", &fixture.log_group),
+    ];
     let reply = stack(parameters, &outputs);
     let describe =
         move |_: &str, body: &str| body.contains("Action=DescribeStacks").then(|| (200, reply.clone()));
@@ -56,7 +73,7 @@ async fn run(
 async fn the_services_are_read_at_the_addresses_and_with_the_token_of_the_worker() {
     let fixture = Fixture::new(false).await;
     fixture.hold("r1");
-    let ids = fixture.dead(&[expired("r1")]).await;
+    let ids = fixture.send_dead_letters(&[expired("r1")]).await;
     fixture.log(&[(&ids[0], "inventory_unavailable")]).await;
     fixture.services.require_token(TOKEN);
     let (base, inventory) = (fixture.services.reservation_api_base(), fixture.services.inventory_addr());
@@ -84,10 +101,58 @@ async fn the_services_are_read_at_the_addresses_and_with_the_token_of_the_worker
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("another-token"));
 }
 
+/// Runs a command of `undelivered` on a queue.
+async fn undelivered(fixture: &Fixture, unmatched_url: &str, queue_url: &str, arguments: &[&str]) -> Ran {
+    let (base, inventory) = (fixture.services.reservation_api_base(), fixture.services.inventory_addr());
+    let parameters =
+        [("InventoryGrpcAddr", inventory.as_str()), ("ReservationApiBase", base.as_str()), ("SecretArn", "")];
+    let arguments = [&["undelivered"][..], arguments, &["--queue-url", queue_url]].concat();
+    let token = [("RESERVATION_API_TOKEN", TOKEN)];
+    run_with_unmatched_queue(fixture, unmatched_url, &parameters, &arguments, &token).await
+}
+
+#[tokio::test]
+async fn an_event_that_no_rule_matched_was_not_refused_by_a_service_before() {
+    let fixture = Fixture::new(false).await;
+    ["r1", "r2", "r3"].iter().for_each(|id| fixture.hold(id));
+    fixture.services.set_reservation_status("r3", Status::Expired);
+    // These two queues have no dead-letter queue of their own.
+    let unmatched = fixture.another_queue(false).await.dlq_url;
+    let other = fixture.another_queue(false).await.dlq_url;
+    for url in [&unmatched, &other] {
+        for body in [approved("r1"), expired("r2"), approved("r3")] {
+            fixture.sqs.client().send_message().queue_url(url).message_body(body).send().await.unwrap();
+        }
+    }
+    for (url, reason, prediction) in
+        [(&unmatched, "unmatched", "would succeed"), (&other, "unknown", "cannot tell")]
+    {
+        let list = ["list", "--what-if", "--output", "json"];
+        let rows = undelivered(&fixture, &unmatched, url, &list).await.succeeded().rows();
+        assert_eq!(rows.len(), 3);
+        for row in rows {
+            let prediction = if row["reservation_id"] == "r3" { "refund due" } else { prediction };
+            assert_eq!([&row["reason_code"], &row["what_if"]], [reason, prediction], "{row}");
+        }
+    }
+
+    let blind = ["plan", "--action", "redrive", "--out", "blind.json"];
+    undelivered(&fixture, &unmatched, &unmatched, &blind).await.succeeded();
+    let refused = undelivered(&fixture, &unmatched, &unmatched, &["apply", "blind.json"]).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--allow-reason unmatched"), "{}", refused.stderr);
+    let plan = ["plan", "--action", "redrive", "--what-if", "--prediction", "would-succeed"];
+    undelivered(&fixture, &unmatched, &unmatched, &plan).await.succeeded();
+    undelivered(&fixture, &unmatched, &unmatched, &["apply", "plan.json"]).await.succeeded();
+    let mut events = fixture.events().await;
+    events.sort();
+    assert_eq!(events, [approved("r1"), expired("r2")]);
+}
+
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_is_an_error_before_the_queue_is_read() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     let parameters = [("SecretArn", "missing")];
     let ran = run(&fixture, &parameters, &["list", "--what-if"], &[]).await;
     assert_eq!(ran.code, Some(1));
@@ -97,7 +162,7 @@ async fn a_secret_that_cannot_be_read_is_an_error_before_the_queue_is_read() {
 #[tokio::test]
 async fn without_access_to_the_stack_the_variables_are_enough() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[expired("r1")]).await;
+    fixture.send_dead_letters(&[expired("r1")]).await;
     let denied = |_: &str, body: &str| {
         let reply =
             "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code></Error></ErrorResponse>";

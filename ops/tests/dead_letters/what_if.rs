@@ -1,6 +1,7 @@
 //! `--what-if`: the predictions, and that nothing is changed while they are made.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use reservation_worker::reason::Reason;
@@ -197,7 +198,7 @@ async fn letters(fixture: &Fixture, per_case: usize) -> BTreeMap<String, usize> 
             reservations.insert(id, index);
         }
     }
-    let ids = fixture.dead(&bodies).await;
+    let ids = fixture.send_dead_letters(&bodies).await;
     let lines = ids.iter().zip(&reasons).filter_map(|(id, reason)| Some((id.as_str(), (*reason)?.as_str())));
     fixture.log(&lines.collect::<Vec<_>>()).await;
     reservations
@@ -232,11 +233,42 @@ async fn the_prediction_depends_on_the_reason_and_on_what_the_services_say_and_c
     assert_eq!(selected.len(), cases.iter().filter(|case| case.prediction == "would succeed").count());
 }
 
+#[tokio::test]
+async fn a_plan_says_how_many_letters_have_each_prediction_and_how_to_leave_out_those_that_would_fail() {
+    let fixture = Fixture::new(false).await;
+    let letters: [Dead; 4] = [
+        (expired, "inventory_error"),
+        (nonsense, "invalid_payload"),
+        (nonsense, "invalid_payload"),
+        (failed, "panicked"),
+    ];
+    let bodies: Vec<_> =
+        letters.iter().enumerate().map(|(number, (body, _))| body(&format!("r{number}"))).collect();
+    (0..4).for_each(|number| fixture.hold(&format!("r{number}")));
+    let ids = fixture.send_dead_letters(&bodies).await;
+    let lines = ids.iter().zip(&letters).map(|(id, (_, reason))| (id.as_str(), *reason));
+    fixture.log(&lines.collect::<Vec<_>>()).await;
+    let hint = "To redrive only letters that would succeed, remove plan.json and run `plan` with `--what-if --prediction \
+                would-succeed`.\n";
+    let plan = async |more: &[&str]| {
+        let planned = fixture.run(&[&["plan", "--action", "redrive"], more].concat()).await.succeeded();
+        fs::remove_file(fixture.path("plan.json")).unwrap();
+        planned.stderr
+    };
+    let planned = plan(&["--what-if"]).await;
+    assert!(planned.contains("Predictions: would succeed 1, would fail 2, cannot tell 1.\n"), "{planned}");
+    assert!(planned.contains(hint), "{planned}");
+    let planned = plan(&["--what-if", "--prediction", "would-succeed"]).await;
+    assert!(planned.contains("Predictions: would succeed 1.\n") && !planned.contains(hint), "{planned}");
+    let planned = plan(&[]).await;
+    assert!(!planned.contains("Predictions:") && !planned.contains(hint), "{planned}");
+}
+
 /// The prediction of an approved payment without a known reason is made while the API fails.
 #[tokio::test]
 async fn after_an_error_of_the_api_a_payment_for_which_a_refund_may_be_due_needs_permission() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&[approved("r1")]).await;
+    fixture.send_dead_letters(&[approved("r1")]).await;
     fixture.hold("r1");
     fixture.services.set_reservation_status("r1", Status::Expired);
     for (source, effect) in [
@@ -255,7 +287,7 @@ async fn after_an_error_of_the_api_a_payment_for_which_a_refund_may_be_due_needs
         let refused = fixture.run(&command(&["apply", "plan.json"])).await;
         assert_eq!(refused.code, Some(1), "{source} {effect:?}: {}", refused.stderr);
         assert!(refused.stderr.contains("--allow-reason unknown"), "{}", refused.stderr);
-        std::fs::remove_file(fixture.path("plan.json")).unwrap();
+        fs::remove_file(fixture.path("plan.json")).unwrap();
         fixture.services.clear_faults();
     }
     assert_eq!((fixture.events().await.len(), fixture.dead_depth().await), (0, (1, 0)));
@@ -330,7 +362,7 @@ async fn no_more_calls_are_made_at_once_than_requested() {
     let fixture = Fixture::new(false).await;
     let ids: Vec<_> = (0..40).map(|number| format!("r{number}")).collect();
     ids.iter().for_each(|id| fixture.hold(id));
-    let letters = fixture.dead(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
+    let letters = fixture.send_dead_letters(&ids.iter().map(|id| expired(id)).collect::<Vec<_>>()).await;
     fixture.log(&letters.iter().map(|id| (id.as_str(), "no_time")).collect::<Vec<_>>()).await;
     for operation in [GET, CHECK] {
         fixture.services.fault(Fault::any(operation, Effect::latency(30)));
@@ -354,7 +386,9 @@ async fn an_error_of_the_inventory_does_not_predict_that_the_worker_fails() {
 #[tokio::test]
 async fn ctrl_c_does_not_wait_for_a_slow_service() {
     let fixture = Fixture::new(false).await;
-    fixture.dead(&(0..40).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>()).await;
+    fixture
+        .send_dead_letters(&(0..40).map(|number| expired(&format!("r{number}"))).collect::<Vec<_>>())
+        .await;
     fixture.services.fault(Fault::any(GET, Effect::latency(60_000)));
     let child = start(fixture.command(&["list", "--what-if"]));
     while fixture.services.calls().is_empty() {
@@ -373,7 +407,7 @@ type Dead = (fn(&str) -> String, &'static str);
 /// The predictions for these letters, in their order. It is empty for a letter that the filter does not select.
 async fn predictions(fixture: &Fixture, id: &str, letters: &[Dead], filter: &[&str]) -> Vec<String> {
     let bodies: Vec<_> = letters.iter().map(|(body, _)| body(id)).collect();
-    let ids = fixture.dead(&bodies).await;
+    let ids = fixture.send_dead_letters(&bodies).await;
     let lines = ids.iter().zip(letters).map(|(id, (_, reason))| (id.as_str(), *reason));
     fixture.log(&lines.collect::<Vec<_>>()).await;
     let arguments = [&["list", "--what-if", "--output", "json", "--reservation", id], filter].concat();
