@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use reservation_worker_local::{Hold, Status};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 /// Bodies that the function must not understand. Each is wrong in another way.
 const POISON: [&str; 6] = [
@@ -40,11 +41,15 @@ pub(crate) struct Burst {
 }
 
 impl Burst {
-    pub(crate) fn new(plan: &BurstPlan) -> Self {
+    /// Creates the events. It pauses after each of them: a large burst takes seconds, and may be interrupted.
+    pub(crate) async fn new(plan: &BurstPlan) -> Self {
         let BurstPlan { events, duplicates_percent, poison, ref name } = *plan;
         let duplicates = events * duplicates_percent / 100;
         let mut burst = Burst::default();
-        (0..events - duplicates).for_each(|number| burst.add(name, number));
+        for number in 0..events - duplicates {
+            burst.add(name, number);
+            yield_now().await;
+        }
         for _ in 0..duplicates {
             burst.bodies.push(burst.bodies[fastrand::usize(..burst.holds.len())].clone());
         }

@@ -28,7 +28,8 @@ pub struct Capacity {
 /// The requests to a service of limited capacity: those in progress and those that wait.
 struct RequestQueue {
     capacity: Capacity,
-    /// The times at which the service can begin its next requests, at most `concurrency` times.
+    /// One time for each place that was used at least once, at most `concurrency` of them: when the place is free for
+    /// the next request.
     free_at: BinaryHeap<Reverse<Instant>>,
 }
 
@@ -37,7 +38,7 @@ impl RequestQueue {
         Self { capacity, free_at: BinaryHeap::new() }
     }
 
-    /// Adds a request that arrives at `now`. Returns when it is finished.
+    /// Adds a request that arrives at `now`. Returns the time at which it will be finished.
     fn add(&mut self, now: Instant) -> Instant {
         let is_full = self.free_at.len() == self.capacity.concurrency.get();
         let next_free = is_full.then(|| self.free_at.pop()).flatten();
@@ -62,7 +63,12 @@ impl RequestQueues {
         }
     }
 
-    /// Adds a request that arrives now. Returns when it is finished; `None` without a limit.
+    /// The services whose capacity is limited.
+    pub(crate) fn limits(&self) -> BTreeMap<Service, Capacity> {
+        locked(&self.0).iter().map(|(service, queue)| (*service, queue.capacity)).collect()
+    }
+
+    /// Adds a request that arrives now. Returns the time at which it will be finished; `None` without a limit.
     pub(crate) fn add(&self, service: Service) -> Option<Instant> {
         locked(&self.0).get_mut(&service).map(|queue| queue.add(Instant::now()))
     }

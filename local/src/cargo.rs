@@ -4,7 +4,9 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A Cargo command in the folder `workspace`, without these environment variables:
 ///
@@ -24,13 +26,14 @@ pub fn command(workspace: &Path) -> Command {
 }
 
 /// Builds the function and the functions of `benches/functions` with the profile `release`. Returns the folder
-/// of the binaries.
+/// of the binaries. There are two builds, so that the function has only the features that it has when it is deployed.
 ///
 /// # Errors
 ///
-/// The build fails.
+/// A build fails.
 pub fn build_release(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
-    build(workspace, target, "release", &["reservation-worker", "reservation-worker-functions"])
+    build(workspace, target, "release", &["reservation-worker-functions"])?;
+    build(workspace, target, "release", &["reservation-worker"])
 }
 
 /// The binary of the function: from the folder that the variable `FUNCTION_BINARIES` names, if it is set; else
@@ -47,9 +50,9 @@ pub fn function(workspace: &Path, target: &Path, profile: &str) -> io::Result<Pa
     Ok(folder.join("reservation-worker"))
 }
 
-/// The folder of the binaries that tests start: the folder that the variable `FUNCTION_BINARIES` names, if it is
-/// set; else a folder with the binaries of [`build_release`], but built with the profile `process`, which takes a fraction
-/// of the time.
+/// The folder of the binaries that tests start: the folder that the variable `FUNCTION_BINARIES` names, if it is set;
+/// else a folder with the function and the functions of `benches/functions`, built with the profile `process`. This
+/// build takes a fraction of the time of a release build.
 ///
 /// # Errors
 ///
@@ -62,23 +65,29 @@ pub fn test_binaries(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
 }
 
 /// The operator's tool `dead-letters`: the file that the variable `DEAD_LETTERS` names, if it is set; else built here.
+/// Cargo does not write to the terminal: each line that it prints is passed to `progress`.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub async fn operators_tool(workspace: &Path, target: &Path) -> io::Result<PathBuf> {
+pub async fn operators_tool(workspace: &Path, target: &Path, progress: impl Fn(&str)) -> io::Result<PathBuf> {
     if let Some(file) = env::var_os("DEAD_LETTERS") {
         return Ok(workspace.join(file));
     }
     let mut build = command(workspace);
     build.args(["build", "--locked", "--package", "reservation-worker-ops", "--target-dir"]).arg(target);
-    // The terminal belongs to the caller.
-    let output = tokio::process::Command::from(build).kill_on_drop(true).output().await?;
-    if output.status.success() {
+    build.env("CARGO_TERM_COLOR", "never").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut build = tokio::process::Command::from(build).kill_on_drop(true).spawn()?;
+    let (mut printed, stderr) = (String::new(), build.stderr.take());
+    let mut lines = BufReader::new(stderr.ok_or(io::ErrorKind::BrokenPipe)?).lines();
+    while let Some(line) = lines.next_line().await? {
+        progress(line.trim());
+        printed += &(line + "\n");
+    }
+    if build.wait().await?.success() {
         Ok(target.join("debug/dead-letters"))
     } else {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        Err(io::Error::other(format!("the build of the operator's tool failed: {errors}")))
+        Err(io::Error::other(format!("the build of the operator's tool failed: {printed}")))
     }
 }
 

@@ -1,6 +1,7 @@
-//! A server for `PutMetricData`, the only operation of CloudWatch that the function calls. It validates the calls as
-//! strictly as CloudWatch does, and records those that it accepts. Its protocol is that of the Rust SDK: Smithy RPC v2
-//! with CBOR, with or without gzip.
+//! A server for `PutMetricData`, the only operation of CloudWatch that the function calls. It validates the calls by
+//! the limits of CloudWatch, and records those that it accepts. It is stricter than CloudWatch where the function
+//! always sends the same: each datum must have a `Timestamp`, the `Unit` `Seconds` or `Count`, and either a `Value` or
+//! both `Values` and `Counts`. Its protocol is that of the Rust SDK: Smithy RPC v2 with CBOR, with or without gzip.
 
 mod datum;
 mod wire;

@@ -5,10 +5,10 @@
 //! 1. `guard` refuses requests that do not come from the console's own page.
 //! 2. `pages` serves the files of the page.
 //! 3. `stream` sends records and numbers as they change. `reads` answers single questions.
-//! 4. `send` sends events, `breaking` changes how services and processes behave, and `dead_letters` handles the
-//!    dead-letter queue, and `what_if` predicts what a redrive would do. `refusal` is the reply if they cannot.
+//! 4. `send` sends events, `breaking` changes how services and processes behave, `dead_letters` handles the dead-letter
+//!    queue, and `what_if` predicts what a redrive would do. `refusal` is the reply to a request that is refused.
 //!
-//! `backend` has what they share, and `mode` how a service behaves.
+//! `backend` contains what these modules share. `mode` defines how a service can behave.
 
 mod backend;
 mod breaking;

@@ -1,16 +1,19 @@
 //! The control API: HTTP endpoints with which people create holds, read seats and calls, list and add faults, and
 //! limit the capacity of the services. It uses the port of the reservation API. Its requests are not recorded as
-//! calls, and neither faults nor limits affect them.
+//! calls, and neither faults nor limits affect them. Its replies are formatted for a terminal.
 
 use std::sync::Arc;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::calls::{Call, Service};
 use crate::capacity::Capacity;
@@ -27,7 +30,23 @@ pub(crate) fn routes(state: Arc<SharedState>) -> Router {
         .route("/calls", get(calls).delete(delete_calls))
         .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .route("/capacity/{service}", put(limit_capacity).delete(end_limit))
+        .layer(map_response(format_for_terminal))
         .with_state(state)
+}
+
+/// Indents JSON, and ends each reply that has a body with a newline.
+async fn format_for_terminal(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    if body.is_empty() {
+        return Response::from_parts(head, Body::empty());
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    let indented = serde_json::from_slice::<Value>(&body).map(|json| format!("{json:#}"));
+    let text = indented.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
+    Response::from_parts(head, Body::from(text + "\n"))
 }
 
 async fn create_hold(State(state): State<Arc<SharedState>>, Json(hold): Json<Hold>) -> Response {
@@ -65,9 +84,11 @@ async fn list_faults(State(state): State<Arc<SharedState>>) -> Json<Catalogue> {
     Json(Catalogue::new(locked(&state.faults).all()))
 }
 
-async fn add_fault(State(state): State<Arc<SharedState>>, Json(fault): Json<Fault>) -> StatusCode {
-    locked(&state.faults).add(fault);
-    StatusCode::NO_CONTENT
+/// Replies with all faults that are active now.
+async fn add_fault(State(state): State<Arc<SharedState>>, Json(fault): Json<Fault>) -> Response {
+    let mut faults = locked(&state.faults);
+    faults.add(fault);
+    (StatusCode::CREATED, Json(json!({"active": faults.all()}))).into_response()
 }
 
 async fn clear_faults(State(state): State<Arc<SharedState>>) -> StatusCode {
@@ -75,13 +96,14 @@ async fn clear_faults(State(state): State<Arc<SharedState>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// Replies with all limits that are active now.
 async fn limit_capacity(
     State(state): State<Arc<SharedState>>,
     Path(service): Path<Service>,
     Json(capacity): Json<Capacity>,
-) -> StatusCode {
+) -> Json<Value> {
     state.request_queues.limit(service, Some(capacity));
-    StatusCode::NO_CONTENT
+    Json(json!({"active": state.request_queues.limits()}))
 }
 
 async fn end_limit(State(state): State<Arc<SharedState>>, Path(service): Path<Service>) -> StatusCode {

@@ -26,7 +26,7 @@ mod state;
 
 pub use mapping::{Mapping, RunningMapping};
 pub use outgoing_message::OutgoingMessage;
-pub use queues::Queue;
+pub use queues::{MAX_BATCH_ENTRIES, Queue};
 pub use response::{BatchResult, batch_result};
 pub use sqs::Sqs;
 pub use state::{LogLine, RunningProcess, Stats};

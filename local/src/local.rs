@@ -3,8 +3,9 @@
 mod terminal;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Local {
         let variables =
             [("LOG_LEVEL", "debug".to_owned()), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())];
         let variables = variables.map(|(name, value)| (name.to_owned(), value));
-        let pipeline = Arc::new(Pipeline::start(options, "process", variables).await?);
+        let pipeline = Arc::new(Pipeline::start(options, variables).await?);
         pipeline.services.create_hold(Hold {
             reservation_id: RESERVATION.to_owned(),
             event_id: "evt_example".to_owned(),
@@ -74,11 +75,13 @@ impl Local {
             }
             None => None,
         };
-        if let Some(console) = &console {
-            println!("Console: {}\n", console.url());
-        }
         println!("{}", instructions(&pipeline, &environment));
-        let terminal = Terminal::new(pipeline, activity);
+        let url = console.as_ref().map(Console::url);
+        if let Some(url) = &url {
+            println!("Console: {url}");
+        }
+        println!("Press Ctrl-C to stop everything.\n");
+        let terminal = Terminal::new(pipeline, activity, url);
         Ok(Self { terminal, _console: console, _environment: environment })
     }
 
@@ -91,8 +94,13 @@ impl Local {
     }
 }
 
-/// A file for the shell with the addresses of this pipeline, for `make dead-letters` and for a person. It is removed when the pipeline ends.
-struct EnvironmentFile(PathBuf);
+/// A file for the shell with the addresses of this pipeline, for `make dead-letters` and for a person. It is removed
+/// when the pipeline ends.
+struct EnvironmentFile {
+    path: PathBuf,
+    /// Whether another `make local` has the file that `make dead-letters` uses by default.
+    is_second: bool,
+}
 
 impl EnvironmentFile {
     fn write(pipeline: &Pipeline, activity: &Activity) -> Result<Self, Failure> {
@@ -106,17 +114,28 @@ impl EnvironmentFile {
         }
         variables.insert("LOG_GROUP".to_owned(), activity::LOG_GROUP.to_owned());
         let lines = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
-        let path = target.join("local.env");
+        let mut path = target.join("local.env");
+        let is_second = is_in_use(&path);
+        if is_second {
+            path = target.join(format!("local-{}.env", process::id()));
+        }
         fs::write(&path, lines.collect::<String>())?;
-        Ok(Self(path))
+        Ok(Self { path, is_second })
     }
 }
 
 impl Drop for EnvironmentFile {
     fn drop(&mut self) {
         // The only likely error is that the file does not exist any more.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Whether the services that the file names accept connections. A process that was killed leaves its file behind.
+fn is_in_use(path: &Path) -> bool {
+    let content = fs::read_to_string(path).unwrap_or_default();
+    let base = content.lines().find_map(|line| line.strip_prefix("export RESERVATION_API_BASE='http://"));
+    base.is_some_and(|base| TcpStream::connect(base.trim_end_matches(['/', '\''])).is_ok())
 }
 
 fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
@@ -124,7 +143,12 @@ fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
     let (url, dlq_url) = (&pipeline.queue.url, &pipeline.queue.dlq_url);
     let base = pipeline.services.reservation_api_base();
     let inventory = pipeline.services.inventory_addr();
-    let file = environment.0.display();
+    let file = environment.path.display();
+    let (mut another, mut dead_letters) = ("", "make dead-letters".to_owned());
+    if environment.is_second {
+        another = "Another `make local` is running, so the commands name this one by PROCESS.\n\n";
+        dead_letters += &format!(" PROCESS={}", process::id());
+    }
     // Moto recognises from the signature that a request is for SQS.
     let (keys, curl) = if pipeline.sqs.is_aws() {
         ("\nThe AWS CLI uses your own keys.", "")
@@ -132,7 +156,7 @@ fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
         let curl = r#"
 or with curl:
 
-  curl --aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test \
+  curl -w '\n' --aws-sigv4 aws:amz:ap-northeast-2:sqs --user test:test \
     -d Action=SendMessage --data-urlencode MessageBody="$BODY" \
     "$EVENT_QUEUE_URL"
 "#;
@@ -154,13 +178,12 @@ a second shell. The first one sets the addresses.{keys}
   aws sqs send-message --endpoint-url {endpoint} \
     --queue-url "$EVENT_QUEUE_URL" --message-body "$BODY"
 {curl}
-Read the reservation and the dead letters (a message with the body `nonsense`
-becomes one):
+{another}Read the reservation and the dead letters (a message with the body `nonsense`
+becomes one). RUN='…' runs a command `dead-letters …` of the advice:
 
-  curl "$RESERVATION_API_BASE/internal/reservations/{RESERVATION}"
-  make dead-letters
-
-Press Ctrl-C to stop everything.
+  curl -w '\n' "$RESERVATION_API_BASE/internal/reservations/{RESERVATION}"
+  {dead_letters}
+  {dead_letters} RUN='…'
 "#
     )
 }

@@ -13,8 +13,9 @@ mod options;
 mod pipeline;
 mod stack;
 mod train;
+mod words;
 
-use std::io;
+use std::io::{self, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,27 +25,35 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Failure, Options};
 use train::Workloads;
+use words::fitted;
 
 const USAGE: &str = "\
-usage: reservation-worker-local <command>
+usage: reservation-worker-local COMMAND
 
-  demo                     run the events of events/ under `cargo lambda`, and check the results
-  local [OPTION VALUE]...  start a queue, both services and the function; end with Ctrl-C
+  demo                     run the events of events/ under `cargo lambda`, and
+                           check the results
+  local [OPTION VALUE]...  start a queue, both services and the function; end
+                           with Ctrl-C
   load N [OPTION VALUE]... send N events at once, measure, and check the results
-  stack SETTINGS           start both services and the function for a queue that exists; for `make incident`
-  train [--expired] BINARY run all kinds of events, or expired holds only, through a function that was
-                           built to record a profile; for `make build PGO=1` and `make bench`
-  services [--seed]        start the reservation API and the inventory service; end with Ctrl-C.
-                           --seed creates the holds and faults that the events of events/ need
+  stack SETTINGS           start both services and the function for a queue that
+                           exists; for `make incident`
+  train [--expired] BINARY run all kinds of events, or expired holds only,
+                           through a function that was built to record a
+                           profile; for `make build PGO=1` and `make bench`
+  services [--seed]        start the reservation API and the inventory service;
+                           end with Ctrl-C. --seed creates the holds and faults
+                           that the events of events/ need
 
 options of `local` and `load`:
 
   --endpoint URL           use this SQS endpoint instead of moto
-  --fault JSON             add this fault to the services, as with POST /faults; can be repeated
+  --fault JSON             add this fault to the services, as with POST /faults;
+                           can be repeated
 
 option of `local`:
 
-  --console off|PORT       start no console in the browser, or start it on this port";
+  --console off|PORT       start no console in the browser, or start it on this
+                           port";
 
 /// The exit status of a shell for a command that was interrupted.
 const INTERRUPTED: u8 = 130;
@@ -52,7 +61,7 @@ const INTERRUPTED: u8 = 130;
 #[tokio::main]
 async fn main() -> ExitCode {
     command().await.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        eprintln!("{}", fitted(&format!("error: {failure}"), stderr()));
         ExitCode::FAILURE
     })
 }
@@ -72,16 +81,27 @@ async fn command() -> Result<ExitCode, Failure> {
         }
         ["services"] => until_stopped(services(&[])).await,
         ["services", "--seed"] => until_stopped(services(&expectations::load(&events())?)).await,
-        _ => Err(USAGE.into()),
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(wrong_arguments()),
     }
 }
 
+fn wrong_arguments() -> Failure {
+    format!("no such command, or its arguments are wrong\n\n{USAGE}").into()
+}
+
 fn parse(options: &[&str]) -> Result<Options, Failure> {
-    Options::parse(options)?.ok_or_else(|| USAGE.into())
+    Options::parse(options)?.ok_or_else(wrong_arguments)
 }
 
 fn event_count(text: &str) -> Result<usize, Failure> {
-    text.parse().map_err(|_| format!("`{text}` is not a number of events").into())
+    let count = text.parse().ok().filter(|count| (1..=load::MAX_EVENTS).contains(count));
+    count.ok_or_else(|| {
+        format!("N must be a whole number from 1 to {}, and not {text:?}", load::MAX_EVENTS).into()
+    })
 }
 
 /// The folder with the sample events.
@@ -97,7 +117,8 @@ async fn services(seeds: &[Case]) -> Result<ExitCode, Failure> {
     for (name, value) in services.environment() {
         println!("export {name}={value}");
     }
-    eprintln!("Leave this running, and run the lines above in another shell. Ctrl-C ends the services.");
+    let what_next = "Leave this running, and run the lines above in another shell. Ctrl-C ends the services.";
+    eprintln!("{}", fitted(what_next, stderr()));
     std::future::pending().await
 }
 

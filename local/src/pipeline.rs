@@ -14,8 +14,11 @@ use crate::options::{Failure, Options};
 
 /// The default of `MAX_RETRIES` in the template (contract section 7).
 pub(crate) const MAX_RETRIES: u32 = 5;
+/// The Cargo profile of the function. It is also that of the tests that start the function as a process, so that the
+/// function is built once.
+pub(crate) const PROFILE: &str = "process";
 /// The queue's default visibility time-out.
-const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The folder of the workspace.
 pub(crate) fn workspace() -> io::Result<PathBuf> {
@@ -33,22 +36,23 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds the function with this profile and starts everything. `variables` are additional environment variables of the
+    /// Builds the function and starts everything. `variables` are additional environment variables of the
     /// function.
     pub(crate) async fn start(
         options: Options,
-        profile: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Failure> {
         let root = workspace()?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        eprintln!("building the function, profile `{profile}` (the first build takes minutes) ...");
-        let function = cargo::function(&root, &target, profile)?;
+        eprintln!("building the function (the first build takes some minutes) ...");
+        let function = cargo::function(&root, &target, PROFILE)?;
         let (sqs, name) = match options.endpoint {
             // The endpoint may have other queues, also from an earlier run.
             Some(endpoint) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-                (Sqs::at(&endpoint).await?, format!("reservation-worker-{now}"))
+                let sqs = Sqs::at(&endpoint).await;
+                let sqs = sqs.map_err(|error| format!("ENDPOINT (--endpoint): {error}"))?;
+                (sqs, format!("reservation-worker-{now}"))
             }
             None => (Sqs::start_moto(&root.join(".tools")).await?, "reservation-worker".to_owned()),
         };

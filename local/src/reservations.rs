@@ -90,6 +90,8 @@ impl ApiError {
 pub(crate) struct Reservations {
     by_id: HashMap<String, Reservation>,
     replies: ReplyCache,
+    /// How often a reservation was added or changed.
+    revision: usize,
 }
 
 impl Reservations {
@@ -107,16 +109,23 @@ impl Reservations {
             reason: None,
         };
         self.by_id.insert(hold.reservation_id, reservation.clone());
+        self.revision += 1;
         reservation
     }
 
     pub(crate) fn set_status(&mut self, reservation_id: &str, status: Status) {
         if let Some(reservation) = self.by_id.get_mut(reservation_id) {
             reservation.status = status;
+            self.revision += 1;
         }
     }
 
-    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = &Reservation> {
+    /// How often a reservation was added or changed.
+    pub(crate) fn revision(&self) -> usize {
+        self.revision
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Reservation> {
         self.by_id.values()
     }
 
@@ -154,6 +163,7 @@ impl Reservations {
         reservation.payment_intent_id.clone_from(&update.payment_intent_id);
         reservation.reason.clone_from(&update.reason);
         reservation.order_id.clone_from(&update.order_id);
+        self.revision += 1;
         let reply = reservation.clone();
         self.replies.insert(idempotency_key, request, reply.clone());
         Ok(reply)

@@ -51,10 +51,12 @@ pub struct QuantityHold {
 pub(crate) struct Seats {
     /// By reservation id.
     holds: HashMap<String, SeatHold>,
-    /// By event id and seat id: the id of the reservation that was the last one to hold this seat. A seat that was never
-    /// held is available.
+    /// By event id and seat id: the id of the reservation that was the last one to hold this seat. A seat that was
+    /// never held is available.
     last_owner: HashMap<String, BTreeMap<String, String>>,
     pub(crate) replies: ReplyCache,
+    /// How often a hold was added, or may have been changed by a request.
+    revision: usize,
 }
 
 pub(crate) struct SeatHold {
@@ -90,7 +92,13 @@ impl Seats {
             state: SeatState::Hold,
         };
         self.holds.insert(hold.reservation_id.clone(), added);
+        self.revision += 1;
         Ok(())
+    }
+
+    /// How often a hold was added, or may have been changed by a request.
+    pub(crate) fn revision(&self) -> usize {
+        self.revision
     }
 
     pub(crate) fn state(&self, reservation_id: &str) -> Option<SeatState> {
@@ -144,7 +152,7 @@ impl Seats {
         Some((reservation_id, self.state(reservation_id)?))
     }
 
-    /// The hold that a request refers to; `None` if the reservation has none.
+    /// The hold that a request refers to and may change; `None` if the reservation has none.
     ///
     /// # Errors
     ///
@@ -162,6 +170,7 @@ impl Seats {
         let Some(hold) = self.holds.get_mut(reservation_id) else {
             return Ok(None);
         };
+        self.revision += 1;
         let set = |seat_ids: &'_ [String]| seat_ids.iter().cloned().collect::<HashSet<_>>();
         if hold.event_id != event_id {
             Err(tonic::Status::invalid_argument("event_id differs from the hold"))

@@ -139,10 +139,12 @@ impl Services {
         locked(&self.state.seats).map(event_id)
     }
 
-    /// The number of holds that were created and of calls that were answered. If it has not changed, the
-    /// reservations and seats have not changed either.
+    /// A number that increases with each change of a reservation or of seats, and with each call that is answered. If
+    /// it has not changed, the reservations and seats have not changed either.
     pub fn revision(&self) -> usize {
-        self.state.calls.answered() + locked(&self.state.reservations).all().len()
+        let reservations = locked(&self.state.reservations).revision();
+        let seats = locked(&self.state.seats).revision();
+        self.state.calls.answered() + reservations + seats
     }
 
     /// The state of each seat in the reservation's hold, by seat id. The seats of a quantity-based hold have
@@ -188,8 +190,8 @@ impl Services {
 
     /// Limits the capacity of a service, or ends the limit with `None`. From then on its latency grows with its load.
     ///
-    /// An operation is performed when its request arrives, and the reply is sent when the service would have finished it. So
-    /// the operation is also performed if its caller gives up meanwhile.
+    /// An operation is performed when its request arrives, and the reply is sent when the service would have finished
+    /// it. So the operation is also performed if its caller gives up meanwhile.
     pub fn limit_capacity(&self, service: Service, capacity: Option<Capacity>) {
         self.state.request_queues.limit(service, capacity);
     }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::time::interval;
 
 use crate::options::Failure;
+use crate::pipeline::PROFILE;
 
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -68,8 +69,6 @@ struct Stack {
     running: Option<RunningMapping>,
     /// The log lines of a stopped mapping that were not reported yet.
     stopped_log: Vec<Value>,
-    /// The number of log lines of the running mapping that were reported.
-    reported_lines: usize,
 }
 
 impl Stack {
@@ -87,13 +86,13 @@ impl Stack {
             batch_size: 10,
             window: Duration::ZERO,
             maximum_concurrency: 50,
-            function: cargo::function(&root, &target, "process")?,
+            function: cargo::function(&root, &target, PROFILE)?,
             environment,
             function_timeout: Duration::from_millis(settings.function_timeout_ms),
             idle: Duration::from_millis(settings.idle_ms),
         };
         let running = Some(mapping.clone().start().await?);
-        Ok(Self { services, mapping, running, stopped_log: Vec::new(), reported_lines: 0 })
+        Ok(Self { services, mapping, running, stopped_log: Vec::new() })
     }
 
     async fn execute(&mut self, command: Command) -> Result<(), Failure> {
@@ -112,9 +111,7 @@ impl Stack {
 
     async fn stop_mapping(&mut self) {
         if let Some(running) = self.running.take() {
-            self.stopped_log.extend(running.log_lines().into_iter().skip(self.reported_lines));
-            self.reported_lines = 0;
-            running.stop().await;
+            self.stopped_log.extend(running.stop().await.into_iter().map(|line| line.json));
         }
     }
 
@@ -127,9 +124,7 @@ impl Stack {
         let metrics: Vec<_> = data.collect();
         let mut log = std::mem::take(&mut self.stopped_log);
         let stats = self.running.as_ref().map(|running| {
-            let lines: Vec<_> = running.log_lines().into_iter().skip(self.reported_lines).collect();
-            self.reported_lines += lines.len();
-            log.extend(lines);
+            log.extend(running.take_log_lines().into_iter().map(|line| line.json));
             let stats = running.stats();
             json!({ "invocations": stats.invocations, "failed": stats.timeouts + stats.crashes, "done": stats.done })
         });

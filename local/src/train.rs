@@ -1,8 +1,8 @@
-//! The command `train`: runs the work of the deployed function through a function that was built with `-C profile-generate`,
-//! so that the compiler gets a profile of which code runs often.
+//! The command `train`: runs the work of the deployed function through a function that was built with `-C
+//! profile-generate`, so that the compiler gets a profile of which code runs often.
 //!
-//! Most records succeed, as in production. Each kind of failure occurs as well, because the compiler optimises code that
-//! never ran for size and not for speed.
+//! Most records succeed, as in production. Each kind of failure occurs as well, because the compiler optimises code
+//! that never ran for size and not for speed.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -95,7 +95,7 @@ impl Training<'_> {
         let name = format!("{:08x}", fastrand::u32(..));
         let burst = match workloads {
             Workloads::All => {
-                Burst::new(&BurstPlan { events, duplicates_percent: 10, poison: events / 50, name })
+                Burst::new(&BurstPlan { events, duplicates_percent: 10, poison: events / 50, name }).await
             }
             Workloads::ExpiredHolds => Burst::of_expired_holds(events, &name),
         };

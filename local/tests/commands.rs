@@ -89,6 +89,19 @@ fn ctrl_c_ends_the_services_without_an_error() {
 }
 
 #[test]
+fn the_usage_fits_80_columns_and_is_only_an_error_if_it_was_not_asked_for() {
+    let help = command(&["--help"]).output().unwrap();
+    let usage = String::from_utf8(help.stdout).unwrap();
+    assert_eq!((help.status.code(), help.stderr.len()), (Some(0), 0));
+    assert!(usage.starts_with("usage: reservation-worker-local COMMAND\n"), "{usage}");
+    assert_eq!(usage.lines().find(|line| line.len() > 80), None);
+    for arguments in [&[][..], &["nonsense"], &["local", "--console"]] {
+        let error = format!("error: no such command, or its arguments are wrong\n\n{usage}");
+        assert_eq!(fails_with(arguments), error);
+    }
+}
+
+#[test]
 fn an_unusable_argument_is_reported_in_one_line() {
     for (arguments, error) in [
         (
@@ -110,6 +123,14 @@ fn an_unusable_argument_is_reported_in_one_line() {
         ),
     ] {
         assert_eq!(fails_with(&arguments), error);
+    }
+}
+
+#[test]
+fn a_number_of_events_outside_the_limits_is_refused() {
+    for number in ["0", "100001", "9999999999", "99999999999999999999", "-1", "many", ""] {
+        let error = format!("error: N must be a whole number from 1 to 100000, and not {number:?}\n");
+        assert_eq!(fails_with(&["load", number]), error);
     }
 }
 

@@ -29,12 +29,24 @@ fn printed(output: &Output) -> String {
 fn a_burst_without_violations_exits_with_0() {
     let output = load(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert!(printed(&output).contains("preparing 60 events ...\n60 events for 48 reservations\n"));
+    assert!(
+        printed(&output).contains(" in total\n  The queue, the services and the function share this machine")
+    );
     assert!(
         printed(&output)
             .contains("All invariants hold. Every event had its effect, and no seat is sold twice.\n"),
         "{}",
         printed(&output)
     );
+}
+
+#[test]
+fn an_endpoint_without_a_server_is_named_with_its_option() {
+    let output = load(&["--endpoint", "http://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = "error: ENDPOINT (--endpoint): nothing listens at http://127.0.0.1:1: Connection refused";
+    assert!(printed(&output).contains(error), "{}", printed(&output));
 }
 
 /// The fault makes the inventory confirm releases without performing them.

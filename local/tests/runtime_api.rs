@@ -19,7 +19,7 @@ async fn a_process_that_ends_returns_an_error_to_ready_and_invoke() {
     let exit = function.exit(Duration::from_secs(1)).await.unwrap();
     assert_eq!(exit.status.code(), Some(1));
     assert_eq!(exit.init_error, None);
-    assert!(function.raw_log()[0].contains("usage"));
+    assert!(function.raw_log()[0].contains("no such command"));
 }
 
 #[tokio::test]

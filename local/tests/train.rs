@@ -19,7 +19,7 @@ fn binary(name: &str) -> PathBuf {
     cargo::test_binaries(&workspace, target).unwrap().join(name)
 }
 
-/// Without instrumentation the training has no result, but it is the same.
+/// This binary is not instrumented, so the training writes no profile. All else is as with an instrumented binary.
 #[test]
 fn a_function_is_trained_until_it_has_ended() {
     let binary = binary("reservation-worker");

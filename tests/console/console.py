@@ -1,7 +1,7 @@
 """`make local` with its console, and a headless browser that uses it.
 
-The variable LOCAL names the program, BROWSER the browser, and DEAD_LETTERS the operator's tool. The program builds the function, unless FUNCTION_BINARIES
-names a folder that contains it.
+The variable LOCAL names the program, BROWSER the browser, and DEAD_LETTERS the operator's tool. The program builds the
+function, unless FUNCTION_BINARIES names a folder that contains it.
 """
 
 import json
@@ -14,12 +14,14 @@ import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "target/console"
 # The limit for each wait, long enough for a busy machine.
 WAIT = 60_000
 expect.set_options(timeout=WAIT)
@@ -33,13 +35,13 @@ def free_port():
 class Local:
     """The running program. It has printed `until`, by default the address of its console."""
 
-    def __init__(self, port=None, console=None, until=None):
+    def __init__(self, port=None, console=None, until=None, options=()):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         program = os.environ.get("LOCAL", ROOT / "target/debug/reservation-worker-local")
         # A file and not a pipe, so that the program never waits for a reader.
         self.file = tempfile.NamedTemporaryFile()
-        command = [program, "local", "--console", console or str(self.port)]
+        command = [program, "local", "--console", console or str(self.port), *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.file, stderr=subprocess.STDOUT)
         while (until or self.url) not in self.output():
             if self.process.poll() is not None:
@@ -49,8 +51,16 @@ class Local:
     def output(self):
         return Path(self.file.name).read_text()
 
-    def queue_url(self):
-        return re.search(r"http://127\.0\.0\.1:\d+/\d+/reservation-worker(?!-)", self.output())[0]
+    def queue_url(self, suffix=""):
+        return re.search(rf"http://127\.0\.0\.1:\d+/\d+/reservation-worker(-\d+)?{suffix}\s", self.output())[0].strip()
+
+    def sqs(self, action, queue_url, **parameters):
+        """Calls SQS as somebody who does not use the console. Returns the reply, which is XML."""
+        # Moto recognises from the signature that a request is for SQS.
+        signature = "AWS4-HMAC-SHA256 Credential=test/20261126/ap-northeast-2/sqs/aws4_request"
+        query = urllib.parse.urlencode({"Action": action, "QueueUrl": queue_url, **parameters}).encode()
+        with urllib.request.urlopen(urllib.request.Request(queue_url, query, {"Authorization": signature})) as reply:
+            return reply.read().decode()
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
@@ -68,7 +78,6 @@ class Local:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-
 
     def first_update(self, last_event_id=None):
         """The first update of a new stream, with its id."""
@@ -138,17 +147,20 @@ class ConsoleTest(unittest.TestCase):
             rows = rows.filter(has=self.page.locator(f".{column}", has_text=text))
         return rows
 
+    def invariant(self, name):
+        return self.page.locator(".invariants li", has_text=name)
+
     def send_burst(self, events, duplicates=0, poison=0):
         for label, value in {"Events": events, "Duplicates %": duplicates, "Not events": poison}.items():
             self.page.get_by_label(label, exact=True).fill(str(value))
         self.page.get_by_role("button", name="Send the burst").click()
         expect(self.page.get_by_role("status")).to_have_text(re.compile("messages? sent"))
 
-    def break_service(self, name, behaviour, calls=None):
+    def break_service(self, name, behaviour, requests=None):
         group = self.page.get_by_role("group", name=name, exact=True)
         group.get_by_label("Behaviour").select_option(behaviour)
-        if calls is not None:
-            group.get_by_label("Calls").fill(str(calls))
+        if requests is not None:
+            group.get_by_label("Requests").fill(str(requests))
         group.get_by_role("button", name="Apply").click()
 
     def repair_service(self, name):

@@ -74,6 +74,19 @@ class Keyboard(ConsoleTest):
             expect(self.page.get_by_role("status")).to_have_text("1 message sent.")
             expect(send).to_be_focused()
 
+    def test_the_record_that_has_the_focus_can_be_seen(self):
+        self.page.get_by_role("button", name="Send", exact=True).click()
+        row = self.rows().first
+        expect(row.locator(".badge")).to_be_visible()
+        # The keyboard is used, so that the browser shows the focus.
+        self.page.get_by_label("Pause").focus()
+        self.page.keyboard.press("Space")
+        without = row.screenshot()
+        self.page.keyboard.press("Tab")
+        expect(row.get_by_role("link")).to_be_focused()
+        self.assertTrue(row.screenshot() != without, "the focus cannot be seen")
+        self.page.get_by_label("Pause").uncheck()
+
     def test_the_focus_stays_in_the_list_when_a_dead_letter_is_removed(self):
         self.send_burst(0, poison=3)
         expect(self.number("dead")).to_have_text("3")
@@ -198,7 +211,8 @@ class BadMoments(ConsoleTest):
                 connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.local.port}\r\n"
                                    'Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"message_ids":null}'
                                    .encode())
-            self.page.wait_for_timeout(3_000)
+            # It is answered after the request above, because only one of them may read the dead-letter queue at a time.
+            self.local.request("/api/dead-letters")
 
     def test_dead_letters_that_are_redriven_and_deleted_at_once_are_neither_lost_nor_doubled(self):
         self.send_poison(30)
@@ -225,14 +239,15 @@ class BadMoments(ConsoleTest):
         return results
 
     def test_an_idle_process_that_is_killed_disappears_and_takes_no_message(self):
+        done = int(self.number("done").inner_text())
         self.page.get_by_role("button", name="Send", exact=True).click()
+        expect(self.number("done")).to_have_text(str(done + 1))
         process = self.page.locator(".processes li[data-pid]", has_text="idle").first
         pid = process.get_attribute("data-pid")
         self.page.locator(f".processes li[data-pid='{pid}']").get_by_role("button", name="Kill").click()
-        done = int(self.number("done").inner_text())
         self.page.get_by_role("button", name="Send", exact=True).click()
         # Far less than the visibility time-out.
-        expect(self.number("done")).to_have_text(str(done + 1), timeout=20_000)
+        expect(self.number("done")).to_have_text(str(done + 2), timeout=20_000)
         expect(self.page.locator(f".processes li[data-pid='{pid}']")).to_have_count(0)
 
     def test_a_process_that_is_killed_while_it_is_frozen_loses_no_event(self):
@@ -269,8 +284,8 @@ class BadMoments(ConsoleTest):
 
 
 class Faults(ConsoleTest):
-    def test_a_service_refuses_a_number_of_calls(self):
-        self.break_service("Reservation API", "refuses", calls=2)
+    def test_a_service_refuses_a_number_of_requests(self):
+        self.break_service("Reservation API", "refuses", requests=2)
         self.page.get_by_role("button", name="Send", exact=True).click()
         expect(self.rows(badge="success")).to_have_count(1)
         expect(self.page.locator(".now[data-service=reservation-api]")).to_have_text("Now: works")
@@ -278,7 +293,8 @@ class Faults(ConsoleTest):
         expect(self.page.locator(".waterfall tr.bad")).to_have_count(2)
 
     def test_a_behaviour_that_cannot_be_is_refused(self):
-        for mode, reason in [({"behaviour": "hangs", "calls": 0}, "at least 1 call"), ({"behaviour": "slow"}, "ms")]:
+        none = {"behaviour": "hangs", "requests": 0}
+        for mode, reason in [(none, "at least 1 request"), ({"behaviour": "slow"}, "ms")]:
             status, text = self.local.request("/api/services/inventory", "PUT", mode)
             self.assertEqual(status, 400)
             self.assertIn(reason, text)

@@ -29,6 +29,25 @@ class Samples(ConsoleTest):
         self.expect_invariants_to_hold()
 
 
+class Explanations(ConsoleTest):
+    def test_an_empty_batch_says_that_it_has_no_message(self):
+        text = "This batch is empty: there is no message to send."
+        self.page.get_by_label("Sample", exact=True).select_option("empty-batch")
+        expect(self.page.locator(".description")).to_contain_text(text)
+        self.page.get_by_role("button", name="Send", exact=True).click()
+        expect(self.page.get_by_role("status")).to_have_text(text)
+
+    def test_an_advice_is_shown_when_a_person_must_act(self):
+        self.send_burst(0, poison=1)
+        expect(self.page.locator(".record .advice")).to_have_count(1)
+        expect(self.rows(attempt="receive 5").locator(".advice")).to_contain_text("Correct the producer")
+        expect(self.rows(badge="invalid payload")).to_have_count(5)
+        expect(self.page.locator(".record .advice")).to_have_count(1)
+        self.rows(badge="invalid payload").last.click()
+        expect(self.page.locator(".delivery")).to_have_count(5)
+        expect(self.page.locator(".delivery .advice")).to_have_count(1)
+
+
 class Seats(ConsoleTest):
     def test_the_seat_map_changes_as_seats_are_held_sold_and_released(self):
         self.page.get_by_role("button", name="Start the races").click()
@@ -53,6 +72,8 @@ class Seats(ConsoleTest):
         self.page.get_by_role("link", name="rsv_race").first.click()
         # The expiry and the payment, of which the second one may have been received five times.
         expect(self.page.locator(".delivery").nth(1)).to_be_visible()
+        self.page.get_by_role("link", name="← Reservations").click()
+        expect(self.page.get_by_role("button", name="evt_mine")).to_be_visible()
 
 
 class Filters(ConsoleTest):
@@ -89,6 +110,118 @@ class OwnEvents(ConsoleTest):
         calls = self.page.locator(".waterfall tbody tr")
         expect(calls).to_have_text([re.compile("Reservation API.*PATCH.*200"), re.compile("Inventory.*Commit.*OK")])
 
+    def test_a_body_without_the_facts_of_a_hold_creates_no_hold_and_says_why(self):
+        self.page.get_by_text("Write an event").click()
+        hold = {"reservation_id": "rsv_x", "event_id": "evt_x", "seat_ids": ["X-1"]}
+        for body, problem in [
+            ("{", "the body is not JSON ("), ("[]", "the body has no reservation_id."),
+            (json.dumps({"detail": hold | {"reservation_id": 5}}), "reservation_id is not a text."),
+            (json.dumps(hold | {"event_id": None}), "the body has no event_id."),
+            (json.dumps(hold | {"seat_ids": [1]}), "seat_ids is not a list of texts."),
+        ]:
+            self.page.get_by_label("Body of the event").fill(body)
+            self.page.get_by_role("button", name="Create the hold").click()
+            expect(self.page.get_by_role("status")).to_have_text(re.compile(f"^No hold was created: {re.escape(problem)}"))
+
+    def test_a_hold_is_created_from_every_shape_that_the_function_accepts(self):
+        self.page.get_by_text("Write an event").click()
+        for number, body in enumerate([
+            {"detail": {"reservationId": "rsv_0", "eventId": "evt_0", "seatIds": ["X-1"]}},
+            {"reservation_id": "rsv_1", "event_id": "evt_1", "payload": {"seat_ids": ["X-1"]}},
+            {"reservation_id": "rsv_2", "event_id": "evt_2", "seat_ids": ["X-1"]},
+        ]):
+            self.page.get_by_label("Body of the event").fill(json.dumps(body))
+            self.page.get_by_role("button", name="Create the hold").click()
+            expect(self.page.get_by_role("status")).to_have_text(f"The hold rsv_{number} was created.")
+
+    def test_a_message_of_the_console_shows_a_hidden_character_as_its_code(self):
+        self.page.get_by_text("Write an event").click()
+        hold = {"reservation_id": "rsv_\u202e1", "event_id": "evt_hidden", "seat_ids": ["X-1"]}
+        self.page.get_by_label("Body of the event").fill(json.dumps(hold))
+        self.page.get_by_role("button", name="Create the hold").click()
+        expect(self.page.get_by_role("status")).to_have_text("The hold rsv_⟨U+202E⟩1 was created.")
+
+    def test_enter_in_a_field_submits_its_form(self):
+        status = self.page.get_by_role("status")
+        for label, value, said in [("Events", "2", "2 messages sent."), ("Races", "1", "2 messages sent."),
+                                   ("Events", "", "Events must be a whole number from 0 to 20,000.")]:
+            self.page.get_by_label(label, exact=True).fill(value)
+            for poison in ["Not events", "Duplicates %"]:
+                self.page.get_by_label(poison).fill("0")
+            self.page.get_by_label(label, exact=True).press("Enter")
+            expect(status).to_have_text(said)
+        self.page.get_by_text("Write an event").click()
+        self.page.get_by_label("Copies").fill("3")
+        self.page.get_by_label("Copies").press("Enter")
+        expect(status).to_have_text("3 messages sent.")
+        group = self.page.get_by_role("group", name="Inventory", exact=True)
+        group.get_by_label("Behaviour").select_option("slow")
+        group.get_by_label("Delay (ms)").fill("7")
+        group.get_by_label("Delay (ms)").press("Enter")
+        expect(self.page.locator(".now[data-service=inventory]")).to_contain_text("Now: answers slowly (after 7 ms)")
+        self.repair_service("Inventory")
+
+    def test_what_was_entered_is_kept_while_another_view_is_shown(self):
+        self.page.get_by_role("button", name="Send", exact=True).click()
+        self.page.get_by_text("Write an event").click()
+        fields = {"Body of the event": '{"mine": 1}', "Events": "17", "Contains": "rsv_"}
+        for label, value in fields.items():
+            self.page.get_by_label(label, exact=True).fill(value)
+        self.page.get_by_label("Pause").check()
+        self.rows().first.click()
+        expect(self.page.locator("#story-title")).to_be_visible()
+        self.page.get_by_role("link", name="← Live").click()
+        self.go_to("Log")
+        self.go_to("Live")
+        for label, value in fields.items():
+            expect(self.page.get_by_label(label, exact=True)).to_have_value(value)
+        expect(self.page.get_by_label("Body of the event")).to_be_visible()
+        expect(self.page.get_by_label("Pause")).to_be_checked()
+        self.page.get_by_label("Pause").uncheck()
+        expect(self.number("sent")).not_to_have_text("0")
+
+    def test_a_request_that_the_server_refuses_is_answered_in_a_sentence(self):
+        for events, poison in [("0", "0"), ("20000", "1")]:
+            self.page.get_by_label("Events", exact=True).fill(events)
+            self.page.get_by_label("Not events", exact=True).fill(poison)
+            with self.page.expect_response("**/api/bursts"):
+                self.page.get_by_role("button", name="Send the burst").click()
+            expect(self.page.get_by_role("status")).to_have_text(
+                "Events and not events together must be 1 to 20,000, and at most 90 % may be duplicates.")
+        self.page.get_by_text("Write an event").click()
+        self.page.get_by_label("Body of the event").fill("x" * 1_100_000)
+        self.page.get_by_role("button", name="Send the event").click()
+        expect(self.page.get_by_role("status")).to_have_text(
+            "SQS accepts no body of more than 1 MiB (1,048,576 bytes).")
+        # The browser has reported the refusals.
+        self.problems.clear()
+
+    def test_the_number_of_sent_messages_grows_while_a_burst_is_sent(self):
+        before = int(self.number("sent").inner_text().replace(",", ""))
+        for label, value in {"Events": 5_000, "Duplicates %": 0, "Not events": 0}.items():
+            self.page.get_by_label(label, exact=True).fill(str(value))
+        self.page.get_by_role("button", name="Send the burst").click()
+        self.page.wait_for_function("""(before) => {
+            const sent = Number(document.querySelector("[data-number=sent]").textContent.replace(",", ""));
+            return sent > before && sent < before + 5_000;
+        }""", arg=before)
+        expect(self.page.get_by_role("status")).to_have_text("5,000 messages sent.")
+        expect(self.number("sent")).to_have_text(f"{before + 5_000:,}")
+        self.expect_all_finished()
+
+    def test_a_number_that_is_impossible_is_refused_in_words(self):
+        for label, value, button, range in [
+            ("Events", "-5", "Send the burst", "0 to 20,000"), ("Events", "1.5", "Send the burst", "0 to 20,000"),
+            ("Races", "", "Start the races", "1 to 100"),
+        ]:
+            self.page.get_by_label(label, exact=True).fill(value)
+            self.page.get_by_role("button", name=button).click()
+            expect(self.page.get_by_role("status")).to_have_text(f"{label} must be a whole number from {range}.")
+            expect(self.page.get_by_label(label, exact=True)).to_be_focused()
+        self.break_service("Inventory", "slow", requests=-1)
+        expect(self.page.get_by_role("status")).to_have_text("Requests must be a whole number from 1 to 100,000.")
+        expect(self.page.locator(".now[data-service=inventory]")).to_have_text("Now: works")
+
     def test_the_trace_of_a_record_shows_its_calls(self):
         self.page.get_by_role("button", name="Start the races").click()
         self.rows(badge="success").first.click()
@@ -96,8 +229,8 @@ class OwnEvents(ConsoleTest):
         expect(self.page.locator(".delivery").first).to_be_visible()
         # The function sends its spans after its response.
         while not spans.count():
-            trace.click()
-            self.page.wait_for_timeout(200)
+            with self.page.expect_response("**/api/traces/*"):
+                trace.click()
         texts = spans.all_inner_texts()
         self.assertTrue(any("PATCH /internal/reservations/{id}" in text for text in texts), texts)
         self.assertTrue(any("InventoryService" in text for text in texts), texts)

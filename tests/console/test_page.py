@@ -8,17 +8,18 @@ import urllib.request
 from pathlib import Path
 
 from breakable_proxy import BreakableProxy
-from console import ROOT, ConsoleTest, Local
+from console import PICTURES, ConsoleTest, Local
 from playwright.sync_api import expect
 
-VIEWS = {"live": "#/", "reservations": "#/reservations", "dead-letters": "#/dead-letters", "log": "#/log",
-         "story": "#/reservation/rsv_01JCN57R9D"}
+# The address of each view, and what it shows when it has the reply of the server.
+VIEWS = {"live": ("#/", ".record"), "reservations": ("#/reservations", ".seat-map .seat"),
+         "dead-letters": ("#/dead-letters", ".letter"), "log": ("#/log", ".log li"),
+         "story": ("#/reservation/rsv_01JCN57R9D", ".delivery")}
 MODES = {
     "1280": {"viewport": {"width": 1280, "height": 900}},
     "360": {"viewport": {"width": 360, "height": 800}},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
 }
-PICTURES = ROOT / "target/console"
 
 
 class Views(ConsoleTest):
@@ -27,16 +28,63 @@ class Views(ConsoleTest):
         expect(self.page.get_by_role("status")).to_contain_text("samples sent")
         self.expect_all_finished()
         for mode, options in MODES.items():
-            for view, address in VIEWS.items():
+            for view, (address, content) in VIEWS.items():
                 with self.subTest(view=view, mode=mode):
                     page = self.open_page(address, **options)
                     expect(page.locator("main h2").first).to_be_visible()
                     page.wait_for_load_state("load")
-                    page.wait_for_timeout(700)
+                    expect(page.locator(content).first).to_be_visible()
                     page.screenshot(path=PICTURES / f"{view}-{mode}.png")
                     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                     self.assertLessEqual(overflow, 0)
                     page.context.close()
+
+    def test_on_a_narrow_page_a_long_code_fits_its_table_and_a_command_breaks_only_between_its_words(self):
+        attempt = {"service": "reservation-api", "method": "PATCH", "status": "409 RESERVATION_STATUS_CONFLICT_" + "X" * 30,
+                   "result": "rejected", "start_ms": 0, "duration_ms": 5}
+        record = {"number": 1, "time": "2026-11-27T12:00:00.1Z", "message_id": "m", "event_type": "payment.approved",
+                  "attempt": 5, "outcome": "failed", "reason": "rejected", "duration_ms": 9, "is_dead": True,
+                  "advice": "Delete it: `dead-letters plan --action delete --reason reservation_api_rejected`.",
+                  "call_attempts": [attempt]}
+        story = {"reservation": None, "seats": {}, "calls": [], "records": [record]}
+        page = self.open_page(viewport={"width": 360, "height": 800})
+        self.addCleanup(page.context.close)
+        page.route("**/api/stories/messages?id=m", lambda route: route.fulfill(json=story))
+        page.goto(f"{self.local.url}/#/message/m")
+        table = page.locator(".waterfall")
+        expect(table).to_be_visible()
+        self.assertLessEqual(table.evaluate("(table) => table.scrollWidth - table.clientWidth"), 0)
+        expect(page.locator(".advice")).to_have_text(record["advice"].replace("`", ""))
+        words = page.locator(".advice .word")
+        expect(words).to_have_count(6)
+        self.assertEqual(len({word.bounding_box()["height"] for word in words.all()}), 1)
+
+    def test_the_picture_is_visible_while_the_forms_are_used_and_no_name_is_cut(self):
+        for width in [1280, 1000]:
+            with self.subTest(width=width):
+                self.page.context.close()
+                self.page = self.open_page(viewport={"width": width, "height": 900})
+                self.expect_visible_picture(width)
+
+    def expect_visible_picture(self, width):
+        forms, picture = self.page.locator(".side"), self.page.locator(".path")
+        # On a wide page, the Tab key goes from left to right.
+        self.assertLess(forms.bounding_box()["x"], self.page.locator(".records").bounding_box()["x"])
+        for button in forms.get_by_role("button", name="Apply").all():
+            button.focus()
+            for visible in [button, picture, self.invariant("No event is lost")]:
+                expect(visible).to_be_in_viewport(ratio=1)
+            top = self.page.locator(".live > .panel").first.bounding_box()
+            self.assertGreaterEqual(button.bounding_box()["y"], top["y"] + top["height"])
+        self.page.screenshot(path=PICTURES / f"forms-{width}.png")
+        for list in forms.get_by_role("combobox").all():
+            # The arrow of the list takes the rest.
+            self.assertLess(list.evaluate("""(list) => {
+                const context = document.createElement("canvas").getContext("2d");
+                context.font = getComputedStyle(list).font;
+                const widths = Array.from(list.options, ({ text }) => context.measureText(text).width);
+                return Math.max(...widths) + 45 - list.clientWidth;
+            }"""), 0)
 
     def test_the_link_to_the_content_keeps_the_view(self):
         self.page.goto(f"{self.local.url}/#/log")
@@ -45,6 +93,19 @@ class Views(ConsoleTest):
         self.page.keyboard.press("Enter")
         expect(self.page.locator("main")).to_be_focused()
         self.assertTrue(self.page.url.endswith("#/log"), self.page.url)
+
+    def test_one_line_of_the_log_is_called_one(self):
+        line = {"number": 1, "process": None, "line": {"level": "WARN", "message": "the only one"}}
+        self.page.route(re.compile("/api/log"), lambda route: route.fulfill(json=[line]))
+        self.go_to("Log")
+        expect(self.page.get_by_text("Latest first: 1 matching line.", exact=True)).to_be_visible()
+
+    def test_the_limit_of_the_log_is_not_shown_as_a_number_of_matches(self):
+        lines = [{"number": number, "process": None, "line": {"level": "WARN", "message": "one"}} for number in range(1, 301)]
+        self.page.route(re.compile("/api/log"), lambda route: route.fulfill(json=lines))
+        self.go_to("Log")
+        note = "Latest first. The filter searches the latest 10,000 lines, and shows at most 300."
+        expect(self.page.get_by_text(note, exact=True)).to_be_visible()
 
     def test_the_page_is_usable_by_keyboard(self):
         self.page.keyboard.press("Tab")
@@ -146,7 +207,8 @@ class Reconnection(ConsoleTest):
         proxy.break_connections()
         expect(self.page.locator("#connection")).to_have_text("connecting …")
         self.local.request("/api/bursts", "POST", {"events": 30, "duplicates_percent": 0, "poison": 0})
-        self.page.wait_for_timeout(3_000)
+        while self.local.first_update()["overview"]["mapping"]["done"] < done + 40:
+            pass
         expect(self.rows()).to_have_count(before + 10)
         proxy.repair()
         expect(self.number("done")).to_have_text(str(done + 40))

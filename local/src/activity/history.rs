@@ -1,7 +1,7 @@
 //! The most recent records, log lines and spans, and the current numbers.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reservation_worker_local::Services;
 use reservation_worker_local::event_source::{LogLine, RunningProcess, Stats};
@@ -13,7 +13,8 @@ use super::invariants::Checks;
 use super::log_interpreter::{LogInterpreter, Meaning, line_contains};
 use super::overview::{Overview, ProcessState};
 use super::queue_depth::QueueDepth;
-use super::record::Record;
+use super::record::{INTERRUPTED, Record, Summary};
+use crate::pipeline::VISIBILITY_TIMEOUT;
 
 /// The largest numbers of records, log lines and spans that are stored.
 const MAX_RECORDS: usize = 20_000;
@@ -33,6 +34,9 @@ pub(crate) struct History {
     last_dead: u64,
     interpreter: LogInterpreter,
     checks: Checks,
+    queue_changes_are_logged: bool,
+    /// When the messages that wait in the queue can be received again, in milliseconds since 1970, by message id.
+    visible_at: HashMap<String, u64>,
     overview: Overview,
     /// The overview at the end of the last update.
     announced: Overview,
@@ -51,6 +55,11 @@ pub(crate) struct NumberedLine {
 }
 
 impl History {
+    /// `queue_changes_are_logged`: whether the endpoint logs what others do with its queues. Only the local SQS does.
+    pub(super) fn new(queue_changes_are_logged: bool) -> Self {
+        Self { queue_changes_are_logged, ..Self::default() }
+    }
+
     pub(crate) fn overview(&self) -> &Overview {
         &self.overview
     }
@@ -76,10 +85,19 @@ impl History {
         self.records.iter().filter(|record| matches(record)).cloned().collect()
     }
 
-    /// The last delivery of each of these messages, by message id.
+    /// The last delivery of each of these messages, by message id. If it was interrupted after its outcome was logged,
+    /// this is the record with the outcome.
     pub(crate) fn last_deliveries<'a>(&'a self, ids: &HashSet<&str>) -> HashMap<&'a str, &'a Record> {
-        let by_id = self.records.iter().map(|record| (record.summary.message_id.as_str(), record));
-        by_id.filter(|(id, _)| ids.contains(id)).collect()
+        let mut last = HashMap::<&str, &Record>::new();
+        for record in &self.records {
+            let Summary { message_id, attempt, outcome, .. } = &record.summary;
+            let has_outcome =
+                last.get(message_id.as_str()).is_some_and(|last| last.summary.attempt == *attempt);
+            if ids.contains(message_id.as_str()) && !(outcome == INTERRUPTED && has_outcome) {
+                last.insert(message_id, record);
+            }
+        }
+        last
     }
 
     /// The last `limit` log lines that contain this text, oldest first.
@@ -96,10 +114,12 @@ impl History {
         self.checks.last_line(message_id)
     }
 
-    /// The warnings of the event source mapping after this line number, with their numbers, oldest first.
-    pub(crate) fn warnings_after(&self, number: u64) -> impl Iterator<Item = (u64, &str)> {
+    /// The warnings of the event source mapping after this line number, oldest first: number, time, and message.
+    pub(crate) fn warnings_after(&self, number: u64) -> impl Iterator<Item = (u64, &str, &str)> {
         let new = self.lines.iter().filter(move |line| line.number > number && line.process.is_none());
-        new.filter_map(|line| Some((line.number, line.line["message"].as_str()?)))
+        new.filter_map(|NumberedLine { number, line, .. }| {
+            Some((*number, line["timestamp"].as_str()?, line["message"].as_str()?))
+        })
     }
 
     /// The spans of a trace.
@@ -121,7 +141,12 @@ impl History {
 
     /// Notes that the console has deleted messages from the dead-letter queue or moved them back.
     pub(crate) fn removed(&mut self, message_ids: &[String]) {
-        message_ids.iter().for_each(|id| self.checks.finished(id));
+        message_ids.iter().for_each(|id| self.checks.removed(id));
+    }
+
+    /// Whether a message is known to have been deleted from the dead-letter queue or moved back.
+    pub(crate) fn is_removed(&self, message_id: &str) -> bool {
+        self.checks.is_removed(message_id)
     }
 
     pub(super) fn add_spans(&mut self, spans: Vec<Span>) {
@@ -137,9 +162,16 @@ impl History {
             let meaning = self.interpreter.add(&line);
             self.overview.count(&meaning);
             if let Meaning::Record(record) = meaning {
-                match record.summary.reason_code {
-                    Some(_) => self.checks.returned(&record.summary.message_id, &line.json),
-                    None => self.checks.finished(&record.summary.message_id),
+                let summary = &record.summary;
+                match summary.reason_code {
+                    Some(_) => self.checks.returned(&summary.message_id, &line.json),
+                    // The record may be completed, by this delivery or a later one, so the invariants ignore this delivery.
+                    None if summary.outcome == INTERRUPTED && record.is_dead => {}
+                    None if summary.outcome == INTERRUPTED => {
+                        let visible_at = summary.began() + VISIBILITY_TIMEOUT.as_secs_f64() * 1_000.0;
+                        self.visible_at.insert(summary.message_id.clone(), visible_at as u64);
+                    }
+                    None => self.checks.finished(&summary.message_id),
                 }
                 if record.is_dead {
                     self.last_dead = record.number;
@@ -154,7 +186,21 @@ impl History {
         self.lines.drain(..self.lines.len().saturating_sub(MAX_LINES));
     }
 
-    pub(super) fn set_depth(&mut self, depth: Result<QueueDepth, String>, revision: usize) {
+    /// `changes` are the lines that the local SQS has logged since the last call (`moto.py`).
+    pub(super) fn set_depth(
+        &mut self,
+        depth: Result<QueueDepth, String>,
+        revision: usize,
+        changes: &[Value],
+    ) {
+        for line in changes {
+            if let Some(id) = line["deleted_dead_letter"].as_str() {
+                self.checks.removed(id);
+            }
+            if let (Some(id), Some(at)) = (line["message_id"].as_str(), line["visible_at"].as_u64()) {
+                self.visible_at.insert(id.to_owned(), at);
+            }
+        }
         let (depth, error) = match depth {
             Ok(depth) => (depth, None),
             Err(error) => (self.overview.queue, Some(error)),
@@ -165,7 +211,8 @@ impl History {
         (self.overview.queue, self.overview.queue_error) = (depth, error);
     }
 
-    /// Reads the current numbers. Returns whether anything was added or has changed since the last update.
+    /// Reads the current numbers. Returns whether the overview has changed since the last update. A span, or a log line
+    /// that changes no number, is not enough.
     pub(super) fn update(&mut self, stats: Stats, running: &[RunningProcess], services: &Services) -> bool {
         self.interpreter.retain_processes(|pid| running.iter().any(|process| process.pid == pid));
         let revision = services.revision();
@@ -185,10 +232,40 @@ impl History {
         overview.processes = running.iter().map(process).collect();
         overview.mapping = stats.into();
         overview.faults = services.faults();
-        overview.invariants = self.checks.invariants(overview.queue, is_current);
+        overview.invariants =
+            self.checks.invariants(overview.queue, is_current, self.queue_changes_are_logged);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.visible_at.retain(|_, at| u128::from(*at) > now);
+        overview.next_delivery =
+            self.visible_at.values().min().copied().filter(|_| self.queue_changes_are_logged);
         overview.revision = revision + overview.queue.dead;
         let has_changed = self.overview != self.announced;
         self.announced.clone_from(&self.overview);
         has_changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_was_interrupted_after_its_outcome_keeps_its_reason() {
+        let line = |process, fields: Value| {
+            let mut json = json!({
+                "timestamp": "2026-11-27T12:00:00Z", "message": "m", "message_id": "m1", "attempt": 5, "duration_ms": 1.0,
+            });
+            json.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            LogLine { process, json }
+        };
+        let outcome = json!({ "outcome": "failed", "reason": "paid", "reason_code": "paid_but_expired" });
+        let mut history = History::new(true);
+        history.add_lines(vec![line(Some(1), outcome), line(None, json!({ "process": 1 }))]);
+
+        assert_eq!(history.last_record(), 2, "both are records");
+        let last = history.last_deliveries(&HashSet::from(["m1"]));
+        assert_eq!(last["m1"].summary.reason_code.as_deref(), Some("paid_but_expired"));
     }
 }

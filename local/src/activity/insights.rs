@@ -1,5 +1,5 @@
-//! A replacement of CloudWatch Logs Insights for the operator's tool `dead-letters`. It finds the last log line about each
-//! returned message: the tool searches for no other lines.
+//! A replacement of CloudWatch Logs Insights for the operator's tool `dead-letters`. It finds the last log line about
+//! each returned message: the tool searches for no other lines.
 
 use std::collections::HashMap;
 use std::io;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::queue_depth::QueueDepth;
+use super::record::DEAD_LETTER;
 
 /// The largest number of ids that are shown for an invariant.
 const MAX_EXAMPLES: usize = 5;
@@ -30,6 +31,8 @@ enum Verdict {
     Waiting,
     /// It does not hold, and no event in a queue can change that.
     Violated,
+    /// It does not hold, unless somebody has deleted dead letters outside of the console.
+    Unknown,
 }
 
 /// What the invariants need to know about earlier observations.
@@ -45,6 +48,9 @@ pub(crate) struct Checks {
     inconsistent: BTreeSet<String>,
     /// The messages that were returned and have not been acknowledged since, with the log line of the last delivery.
     unfinished: BTreeMap<String, Value>,
+    /// The messages that were deleted from the dead-letter queue or moved back. The log line of their last delivery may
+    /// be read later.
+    removed: HashSet<String>,
     /// Whether two observations in a row found the queue empty, and nothing was changed between them.
     is_quiet: bool,
 }
@@ -85,12 +91,25 @@ impl Checks {
 
     /// Notes that a message was returned. `line` is the log line of this delivery.
     pub(crate) fn returned(&mut self, message_id: &str, line: &Value) {
-        self.unfinished.insert(message_id.to_owned(), line.clone());
+        if !self.removed.contains(message_id) {
+            self.unfinished.insert(message_id.to_owned(), line.clone());
+        }
     }
 
-    /// Notes that a message was acknowledged, or that the console has deleted it from the dead-letter queue or moved it back.
+    /// Notes that a message was acknowledged.
     pub(crate) fn finished(&mut self, message_id: &str) {
         self.unfinished.remove(message_id);
+    }
+
+    /// Notes that a message was deleted from the dead-letter queue or moved back, which gives it a new id.
+    pub(crate) fn removed(&mut self, message_id: &str) {
+        self.removed.insert(message_id.to_owned());
+        self.finished(message_id);
+    }
+
+    /// Whether a message was deleted from the dead-letter queue or moved back.
+    pub(crate) fn is_removed(&self, message_id: &str) -> bool {
+        self.removed.contains(message_id)
     }
 
     /// The log line of the last delivery of a message that was returned and has not been acknowledged since.
@@ -103,8 +122,14 @@ impl Checks {
         self.is_quiet = is_quiet;
     }
 
-    /// The state of all invariants. `is_current` says whether nothing has changed since the reservations were read.
-    pub(crate) fn invariants(&self, depth: QueueDepth, is_current: bool) -> Vec<Invariant> {
+    /// The state of all invariants. `is_current` says whether nothing has changed since the reservations were read, and
+    /// `deletions_are_logged` whether [`Self::removed`] was also called for the dead letters that others have deleted.
+    pub(crate) fn invariants(
+        &self,
+        depth: QueueDepth,
+        is_current: bool,
+        deletions_are_logged: bool,
+    ) -> Vec<Invariant> {
         let is_settled = self.is_quiet && is_current;
         // A process that was killed has logged nothing about its messages, so they can be about any reservation.
         let has_unknown_letters = depth.dead > self.unfinished.len();
@@ -117,7 +142,14 @@ impl Checks {
         // A dead letter is not lost. If there are dead letters, it is not known which of the messages are lost.
         let missing = self.unfinished.len().saturating_sub(depth.dead);
         let named = if depth.dead == 0 { self.unfinished.len() } else { 0 };
-        let lost = self.unfinished.keys().take(named);
+        let mut no_loss =
+            Invariant::new("No event is lost", missing, self.unfinished.keys().take(named), !self.is_quiet);
+        let is_dead = |line: &&Value| line["message"] == DEAD_LETTER;
+        let may_be_deleted =
+            !deletions_are_logged && missing <= self.unfinished.values().filter(is_dead).count();
+        if no_loss.verdict == Verdict::Violated && may_be_deleted {
+            no_loss.verdict = Verdict::Unknown;
+        }
         vec![
             Invariant::new("No seat is sold twice", self.sold_twice.len(), &self.sold_twice, false),
             Invariant::new("No sold seat is released", self.unsold.len(), &self.unsold, false),
@@ -125,14 +157,14 @@ impl Checks {
                 0 => Invariant::new("Status and seats agree", waiting.len(), waiting, true),
                 count => Invariant::new("Status and seats agree", count, violated, false),
             },
-            Invariant::new("No event is lost", missing, lost, !self.is_quiet),
+            no_loss,
         ]
     }
 }
 
 impl Invariant {
-    /// `count` is the number of reservations or messages for which the invariant does not hold, and `ids` are their ids.
-    /// `can_change` says whether events that are still in a queue can change that.
+    /// `count` is the number of reservations or messages for which the invariant does not hold, and `ids` are their
+    /// ids. `can_change` says whether events that are still in a queue can change that.
     fn new<'a>(
         name: &'static str,
         count: usize,
@@ -168,11 +200,11 @@ mod tests {
         }
     }
 
-    const EMPTY: QueueDepth = QueueDepth { ready: 0, waiting: 0, in_flight: 0, dead: 0 };
+    const EMPTY: QueueDepth = QueueDepth { ready: 0, waiting: 0, in_flight: 0, dead: 0, dead_invisible: 0 };
 
     /// The names of the invariants that do not hold, with their verdicts and examples.
     fn broken(checks: &Checks, depth: QueueDepth) -> Vec<(&'static str, Verdict, Vec<String>)> {
-        let invariants = checks.invariants(depth, true).into_iter();
+        let invariants = checks.invariants(depth, true, true).into_iter();
         let broken = invariants.filter(|invariant| invariant.verdict != Verdict::Holds);
         broken.map(|invariant| (invariant.name, invariant.verdict, invariant.examples)).collect()
     }
@@ -244,5 +276,28 @@ mod tests {
         checks.finished("m1");
         checks.finished("m2");
         assert_eq!(broken(&checks, EMPTY), []);
+    }
+
+    #[test]
+    fn a_dead_letter_is_not_lost_if_its_deletion_is_seen_before_its_log_line() {
+        let mut checks = quiet();
+        checks.removed("m1");
+        checks.returned("m1", &json!({ "message": DEAD_LETTER }));
+        assert_eq!(checks.last_line("m1"), None);
+        let lost = checks.invariants(EMPTY, true, true).pop();
+        assert_eq!(lost.map(|invariant| invariant.verdict), Some(Verdict::Holds));
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_missing_is_not_called_lost_if_deletions_are_not_logged() {
+        let mut checks = quiet();
+        checks.returned("m1", &json!({ "message": DEAD_LETTER }));
+        let verdict = |checks: &Checks, deletions_are_logged| {
+            checks.invariants(EMPTY, true, deletions_are_logged).pop().map(|invariant| invariant.verdict)
+        };
+        assert_eq!(verdict(&checks, true), Some(Verdict::Violated));
+        assert_eq!(verdict(&checks, false), Some(Verdict::Unknown));
+        checks.returned("m2", &json!({}));
+        assert_eq!(verdict(&checks, false), Some(Verdict::Violated), "a message of the event queue");
     }
 }

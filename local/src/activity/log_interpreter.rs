@@ -6,7 +6,8 @@ use reservation_worker_local::event_source::LogLine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::{AttemptLine, Record, Summary};
+use super::record::{AttemptLine, DEAD_LETTER, INTERRUPTED, Record, Summary};
+use crate::pipeline::MAX_RETRIES;
 
 /// Interprets log lines one after the other. What later lines refer to is stored.
 #[derive(Debug, Default)]
@@ -21,19 +22,19 @@ pub(crate) struct LogInterpreter {
     count: u64,
 }
 
-/// Whether the breaker of a process permits calls to a service.
+/// The breaker of a process for a service, and its limit of attempts in progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Breaker {
     /// The breaker is open: records wait, and only probes are sent.
     is_open: bool,
-    /// The number of calls at once is limited after time-outs.
+    /// The number of attempts in progress at once is limited, because attempts have ended by their time-outs.
     is_limited: bool,
 }
 
 /// What one log line means.
 #[derive(Debug)]
 pub(crate) enum Meaning {
-    /// A record has ended.
+    /// A record has ended, or its delivery was interrupted.
     Record(Box<Record>),
     /// An attempt of a call has ended.
     Attempt {
@@ -71,9 +72,10 @@ impl LogInterpreter {
 
     /// Interprets the next line.
     pub(crate) fn add(&mut self, line: &LogLine) -> Meaning {
-        let Some(process) = line.process else { return Meaning::Other };
+        let Some(process) = line.process else { return self.interruption(&line.json) };
         if let Ok(summary) = Summary::deserialize(&line.json) {
-            return Meaning::Record(Box::new(self.record(process, summary)));
+            let is_dead = summary.reason_code.is_some() && summary.message == DEAD_LETTER;
+            return self.record(Some(process), summary, is_dead);
         }
         if let Ok(attempt) = AttemptLine::deserialize(&line.json) {
             return self.attempt(process, attempt);
@@ -84,20 +86,40 @@ impl LogInterpreter {
         Meaning::Other
     }
 
-    fn record(&mut self, process: u32, summary: Summary) -> Record {
+    /// A line of the event source mapping, which may be about a delivery to which the function gave no response.
+    fn interruption(&mut self, line: &Value) -> Meaning {
+        let mut line = line.clone();
+        line["outcome"] = INTERRUPTED.into();
+        line["reason"] = line["message"].clone();
+        let Ok(mut summary) = Summary::deserialize(&line) else { return Meaning::Other };
+        let is_dead = summary.attempt >= MAX_RETRIES;
+        summary.reason += if is_dead {
+            ", so the queue moves the record to the dead-letter queue"
+        } else {
+            ", so the queue delivers the record again"
+        };
+        // The sample's outcome is no longer expected, because this delivery may have done a part of the work.
+        self.expected.remove(&summary.message_id);
+        let process = line["process"].as_u64().and_then(|process| process.try_into().ok());
+        self.record(process, summary, is_dead)
+    }
+
+    fn record(&mut self, process: Option<u32>, mut summary: Summary, is_dead: bool) -> Meaning {
         self.count += 1;
-        let attempts = self.attempts.remove(&(process, summary.message_id.clone())).unwrap_or_default();
+        // `ID` is the placeholder for the message in the commands of the advice.
+        let with_id = |advice: String| advice.replace(" ID`", &format!(" {}`", summary.message_id));
+        summary.advice = summary.advice.take().filter(|_| is_dead).map(with_id);
+        let attempts =
+            process.and_then(|process| self.attempts.remove(&(process, summary.message_id.clone())));
         let began = summary.began();
-        let is_acknowledged = summary.reason_code.is_none();
-        let expected = self.expected.remove(&summary.message_id);
-        Record {
+        Meaning::Record(Box::new(Record {
             number: self.count,
-            is_dead: !is_acknowledged && summary.message == "record is a dead letter",
+            is_dead,
             process,
-            expected,
-            calls: attempts.into_iter().map(|attempt| attempt.attempt(began)).collect(),
+            expected: self.expected.remove(&summary.message_id),
+            call_attempts: attempts.into_iter().flatten().map(|attempt| attempt.attempt(began)).collect(),
             summary,
-        }
+        }))
     }
 
     fn attempt(&mut self, process: u32, attempt: AttemptLine) -> Meaning {
@@ -114,8 +136,8 @@ impl LogInterpreter {
         match line.message.as_str() {
             "breaker opened" => breaker.is_open = true,
             "breaker closed" => breaker.is_open = false,
-            "calls limited" => breaker.is_limited = true,
-            "calls not limited any more" => breaker.is_limited = false,
+            "attempts limited" => breaker.is_limited = true,
+            "attempts no longer limited" => breaker.is_limited = false,
             _ => {}
         }
     }

@@ -22,11 +22,13 @@ pub(crate) struct Overview {
     pub(crate) queue: QueueDepth,
     /// Why the queues cannot be read; `None` if they can.
     pub(crate) queue_error: Option<String>,
+    /// When the next of the waiting messages can be received, in milliseconds since 1970, if this is known.
+    pub(crate) next_delivery: Option<u64>,
     pub(crate) mapping: Totals,
     pub(crate) processes: Vec<ProcessState>,
     /// The number of records by outcome, since the start.
     pub(crate) outcomes: BTreeMap<String, u64>,
-    /// The last minute, oldest second first. A second without an entry has no calls and no records.
+    /// The last minute, oldest second first. A second without an entry has no attempts and no records.
     pub(crate) seconds: VecDeque<Second>,
     /// The number of reservations by status.
     pub(crate) statuses: BTreeMap<Status, usize>,
@@ -82,13 +84,13 @@ pub(crate) struct Second {
     /// The number of records by outcome.
     outcomes: BTreeMap<String, u64>,
     /// By service.
-    calls: BTreeMap<String, Calls>,
+    attempts: BTreeMap<String, Attempts>,
 }
 
-/// The number of calls in one second.
+/// The attempts of calls to a service that ended in one second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(crate) struct Calls {
-    attempts: u64,
+pub(crate) struct Attempts {
+    total: u64,
     retries: u64,
     failures: u64,
 }
@@ -109,10 +111,10 @@ impl Overview {
                 *self.outcomes.entry(outcome.clone()).or_default() += 1;
             }
             Meaning::Attempt { service, is_retry, has_failed } => {
-                let calls = second.calls.entry(service.clone()).or_default();
-                calls.attempts += 1;
-                calls.retries += u64::from(*is_retry);
-                calls.failures += u64::from(*has_failed);
+                let attempts = second.attempts.entry(service.clone()).or_default();
+                attempts.total += 1;
+                attempts.retries += u64::from(*is_retry);
+                attempts.failures += u64::from(*has_failed);
             }
             Meaning::Other => {}
         }

@@ -14,14 +14,23 @@ pub(crate) struct QueueDepth {
     pub(crate) in_flight: usize,
     /// Those in the dead-letter queue.
     pub(crate) dead: usize,
+    /// Those of them that are invisible, because somebody has received them.
+    pub(crate) dead_invisible: usize,
 }
 
 impl QueueDepth {
-    /// `visible` and `not_visible` are numbers of messages in the queue, and `dead` is the number in the dead-letter queue.
-    pub(super) fn new(visible: usize, not_visible: usize, dead: usize, stats: Stats) -> Self {
+    /// Each pair has the number of visible messages, and the number of others: those of the queue, and those of the
+    /// dead-letter queue.
+    pub(super) fn new(
+        (visible, not_visible): (usize, usize),
+        (dead_visible, dead_invisible): (usize, usize),
+        stats: Stats,
+    ) -> Self {
         // The messages that are not visible are those in flight and those that wait for their visibility time-out.
         let in_flight = stats.in_flight;
-        Self { ready: visible, waiting: not_visible.saturating_sub(in_flight), in_flight, dead }
+        let waiting = not_visible.saturating_sub(in_flight);
+        let dead = dead_visible + dead_invisible;
+        Self { ready: visible, waiting, in_flight, dead, dead_invisible }
     }
 
     /// The number of messages in the queue itself.

@@ -3,6 +3,13 @@
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde::{Deserialize, Serialize};
 
+/// The message of the summary line of a record whose receives are used up.
+pub(crate) const DEAD_LETTER: &str = "record is a dead letter";
+
+/// The outcome of a delivery to which the function gave no response. It is not an outcome of the function, which has
+/// possibly logged nothing about this delivery.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// A completed record: its summary line, and the attempts of calls that were logged before it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
@@ -12,14 +19,14 @@ pub(crate) struct Record {
     pub(crate) summary: Summary,
     /// Whether the receives of the message are used up.
     pub(crate) is_dead: bool,
-    /// The process that handled the record.
-    pub(crate) process: u32,
+    /// The process that handled the record. `None`: no process could be started.
+    pub(crate) process: Option<u32>,
     /// The outcome that its sample event expects, if it is the first delivery of one.
     pub(crate) expected: Option<String>,
-    pub(crate) calls: Vec<Attempt>,
+    pub(crate) call_attempts: Vec<Attempt>,
 }
 
-/// The fields of a summary line (`docs/telemetry.md`).
+/// The fields of a summary line (`docs/telemetry.md`), or what is known about an interrupted delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// The time at which the record ended, in RFC 3339.
@@ -31,11 +38,14 @@ pub(crate) struct Summary {
     pub(crate) event_type: String,
     pub(crate) reservation_id: Option<String>,
     pub(crate) event_id: Option<String>,
+    /// The receive count of the message; not an attempt of a call.
     #[serde(default)]
     pub(crate) attempt: u32,
     pub(crate) outcome: String,
     pub(crate) reason: String,
     pub(crate) reason_code: Option<String>,
+    /// What a person must do. A record has it only if its receives are used up: the queue delivers all other returned
+    /// records again.
     pub(crate) advice: Option<String>,
     pub(crate) duration_ms: f64,
     pub(crate) trace_id: Option<String>,

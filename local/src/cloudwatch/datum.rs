@@ -27,7 +27,7 @@ pub struct Datum {
 }
 
 impl Datum {
-    /// The name of the first part that CloudWatch would not accept.
+    /// The name of the first part that CloudWatch would not accept, or `unit` if the function does not use the unit.
     pub(super) fn invalid_part(&self) -> Option<&'static str> {
         let now = SystemTime::now();
         let is_text =

@@ -29,13 +29,14 @@ pub(super) struct Backend {
     pub(super) dead_letters: tokio::sync::Mutex<DeadLetters>,
 }
 
-/// The messages of the dead-letter queue as they were read, and what the numbers of dead letters and of records were
-/// then. They are read again when one of these numbers has changed, because a message cannot be read without receiving it.
+/// The messages of the dead-letter queue, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
     /// Message id, body, and number of receives.
     pub(super) messages: Vec<(String, String, u32)>,
-    pub(super) read_at: Option<(usize, u64)>,
+    /// The number of the last record whose receives were used up when all messages were read; `None` if not all could
+    /// be read.
+    pub(super) read_at: Option<u64>,
 }
 
 pub(super) type Shared = Arc<Backend>;
@@ -55,7 +56,7 @@ impl Backend {
         }
     }
 
-    /// How each service behaves now, with the number of calls that are left.
+    /// How each service behaves now, with the number of requests that are left.
     pub(super) fn current_modes(&self) -> BTreeMap<Service, Mode> {
         let faults = self.pipeline.services.faults();
         let modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,9 +65,9 @@ impl Backend {
             let fault = faults.iter().find(|fault| fault.service == Some(service));
             match (mode, fault) {
                 (Mode { behaviour: Behaviour::Works, .. }, _)
-                | (Mode { behaviour: Behaviour::Refuses, calls: None, .. }, _) => mode,
-                (_, Some(fault)) => Mode { calls: fault.times, ..mode },
-                // All calls that the fault affects were made.
+                | (Mode { behaviour: Behaviour::Refuses, requests: None, .. }, _) => mode,
+                (_, Some(fault)) => Mode { requests: fault.times, ..mode },
+                // All requests that the fault affects have arrived.
                 (_, None) => Mode::WORKS,
             }
         };

@@ -31,11 +31,11 @@ async fn set_mode(
     let _change = backend.changing.lock().await;
     services.end_faults(service);
     match mode.behaviour {
-        Behaviour::Refuses if mode.calls.is_none() => services.stop(service).await,
+        Behaviour::Refuses if mode.requests.is_none() => services.stop(service).await,
         _ => services.restart(service).await?,
     }
     if let Some(effect) = mode.effect(service) {
-        services.fault(Fault { times: mode.calls, ..Fault::of_service(service, effect) });
+        services.fault(Fault { times: mode.requests, ..Fault::of_service(service, effect) });
     }
     backend.modes.lock().unwrap_or_else(PoisonError::into_inner).insert(service, mode);
     backend.activity.announce();

@@ -1,8 +1,9 @@
 //! Refuses requests that do not come from the console's own page, and restricts what the page may do.
 //!
-//! Any website that a person opens can send requests to a loopback port. A foreign page sends its own `Origin`, or says
-//! with `Sec-Fetch-Site` that it is another site where it sends no `Origin`, for example for an image. A foreign name that
-//! was made to resolve to the loopback address is in `Host`.
+//! Any website that a person opens can send requests to a loopback port. With most requests of a foreign page the
+//! browser sends the `Origin` of that foreign page. With others, for example for an image, it sends no `Origin`, but
+//! `Sec-Fetch-Site` says that they come from another site. A foreign name that was made to resolve to the loopback
+//! address is in `Host`.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -27,8 +28,8 @@ pub(super) async fn check(State(port): State<u16>, request: Request, next: Next)
     if !has_own_origin(request.headers(), port) || is_for_other_site(&request) {
         return (StatusCode::FORBIDDEN, "requests of other pages are refused\n").into_response();
     }
-    // A task of its own, so that the request is completed even if the page is closed: a message of the dead-letter queue
-    // that was received must be put back.
+    // A task of its own, so that the request is completed even if the page is closed: a message of the dead-letter
+    // queue that was received must be put back.
     let response = tokio::spawn(next.run(request)).await;
     let mut response = response.unwrap_or_else(|_panicked| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     response.headers_mut().extend(HEADERS);

@@ -17,7 +17,7 @@ const MAX_DELAY_MS: u64 = 600_000;
 pub(super) enum Behaviour {
     /// Works.
     Works,
-    /// Refuses connections. For a number of calls: closes the connection of each call.
+    /// Refuses connections. For a number of requests: closes the connection of each of them.
     Refuses,
     /// Does not reply and does no work.
     Hangs,
@@ -41,18 +41,18 @@ pub(super) struct Mode {
     /// The delay of a slow service in milliseconds.
     #[serde(default)]
     pub(super) ms: u64,
-    /// The number of calls that are affected. `None`: all calls until the behaviour is changed.
+    /// The number of requests that are affected. `None`: all requests until the behaviour is changed.
     #[serde(default)]
-    pub(super) calls: Option<u32>,
+    pub(super) requests: Option<u32>,
 }
 
 impl Mode {
-    pub(super) const WORKS: Self = Self { behaviour: Behaviour::Works, ms: 0, calls: None };
+    pub(super) const WORKS: Self = Self { behaviour: Behaviour::Works, ms: 0, requests: None };
 
     /// Why this mode is impossible, if it is.
     pub(super) fn problem(self) -> Option<&'static str> {
         match self {
-            Self { calls: Some(0), .. } => Some("a behaviour affects at least 1 call"),
+            Self { requests: Some(0), .. } => Some("a behaviour affects at least 1 request"),
             Self { behaviour: Behaviour::Slow, ms, .. } if !(1..=MAX_DELAY_MS).contains(&ms) => {
                 Some("a delay is 1 to 600,000 ms")
             }
@@ -60,14 +60,14 @@ impl Mode {
         }
     }
 
-    /// The effect on the calls of this service, if they have one.
+    /// The effect on the requests to this service, if they have one.
     pub(super) fn effect(self, service: Service) -> Option<Effect> {
         let is_rest = service == Service::ReservationApi;
         Some(match self.behaviour {
             Behaviour::Works => return None,
-            // A closed port cannot count calls.
+            // A closed port cannot count requests.
             Behaviour::Refuses => {
-                self.calls?;
+                self.requests?;
                 Effect::Reset
             }
             Behaviour::Hangs => Effect::Hang,

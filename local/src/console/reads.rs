@@ -19,7 +19,8 @@ const MAX_LINES: usize = 300;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
-        // An id is no part of a path, because a browser changes a path with the id `..`.
+        // The id of a reservation, a message or a ticketed event can be any text, for example `..`, which a browser
+        // would resolve in a path. So it is a query parameter.
         .route("/api/stories/reservations", get(story_of_reservation))
         .route("/api/stories/messages", get(story_of_message))
         .route("/api/traces/{trace_id}", get(trace))
@@ -36,7 +37,7 @@ struct Story {
     seats: BTreeMap<String, SeatState>,
     /// All deliveries, oldest first.
     records: Vec<Record>,
-    /// The calls as the services received them, with their replies.
+    /// The requests as the services received them, with their replies.
     calls: Vec<Call>,
 }
 

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// The reason, as the page shows it.
+/// The reason, which the page shows as a sentence.
 pub(super) struct Refusal(StatusCode, String);
 
 impl Refusal {
@@ -28,6 +28,14 @@ impl<E: Error> From<E> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(json!({ "error": sentence(&self.1) }))).into_response()
     }
+}
+
+/// The text with a capital letter at its beginning and a full stop at its end.
+fn sentence(text: &str) -> String {
+    let mut rest = text.trim_end().chars();
+    let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    let end = if text.trim_end().ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", rest.as_str())
 }

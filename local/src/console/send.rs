@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use reservation_worker_local::Hold;
+use reservation_worker_local::event_source::{MAX_BATCH_ENTRIES, OutgoingMessage};
 use reservation_worker_local::expectations::Case;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,6 +20,8 @@ use crate::burst::{Burst, BurstPlan};
 
 const MAX_EVENTS: usize = 20_000;
 const MAX_COPIES: usize = 100;
+/// SQS's limit for the body of a message, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -33,7 +37,7 @@ pub(super) fn routes() -> Router<Shared> {
 #[derive(Serialize)]
 struct Sent {
     messages: usize,
-    /// The reservations that were created for the messages, if they are few.
+    /// The reservations that were created for the messages; of a burst only the first 100.
     reservations: Vec<String>,
 }
 
@@ -63,14 +67,14 @@ async fn send_sample(State(backend): State<Shared>, Path(name): Path<String>) ->
     let sample = case.sample(next(&backend.copies, name));
     sample.given.add(&backend.pipeline.services)?;
     let _pause = backend.activity.pause().await;
-    let ids = backend.pipeline.queue.send(sample.messages).await?;
+    let ids = backend.send(sample.messages).await?;
     let outcomes = sample.expected.into_iter().map(|(_, outcome)| outcome);
     let messages = ids.len();
     if sample.is_fifo == backend.pipeline.queue.fifo {
         backend.activity.history().expect(ids.into_iter().zip(outcomes));
     }
     let reservations = sample.given.holds().iter().map(|hold| hold.reservation_id.clone()).collect();
-    Ok(backend.sent(messages, reservations))
+    Ok(Json(Sent { messages, reservations }))
 }
 
 #[derive(Deserialize)]
@@ -90,8 +94,11 @@ async fn send_message(
     if own.body.is_empty() {
         return Err(Refusal::invalid("SQS accepts no message with an empty body"));
     }
-    let ids = backend.pipeline.queue.send(std::iter::repeat_n(own.body.as_str(), own.copies)).await?;
-    Ok(backend.sent(ids.len(), Vec::new()))
+    if own.body.len() > MAX_BODY {
+        return Err(Refusal::invalid("SQS accepts no body of more than 1 MiB (1,048,576 bytes)"));
+    }
+    let ids = backend.send(vec![own.body; own.copies]).await?;
+    Ok(Json(Sent { messages: ids.len(), reservations: Vec::new() }))
 }
 
 async fn create_hold(State(backend): State<Shared>, Json(hold): Json<Hold>) -> Result<(), Refusal> {
@@ -104,9 +111,11 @@ async fn send_burst(
 ) -> Result<Json<Sent>, Refusal> {
     let BurstPlan { events, duplicates_percent, poison, .. } = plan;
     if !(1..=MAX_EVENTS).contains(&events.saturating_add(poison)) || duplicates_percent > 90 {
-        return Err(Refusal::invalid("send 1 to 20,000 events, of which at most 90 % are duplicates"));
+        return Err(Refusal::invalid(
+            "events and not events together must be 1 to 20,000, and at most 90 % may be duplicates",
+        ));
     }
-    let burst = Burst::new(&BurstPlan { name: backend.burst_name(), ..plan });
+    let burst = Burst::new(&BurstPlan { name: backend.burst_name(), ..plan }).await;
     send(backend, burst.holds, burst.bodies).await
 }
 
@@ -148,14 +157,20 @@ async fn send_races(
 async fn send(backend: Shared, holds: Vec<Hold>, bodies: Vec<String>) -> Result<Json<Sent>, Refusal> {
     holds.iter().try_for_each(|hold| backend.pipeline.services.create_hold(hold.clone()))?;
     let reservations = holds.into_iter().take(MAX_COPIES).map(|hold| hold.reservation_id).collect();
-    let ids = backend.pipeline.queue.send(bodies).await?;
-    Ok(backend.sent(ids.len(), reservations))
+    let ids = backend.send(bodies).await?;
+    Ok(Json(Sent { messages: ids.len(), reservations }))
 }
 
 impl Backend {
-    fn sent(&self, messages: usize, reservations: Vec<String>) -> Json<Sent> {
-        self.activity.history().sent(messages);
-        Json(Sent { messages, reservations })
+    /// Sends messages, and counts them after each request, because a large burst takes seconds. Returns the message ids.
+    async fn send<M: Clone + Into<OutgoingMessage>>(&self, messages: Vec<M>) -> io::Result<Vec<String>> {
+        let mut ids = Vec::with_capacity(messages.len());
+        for request in messages.chunks(MAX_BATCH_ENTRIES) {
+            let sent = self.pipeline.queue.send(request.iter().cloned()).await?;
+            self.activity.history().sent(sent.len());
+            ids.extend(sent);
+        }
+        Ok(ids)
     }
 
     /// A name that no earlier burst of this console has.

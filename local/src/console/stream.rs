@@ -1,9 +1,9 @@
 //! Sends the page what has changed, as server-sent events.
 //!
-//! The server keeps nothing per page: a page is a number, that of the latest record that it has. The id of each event is
-//! this number with the name of the run. After a broken connection the browser sends the latest id, and the page gets
-//! the records after it. If they are no longer known, or if the console was started again in the meantime, the page gets
-//! a snapshot, which replaces everything that it had.
+//! Between two connections the server stores nothing about a page. It needs only one number, that of the latest record
+//! that the page has. The id of each event contains this number, after the name of the run. After a broken connection
+//! the browser sends the latest id, and the page gets the records after that number. If they are no longer known, or if
+//! the console was started again in the meantime, the page gets a snapshot, which replaces everything that it had.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
-//! Asks the operator's tool `dead-letters` what would happen if the dead letters were redriven now. The console runs the
-//! tool itself, so that its answers are those that an operator gets.
+//! Asks the operator's tool `dead-letters` what would happen if the dead letters were redriven now. The console runs
+//! the tool itself, so that its answers are those that an operator gets.
 
 use std::process::Stdio;
 
@@ -28,8 +28,11 @@ struct Prediction {
 }
 
 async fn what_if(State(backend): State<Shared>) -> Result<Json<Vec<Prediction>>, Refusal> {
-    let pipeline = &backend.pipeline;
-    let tool = cargo::operators_tool(&pipeline::workspace()?, &pipeline.target).await?;
+    let (pipeline, build) = (&backend.pipeline, &backend.activity.tool_build);
+    let tool = {
+        let _end = build.begin();
+        cargo::operators_tool(&pipeline::workspace()?, &pipeline.target, |line| build.show(line)).await?
+    };
     // The tool receives the messages, so that they are invisible to others for a moment.
     let _messages = backend.dead_letters.lock().await;
     let mut command = Command::new(tool);

@@ -47,7 +47,7 @@ impl Emulator {
             return Err("`cargo lambda` is missing; `make demo` installs it and adds it to the PATH".into());
         }
         // The emulator would also build the function, but it prints no progress and has a time limit.
-        eprintln!("building the function (the first build takes several minutes) ...");
+        eprintln!("building the function (the first build takes some minutes) ...");
         let mut build = cargo(root);
         build.args(["build", "--profile", PROFILE, "--locked", "--package", FUNCTION, "--bin", FUNCTION]);
         if !ProcessTree::start(&mut build)?.wait().await?.success() {

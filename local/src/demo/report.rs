@@ -2,14 +2,16 @@
 
 use reservation_worker_local::expectations::{CaseReport, RecordReport};
 
+use crate::words::wrapping;
+
 const WIDTH: usize = 80;
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The text about a case. It has for each record the outcome with its explanation, the calls, and the final state of the
-/// reservation; then the differences from the expected results.
+/// The text about a case. It has for each record the outcome with its explanation, the calls, and the final state of
+/// the reservation; then the differences from the expected results.
 pub(super) fn text(name: &str, report: &CaseReport, in_colour: bool) -> String {
     let coloured = |colour, text: &str| match in_colour {
         true => format!("{colour}{text}{PLAIN}"),
@@ -45,7 +47,7 @@ pub(super) fn text(name: &str, report: &CaseReport, in_colour: bool) -> String {
 
 /// The lines of a paragraph, indented.
 fn wrapped(paragraph: &str) -> Vec<String> {
-    let options = textwrap::Options::new(WIDTH).initial_indent("    ").subsequent_indent("      ");
+    let options = wrapping(WIDTH).initial_indent("    ").subsequent_indent("      ");
     textwrap::wrap(paragraph, options).into_iter().map(String::from).collect()
 }
 
@@ -92,6 +94,13 @@ commit-refused
 ";
         assert_eq!(text("commit-refused", &report, false), expected);
         assert!(expected.lines().all(|line| line.len() <= WIDTH));
+    }
+
+    #[test]
+    fn a_command_is_not_broken_at_a_hyphen() {
+        let before = "x".repeat(WIDTH - 12);
+        let lines = wrapped(&format!("{before} `dead-letters apply plan.json`"));
+        assert_eq!(lines, [format!("    {before}"), "      `dead-letters apply plan.json`".to_owned()]);
     }
 
     #[test]

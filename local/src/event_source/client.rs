@@ -68,8 +68,20 @@ pub(super) fn client(endpoint: &str, environment: &BTreeMap<String, String>) -> 
     Client::from_conf(config.build())
 }
 
-/// An error of the SDK with its causes. Without them, `Display` prints only "service error".
-pub(super) fn failed(error: impl Error) -> io::Error {
-    let causes = successors(Some(&error as &dyn Error), |&error| error.source());
-    io::Error::other(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+/// An error of the SDK with its causes, each once. Without them, `Display` prints only "service error".
+pub(super) fn failed(error: impl Error + 'static) -> io::Error {
+    let mut text = error.to_string();
+    for cause in causes(&error).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    io::Error::other(text)
+}
+
+/// The error, and its causes.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
 }

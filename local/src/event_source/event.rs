@@ -34,6 +34,25 @@ impl ReceivedMessage {
         }
     }
 
+    /// How often the message was received, this time included.
+    pub(super) fn receive_count(&self) -> u32 {
+        let count = &self.json()["attributes"]["ApproximateReceiveCount"];
+        count.as_str().and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+
+    /// The reservation id in the body, at any depth of its objects. The body may be a JSON string that contains the event.
+    pub(super) fn reservation_id(&self) -> Option<String> {
+        let mut body: Value = serde_json::from_str(self.json()["body"].as_str()?).ok()?;
+        if let Some(text) = body.as_str() {
+            body = serde_json::from_str(text).ok()?;
+        }
+        find_reservation_id(&body).map(str::to_owned)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.record).unwrap_or_default()
+    }
+
     /// The size of the record in an event, with its comma, in bytes.
     fn size(&self) -> usize {
         self.record.len() + 1
@@ -68,6 +87,12 @@ pub(super) fn size(messages: &[ReceivedMessage]) -> usize {
 pub(super) fn payload(messages: &[ReceivedMessage]) -> String {
     let records: Vec<_> = messages.iter().map(|message| message.record.as_str()).collect();
     format!(r#"{{"Records":[{}]}}"#, records.join(","))
+}
+
+fn find_reservation_id(value: &Value) -> Option<&str> {
+    let fields = value.as_object()?;
+    let named = ["reservation_id", "reservationId"].iter().find_map(|name| fields.get(*name)?.as_str());
+    named.or_else(|| fields.values().find_map(find_reservation_id))
 }
 
 fn record(message: &Message, queue_arn: &str) -> Value {
@@ -121,11 +146,25 @@ mod tests {
     use super::*;
 
     fn received(bytes: usize) -> ReceivedMessage {
-        ReceivedMessage {
-            message_id: String::new(),
-            receipt_handle: String::new(),
-            sent: None,
-            record: "x".repeat(bytes),
+        with_record("x".repeat(bytes))
+    }
+
+    fn with_record(record: String) -> ReceivedMessage {
+        ReceivedMessage { message_id: String::new(), receipt_handle: String::new(), sent: None, record }
+    }
+
+    #[test]
+    fn the_reservation_is_found_in_each_shape_of_an_event() {
+        for (body, expected) in [
+            (r#"{"type":"t","reservation_id":"r1"}"#, Some("r1")),
+            (r#"{"id":"e","detail":{"user":{"id":"u"},"reservationId":"r1"}}"#, Some("r1")),
+            (r#""{\"detail\":{\"reservation_id\":\"r1\"}}""#, Some("r1")),
+            (r#"{"payload":{"reservation_id":7}}"#, None),
+            (r#"["reservation_id"]"#, None),
+            ("nonsense", None),
+        ] {
+            let message = with_record(json!({ "body": body }).to_string());
+            assert_eq!(message.reservation_id().as_deref(), expected, "{body}");
         }
     }
 

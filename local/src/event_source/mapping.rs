@@ -198,10 +198,12 @@ impl RunningMapping {
         self.pollers.state.ages()
     }
 
-    /// Stops receiving messages, completes the messages in flight, and ends the processes.
-    pub async fn stop(mut self) {
+    /// Stops receiving messages, completes the messages in flight, and ends the processes. Then returns the lines of
+    /// [`Self::take_log_lines`], which include those that were printed until the processes ended.
+    pub async fn stop(mut self) -> Vec<LogLine> {
         _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         self.pollers.processes.end_idle(Duration::ZERO).await;
+        self.pollers.state.take_log_lines()
     }
 }

@@ -8,11 +8,13 @@ Moto 5.2 differs from SQS in two points, which are corrected here:
 - When several messages of a FIFO group become visible again, moto treats the first one as blocked by the
   second one and returns them in the wrong order. Here, visible messages no longer count as pending.
 
-In addition, a long poll returns a new message immediately. In moto it returns at the next full second. And the age of a
-message is checked without the other attributes of its queue: for each received message, moto counts all messages of the
-queue several times, so that a receive from a queue of 10,000 messages takes seconds.
+In addition, a long poll returns a new message immediately. In moto it returns at the next full second. And receives are
+faster. To check the age of a received message, moto computes all attributes of the queue, and for that it counts all
+messages of the queue several times, so that a receive from a queue of 10,000 messages takes seconds. Here, the check
+reads only the retention period.
 
-Requested visibility time-outs and deletions are logged to stderr, as one JSON object per line.
+Requested visibility time-outs and deletions are logged to stderr, as one JSON object per line. A deletion is logged
+before it is done, so that a message of the dead-letter queue is never missing without a line about it.
 """
 
 import functools
@@ -77,7 +79,9 @@ def change_message_visibility(change, self, queue_name, receipt_handle, visibili
         change(self, queue_name, receipt_handle, visibility_timeout)
         messages = self.get_queue(queue_name)._messages
         message = next(message for message in messages if message.had_receipt_handle(receipt_handle))
-        log(message_id=message.id, seconds=int(visibility_timeout))
+        is_dead = self.list_dead_letter_source_queues(queue_name)
+        log(message_id=message.id, seconds=int(visibility_timeout),
+            visible_at=None if is_dead else int(message.visible_at))
 
 
 def change_message_visibility_batch(change, self, queue_name, entries):
@@ -86,17 +90,36 @@ def change_message_visibility_batch(change, self, queue_name, entries):
         return change(self, queue_name, entries)
 
 
+def log_dead_letters(self, queue_name, is_deleted):
+    """Logs the messages that will be deleted, if this is a dead-letter queue."""
+    if self.list_dead_letter_source_queues(queue_name):
+        for message in filter(is_deleted, self.get_queue(queue_name)._messages):
+            log(deleted_dead_letter=message.id)
+
+
+def delete_message(delete, self, queue_name, receipt_handle):
+    with LOCK:
+        log_dead_letters(self, queue_name, lambda message: message.had_receipt_handle(receipt_handle))
+        delete(self, queue_name, receipt_handle)
+
+
+def purge_queue(purge, self, queue_name):
+    with LOCK:
+        log_dead_letters(self, queue_name, lambda message: True)
+        purge(self, queue_name)
+
+
 def delete_message_batch(delete, self, queue_name, receipts):
     log(deletes=len(receipts))
     with LOCK:
         return delete(self, queue_name, receipts)
 
 
-for name in ["send_message", "send_message_batch", "delete_message", "purge_queue", "get_queue_attributes"]:
+for name in ["send_message", "send_message_batch", "get_queue_attributes"]:
     setattr(SQSBackend, name, with_lock(getattr(SQSBackend, name)))
 for replacement in [
-    receive_message, delete_message_batch, change_message_visibility, change_message_visibility_batch,
-    is_message_valid_based_on_retention_period,
+    receive_message, delete_message, delete_message_batch, purge_queue, change_message_visibility,
+    change_message_visibility_batch, is_message_valid_based_on_retention_period,
 ]:
     name = replacement.__name__
     setattr(SQSBackend, name, replace(replacement, getattr(SQSBackend, name)))

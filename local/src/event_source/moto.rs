@@ -56,6 +56,10 @@ impl Moto {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    pub(super) fn log(&self) -> &Output {
+        &self.log
+    }
+
     /// The calls that `moto.py` has logged.
     pub(super) fn calls(&self) -> Vec<Value> {
         self.log.json_lines()

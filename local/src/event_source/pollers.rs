@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::client::failed;
 use super::event::{self, PAYLOAD_LIMIT, ReceivedMessage};
-use super::processes::Processes;
+use super::processes::{NoResponse, Processes};
 use super::queues::{self, MAX_BATCH_ENTRIES};
 use super::response::batch_result;
 use super::state::MappingState;
@@ -118,6 +118,7 @@ impl Pollers {
     /// Returns the number of messages that were deleted. Without a response, none is deleted.
     async fn invoke(&self, batch: &[ReceivedMessage]) -> usize {
         self.state.invocations.fetch_add(1, Relaxed);
+        let began = Instant::now();
         match self.processes.invoke(event::payload(batch), batch.len()).await {
             Ok(response) => {
                 let ids: Vec<_> = batch.iter().map(|message| message.message_id.as_str()).collect();
@@ -128,7 +129,7 @@ impl Pollers {
                 let is_deleted = |message: &&ReceivedMessage| result.deleted.contains(&message.message_id);
                 self.delete(&batch.iter().filter(is_deleted).collect::<Vec<_>>()).await
             }
-            Err(error) => {
+            Err(NoResponse { process, error }) => {
                 let count = match error {
                     InvokeError::TimedOut => Some(&self.state.timeouts),
                     InvokeError::Exited(_) | InvokeError::InitFailed(_) => Some(&self.state.crashes),
@@ -137,7 +138,7 @@ impl Pollers {
                 if let Some(count) = count {
                     count.fetch_add(1, Relaxed);
                 }
-                self.state.warn(&error.to_string());
+                self.state.warn_of_interruption(&error.to_string(), process, began.elapsed(), batch);
                 0
             }
         }

@@ -35,6 +35,14 @@ pub(super) struct IdleProcess {
     since: Instant,
 }
 
+/// Why an invocation gave no response.
+#[derive(Debug)]
+pub(super) struct NoResponse {
+    /// The process that was invoked. `None`: no process could be started.
+    pub(super) process: Option<u32>,
+    pub(super) error: InvokeError,
+}
+
 /// A running process. It is included in the counts until it is dropped.
 #[derive(Debug)]
 struct FunctionProcess {
@@ -58,23 +66,25 @@ impl Drop for FunctionProcess {
 }
 
 impl Processes {
-    /// Invokes a process with the event, which has this number of records, and returns the function's response. A process
-    /// that does not respond is killed.
+    /// Invokes a process with the event, which has this number of records, and returns the function's response. A
+    /// process that does not respond is killed.
     pub(super) async fn invoke(
         &self,
         payload: String,
         records: usize,
-    ) -> Result<Result<Value, Value>, InvokeError> {
+    ) -> Result<Result<Value, Value>, NoResponse> {
         let idle = self.running_idle().pop();
         let mut process = match idle {
             Some(idle) => idle.process,
-            None => self.start().await?,
+            None => self.start().await.map_err(|error| NoResponse { process: None, error: error.into() })?,
         };
-        process.function.ready().await?;
-        let invoked = self.state.mark_invoked(process.function.pid(), records);
+        let pid = process.function.pid();
+        let no_response = |error| NoResponse { process: Some(pid), error };
+        process.function.ready().await.map_err(no_response)?;
+        let invoked = self.state.mark_invoked(pid, records);
         let result = process.function.invoke_raw(payload, self.timeout).await;
         drop(invoked);
-        let result = result?;
+        let result = result.map_err(no_response)?;
         locked(&self.idle).push(IdleProcess { process, since: Instant::now() });
         Ok(result.response)
     }
@@ -91,7 +101,7 @@ impl Processes {
         idle.retain_mut(|idle| {
             let runs = !idle.process.function.has_ended();
             if !runs {
-                self.state.warn("a process of the function ended without an invocation");
+                self.state.warn("a process of the function ended while it was idle");
             }
             runs
         });

@@ -16,7 +16,7 @@ use super::outgoing_message::OutgoingMessage;
 use crate::lock::locked;
 
 /// SQS's limit for the number of entries in one call.
-pub(super) const MAX_BATCH_ENTRIES: usize = 10;
+pub const MAX_BATCH_ENTRIES: usize = 10;
 /// The visibility time-out of a message while the DLQ is read, in seconds.
 const DLQ_READ_TIMEOUT: i32 = 30;
 
@@ -37,7 +37,8 @@ pub struct Queue {
     /// The environment variables with which a function uses this queue.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) client: Client,
-    /// How often each message was received from the DLQ, by message id. SQS includes these receives in its receive count.
+    /// How often each message was received from the DLQ, by message id. SQS includes these receives in its receive
+    /// count.
     pub(super) dlq_receives: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -104,8 +105,18 @@ impl Queue {
     ///
     /// SQS does not reply, or rejects the call.
     pub async fn dead_count(&self) -> io::Result<usize> {
-        let (visible, not_visible) = self.depth_of(&self.dlq_url).await?;
+        let (visible, not_visible) = self.dead_depth().await?;
         Ok(visible + not_visible)
+    }
+
+    /// The number of messages in the DLQ that are visible, and the number of those that are not, because somebody has
+    /// received them.
+    ///
+    /// # Errors
+    ///
+    /// SQS does not reply, or rejects the call.
+    pub async fn dead_depth(&self) -> io::Result<(usize, usize)> {
+        self.depth_of(&self.dlq_url).await
     }
 
     async fn depth_of(&self, url: &str) -> io::Result<(usize, usize)> {
@@ -125,7 +136,7 @@ impl Queue {
     /// # Errors
     ///
     /// SQS does not reply, or rejects a call.
-    pub async fn dead(&self) -> io::Result<Vec<(String, String, u32)>> {
+    pub async fn dead_letters(&self) -> io::Result<Vec<(String, String, u32)>> {
         let messages = self.receive_dead().await?;
         self.put_back(&messages).await?;
         let dlq_receives = locked(&self.dlq_receives);
@@ -148,8 +159,8 @@ impl Queue {
         Ok(self.redrive_some(|_| true).await?.len())
     }
 
-    /// Moves the messages of the DLQ with a chosen message id back to the queue. They get new message ids. Returns the old
-    /// ids.
+    /// Moves the messages of the DLQ with a chosen message id back to the queue. They get new message ids. Returns the
+    /// old ids.
     ///
     /// This function does not use `StartMessageMoveTask`, because moto does not implement it.
     ///

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use super::client::{self, failed};
+use super::client::{self, causes, failed};
 use super::moto::Moto;
 use super::queues::Queue;
+use crate::output::Output;
 
 /// An SQS endpoint. If moto was started for it, dropping this value stops moto.
 #[derive(Debug)]
@@ -35,8 +37,8 @@ impl Sqs {
         Self::at_moto(Moto::start(tools, None).await?).await
     }
 
-    /// Starts moto like [`Self::start_moto`]. An empty queue replies to a long poll after `longest_poll` at the latest. This is
-    /// for tests of a program that reads until a queue is empty.
+    /// Starts moto like [`Self::start_moto`]. An empty queue replies to a long poll after `longest_poll` at the latest.
+    /// This is for tests of a program that reads until a queue is empty.
     ///
     /// # Errors
     ///
@@ -60,7 +62,7 @@ impl Sqs {
         let environment = client::environment(endpoint, |name| env::var(name).ok())?;
         let client = client::client(endpoint, &environment);
         let queues = client.list_queues().max_results(1).send().await;
-        queues.map_err(|error| io::Error::other(format!("{endpoint}: {}", failed(error))))?;
+        queues.map_err(|error| io::Error::other(unusable(endpoint, error)))?;
         Ok(Self { endpoint: endpoint.to_owned(), environment, client, moto: None })
     }
 
@@ -117,6 +119,15 @@ impl Sqs {
     /// The number of entries in each `DeleteMessageBatch` call that moto has received, in order.
     pub fn deletions(&self) -> Vec<u64> {
         self.moto_calls().iter().filter_map(|line| line["deletes"].as_u64()).collect()
+    }
+
+    /// A reader of what `moto.py` logs. `None`: another endpoint, which does not show what others do with its queues.
+    ///
+    /// # Errors
+    ///
+    /// The limit of open files is reached.
+    pub fn log(&self) -> io::Result<Option<Output>> {
+        self.moto.as_ref().map(|moto| moto.log().try_clone()).transpose()
     }
 
     fn moto_calls(&self) -> Vec<Value> {
@@ -177,5 +188,16 @@ impl Sqs {
             reply.attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
         let arn = arn.ok_or_else(|| io::Error::other(format!("the queue {name} has no ARN")))?;
         Ok((url, arn))
+    }
+}
+
+/// Why SQS cannot be used at this endpoint.
+fn unusable(endpoint: &str, error: impl Error + 'static) -> String {
+    let io_error = causes(&error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+    match io_error {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            format!("nothing listens at {endpoint}: {error}")
+        }
+        _ => format!("{endpoint}: {}", failed(error)),
     }
 }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aws_smithy_types::date_time::{DateTime, Format};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::event::ReceivedMessage;
 use crate::lock::locked;
 use crate::output::Output;
 
@@ -45,7 +47,7 @@ pub(super) struct MappingState {
     pub(super) crashes: AtomicU64,
     /// The processes that have an invocation.
     invoked: Mutex<Vec<Invoked>>,
-    /// The ids of the processes that were suspended.
+    /// The ids of the processes that are suspended.
     frozen: Mutex<HashSet<u32>>,
     log: Mutex<Log>,
     ages: Mutex<VecDeque<Duration>>,
@@ -67,7 +69,7 @@ pub struct RunningProcess {
     pub pid: u32,
     /// The number of records of its current invocation, and the time since its start. `None`: no invocation.
     pub invocation: Option<(usize, Duration)>,
-    /// Whether it was suspended.
+    /// Whether it is suspended.
     pub frozen: bool,
 }
 
@@ -153,8 +155,27 @@ impl MappingState {
 
     /// Adds a line of the mapping itself to the log. Its `target` differs from all targets of the function.
     pub(super) fn warn(&self, message: &str) {
-        let line = json!({ "level": "WARN", "target": "event_source", "message": message });
-        locked(&self.log).push(None, [line]);
+        locked(&self.log).push(None, [warning(message)]);
+    }
+
+    /// Adds a line for each message of an invocation to which the function gave no response.
+    pub(super) fn warn_of_interruption(
+        &self,
+        message: &str,
+        process: Option<u32>,
+        duration: Duration,
+        batch: &[ReceivedMessage],
+    ) {
+        let lines = batch.iter().map(|received| {
+            let mut line = warning(message);
+            line["process"] = json!(process);
+            line["duration_ms"] = json!(duration.as_secs_f64() * 1_000.0);
+            line["message_id"] = json!(received.message_id);
+            line["attempt"] = json!(received.receive_count());
+            line["reservation_id"] = json!(received.reservation_id());
+            line
+        });
+        locked(&self.log).push(None, lines);
     }
 
     /// Marks the process as invoked with this number of records until the guard is dropped.
@@ -167,12 +188,18 @@ impl MappingState {
         // The lock is held until the signal is sent, so that the process is not removed from the list in the
         // meantime.
         let invoked = locked(&self.invoked);
-        fastrand::choice(invoked.iter()).is_some_and(|invoked| send(signal, invoked.pid))
+        fastrand::choice(invoked.iter()).is_some_and(|invoked| self.send(signal, invoked.pid))
     }
 
     pub(super) fn signal(&self, pid: u32, signal: Signal) -> bool {
         let log = locked(&self.log);
-        let sent = log.outputs.contains_key(&pid) && send(signal, pid);
+        log.outputs.contains_key(&pid) && self.send(signal, pid)
+    }
+
+    /// Sends a signal to a running process. Returns whether this was possible.
+    fn send(&self, signal: Signal, pid: u32) -> bool {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let sent = process.is_some_and(|process| kill_process(process, signal).is_ok());
         if sent && signal == Signal::STOP {
             locked(&self.frozen).insert(pid);
         } else if sent {
@@ -196,6 +223,11 @@ impl MappingState {
     }
 }
 
+fn warning(message: &str) -> Value {
+    let timestamp = DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap_or_default();
+    json!({ "timestamp": timestamp, "level": "WARN", "target": "event_source", "message": message })
+}
+
 struct InvokedGuard<'a> {
     state: &'a MappingState,
     pid: u32,
@@ -205,9 +237,4 @@ impl Drop for InvokedGuard<'_> {
     fn drop(&mut self) {
         locked(&self.state.invoked).retain(|invoked| invoked.pid != self.pid);
     }
-}
-
-fn send(signal: Signal, pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }

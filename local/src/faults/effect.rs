@@ -9,8 +9,8 @@ use strum::{EnumCount, EnumMessage, IntoStaticStr};
 use crate::calls::{CallInFlight, Service};
 use crate::server::Connection;
 
-/// What a fault does to a call. An effect for REST never affects a gRPC call, and an effect for gRPC never affects a REST
-/// call.
+/// What a fault does to a call. An effect for REST never affects a gRPC call, and an effect for gRPC never affects a
+/// REST call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumCount, EnumMessage, IntoStaticStr)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[strum(serialize_all = "kebab-case")]

@@ -1,5 +1,5 @@
-//! The invariants of contract section 1, checked after a burst. An event in the dead-letter queue violates none of them: a
-//! person must complete it.
+//! The invariants of contract section 1, checked after a burst. An event in the dead-letter queue violates none of
+//! them: a person must complete it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
@@ -19,15 +19,14 @@ pub(super) struct Findings {
 }
 
 pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings, Failure> {
-    let summaries = pipeline.mapping.log_lines();
-    let field = |id: &str, name: &str| {
-        let of_message =
-            summaries.iter().rev().filter(|line| line["outcome"].is_string() && line["message_id"] == id);
-        of_message.filter_map(|line| line[name].as_str()).next().map(str::to_owned)
-    };
+    let lines = pipeline.mapping.log_lines();
+    let summaries = lines.iter().filter(|line| line["outcome"].is_string());
+    let last: HashMap<_, _> =
+        summaries.map(|line| (line["message_id"].as_str().unwrap_or_default(), line)).collect();
+    let field = |id: &str, name: &str| last.get(id)?[name].as_str().map(str::to_owned);
     let mut dead = BTreeMap::<String, usize>::new();
     let mut dead_reservations = HashSet::new();
-    for (message_id, ..) in pipeline.queue.dead().await? {
+    for (message_id, ..) in pipeline.queue.dead_letters().await? {
         let reason = field(&message_id, "reason_code").unwrap_or_else(|| "unknown reason".to_owned());
         *dead.entry(reason).or_default() += 1;
         dead_reservations.extend(field(&message_id, "reservation_id"));
@@ -54,6 +53,7 @@ pub(super) async fn check(pipeline: &Pipeline, burst: &Burst) -> Result<Findings
             violations.push(format!("{id}: the status is {status}, the state of its seats is {seats}"));
         }
         for (seat_id, state) in pipeline.services.seats(id) {
+            // The seats of a quantity-based hold have no real ids.
             if seat_id.starts_with('#') || state != SeatState::Sold {
                 continue;
             }

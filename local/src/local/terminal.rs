@@ -4,16 +4,15 @@ use std::io::{self, IsTerminal, Write, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
 use tokio::time::timeout;
 
 use crate::activity::{Activity, Overview, Record};
 use crate::options::Failure;
 use crate::pipeline::Pipeline;
+use crate::words::{count, fitted, width, wrapping};
 
-/// The width if the output is no terminal, or if its width is not known.
-const WIDTH: usize = 80;
-/// If more records than this have ended since the last update, only their number is shown for the others.
+/// The largest number of records that an update shows. If more have ended since the last update, it shows the last ones
+/// and the number of the others.
 const MAX_RECORDS: usize = 100;
 /// A queue that does not reply must not keep the program running.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -23,6 +22,8 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 pub(super) struct Terminal {
     pipeline: Arc<Pipeline>,
     activity: Arc<Activity>,
+    /// The address of the console.
+    console: Option<String>,
     /// The number of the last record that was shown.
     shown: u64,
     /// The number of the last warning that was shown, and its text.
@@ -30,30 +31,36 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    pub(super) fn new(pipeline: Arc<Pipeline>, activity: Arc<Activity>) -> Self {
-        Self { pipeline, activity, shown: 0, warning: Default::default() }
+    pub(super) fn new(pipeline: Arc<Pipeline>, activity: Arc<Activity>, console: Option<String>) -> Self {
+        Self { pipeline, activity, console, shown: 0, warning: Default::default() }
     }
 
     /// Shows the records that have ended since the last call, and the current numbers.
     pub(super) fn update(&mut self) -> Result<(), Failure> {
-        let width =
-            tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
-        let width = width.unwrap_or(WIDTH);
+        let width = width(stdout());
         let history = self.activity.history();
         let last = history.last_record();
         let records = history.records_after(self.shown, MAX_RECORDS).map(|record| text(record, width));
         let records: String = records.collect();
         let hidden = (last - self.shown).saturating_sub(MAX_RECORDS as u64);
         let mut warnings = String::new();
-        for (number, warning) in history.warnings_after(self.warning.0) {
+        for (number, time, warning) in history.warnings_after(self.warning.0) {
             // The same failure of many invocations is shown once.
             if warning != self.warning.1 {
-                warnings += &paragraph(&format!("warning: {warning}"), width, "", "    ");
+                warnings +=
+                    &paragraph(&format!("{} warning: {warning}", time_of_day(time)), width, "", "    ");
             }
             self.warning = (number, warning.to_owned());
         }
         let numbers = numbers(history.overview());
         drop(history);
+        let mut status = self.activity.tool_build.progress().unwrap_or(numbers);
+        // The address is left out if it does not fit.
+        if let Some(url) = &self.console
+            && status.len() + 2 + url.len() < width
+        {
+            status += &format!("  {url}");
+        }
         self.shown = last;
         let mut out = stdout().lock();
         let is_terminal = out.is_terminal();
@@ -63,10 +70,11 @@ impl Terminal {
         if hidden > 0 {
             writeln!(out, "... {hidden} more records")?;
         }
-        write!(out, "{records}{warnings}")?;
+        // A record that was delivered again after a failure comes after the warning about this failure.
+        write!(out, "{warnings}{records}")?;
         if is_terminal {
             // A line as wide as the terminal would wrap.
-            write!(out, "{}", numbers.chars().take(width - 1).collect::<String>())?;
+            write!(out, "{}", status.chars().take(width - 1).collect::<String>())?;
         }
         Ok(out.flush()?)
     }
@@ -81,21 +89,23 @@ impl Terminal {
                 "Stopped. What is left in the queues is not known: SQS does not reply.".to_owned()
             }
         };
-        println!("{start}{text}");
+        println!("{start}{}", fitted(&text, stdout()));
     }
 }
 
-/// The record in one line, and why it was returned and what to do in further lines.
+/// The record in one line, and in further lines why it was returned. Of a dead letter also what to do.
 fn text(record: &Record, width: usize) -> String {
     let summary = &record.summary;
-    let time = summary.time.get(11..19).unwrap_or_default();
+    let time = time_of_day(&summary.time);
     let subject = summary.reservation_id.as_ref().unwrap_or(&summary.message_id);
     let attempt = if summary.attempt > 1 { format!(" (receive {})", summary.attempt) } else { String::new() };
-    let line = format!("{time} {} {subject}: {}{attempt}", summary.event_type, summary.outcome);
+    // The type of an interrupted record is not known.
+    let space = if summary.event_type.is_empty() { "" } else { " " };
+    let line = format!("{time} {}{space}{subject}: {}{attempt}", summary.event_type, summary.outcome);
     let reason = summary.reason_code.as_ref().map(|code| format!("{code}: {}", summary.reason));
     let advice = summary.advice.as_ref().map(|advice| format!("advice: {advice}"));
     let dead = record.is_dead.then(|| "It goes to the dead-letter queue.".to_owned());
-    let explanation: String = [reason, advice, dead]
+    let explanation: String = [reason, dead, advice]
         .into_iter()
         .flatten()
         .map(|text| paragraph(&text, width, "    ", "      "))
@@ -103,11 +113,15 @@ fn text(record: &Record, width: usize) -> String {
     paragraph(&line, width, "", "    ") + &explanation
 }
 
+/// The time of day of a time in RFC 3339.
+fn time_of_day(time: &str) -> &str {
+    time.get(11..19).unwrap_or_default()
+}
+
 fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
     // Control characters are replaced, because the text could come from a body.
     let text: String = text.chars().map(|char| if is_hidden(char) { '\u{fffd}' } else { char }).collect();
-    let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
-    textwrap::fill(&text, options) + "\n"
+    textwrap::fill(&text, wrapping(width).initial_indent(first).subsequent_indent(rest)) + "\n"
 }
 
 /// Whether the character moves the cursor, changes the direction of the text, or is invisible.
@@ -116,19 +130,20 @@ fn is_hidden(char: char) -> bool {
     char.is_control() || is_direction
 }
 
-/// The current numbers, in less than 80 characters if none has more than four digits.
+/// The current numbers, in less than 80 characters if none has more than four digits. Usually, there is also space for
+/// the address of the console.
 fn numbers(overview: &Overview) -> String {
     if let Some(error) = &overview.queue_error {
         return error.clone();
     }
     let queue = overview.queue;
     format!(
-        "queue: {} ready, {} waiting, {} in flight, {} dead; {} processes",
+        "{} ready, {} waiting, {} in flight, {} dead, {}",
         queue.ready,
         queue.waiting,
         queue.in_flight,
         queue.dead,
-        overview.processes.len(),
+        count(overview.processes.len(), "process", "processes"),
     )
 }
 
@@ -136,10 +151,8 @@ fn numbers(overview: &Overview) -> String {
 async fn left_behind(pipeline: &Pipeline) -> io::Result<String> {
     let (visible, not_visible) = pipeline.queue.depth().await?;
     let dead = pipeline.queue.dead_count().await?;
-    let messages = format!(
-        "Stopped. {} messages were in the queue, and {dead} in the dead-letter queue.",
-        visible + not_visible
-    );
+    let messages = count(visible + not_visible, "message was", "messages were");
+    let messages = format!("Stopped. {messages} in the queue, and {dead} in the dead-letter queue.");
     if pipeline.sqs.is_started_here() {
         return Ok(format!("{messages}\nThey are gone, and so are the services with their reservations."));
     }

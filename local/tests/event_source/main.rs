@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod batches;
+mod deletions;
 mod records;
 mod response;
 mod scaling;

@@ -25,6 +25,30 @@ async fn a_request_takes_its_time_although_its_caller_has_given_up() {
 }
 
 #[tokio::test]
+async fn the_revision_increases_with_each_change_before_its_reply() {
+    let test = TestServices::with_hold().await;
+    let first = test.services.revision();
+    test.services.set_reservation_status("r1", Status::Hold);
+    assert_eq!(test.services.revision(), first + 1);
+    for service in [Service::ReservationApi, Service::Inventory] {
+        test.services.limit_capacity(service, Some(HOUR));
+    }
+    let is_changed = || {
+        let reservation = test.services.reservation("r1").unwrap();
+        reservation.status == Status::Expired && test.services.seat_state("r1") == Some(SeatState::Available)
+    };
+    let revision = async {
+        until(is_changed).await;
+        test.services.revision()
+    };
+    tokio::select! {
+        _ = test.update("r1", "k", expired()) => panic!("a reply"),
+        _ = test.release(release("r1", &["A-1", "A-2"])) => panic!("a reply"),
+        revision = revision => assert_eq!(revision, first + 3),
+    }
+}
+
+#[tokio::test]
 async fn the_capacity_of_one_service_does_not_limit_the_other() {
     let test = TestServices::with_hold().await;
     test.services.limit_capacity(Service::Inventory, Some(HOUR));
@@ -37,7 +61,8 @@ async fn the_capacity_of_one_service_does_not_limit_the_other() {
 async fn the_capacity_can_be_limited_over_http() {
     let test = TestServices::with_hold().await;
     let capacity = json!({"concurrency": 1, "service_time_ms": 3_600_000});
-    assert_eq!(test.send(Method::PUT, "/capacity/reservation-api", Some(capacity)).await.0, 204);
+    let limited = test.send(Method::PUT, "/capacity/reservation-api", Some(capacity.clone())).await;
+    assert_eq!(limited, (200, json!({"active": {"reservation-api": capacity}})));
     tokio::select! {
         _ = test.update("r1", "k", expired()) => panic!("a reply"),
         () = until(|| test.services.calls().len() == 1) => {}

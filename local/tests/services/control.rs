@@ -46,12 +46,29 @@ async fn calls_can_be_read_and_deleted() {
 async fn faults_can_be_added_and_removed() {
     let test = TestServices::with_hold().await;
     let fault = json!({"operation": "update-status", "effect": {"http": {"status": 500}}});
-    assert_eq!(test.send(Method::POST, "/faults", Some(fault)).await, (204, Value::String(String::new())));
+    let added = test.send(Method::POST, "/faults", Some(fault.clone())).await;
+    assert_eq!(added, (201, json!({"active": [fault]})));
     assert_eq!(test.update("r1", "k", expired()).await.0, 500);
     assert_eq!(test.send(Method::DELETE, "/faults", None).await.0, 204);
     assert_eq!(test.update("r1", "k", expired()).await.0, 200);
     let unknown = json!({"effect": "explode"});
     assert_eq!(test.send(Method::POST, "/faults", Some(unknown)).await.0, 422);
+}
+
+#[tokio::test]
+async fn replies_are_formatted_for_a_terminal() {
+    let test = TestServices::start().await;
+    let url = format!("{}/faults", test.services.reservation_api_base());
+    let text = async |request: reqwest::RequestBuilder| request.send().await.unwrap().text().await.unwrap();
+
+    let fault = json!({"effect": "hang"});
+    let added = text(test.http.post(&url).json(&fault)).await;
+    let refused = text(test.http.post(&url).json(&json!({"effect": "explode"}))).await;
+    let removed = text(test.http.delete(&url)).await;
+
+    assert_eq!(added, "{\n  \"active\": [\n    {\n      \"effect\": \"hang\"\n    }\n  ]\n}\n");
+    assert!(refused.contains("explode") && refused.ends_with('\n'), "{refused}");
+    assert_eq!(removed, "");
 }
 
 #[tokio::test]
@@ -76,7 +93,7 @@ async fn the_possible_faults_are_listed_and_each_example_can_be_added() {
             });
         for operation in operations {
             let fault = json!({"operation": operation, "effect": effect["example"]});
-            assert_eq!(test.send(Method::POST, "/faults", Some(fault.clone())).await.0, 204, "{fault}");
+            assert_eq!(test.send(Method::POST, "/faults", Some(fault.clone())).await.0, 201, "{fault}");
             let (_, listed) = test.send(Method::GET, "/faults", None).await;
             assert_eq!(listed["active"].as_array().unwrap().last(), Some(&fault));
         }

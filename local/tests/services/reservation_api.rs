@@ -45,7 +45,7 @@ async fn the_reply_to_an_update_contains_the_reservation() {
 async fn the_effect_camel_case_renames_the_fields_of_reservations_and_errors() {
     let test = TestServices::with_hold().await;
     let fault = json!({"effect": "camel-case"});
-    assert_eq!(test.send(Method::POST, "/faults", Some(fault)).await.0, 204);
+    assert_eq!(test.send(Method::POST, "/faults", Some(fault)).await.0, 201);
     let body = json!({"status": "CONFIRMED", "payment_intent_id": "pi-1", "order_id": "o-1"});
     let reply = test.patch("r1", "k", body).send().await.unwrap();
     assert_eq!(reply.status(), 200);

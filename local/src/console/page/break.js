@@ -1,6 +1,6 @@
 // Breaks the services and the processes of the function, and repairs them.
 
-import { action, el, field, removeRows, setText } from "./dom.js";
+import { action, areValid, el, field, form, number, removeRows, setText } from "./dom.js";
 import { post, put, remove, say } from "./server.js";
 import { BEHAVIOURS, SERVICES, breakerState, count, sum } from "./words.js";
 
@@ -11,6 +11,7 @@ export function breaking() {
   const faults = otherFaults();
   const section = el("section", { class: "panel", "aria-labelledby": "break-title" },
     el("h2", { id: "break-title" }, "Break things"),
+    el("p", { class: "quiet" }, "A behaviour lasts for the number of requests that you enter, or until you change it."),
     services.map(({ fieldset }) => fieldset),
     faults.fieldset,
     el("fieldset", {}, processesTitle, processes));
@@ -44,28 +45,31 @@ function otherFaults() {
 function service(name) {
   const options = Object.entries(BEHAVIOURS).map(([value, text]) => el("option", { value }, text));
   const behaviour = el("select", { id: `behaviour-${name}`, on: { change: enable } }, options);
-  const ms = el("input", { type: "number", value: 400, min: 1, max: 60_000 });
-  const calls = el("input", { type: "number", min: 1, max: 100_000, placeholder: "all" });
-  const delay = field("Delay, ms", ms);
-  const limit = field("Calls", calls);
+  const ms = number(150, 1, 60_000);
+  const requests = el("input", { type: "number", min: 1, max: 100_000, placeholder: "all" });
+  const delay = field("Delay (ms)", ms);
+  const limit = field("Requests", requests);
   const now = el("p", { class: "now", "data-service": name });
   const retries = el("p", { class: "quiet" });
   enable();
   const fieldset = el("fieldset", {}, el("legend", {}, SERVICES[name]), now,
-    el("div", { class: "line" }, field("Behaviour", behaviour), delay, limit,
-      action("Apply", () => apply(behaviour.value), { class: "primary" }),
+    form(field("Behaviour", behaviour), delay, limit,
+      action("Apply", () => apply(behaviour.value), { class: "primary", type: "submit" }),
       action("Repair", repair)),
     retries);
   return { name, fieldset, render };
 
   function enable() {
-    delay.hidden = behaviour.value !== "slow";
-    limit.hidden = behaviour.value === "works";
+    // areValid accepts a disabled input.
+    delay.hidden = ms.disabled = behaviour.value !== "slow";
+    limit.hidden = requests.disabled = behaviour.value === "works";
   }
 
   async function apply(value) {
-    const mode = { behaviour: value, ms: +ms.value, calls: calls.value && !limit.hidden ? +calls.value : null };
-    if (await put(`/api/services/${name}`, mode)) say(`${SERVICES[name]}: ${BEHAVIOURS[value]}.`);
+    if (!areValid(ms, requests)) return;
+    const numberOf = (input) => (input.disabled || !input.value ? null : +input.value);
+    const mode = { behaviour: value, ms: numberOf(ms) ?? 0, requests: numberOf(requests) };
+    if (await put(`/api/services/${name}`, mode)) say(`${SERVICES[name]}: ${text(mode)}.`);
   }
 
   async function repair() {
@@ -77,15 +81,16 @@ function service(name) {
   function render(overview, mode) {
     const isBroken = mode.behaviour !== "works";
     const breaker = breakerState(name, overview);
-    const left = mode.calls == null ? "" : ` for ${count(mode.calls, "more call")}`;
-    setText(now, `Now: ${BEHAVIOURS[mode.behaviour]}${left}${breaker ? `; ${breaker[1]}` : ""}`);
+    const left = mode.requests == null ? "" : ` for ${count(mode.requests, "more request")}`;
+    setText(now, `Now: ${text(mode)}${left}${breaker ? `; ${breaker[1]}` : ""}`);
     now.classList.toggle("broken", isBroken);
-    const calls = (key) => sum(overview, 10, (second) => second.calls[name]?.[key] ?? 0);
-    const [attempts, again] = [calls("attempts"), calls("retries")];
-    setText(retries, `Last 10 s: ${count(attempts, "attempt")}, ${count(again, "retry", "retries")}, ` +
-      `${count(calls("failures"), "failure")}.`);
+    const attempts = (key) => sum(overview, 10, (second) => second.attempts[name]?.[key] ?? 0);
+    setText(retries, `Last 10 s: ${count(attempts("total"), "attempt")}, ` +
+      `${count(attempts("retries"), "retry", "retries")}, ${count(attempts("failures"), "failure")}.`);
   }
 }
+
+const text = ({ behaviour, ms }) => BEHAVIOURS[behaviour] + (behaviour === "slow" ? ` (after ${ms.toLocaleString("en")} ms)` : "");
 
 // Rows are kept, so that a button does not disappear while it is pressed.
 function renderProcesses(list, processes, title) {
@@ -98,18 +103,19 @@ function renderProcesses(list, processes, title) {
     row.classList.toggle("frozen", process.is_frozen);
   }
   removeRows(rows.values(), title);
-  if (!list.childElementCount) list.append(el("li", { class: "quiet" }, "No process runs. The next event starts one."));
+  if (!list.childElementCount) list.append(el("li", { class: "quiet" }, "No process runs. Idle processes end after some seconds. The next event starts one."));
 }
 
 function doing({ records, seconds, is_frozen, breakers }) {
   const states = Object.entries(breakers).flatMap(([name, { is_open, is_limited }]) =>
-    [is_open && `breaker of ${SERVICES[name]} open`, is_limited && `calls to ${SERVICES[name]} limited`]);
+    [is_open && `breaker of ${SERVICES[name]} open`, is_limited && `attempts at ${SERVICES[name]} limited`]);
   const work = records ? `${count(records, "record")} for ${seconds} s` : "idle";
   return [is_frozen && "frozen", work, ...states].filter(Boolean).join(", ");
 }
 
 function processRow(pid) {
-  const row = el("li", { "data-pid": pid }, el("span", { class: "id" }, `process ${pid}`), el("span", { class: "what" }));
+  const row = el("li", { "data-pid": pid },
+    el("div", {}, el("span", { class: "id" }, `process ${pid}`), " ", el("span", { class: "what" })));
   const signal = (name) => post(`/api/processes/${pid}/${name}`);
   row.append(
     action("Freeze", () => signal(row.classList.contains("frozen") ? "thaw" : "freeze"), { class: "freeze" }),

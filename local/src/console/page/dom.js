@@ -1,8 +1,7 @@
 // Creates elements. Text is always inserted as text and never as HTML.
 
-// Characters that cannot be seen and change how the text around them looks, for example its direction.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-const visible = (text) => text.replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+import { say } from "./server.js";
+import { visible } from "./words.js";
 
 let fields = 0;
 const SVG = "http://www.w3.org/2000/svg";
@@ -36,6 +35,23 @@ export function setText(node, text) {
 export function field(text, control, attributes = {}) {
   control.id ||= `field-${(fields += 1)}`;
   return el("div", { class: "field", ...attributes }, el("label", { for: control.id }, text), control);
+}
+
+export const number = (value, min, max) => el("input", { type: "number", value, min, max, required: true });
+
+// Whether all inputs are valid. If not, says what is wrong with the first of these, and moves the focus there.
+export function areValid(...inputs) {
+  const wrong = inputs.find((input) => !input.checkValidity());
+  if (!wrong) return true;
+  const [min, max] = [wrong.min, wrong.max].map((limit) => Number(limit).toLocaleString("en"));
+  say(`${wrong.labels[0].textContent} must be a whole number from ${min} to ${max}.`, true);
+  wrong.focus();
+  return false;
+}
+
+// A line of fields with their buttons. Enter in a field presses the button of the type "submit".
+export function form(...content) {
+  return el("form", { class: "line", novalidate: true, on: { submit: (event) => event.preventDefault() } }, content);
 }
 
 // A button that runs an action on the server, and cannot be pressed again before it has ended.
@@ -83,6 +99,15 @@ export function confirmed(text, question, run, attributes = {}) {
     asked = false;
     button.textContent = text;
   };
-  button.addEventListener("blur", () => asked && reset());
+  button.addEventListener("blur", () => asked && afterClick(reset));
   return button;
+}
+
+let isPressed = false;
+addEventListener("pointerdown", () => (isPressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (isPressed = false), true);
+
+// Runs what changes the layout when no press is in progress: what is under the pointer must not move before the click.
+function afterClick(run) {
+  setTimeout(() => (isPressed ? afterClick(run) : run()), 20);
 }

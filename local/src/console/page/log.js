@@ -6,6 +6,8 @@ import { count, timeOfDay } from "./words.js";
 
 // Shown in their own columns.
 const COLUMNS = ["timestamp", "level", "message"];
+// The largest number of lines that the server sends (local/src/console/reads.rs).
+const MAX_LINES = 300;
 
 export function log() {
   const text = el("input", { type: "search", placeholder: "message id, WARN, breaker", on: { input: () => render() } });
@@ -32,8 +34,13 @@ export function log() {
     list.prepend(...lines.filter(({ number }) => number > shown.number).reverse().map(row));
     while (list.childElementCount > lines.length) list.lastElementChild.remove();
     shown.number = lines.at(-1)?.number ?? 0;
-    setText(note, lines.length ? `The latest ${count(lines.length, "line")} that match, newest first.` : "No line matches.");
+    setText(note, noteOn(lines.length));
   }
+}
+
+function noteOn(number) {
+  if (number < MAX_LINES) return number ? `Latest first: ${count(number, "matching line")}.` : "No line matches.";
+  return `Latest first. The filter searches the latest 10,000 lines, and shows at most ${MAX_LINES}.`;
 }
 
 function row({ process, line }) {

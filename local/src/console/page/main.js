@@ -17,7 +17,11 @@ const connection = document.getElementById("connection");
 const stale = document.getElementById("stale");
 const deadCount = document.getElementById("dead-count");
 let endView = () => {};
+// Kept, so that what was entered there is still there when a person returns to it.
+let liveView = null;
 let isLive = true;
+// The link to the view from which a story is opened.
+let back = { href: "#/", name: "Live" };
 let run = null;
 let staleTimer = null;
 
@@ -29,9 +33,9 @@ function viewOf(address) {
     case "reservations": return reservations();
     case "dead-letters": return deadLetters();
     case "log": return log();
-    case "reservation": return story("reservations", decoded(id));
-    case "message": return story("messages", decoded(id));
-    default: return live();
+    case "reservation": return story("reservations", decoded(id), back);
+    case "message": return story("messages", decoded(id), back);
+    default: return (liveView ??= live());
   }
 }
 
@@ -68,8 +72,12 @@ function show() {
   isLive = !view.interval;
   for (const link of links) {
     const isCurrent = link.hash === (location.hash || "#/");
-    if (isCurrent) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (isCurrent) {
+      link.setAttribute("aria-current", "page");
+      back = { href: link.hash, name: link.firstChild.textContent.trim() };
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
 }
 
@@ -98,7 +106,7 @@ subscribe(({ overview, isConnected, run: current }) => {
   connection.classList.toggle("is-live", isConnected);
   clearTimeout(staleTimer);
   if (isConnected) stale.hidden = true;
-  // A page that is seen again is connected within this time.
+  // A page that was in the background and becomes visible connects within this time.
   else staleTimer = setTimeout(() => (stale.hidden = false), 500);
   deadCount.hidden = overview.queue.dead === 0;
   setText(deadCount, overview.queue.dead);

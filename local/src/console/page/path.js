@@ -2,23 +2,24 @@
 
 import { el, setText } from "./dom.js";
 import { storyLink } from "./record.js";
-import { SERVICES, breakerState, count, perSecond, sum } from "./words.js";
+import { SERVICES, breakerState, count, duration, perSecond, sum } from "./words.js";
 
-const VERDICTS = { holds: "✓", waiting: "…", violated: "✗" };
+const VERDICTS = { holds: "✓", waiting: "…", violated: "✗", unknown: "?" };
 const sumOf = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 
 export function path() {
   const numbers = {};
-  const number = (name, text) => {
+  const number = (name, ...text) => {
     numbers[name] = el("strong", { "data-number": name }, "0");
     return el("span", { class: "number" }, numbers[name], " ", text);
   };
+  const nextDelivery = el("span", { class: "next-delivery" });
   const processes = el("span", { class: "dots" });
   const rate = (name) => el("span", { class: "arrow" }, (numbers[name] = el("span", { class: "rate" })));
   const states = {};
   const service = (name) => {
     states[name] = el("span", { class: "state" });
-    return node(SERVICES[name], "service", states[name], number(name, "calls/s"));
+    return node(SERVICES[name], "service", states[name], number(name, "attempts/s"));
   };
   const invariants = el("ul", { class: "invariants", "aria-label": "Invariants" });
   const problem = el("p", { class: "problem", hidden: true });
@@ -26,16 +27,19 @@ export function path() {
     node("Bus", "bus", number("sent", "sent from here")),
     rate("into"),
     el("div", { class: "queues" },
-      node("Queue", "queue", number("ready", "ready"), number("waiting", "waiting"), number("in_flight", "in flight")),
+      node("Queue", "queue", number("ready", "ready"), number("waiting", "waiting", nextDelivery), number("in_flight", "in flight")),
       el("span", { class: "arrow down" }, el("span", { class: "rate" }, "receives used up")),
       node("Dead letters", "dlq", number("dead", "to look at"))),
     rate("records"),
-    node("Function", "function", number("processes", "processes"), processes, number("done", "done"),
+    node("Function", "function", number("processes", "running"), processes, number("done", "done"),
       number("held", "held by a breaker")),
     rate("calls"),
     el("div", { class: "services" }, service("reservation-api"), service("inventory")));
   const section = el("section", { class: "panel", "aria-labelledby": "path-title" },
     el("h2", { id: "path-title" }, "The path of an event"), picture, problem, invariants);
+  // The records below stay visible, too, and begin where the picture ends (layout.css).
+  const height = () => document.documentElement.style.setProperty("--path-height", `${section.offsetHeight}px`);
+  new ResizeObserver(height).observe(section);
   return { section, render: ({ overview }) => render(overview) };
 
   function render(overview) {
@@ -46,9 +50,11 @@ export function path() {
       held: overview.processes.filter(isHeld).reduce((sum, { records }) => sum + records, 0),
     };
     for (const [name, value] of Object.entries(values)) setText(numbers[name], value.toLocaleString("en"));
+    const seconds = (overview.next_delivery - Date.now()) / 1_000;
+    setText(nextDelivery, queue.waiting && seconds > 0 ? `, next in ${duration(seconds)}` : "");
     setText(numbers.records, `${perSecond(overview, (second) => sumOf(second.outcomes))} records/s`);
     for (const name of Object.keys(SERVICES)) {
-      setText(numbers[name], perSecond(overview, (second) => second.calls[name]?.attempts ?? 0));
+      setText(numbers[name], perSecond(overview, (second) => second.attempts[name]?.total ?? 0));
       renderService(states[name], name, overview);
     }
     numbers.held.parentElement.hidden = values.held === 0;
@@ -76,16 +82,20 @@ function dot(process) {
 
 // The breakers of all processes, and the failures of the last seconds.
 function renderService(target, name, overview) {
-  const failures = sum(overview, 5, (second) => second.calls[name]?.failures ?? 0);
+  const failures = sum(overview, 5, (second) => second.attempts[name]?.failures ?? 0);
   const [kind, text] = breakerState(name, overview)
     ?? (failures ? ["failing", `${count(failures, "failure")} in 5 s`] : ["works", "breaker closed"]);
   setText(target, text);
   target.className = `state ${kind}`;
 }
 
-function verdictText(verdict, number) {
-  return { holds: "holds", waiting: `not yet for ${number}`, violated: `violated for ${number}` }[verdict];
-}
+const VERDICT_TEXTS = {
+  holds: () => "true",
+  waiting: (number) => `${number} not finished yet`,
+  violated: (number) => `violated for ${number}`,
+  unknown: (number) => `${count(number, "dead letter")} missing. This console cannot see whether somebody else deleted ` +
+    `${number === 1 ? "it" : "them"}.`,
+};
 
 function renderInvariants(list, invariants) {
   const key = JSON.stringify(invariants);
@@ -94,7 +104,7 @@ function renderInvariants(list, invariants) {
   list.replaceChildren(...invariants.map(({ name, verdict, count: number, examples }) =>
     el("li", { class: verdict },
       el("span", { class: "mark", "aria-hidden": "true" }, VERDICTS[verdict]), `${name}: `,
-      el("span", { class: "verdict" }, verdictText(verdict, number)),
+      el("span", { class: "verdict" }, VERDICT_TEXTS[verdict](number)),
       verdict === "violated" && el("span", { class: "examples" }, examples.map((id) =>
         [" ", el("a", { class: "id", href: storyLink(name === "No event is lost" ? { message_id: id } : { reservation_id: id }) }, id)])))));
 }

@@ -1,4 +1,4 @@
-// One record: its row in the list, its calls as a waterfall, and its details in a story.
+// One record: its row in the list, the attempts of its calls as a waterfall, and its details in a story.
 
 import { el } from "./dom.js";
 import { OUTCOMES, SERVICES, count, milliseconds, outcome, timeOfDay } from "./words.js";
@@ -21,10 +21,20 @@ export function row(record) {
       el("span", { class: "type" }, record.event_type),
       el("span", { class: "id" }, record.reservation_id ?? record.message_id),
       el("span", { class: "reason" }, record.reason, expectation(record),
-        record.advice && el("span", { class: "advice" }, record.advice)),
+        advice(record)),
       el("span", { class: "attempt", title: "how often the message was received" }, `receive ${record.attempt}`),
       el("span", { class: "duration" }, milliseconds(record.duration_ms)),
       bars(record)));
+}
+
+// What a person must do. Only dead letters have advice: the queue delivers all other returned records again.
+export function advice({ advice: text }) {
+  return text && el("span", { class: "advice" }, text.split("`").map((part, index) => (index % 2 ? command(part) : part)));
+}
+
+// A command, which is between backticks in the advice. It is broken only between its words, so that it can be read.
+function command(text) {
+  return el("code", {}, text.split(" ").flatMap((word) => [" ", el("span", { class: "word" }, word)]).slice(1));
 }
 
 function expectation({ expected, outcome: actual }) {
@@ -35,36 +45,38 @@ function expectation({ expected, outcome: actual }) {
 
 const kind = ({ result }) => (result === "success" ? "ok" : result === "conflict" ? "conflict" : "bad");
 
-function position(call, total) {
-  const left = Math.min(98, (call.start_ms / total) * 100);
-  return { left, width: Math.max(2, Math.min(100 - left, (call.duration_ms / total) * 100)) };
+function position(attempt, total) {
+  const left = Math.min(98, (attempt.start_ms / total) * 100);
+  return { left, width: Math.max(2, Math.min(100 - left, (attempt.duration_ms / total) * 100)) };
 }
 
-function bar(call, total) {
-  const node = el("i", { class: `${kind(call)} ${call.service}`, title: `${call.method}: ${call.status}` });
-  const { left, width } = position(call, total);
+function bar(attempt, total) {
+  const { service, method, status } = attempt;
+  const node = el("i", { class: `${kind(attempt)} ${service}`, title: `${method}: ${status}` });
+  const { left, width } = position(attempt, total);
   node.style.left = `${left}%`;
   node.style.width = `${width}%`;
   return node;
 }
 
-// The calls as bars without text, for the list.
-function bars({ calls, duration_ms }) {
+// The attempts of calls as bars without text, for the list.
+function bars({ call_attempts: attempts, duration_ms }) {
   const total = Math.max(duration_ms, 0.001);
-  return el("span", { class: "bars", role: "img", "aria-label": count(calls.length, "call") }, calls.map((call) => bar(call, total)));
+  return el("span", { class: "bars", role: "img", "aria-label": count(attempts.length, "attempt") },
+    attempts.map((attempt) => bar(attempt, total)));
 }
 
-// The calls as a table: the waterfall.
-export function waterfall({ calls, duration_ms }) {
-  if (!calls.length) return el("p", { class: "quiet" }, "No calls.");
+// The attempts of calls as a table: the waterfall.
+export function waterfall({ call_attempts: attempts, duration_ms }) {
+  if (!attempts.length) return el("p", { class: "quiet" }, "No attempt of a call has ended.");
   const total = Math.max(duration_ms, 0.001);
   return el("table", { class: "waterfall" },
-    el("thead", {}, el("tr", {}, ["Service", "Call", "Reply", "Result", "Time", ""].map((text) => el("th", { scope: "col" }, text)))),
-    el("tbody", {}, calls.map((call) => el("tr", { class: kind(call) },
-      el("td", {}, SERVICES[call.service] ?? call.service),
-      el("td", {}, call.method),
-      el("td", {}, call.status),
-      el("td", {}, call.result),
-      el("td", { class: "time" }, milliseconds(call.duration_ms)),
-      el("td", { class: "span" }, el("span", { class: "bars" }, bar(call, total)))))));
+    el("thead", {}, el("tr", {}, ["Service", "Request", "Reply", "Result", "Time", ""].map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", {}, attempts.map((attempt) => el("tr", { class: kind(attempt) },
+      el("td", {}, SERVICES[attempt.service] ?? attempt.service),
+      el("td", {}, attempt.method),
+      el("td", {}, attempt.status),
+      el("td", {}, attempt.result),
+      el("td", { class: "time" }, milliseconds(attempt.duration_ms)),
+      el("td", { class: "span" }, el("span", { class: "bars" }, bar(attempt, total)))))));
 }

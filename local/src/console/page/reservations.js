@@ -86,7 +86,8 @@ export function reservations() {
     rows.replaceChildren(...found.map((reservation) => el("tr", {},
       el("td", {}, el("a", { href: `#/reservation/${encodeURIComponent(reservation.reservation_id)}` }, reservation.reservation_id)),
       el("td", {}, el("span", { class: `status ${reservation.status}` }, reservation.status)),
-      el("td", {}, reservation.seat_ids.join(" ") || count(reservation.quantity, "place")),
+      el("td", {}, reservation.seat_ids.length ? reservation.seat_ids.map((id) => [el("span", { class: "word" }, id), " "])
+        : count(reservation.quantity, "place")),
       el("td", {}, el("span", { class: `seat ${reservation.seat_state}` }, reservation.seat_state)))));
   }
 }

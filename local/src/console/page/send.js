@@ -1,6 +1,6 @@
 // Sends events: samples, bursts, races, and events that the person writes.
 
-import { action, el, field, setText } from "./dom.js";
+import { action, areValid, el, field, form, number } from "./dom.js";
 import { badge } from "./record.js";
 import { get, post, say } from "./server.js";
 import { count } from "./words.js";
@@ -15,13 +15,12 @@ export function send() {
     el("h2", { id: "send-title" }, "Send events"), samples(), burst(), race(), own());
 }
 
-const number = (value, min, max) => el("input", { type: "number", value, min, max, required: true });
+const EMPTY_BATCH = "This batch is empty: there is no message to send.";
 
 // Runs a request and says what was sent.
 async function sendAndSay(path, body) {
   const sent = await post(path, body);
-  if (sent) say(`${count(sent.messages, "message")} sent.`);
-  return sent;
+  if (sent) say(sent.messages ? `${count(sent.messages, "message")} sent.` : EMPTY_BATCH);
 }
 
 function group(title, ...content) {
@@ -39,8 +38,8 @@ function samples() {
     describe();
   });
   return group("A sample event, with its holds",
-    el("div", { class: "line" }, field("Sample", choice),
-      action("Send", () => sendAndSay(`/api/samples/${choice.value}`), { class: "primary" }),
+    form(field("Sample", choice),
+      action("Send", () => sendAndSay(`/api/samples/${choice.value}`), { class: "primary", type: "submit" }),
       action("Send all", sendAll)),
     description);
 
@@ -49,6 +48,7 @@ function samples() {
     if (!sample) return;
     description.replaceChildren(...[
       el("ul", { class: "expectations" }, sample.records.map(([type, outcome]) => el("li", {}, `${type} → `, badge(outcome)))),
+      !sample.records.length && el("p", { class: "quiet" }, EMPTY_BATCH),
       sample.is_for_other_queue && el("p", { class: "quiet" }, "The outcomes are those on a FIFO queue. The queue here is a standard queue."),
       el("details", {}, el("summary", {}, "Bodies"), sample.bodies.map((body) => el("pre", {}, body))),
     ].filter(Boolean));
@@ -63,43 +63,59 @@ function samples() {
 
 function burst() {
   const [events, duplicates, poison] = [number(100, 0, 20_000), number(20, 0, 90), number(3, 0, 1_000)];
-  const run = () => sendAndSay("/api/bursts",
+  const run = () => areValid(events, duplicates, poison) && sendAndSay("/api/bursts",
     { events: +events.value, duplicates_percent: +duplicates.value, poison: +poison.value });
   return group("A burst of all types and shapes",
-    el("div", { class: "line" }, field("Events", events), field("Duplicates %", duplicates),
-      field("Not events", poison), action("Send the burst", run)));
+    form(field("Events", events), field("Duplicates %", duplicates), field("Not events", poison),
+      action("Send the burst", run, { type: "submit" })),
+    el("p", { class: "quiet" }, "Duplicates are copies of other events. “Not events” are bodies that the function " +
+      "does not understand, so each becomes a dead letter."));
 }
 
 function race() {
   const races = number(5, 1, 100);
   return group("Races of an expiry and a payment",
-    el("div", { class: "line" }, field("Races", races),
-      action("Start the races", () => sendAndSay("/api/races", { races: +races.value }))));
+    form(field("Races", races),
+      action("Start the races", () => areValid(races) && sendAndSay("/api/races", { races: +races.value }), { type: "submit" })),
+    el("p", { class: "quiet" }, "If the expiry is first, the payment becomes a dead letter, because a refund is due."));
 }
 
 function own() {
   const body = el("textarea", { rows: 8, spellcheck: "false", "aria-label": "Body of the event" });
   body.value = JSON.stringify(OWN_EVENT, null, 2);
   const copies = number(1, 1, 100);
-  const hint = el("p", { class: "quiet" }, "The hold is created from reservation_id, event_id and seat_ids in the body.");
+  const send = () => areValid(copies) && sendAndSay("/api/messages", { body: body.value, copies: +copies.value });
   return group("An event of your own",
-    el("details", {}, el("summary", {}, "Write an event"), body, hint,
-      el("div", { class: "line" }, field("Copies", copies), action("Create the hold", createHold),
-        action("Send the event", () => sendAndSay("/api/messages", { body: body.value, copies: +copies.value })))));
+    el("details", {}, el("summary", {}, "Write an event"), body,
+      el("p", { class: "quiet" }, "The hold is created from reservation_id, event_id and seat_ids in the body. They can also be in camelCase."),
+      form(field("Copies", copies), action("Create the hold", createHold), action("Send the event", send, { type: "submit" }))));
 
   async function createHold() {
-    const hold = holdOf(body.value);
-    if (!hold) return setText(hint, "The body has no detail with reservation_id, event_id and seat_ids.");
+    const { hold, problem } = holdOf(body.value);
+    if (problem) return say(`No hold was created: ${problem}.`, true);
     if (await post("/api/holds", hold)) say(`The hold ${hold.reservation_id} was created.`);
   }
 }
 
+// The hold, from the places in which the function finds the facts of an event, or why there is none.
 function holdOf(body) {
+  let event;
   try {
-    const event = JSON.parse(body);
-    const { reservation_id, event_id, seat_ids } = event.detail ?? event.payload ?? event;
-    return reservation_id && event_id && seat_ids ? { reservation_id, event_id, seat_ids } : null;
-  } catch {
-    return null;
+    event = JSON.parse(body);
+  } catch (error) {
+    return { problem: `the body is not JSON (${error.message})` };
   }
+  const facts = event?.detail ?? { ...event?.payload, ...event };
+  const hold = {
+    reservation_id: facts.reservation_id ?? facts.reservationId,
+    event_id: facts.event_id ?? facts.eventId,
+    seat_ids: facts.seat_ids ?? facts.seatIds,
+  };
+  const missing = Object.keys(hold).find((name) => hold[name] == null);
+  if (missing) return { problem: `the body has no ${missing}` };
+  const isText = (value) => typeof value === "string";
+  if (!isText(hold.reservation_id)) return { problem: "reservation_id is not a text" };
+  if (!isText(hold.event_id)) return { problem: "event_id is not a text" };
+  if (!Array.isArray(hold.seat_ids) || !hold.seat_ids.every(isText)) return { problem: "seat_ids is not a list of texts" };
+  return { hold };
 }

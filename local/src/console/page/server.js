@@ -1,11 +1,13 @@
 // Requests to the console's server, and the one place where messages to the person appear.
 
+import { visible } from "./words.js";
+
 const notice = document.getElementById("notice");
 let hideTimer;
 
 // Shows a message. It is also read aloud.
 export function say(text, isError = false) {
-  notice.textContent = text;
+  notice.textContent = visible(text);
   notice.classList.toggle("error", isError);
   clearTimeout(hideTimer);
   hideTimer = setTimeout(() => (notice.textContent = ""), isError ? 15_000 : 6_000);

@@ -1,18 +1,22 @@
-// The whole story of a reservation or of a message: all deliveries, all calls, and the state now.
+// The whole story of a reservation or of a message: all deliveries, all requests, and the state now.
 
 import { action, el, setText } from "./dom.js";
-import { badge, waterfall } from "./record.js";
+import { advice, badge, waterfall } from "./record.js";
 import { get } from "./server.js";
 import { trace } from "./trace.js";
 import { count, milliseconds, timeOfDay } from "./words.js";
 
-export function story(kind, id) {
+// `back` is the link to the view from which the story was opened.
+export function story(kind, id, back) {
   const facts = el("div");
   const deliveries = el("ol", { class: "deliveries" });
   const calls = el("ol", { class: "calls" });
   const [deliveriesTitle, callsTitle] = [el("h3"), el("h3")];
+  // The number of the last record that is shown, and the box of each delivery.
+  let shown = 0;
+  const boxes = new Map();
   const section = el("section", { class: "panel", "aria-labelledby": "story-title" },
-    el("p", {}, el("a", { href: "#/" }, "← Live")),
+    el("p", {}, el("a", { href: back.href }, `← ${back.name}`)),
     el("h2", { id: "story-title" }, kind === "reservations" ? "Reservation " : "Message ", el("span", { class: "id" }, id)),
     facts, deliveriesTitle, deliveries, callsTitle, calls);
   return { section, render, interval: 1_000 };
@@ -21,15 +25,23 @@ export function story(kind, id) {
     const told = await get(`/api/stories/${kind}?id=${encodeURIComponent(id)}`);
     if (!told) return;
     facts.replaceChildren(...state(told));
-    setText(deliveriesTitle, count(told.records.length, "delivery", "deliveries"));
-    setText(callsTitle, told.calls.length ? `${count(told.calls.length, "call")}, as the services received them` : "");
-    // What is open stays open: a delivery never changes, and of a call only its reply.
-    const shown = deliveries.lastElementChild?.dataset.number ?? 0;
-    deliveries.append(...told.records.filter(({ number }) => number > shown).map(delivery));
+    told.records.filter(({ number }) => number > shown).forEach(add);
+    setText(deliveriesTitle, count(boxes.size, "delivery", "deliveries"));
+    setText(callsTitle, told.calls.length ? `${count(told.calls.length, "request")}, as the services received them` : "");
+    // What is open stays open: of a request only the reply changes.
     told.calls.forEach((one, index) => {
       const node = calls.children[index] ?? calls.appendChild(call(one));
       setText(node.querySelector(".reply"), one.reply);
     });
+  }
+
+  // Shows a record. A delivery has a second one if it was interrupted after the outcome of the first one was logged.
+  function add(record) {
+    const key = `${record.message_id} ${record.attempt}`;
+    const box = boxes.get(key);
+    if (box) box.append(...interruption(record));
+    else boxes.set(key, deliveries.appendChild(delivery(record)));
+    shown = record.number;
   }
 }
 
@@ -53,16 +65,26 @@ function fact(name, value) {
 function delivery(record) {
   const place = el("div", {});
   const show = action("Trace", async () => place.replaceChildren(await trace(record.trace_id)));
-  return el("li", { class: "delivery", "data-number": record.number },
+  return el("li", { class: "delivery" },
     el("p", { class: "title" }, el("time", {}, timeOfDay(record.time)), badge(record.outcome),
       el("span", { class: "type" }, record.event_type), `receive ${record.attempt}, ${milliseconds(record.duration_ms)}`,
-      record.is_dead && el("span", { class: "attention" }, "dead letter"), record.trace_id && show),
+      deadLetter(record), record.trace_id && show),
     el("p", { class: "reason" }, record.reason, record.reason_code && el("code", {}, record.reason_code)),
-    record.advice && el("p", { class: "advice" }, record.advice),
+    advice(record),
     waterfall(record),
-    el("p", { class: "quiet ids" }, `message ${record.message_id}, process ${record.process}, invocation ${record.request_id}`),
+    el("p", { class: "quiet ids" }, [`message ${record.message_id}`,
+      record.process && `process ${record.process}`, record.request_id && `invocation ${record.request_id}`]
+      .filter(Boolean).join(", ")),
     place);
 }
+
+// The end of the process after it had logged the outcome of the delivery, and before it had responded.
+function interruption(record) {
+  return [el("p", { class: "title" }, el("time", {}, timeOfDay(record.time)), badge(record.outcome), deadLetter(record)),
+    el("p", { class: "reason" }, record.reason)];
+}
+
+const deadLetter = ({ is_dead }) => is_dead && el("span", { class: "attention" }, "dead letter");
 
 function call({ operation, path, body, reply }) {
   return el("li", {}, el("details", {},

@@ -8,6 +8,7 @@ export const OUTCOMES = {
   deferred: "There was no time, or a service is not called at the moment. The queue delivers the record again.",
   failed: "A service rejected it. A person must look.",
   invalid_payload: "The body was not understood.",
+  interrupted: "The function gave no response, for example because its process was killed.",
 };
 
 export const SERVICES = { "reservation-api": "Reservation API", inventory: "Inventory" };
@@ -17,11 +18,15 @@ export const BEHAVIOURS = {
   refuses: "refuses connections",
   hangs: "hangs: no work, no reply",
   slow: "answers slowly",
-  denies: "denies access (401)",
-  unavailable: "is unavailable (503)",
+  denies: "denies access (401, UNAUTHENTICATED)",
+  unavailable: "is unavailable (503, UNAVAILABLE)",
   "loses-replies": "does the work, loses the reply",
   lies: "says done, does nothing",
 };
+
+// Characters that cannot be seen and change how the text around them looks, for example its direction.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+export const visible = (text) => text.replace(HIDDEN, (char) => `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 
 export const outcome = (name) => name.replace("_", " ");
 
@@ -31,6 +36,9 @@ export function milliseconds(ms) {
   if (ms >= 10_000) return `${(ms / 1_000).toFixed(1)} s`;
   return `${ms >= 100 ? ms.toFixed(0) : ms.toFixed(1)} ms`;
 }
+
+// A duration in seconds or minutes.
+export const duration = (seconds) => (seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`);
 
 // The local time of day of a time in RFC 3339.
 export function timeOfDay(text) {
@@ -51,7 +59,7 @@ export function breakerState(name, { processes }) {
   const limited = processes.filter(({ breakers }) => breakers[name]?.is_limited).length;
   const of = (number) => `${number} of ${count(processes.length, "process", "processes")}`;
   if (open) return ["open", `breaker open in ${of(open)}`];
-  return limited ? ["limited", `calls limited in ${of(limited)}`] : null;
+  return limited ? ["limited", `attempts limited in ${of(limited)}`] : null;
 }
 
 export function perSecond(overview, number) {
