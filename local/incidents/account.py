@@ -1,7 +1,8 @@
-"""An AWS account in moto, in this process: what the stack of template.yaml needs for an incident, under its real names.
+"""An AWS account in moto, in this process: the resources of template.yaml that an incident needs, under their real names.
 
 moto lacks some operations. `Account` replaces them: queries of the log (Logs Insights) and its filter patterns, the
-states of alarms, the event source mapping, and message groups on standard queues."""
+states of alarms, the event source mapping, and metrics without dimensions. EventBridge in moto cannot send a message
+group to a standard queue, so `Account` leaves the group out there."""
 
 import functools
 import importlib.util
@@ -38,7 +39,7 @@ _spec = importlib.util.spec_from_file_location("sqs_corrections", f"{ROOT}/local
 corrections = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(corrections)
 corrections.log = lambda **_: None
-corrections.LONG_POLL_INTERVAL = 0.1  # A poll of many pollers takes time of this process.
+corrections.LONG_POLL_INTERVAL = 0.1  # Each poller searches its queue this often, which takes CPU time of this process.
 # For each event, moto builds the parser of JSON paths several times, which takes a tenth of a second.
 jsonpath_ng.ext.parse = functools.cache(jsonpath_ng.ext.parse)
 
@@ -94,7 +95,7 @@ class Account:
 
     @staticmethod
     def backend(service):
-        """What a service in moto stores. A call of it takes less time than a request to the server."""
+        """What moto stores of a service. Calling its methods takes less time than a request to the server."""
         return get_backend(service)[ACCOUNT][REGION]
 
     def create_queues(self, visibility_timeout):

@@ -1,12 +1,14 @@
-"""Evaluates the alarms of template.yaml from metrics, as CloudWatch does, in compressed minutes."""
+"""Evaluates the alarms of template.yaml from metrics, as CloudWatch does. A minute can be compressed: world.py
+makes it 3 s long, rehearsal.py lets it take no time."""
 
 import re
 from collections import defaultdict
 
-# Their metrics are not produced here, or depend on times that are not compressed: the 60 s of the objective are a
-# constant of the worker, and the time of a call is that of this machine.
+# Alarms whose metrics are not produced here, or depend on times that are not compressed: the 60 s of the objective are
+# a constant of the worker, and the duration of a call is that on this machine.
 NOT_EVALUATED = re.compile("-(latency|duration|concurrency|slow|slo-.*)$")
-# The metrics that are times since an event was sent. They are compressed, and the thresholds of the template are not.
+# The metrics that are times since an event was sent. Their values are compressed, and the thresholds of the template
+# are not. So `Metrics` multiplies the values by the speed.
 TIMES = {"worker_event_age_seconds", "worker_event_lateness_seconds", "ApproximateAgeOfOldestMessage"}
 
 

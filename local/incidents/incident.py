@@ -57,15 +57,18 @@ def end(world, incident):
     if not world.wait(lambda: incident.ended, incident.lasts):
         return ["the cause still exists"]
     if not still_rings(world, incident):
-        world.incident = None  # No more events, so that the last ones can be compared.
+        world.incident = None  # No more events are sent, so that the last ones end before the checks below.
         world.minutes.join()
     # Records that wait for their back-off can make an alarm ring once more.
     problems = [] if world.wait(lambda: world.depth("EventQueue") == 0, 20) else ["messages are still in the queue"]
-    problems += still_rings(world, incident)
+    problems += (ringing := still_rings(world, incident))
     for name, minute in world.alarms.notified.items():
         world.say(f"{name} has notified at the end of minute {minute + 1 - world.began}.")
-    world.say(f"All alarms are over after {world.since()} minutes.")
-    warnings = Counter(line["message"] for line in world.log() if line.get("level") == "WARN" and "outcome" not in line)
+    if not ringing:
+        world.say(f"All alarms are over after {world.since()} minutes.")
+    # The lines of the event source mapping are not the worker's.
+    warnings = Counter(line["message"] for line in world.log() if line.get("level") == "WARN"
+                       and "outcome" not in line and line.get("target") != "event_source")
     for message, count in warnings.items():
         world.say(f"The worker has warned {count} times: {message}")
     if dead := world.depth("DeadLetterQueue"):

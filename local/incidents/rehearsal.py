@@ -1,7 +1,8 @@
-"""The account in the state in which an alarm rings, for the commands of the page of this alarm. Its minutes take no time.
+"""Brings the account into the state in which an alarm rings, and runs the commands of the section of this alarm. The
+minutes are simulated: they take no time.
 
 No function runs here: the state says which metrics and log lines a minute brings. What the account itself shows is read
-from it: the depth of the queues, the calls of the event rules, and whether the heartbeat reaches the worker."""
+from it: the depth of the queues, the invocations by the event rules, and whether the heartbeat reaches the worker."""
 
 import io
 import json
@@ -56,10 +57,10 @@ class State:
     metrics: dict = field(default_factory=dict)  # of a minute; they replace those of a healthy one
     log: tuple = ()  # the lines that the function logs in a minute
     begin: callable = lambda rehearsal: None  # brings the account into the state
-    # Whether the account shows that the state has ended. Otherwise people outside of the account end it, such as the owner
-    # of a service: it is over when the page was followed.
+    # Whether the account shows that the state has ended. None: people outside of the account end the state, such as the
+    # owner of a service. It is then over as soon as all commands of the section were run.
     is_over: callable = None
-    shows: tuple = ()  # what the commands of the page must print
+    shows: tuple = ()  # what the commands of the section must print
     then: tuple = ()  # further steps of the runbook, as in scenarios.py
     edit: callable = None  # what a person changes in the JSON file that the runbook opens in an editor
     is_consumed: bool = True  # whether the mapping and the function keep up with the queue
@@ -75,7 +76,7 @@ class Rehearsal:
     def __init__(self, state, stubs):
         moto_api_backend.reset()
         self.state, self.stubs, self.calls = state, stubs, []
-        self.page_was_followed, self.is_broken = False, False
+        self.section_was_followed, self.is_broken = False, False
         self.lines, self.seen, self.printed = [], {}, ""
         self.account = Account(state.parameters(), {"reservation_api_token": "first"}, 180, lambda: self.lines, self.alarms_now)
         self.stack, self.known = self.account.stack, self.account.known
@@ -126,7 +127,7 @@ class Rehearsal:
 
     def pass_minute(self):
         self.heartbeat()
-        is_over = self.state.is_over(self) if self.state.is_over else self.page_was_followed
+        is_over = self.state.is_over(self) if self.state.is_over else self.section_was_followed
         is_broken = self.is_broken and not is_over
         values = {}
         for metrics in (HEALTHY, self.state.metrics if is_broken else {}):

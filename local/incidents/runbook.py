@@ -13,18 +13,19 @@ from template import REGION
 TEXT = Path(ROOT, "docs/operations.md").read_text()
 
 
-def blocks(title):
-    """The blocks of commands of the page with this title: an alarm, or the heading of a section."""
+def blocks(heading):
+    """The blocks of commands of the section with this heading, such as the name of an alarm."""
     parts = re.split(r"^#{2,3} `?(.*?)`?\n", TEXT, flags=re.MULTILINE)
-    pages = dict(zip(parts[1::2], parts[2::2]))
-    return re.findall(r"^ *```sh\n(.*?)^ *```", pages[title], re.MULTILINE | re.DOTALL)
+    sections = dict(zip(parts[1::2], parts[2::2]))
+    return re.findall(r"^ *```sh\n(.*?)^ *```", sections[heading], re.MULTILINE | re.DOTALL)
 
 
 DEFINITIONS = re.findall(r"```sh\n(.*?)```", TEXT[: TEXT.index("\n## ")], re.DOTALL)[0]
 
 
 class Shell:
-    """A folder and an environment in which the commands reach the local stack. `definitions` are further ones in bash."""
+    """A folder and an environment in which the commands reach the local stack. `definitions` is code in bash that runs before
+    the commands, after the definitions of the runbook."""
 
     def __init__(self, world, definitions=""):
         self.world, self.definitions = world, f"{DEFINITIONS}\n{definitions}"

@@ -9,7 +9,7 @@ from world import MINUTE
 
 
 class Incident:
-    """`alarm` is the alarm that must notify. A step of `script` is the title of a page whose commands are run; commands of
+    """`alarm` is the alarm that must notify. A step of `script` is the heading of a section whose commands are run; commands of
     the runbook, which contain a space; or a function that is called with the world and the folder of the shell."""
 
     alarm, script, fifo = None, [], False
@@ -38,9 +38,18 @@ def calling(whom):
 
 
 def letters(reason, plan):
-    """The commands of the runbook that delete the letters with a reason, with the names of the page."""
+    """The commands of the runbook that delete the dead letters with a reason. `plan` is the name that the runbook gives
+    to the files."""
     return f"""dead-letters plan --action delete --reason {reason} --out {plan}.json
 dead-letters apply {plan}.json --backup {plan}.jsonl"""
+
+
+# The commands of the runbook that list the payments for which a refund is due, and delete the letters of those that were
+# refunded. Here, the payments team refunds all of them.
+LIST_REFUNDS = "dead-letters list --reason paid_but_expired --output csv > refunded.csv"
+DELETE_REFUNDED = """sed '1d; s/,.*//; s/^/--message /' refunded.csv |
+  xargs -r dead-letters plan --action delete --reason paid_but_expired --out refunded.json
+dead-letters apply refunded.json --backup refunded.jsonl"""
 
 
 class InventoryDown(Incident):
@@ -170,12 +179,13 @@ class Refunds(Incident):
         "dead-letters list --group-by reason", "dead-letters list --what-if", calling("inventory"),
         """dead-letters plan --action redrive --what-if --prediction would-succeed --out redrive.json
 dead-letters apply redrive.json --rate 50 --stop-at 10""",
-        calling("payments"), letters("paid_but_expired", "refunded"),
+        LIST_REFUNDS, calling("payments"), DELETE_REFUNDED,
     ]
 
 
 class HotGroup(Incident):
-    """A producer sends all its events to a FIFO queue with one message group. The others wait for nobody."""
+    """A producer sends all its events to a FIFO queue with one message group, so that they wait
+    for each other."""
 
     alarm, fifo, payments = "backlog", True, 0
     per_minute = 50
@@ -221,8 +231,8 @@ class LateEvents(Incident):
         else:
             super().tell(world, whom)
 
-    script = ["late-events", calling("producer"), "new-dead-letters", "dead-letters list --group-by reason", calling("payments"),
-              letters("paid_but_expired", "refunded")]
+    script = ["late-events", calling("producer"), "new-dead-letters", "dead-letters list --group-by reason", LIST_REFUNDS,
+              calling("payments"), DELETE_REFUNDED]
 
 
 class RuleLost(Incident):

@@ -1,4 +1,4 @@
-"""For each alarm, the state in which it rings. test_pages.py runs the commands of the page of the alarm in this state."""
+"""For each alarm, the state in which it rings. test_sections.py runs the commands of the section of the alarm in this state."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from scenarios import letters
 
 
 def reason(code, outcome="retried", **more):
-    """A line of the log about a returned record."""
+    """A summary line of the log, by default of a record that was returned."""
     return {"outcome": outcome, "reason_code": code, "event_type": "payment.approved", "function_version": "1",
             "attempt": 2, "message_id": "m", "duration_ms": 40, **more}
 
@@ -77,7 +77,7 @@ def alias_is_whole(rehearsal):
     return not alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")
 
 
-# ---- Commands of the runbook outside of the page ----------------------------------------------------------
+# ---- Commands of the runbook outside of the section ----------------------------------------------------------
 
 START_MAPPING = """aws lambda update-event-source-mapping --region "$AWS_REGION" --uuid "$(out MappingId)" --enabled"""
 RESTORE_SECRET = 'aws secretsmanager restore-secret --region "$AWS_REGION" --secret-id "$(parameter SecretArn)"'
@@ -104,8 +104,8 @@ CODEDEPLOY = "CodeDeploy's rollback: the alias is moved by the command for a rol
 BAD_VERSION = State(
     "the newest version returns records",
     metrics={"canary-error-rate": {"success": 60, "retried": 40}},
-    log=(reason("panic", function_version="2"),),
-    shows=("panic",),
+    log=(reason("panicked", function_version="2"),),
+    shows=("panicked",),
     is_over=alias_is_whole,
     then=(ROLL_BACK,),
     on_paper=CODEDEPLOY,
@@ -167,6 +167,7 @@ STATES = {
     ),
     "throttles": State(
         "the concurrency of the account is used up",
+        begin=put("DeadLetterQueue", {"type": "reservation.expired", "event_id": "evt_1"}),
         metrics={"throttles": {"Throttles": 20}},
         shows=("1000",),
         on_paper="the throttling, and the concurrency of another function",

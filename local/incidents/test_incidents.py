@@ -1,13 +1,16 @@
-"""Stages the incidents that take less than a minute, and checks what evaluates the alarms and the log."""
+"""Stages two incidents, each of which takes less than a minute of real time, and checks what evaluates the alarms and the log."""
 
+import queue
 import subprocess
 import sys
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import insights
 from account import SERVICES, Stack
 from alarms import Alarms, Metrics
+from incident import end
 from runbook import blocks
 from scenarios import INCIDENTS
 
@@ -16,7 +19,7 @@ NAMESPACE = "TrafficTacos/ReservationWorker"
 
 
 class Staged(unittest.TestCase):
-    def test_the_script_of_a_page_ends_its_incident(self):
+    def test_the_script_of_each_incident_ends_it(self):
         # At the same time, because each mostly waits.
         runs = {
             name: subprocess.Popen([sys.executable, PROGRAM, name, "--script", *more], text=True,
@@ -29,8 +32,20 @@ class Staged(unittest.TestCase):
             self.assertIn("new-dead-letters notifies after", printed)
 
 
-class Pages(unittest.TestCase):
-    def test_the_alarm_of_each_incident_exists_and_has_a_page_with_commands(self):
+class End(unittest.TestCase):
+    def test_the_alarms_are_not_said_to_be_over_while_one_rings(self):
+        for ringing in ([], ["slow"]):
+            said = []
+            world = SimpleNamespace(
+                alarms=SimpleNamespace(ringing=ringing, notified={}), minutes=queue.Queue(), began=0, say=said.append,
+                wait=lambda condition, limit: condition(), since=lambda: 7, depth=lambda name: 0, log=list, inconsistent=list)
+            problems = end(world, SimpleNamespace(ended=True, lasts=1))
+            self.assertEqual(problems, [f"{name} still rings" for name in ringing])
+            self.assertEqual("All alarms are over after 7 minutes." in said, not ringing)
+
+
+class Sections(unittest.TestCase):
+    def test_the_alarm_of_each_incident_exists_and_has_a_section_with_commands(self):
         stack = Stack(SERVICES)
         notifying = stack.of_type("CloudWatch::Alarm") | stack.of_type("CloudWatch::CompositeAlarm")
         names = {a["AlarmName"].removeprefix("worker-") for a in notifying.values() if "AlarmActions" in a}

@@ -1,5 +1,5 @@
 """The stack under an incident: the account, both services, the mapping and the function, and a clock that evaluates the
-alarms. Every time is a twentieth of its length in AWS: a minute takes 3 s."""
+alarms. A minute takes 3 s, a twentieth of its length in AWS. docs/incidents.md says which times are not compressed."""
 
 import json
 import os
@@ -15,10 +15,11 @@ from alarms import Alarms, Metrics
 
 SPEED = 20
 MINUTE = 60 / SPEED
-# The reserve for the response and the time-out that contains it are longer: moto does not respond faster.
+# The reserve for the response, as part of the function's time-out. It is not compressed, but ten times its default of
+# 1 s: moto takes longer than SQS to respond.
 RESERVE_MS = 10_000
-# Of a message whose time-out the worker could not change in time, because moto did not respond. Much shorter, it would use
-# up the receives of the message; in AWS it is 180 s.
+# The default of the queue. It applies to a message whose time-out the worker could not change, because moto did not
+# respond in time. In AWS it is 180 s. A twentieth of that would be too short: the message would use up its receives.
 VISIBILITY_TIMEOUT = 60
 COMPRESSED = ("BACKOFF_BASE_MS", "BACKOFF_MAX_MS", "OUTAGE_BACKOFF_MS", "BREAKER_OPEN_MS")
 

@@ -322,12 +322,12 @@ class Alarms(Telemetry):
             self.assertGreater(self.result("CanaryErrorRateAlarm", values), 10, kind)
         self.assertEqual(self.result("CanaryErrorRateAlarm", {"success": 1, "failed": 18}), 0, "too few records")
 
-    def test_new_dead_letters_ring_although_older_ones_are_parked(self):
+    def test_new_dead_letters_ring_although_older_ones_are_in_the_queue(self):
         ((_, metric, dimensions, _),) = self.metrics(self.alarms["NewDeadLettersAlarm"])
         self.assertEqual((metric, dimensions), ("worker_dead_letters_total", {}))
         self.assertNotIn("DeadLettersAlarm", parts_of_all(self.stack))
 
-    def test_new_unmatched_events_ring_although_older_ones_are_parked(self):
+    def test_new_unmatched_events_ring_although_older_ones_are_in_the_queue(self):
         alarm = Stack(SERVICES, {"UnmatchedEvents.Arn": "arn:aws:events:r:a:rule/bus/unmatched"})["NewUnmatchedAlarm"]
         ((_, metric, dimensions, _),) = self.metrics(alarm)
         self.assertEqual((metric, dimensions["RuleName"]), ("Invocations", "unmatched"))

@@ -2,6 +2,8 @@
 
 import fnmatch
 import json
+import re
+import tomllib
 import unittest
 import warnings
 from pathlib import Path
@@ -11,7 +13,7 @@ import cfnlint
 from moto import mock_aws
 from samcli.yamlhelper import yaml_parse
 
-from template import ACCOUNT, REGION, ROOT, SERVICES, Stack, VARIANTS
+from template import ACCOUNT, REGION, ROOT, SERVICES, Stack, VARIANTS, source
 
 TEMPLATE = yaml_parse((ROOT / "pipeline.yaml").read_text())
 PARAMETERS = {
@@ -134,6 +136,24 @@ class Pipeline(unittest.TestCase):
         self.assertEqual(policy["Role"]["Resource"], "CloudFormationRole.Arn")
         self.assertEqual({action.split(":")[0] for action in actions(self.policy("DeployRole"))},
                          {"cloudformation", "iam", "s3"})
+
+    def test_the_guide_passes_the_names_of_each_environment_to_the_pipeline(self):
+        guide = (ROOT / "CONTRIBUTING.md").read_text().replace("\\\n", " ")
+        commands = re.findall(r"aws cloudformation deploy --template-file pipeline\.yaml .*", guide)
+        self.assertEqual(len(commands), 2)
+        # The runbook names the secret after the stack.
+        self.assertIn('create-secret --region "$AWS_REGION" --name "$STACK"', (ROOT / "docs/operations.md").read_text())
+        environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+        defaults = {name: parameter.get("Default") for name, parameter in source()["Parameters"].items()}
+        for command in commands:
+            given = dict(re.findall(r"\b([A-Z]\w+)=(\S+)", command))
+            environment = environments[given["GitHubEnvironment"]]
+            stack = environment["global"]["parameters"]["stack_name"]
+            overrides = environment["deploy"]["parameters"]["parameter_overrides"]
+            deployed = {**defaults, **dict(override.split("=", 1) for override in overrides)}
+            self.assertEqual((given["WorkerStackName"], given["SecretName"]), (stack, stack))
+            for name in ("EventBusName", "ScheduleGroupName"):
+                self.assertEqual(given.get(name, TEMPLATE["Parameters"][name]["Default"]), deployed[name], stack)
 
     def test_the_job_can_sign_only_if_the_code_is_signed(self):
         signing = self.evaluated(SignCode="true")

@@ -39,16 +39,16 @@ class Commands(unittest.TestCase):
             checked = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
             self.assertEqual(checked.stderr, "", block)
 
-    def test_the_page_of_each_alarm_says_what_it_means_how_it_ends_and_what_it_costs(self):
-        pages = re.findall(r"^### `([a-z0-9-]+)`\n(.*?)(?=^##)", RUNBOOK, re.MULTILINE | re.DOTALL)
-        self.assertGreater(len(pages), 25)
-        for alarm, page in pages:
-            if page.startswith("Part of") or "notifies nobody" in page:
+    def test_the_section_of_each_alarm_says_what_it_means_how_it_ends_and_what_it_costs(self):
+        sections = re.findall(r"^### `([a-z0-9-]+)`\n(.*?)(?=^##)", RUNBOOK, re.MULTILINE | re.DOTALL)
+        self.assertGreater(len(sections), 25)
+        for alarm, section in sections:
+            if section.startswith("Part of") or "notifies nobody" in section:
                 continue
-            self.assertIn("**It is over**", page, alarm)
-            self.assertIn("**Consequence.**", page, alarm)
-            self.assertIn("**Meaning.**", page, alarm)
-            self.assertIn("```sh", page, alarm)
+            self.assertIn("**It is over**", section, alarm)
+            self.assertIn("**Consequence.**", section, alarm)
+            self.assertIn("**Meaning.**", section, alarm)
+            self.assertIn("```sh", section, alarm)
 
     def test_the_definitions_call_aws_with_the_given_range_and_dimensions(self):
         definitions = BLOCKS[0]
@@ -75,7 +75,8 @@ class Commands(unittest.TestCase):
         self.assertLessEqual(set(re.findall(r"\bout ([A-Z]\w+)", RUNBOOK)), set(template["Outputs"]))
         named = set(re.findall(r"\b([A-Z][a-z]\w+)=\w", " ".join(re.findall(r"`([^`\n]+)`", RUNBOOK))))
         self.assertIn("DeploymentType", named)
-        self.assertLessEqual(named, set(template["Parameters"]) | {"OutputKey"})
+        keys_of_the_aws_cli = {"OutputKey", "UsePreviousValue"}
+        self.assertLessEqual(named, set(template["Parameters"]) | keys_of_the_aws_cli)
 
 
 if __name__ == "__main__":

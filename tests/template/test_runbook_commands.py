@@ -29,7 +29,7 @@ aws() {
 sleep() { :; }
 EDITOR=true
 rm() { :; }  # The files are read after the page.
-# They need the letters of a queue. local/incidents/test_pages.py runs them.
+# They need the letters of a queue. local/incidents/test_sections.py runs them.
 dead-letters() { :; }
 grep() { :; }
 """

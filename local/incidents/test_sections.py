@@ -1,4 +1,4 @@
-"""The commands of the page of each alarm, in order, from the state in which the alarm rings until it is over.
+"""Runs the commands of the section of each alarm, in order, from the state in which the alarm rings until it is over.
 
 WRITE_DOCS=1 writes the table of the results into docs/incidents.md."""
 
@@ -16,17 +16,17 @@ DOCUMENT = ROOT / "docs/incidents.md"
 HEALTHY, ALARM_LIMIT, END_LIMIT = 6, 12, 130  # minutes
 
 
-class Pages(unittest.TestCase):
+class Sections(unittest.TestCase):
     maxDiff = None
 
-    def test_each_alarm_has_a_page_and_a_state(self):
+    def test_each_alarm_has_a_section_and_a_state(self):
         stack = Stack(SERVICES)
         alarms = stack.of_type("CloudWatch::Alarm") | stack.of_type("CloudWatch::CompositeAlarm")
         names = {alarm["AlarmName"].removeprefix("worker-") for alarm in alarms.values()}
         self.assertEqual(set(STATES), names)
         self.assertEqual(set(re.findall(r"^### `(.*?)`", TEXT, re.MULTILINE)), names)
 
-    def test_the_page_of_each_alarm_ends_it(self):
+    def test_the_section_of_each_alarm_ends_it(self):
         called, minutes = set(), {}
         for alarm, state in STATES.items():
             with self.subTest(alarm):
@@ -54,7 +54,7 @@ class Pages(unittest.TestCase):
                 self.assertIn(text, printed)
         for step in state.then:
             rehearsal.shell.step(step)
-        rehearsal.page_was_followed = True
+        rehearsal.section_was_followed = True
         is_silent = rehearsal.pass_minutes(END_LIMIT, lambda: not rehearsal.alarms.ringing)
         self.assertTrue(is_silent, f"still ringing: {set(rehearsal.alarms.ringing)}")
         self.assertEqual(rehearsal.shell.run("ringing"), "")
@@ -69,7 +69,7 @@ class Pages(unittest.TestCase):
             by = "people" if state.is_ended_by_people else "commands"
             rows.append(f"| `{alarm}` | {state.what} | {rings} min | {over} min | {by} | {state.on_paper} |")
         table = "\n".join(rows)
-        pattern = r"(<!-- generated: pages -->\n)(.*?)(\n<!-- end generated -->)"
+        pattern = r"(<!-- generated: sections -->\n)(.*?)(\n<!-- end generated -->)"
         text = DOCUMENT.read_text()
         ((_, written, _),) = re.findall(pattern, text, re.DOTALL)
         if "WRITE_DOCS" in os.environ:
