@@ -14,13 +14,19 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # The names of the test targets in a folder.
 test_targets = $(sort $(notdir $(basename $(patsubst %/main.rs,%,$(wildcard $(1)/*.rs $(1)/*/main.rs)))))
-# The tests that run in one process. The others start the function (process, queue, load), start moto (queue,
-# event_source, load), or take about a minute (simulation).
+# The in-process tests. They start neither the function nor moto, so they need only Rust. The others start the function
+# (process, queue, load, local, train) or moto (queue, event_source, load, local), or take about a minute (simulation).
 IN_PROCESS := $(filter-out process queue simulation,$(call test_targets,tests) $(call test_targets,crates/*/tests))
-IN_PROCESS_LOCAL := $(filter-out event_source load,$(call test_targets,local/tests))
+IN_PROCESS_LOCAL := $(filter-out event_source load local train,$(call test_targets,local/tests))
 
 help: ## print this list of targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	  line = sprintf("make %-20s", $$1); n = split($$2, words, " "); \
+	  for (i = 1; i <= n; i++) { \
+	    if (length(line " " words[i]) > 80) { print line; line = sprintf("%25s", "") } \
+	    line = line " " words[i] \
+	  } \
+	  print line }' $(firstword $(MAKEFILE_LIST))
 
 tools: $(TOOLS) ## install cargo-lambda, moto and the audit tools into .tools/
 
@@ -32,12 +38,16 @@ lint:
 	cargo fmt --all --check || { echo 'error: the code is not formatted: run make fmt' >&2; exit 1; }
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Runs the commands demo, local and load.
+# Runs a command of the program in local/: demo, local, services, load or train.
 LOCAL := cargo run --locked -p reservation-worker-local --
+# Announces the first build of a program.
+announce_first_build = @test -e $(TARGET)/debug/$(1) || \
+  echo 'Building $(1). This takes some minutes ...' >&2
 
 demo: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 demo: $(TOOLS) ## run every event of events/ through the function under cargo lambda, and check the results
 	$(require_cargo)
+	$(call announce_first_build,reservation-worker-local)
 	$(LOCAL) demo
 
 # Options of make local and make load:
@@ -49,26 +59,41 @@ N := 1000
 # Without the console in the browser, or with it on another port: make local CONSOLE=off, make local CONSOLE=8080
 local: $(TOOLS) ## start the queue, the services and the function on this machine, until Ctrl-C
 	$(require_cargo)
+	$(call announce_first_build,reservation-worker-local)
 	$(LOCAL) local $(OPTIONS) $(if $(CONSOLE),--console $(CONSOLE))
 
 # This runs in a second shell, while make local runs. To run another command: make dead-letters RUN='plan --action redrive'
+# If several make local run, PROCESS=ID selects one. All except the first one print their ID.
 RUN := list --what-if
+DEAD_LETTERS_COMMAND = make dead-letters$(if $(PROCESS), PROCESS=$(PROCESS))
+LOCAL_ENVIRONMENT = $(TARGET)/local$(if $(PROCESS),-$(PROCESS)).env
+# A process that was killed leaves its file behind.
+require_local = @test -e $(LOCAL_ENVIRONMENT) || { \
+  printf %s 'error: make local is not running$(if $(PROCESS), with the process id $(PROCESS))'; \
+  for file in $(TARGET)/local-*.env; do \
+    process=$$(basename $$file .env | cut -d - -f 2); \
+    kill -0 "$$process" 2>/dev/null && printf %s "; another one is running: make dead-letters PROCESS=$$process"; \
+  done; echo; exit 1; } >&2
 dead-letters: ## show the dead letters of make local, and what would happen to them now
 	$(require_cargo)
-	@test -e $(TARGET)/local.env || { echo "error: make local is not running" >&2; exit 1; }
-	@test -e $(TARGET)/debug/dead-letters || { echo 'Building dead-letters, which takes some minutes ...' >&2; \
-	  cargo build --locked -p reservation-worker-ops; }
-	. $(abspath $(TARGET)/local.env) && cargo run --locked --quiet -p reservation-worker-ops -- $(RUN) \
-	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" \
-	  --log-group "$$LOG_GROUP"
+	$(require_local)
+	$(call announce_first_build,dead-letters)
+	@cargo build --locked -p reservation-worker-ops
+# It may have ended during the build.
+	$(require_local)
+	@. $(abspath $(LOCAL_ENVIRONMENT)) && $(abspath $(TARGET))/debug/dead-letters $(RUN) \
+	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" --log-group "$$LOG_GROUP"
+	@echo "To run a command \`dead-letters …\` here: $(DEAD_LETTERS_COMMAND) RUN='…'" >&2
 
 services: ## start the services with the holds and faults that events/ needs, and print the function's variables, until Ctrl-C
 	$(require_cargo)
+	$(call announce_first_build,reservation-worker-local)
 	@$(LOCAL) services --seed
 
 load: $(TOOLS) ## send N=1000 events to the queue at once, measure, and check the results
 	$(require_cargo)
-	$(LOCAL) load $(N) $(OPTIONS)
+	$(call announce_first_build,reservation-worker-local)
+	$(LOCAL) load '$(N)' $(OPTIONS)
 
 # NAME is an incident of docs/incidents.md. With SCRIPT=1, the program ends the incident itself, with the commands of the
 # runbook: make incident NAME=refunds SCRIPT=1
@@ -78,7 +103,7 @@ incident: $(TOOLS) $(DEPLOY_TOOLS) ## stage the incident NAME=… on the local s
 	cargo build --locked --bins -p reservation-worker-local -p reservation-worker-ops
 	@$(VENV)/bin/python local/incidents/incident.py $(NAME) $(if $(SCRIPT),--script) --count $(COUNT)
 
-test-incidents: $(TOOLS) $(DEPLOY_TOOLS) ## stage the short incidents and end them with the commands of the runbook
+test-incidents: $(TOOLS) $(DEPLOY_TOOLS) ## stage two incidents, and run the commands of the runbook for each alarm
 	cd local/incidents && ../../$(VENV)/bin/python -m unittest --quiet
 
 test: $(TOOLS) lint ## check format, lints, documentation and dependencies, run all tests and the demo
@@ -218,7 +243,7 @@ ifeq ($(BROWSER),)
 	@echo 'NOT CHECKED: the console. No Chromium is installed.' >&2
 else
 	$(require_cargo)
-# make test has built the commands.
+# make test sets LOCAL on the command line after it has built these two programs. Otherwise they are built here.
 	$(if $(filter command line,$(origin LOCAL)),,cargo build --locked -p reservation-worker-local -p reservation-worker-ops)
 	cargo build --profile process --locked --bins -p reservation-worker -p reservation-worker-functions
 	cd tests/console && LOCAL=$(abspath $(TARGET))/debug/reservation-worker-local \
@@ -247,8 +272,8 @@ SAM_BUILD := .aws-sam/build/Worker/bootstrap
 LAMBDA_BUILD := $(TARGET)/lambda
 BINARIES := .aws-sam/binaries
 test_artifact = cp $(1) $(BINARIES)/reservation-worker && FUNCTION_BINARIES=$(BINARIES) cargo test --locked --test process
-# The programs are built for the processor that cargo lambda chooses; A choice in RUSTFLAGS replaces it,
-# so it is repeated here.
+# cargo lambda passes these options to the compiler. The variable RUSTFLAGS would replace them, so a build that sets it
+# repeats them.
 TRIPLE := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)-unknown-linux-gnu
 CPU := -C target-cpu=$(if $(filter arm64,$(ARCHITECTURE)),neoverse-n1,haswell)
 
@@ -257,20 +282,34 @@ CPU := -C target-cpu=$(if $(filter arm64,$(ARCHITECTURE)),neoverse-n1,haswell)
 # function, so the profile is for the architecture of this machine.
 PGO_FOLDER := $(abspath $(TARGET))/pgo
 PROFILE := $(if $(PGO),$(PGO_FOLDER)/reservation-worker.profdata)
-use_profile = $(if $(PROFILE),RUSTFLAGS='$(CPU) -C profile-use=$(PROFILE)')
+pgo_flags = -C profile-use=$(PGO_FOLDER)/$(1).profdata -C link-arg=-Wl,-T,$(PGO_FOLDER)/$(1).ld
+use_profile = $(if $(PROFILE),RUSTFLAGS='$(CPU) $(call pgo_flags,reservation-worker)')
+# Fails if the compiler has recognised hardly any function of the profile.
+check_profile = $(if $(PROFILE),'$(dir $(LLVM_PROFDATA))llvm-size' -A $(1) | awk '{ size[$$1] = $$2 } END { \
+  if (size[".text.hot"] * 10 < size[".text"] || !size[".text.idle"]) \
+    { print "error: the profile does not fit to the code"; exit 1 } }' >&2)
 LLVM_PROFDATA ?= $(shell rustc --print target-libdir 2>/dev/null)/../bin/llvm-profdata
 require_llvm_tools = @test -x '$(LLVM_PROFDATA)' || \
   { echo "error: llvm-tools are missing: rustup component add llvm-tools" >&2; exit 1; }
+# The profile names functions by hashes. Cargo computes the same hashes as in cargo lambda build only if the same packages
+# are selected and if these variables are set, as cargo lambda does.
+AS_CARGO_LAMBDA := CARGO_TARGET_APPLIES_TO_HOST=false CARGO_UNSTABLE_TARGET_APPLIES_TO_HOST=true \
+  __CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS=nightly
+select = $(if $(filter reservation-worker,$(1)),-p $(1),-p reservation-worker-functions) --bin $(1)
 SOURCES = $(shell git ls-files Cargo.toml Cargo.lock build.rs proto src crates local benches/functions 2>/dev/null)
-$(PGO_FOLDER)/%.profdata: $(SOURCES)
+$(PGO_FOLDER)/%.profdata: $(SOURCES) tools/code_order.py
 	$(require_cargo)
 	$(require_llvm_tools)
-	RUSTFLAGS='$(CPU) -C profile-generate' cargo build --release --locked --target $(TRIPLE) \
-	  --target-dir $(PGO_FOLDER)/instrumented -p reservation-worker -p reservation-worker-functions --bin $*
+	$(AS_CARGO_LAMBDA) RUSTFLAGS='$(CPU) -C profile-generate' cargo build --release --locked --target $(TRIPLE) \
+	  --target-dir $(PGO_FOLDER)/instrumented $(call select,$*)
 	rm -rf $(PGO_FOLDER)/raw/$*
 	LLVM_PROFILE_FILE=$(PGO_FOLDER)/raw/$*/%m.profraw $(LOCAL) train $(if $(filter minimal_function,$*),--expired) \
 	  $(PGO_FOLDER)/instrumented/$(TRIPLE)/release/$*
+# Cargo does not notice a new profile, so what was built with the old one is removed.
+	rm -rf $(PGO_FOLDER)/optimised $(TARGET)/$(TRIPLE)/release
 	'$(LLVM_PROFDATA)' merge --output $@ $(PGO_FOLDER)/raw/$*
+	{ '$(LLVM_PROFDATA)' show --all-functions --counts --output $(PGO_FOLDER)/$*.txt $@ && \
+	  python3 tools/code_order.py < $(PGO_FOLDER)/$*.txt > $(PGO_FOLDER)/$*.ld; } || { rm $@; exit 1; }
 
 artifact build deploy deploy-built: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 artifact build deploy deploy-built: export SAM_CLI_TELEMETRY := 0
@@ -283,9 +322,11 @@ artifact: $(DEPLOY_TOOLS) $(PROFILE) ## build the function for deployment, with 
 	$(use_profile) cargo lambda build --release --locked --bin reservation-worker --output-format zip
 	python3 -m zipfile --extract $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip .aws-sam/zip
 	chmod +x .aws-sam/zip/bootstrap
+	$(call check_profile,.aws-sam/zip/bootstrap)
 	$(call test_artifact,.aws-sam/zip/bootstrap)
 	@ls -l $(LAMBDA_BUILD)/reservation-worker/bootstrap.zip
 	$(call sam_build,--parameter-overrides Architecture=$(ARCHITECTURE))
+	$(call check_profile,$(SAM_BUILD))
 	$(call test_artifact,$(SAM_BUILD))
 
 ENV := dev
@@ -296,10 +337,11 @@ DEPLOYED = $(or $(shell sed -n '/^\[$(ENV)\.deploy/,/^\[/s/.*"Architecture=\(.*\
 same-processor:
 	@test "$(DEPLOYED)" = "$(ARCHITECTURE)" || { echo "error: PGO=1 runs the function, so it needs a machine with the" \
 	  "processor $(DEPLOYED). This one has $(ARCHITECTURE)." >&2; exit 1; }
-build: $(if $(PGO),same-processor) $(DEPLOY_TOOLS) $(PROFILE) ## build the function for deployment on arm64
+build: $(if $(PGO),same-processor) $(DEPLOY_TOOLS) $(PROFILE) ## build the function for deployment to ENV=dev or ENV=prod, with the architecture in samconfig.toml
 	$(require_cargo)
 	$(call locked,)
 	$(call sam_build,--config-env $(ENV))
+	$(call check_profile,$(SAM_BUILD))
 
 deploy: build ## build the function, and deploy the stack of ENV=dev or ENV=prod in samconfig.toml
 	@$(MAKE) --no-print-directory deploy-built
@@ -349,10 +391,9 @@ PGO_BINARIES := $(PGO_FOLDER)/binaries
 PGO_PROGRAMS := reservation-worker minimal_function
 pgo-binaries: $(PGO_PROGRAMS:%=$(PGO_FOLDER)/%.profdata)
 	mkdir -p $(PGO_BINARIES)
-	for program in $(PGO_PROGRAMS); do \
-	  RUSTFLAGS="-C profile-use=$(PGO_FOLDER)/$$program.profdata" cargo build --release --locked --target $(TRIPLE) \
-	    --target-dir $(PGO_FOLDER)/optimised -p reservation-worker -p reservation-worker-functions --bin $$program && \
-	  cp $(PGO_FOLDER)/optimised/$(TRIPLE)/release/$$program $(PGO_BINARIES); done
+	$(foreach program,$(PGO_PROGRAMS),$(AS_CARGO_LAMBDA) RUSTFLAGS="$(CPU) $(call pgo_flags,$(program))" \
+	  cargo build --release --locked --target $(TRIPLE) --target-dir $(PGO_FOLDER)/optimised $(call select,$(program)) && \
+	  cp $(PGO_FOLDER)/optimised/$(TRIPLE)/release/$(program) $(PGO_BINARIES) &&) true
 
 # To compare with another version of the function: make bench BEFORE=path/to/binary
 # To measure one part and only print it: make bench ONLY=batch-100. With few rounds: make bench ROUNDS=6
@@ -380,6 +421,8 @@ install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-has
   $(1)/bin/pip check --disable-pip-version-check >&2
 
 $(TOOLS): tools/base.txt
+# Every target that needs these tools needs Cargo, too. Without it, nothing should be installed.
+	$(require_cargo)
 	$(call make_venv,$(VENV))
 	$(call install,$(VENV),$<)
 	@touch $@

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The length of a period in microseconds. Within each period, the processes of a cgroup may use their quota. Lambda's period
-/// is 20 ms, too.
+/// The length of a period in microseconds. Within each period, the processes of a cgroup may use their quota. Lambda's
+/// period is 20 ms, too.
 const PERIOD_US: f64 = 20_000.0;
 const NAME: &str = "reservation-worker-benchmark";
 /// The folder of the controller `cpu` in version 1 of cgroups.

@@ -34,8 +34,9 @@ const WORKLOADS: [(&str, &str, Workload, &[Figure]); 4] = [
 /// The comparisons of these workloads: title, text, and the two programs.
 const COMPARISONS: [(&str, &str, Name, Name); 4] = [
     (
-        "As deployed",
-        "The worker is built with profile-guided optimisation (PGO), and the minimal function as a user would build it.",
+        "As released",
+        "The worker is built with profile-guided optimisation (PGO), as CI and releases build it, and the minimal function as a\n\
+         user would build it. `make deploy` without `PGO=1` makes the plain build of the next section.",
         WORKER_WITH_PGO,
         MINIMAL,
     ),

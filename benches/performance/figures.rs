@@ -7,8 +7,8 @@ use crate::program::{Name, Rounds, Run, percentile};
 use crate::programs::{MINIMAL, Programs, WORKER, WORKER_WITH_PGO};
 use crate::statistics::{Estimate, median};
 
-/// The goals: the largest ratios of figures of the worker to those of the minimal function, for the worker built with PGO,
-/// and for a plain build.
+/// The goals: the largest ratios of figures of the worker to those of the minimal function, for the worker built with
+/// PGO, and for a plain build.
 const GOALS: [(&str, Figure, f64, Option<f64>); 11] = [
     ("cold start", Figure::INIT, 1.30, None),
     ("cold start", Figure::FIRST, 1.00, None),

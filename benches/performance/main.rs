@@ -1,5 +1,5 @@
-//! Compares the function, with all telemetry on, with a minimal function that makes the same two calls, and with a plain
-//! Go function (`make bench`). Writes the figures and plots in `docs/performance/`.
+//! Compares the function, with all telemetry on, with a minimal function that makes the same two calls, and with a
+//! plain Go function (`make bench`). Writes the figures and plots in `docs/performance/`.
 //!
 //! All functions run under the same Runtime API and with the same services. Quote the ratios: each is the median of the
 //! ratios of the rounds, so it depends less on the machine.

@@ -94,7 +94,8 @@ impl Program {
         Ok(Run { init, batches: times, responses, cpu, peak_memory, events_per_second })
     }
 
-    /// The variables of the function. The time-outs are long, so that a machine that stalls for a moment causes no time-out.
+    /// The variables of the function. The time-outs are long, so that a machine that stalls for a moment causes no
+    /// time-out.
     fn environment(
         &self,
         workload: &Workload,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The smallest number of rounds. With fewer, not even the interval from the smallest to the largest value has a confidence
-/// of 95 %.
+/// The smallest number of rounds. With fewer, not even the interval from the smallest to the largest value has a
+/// confidence of 95 %.
 pub const MIN_ROUNDS: usize = 6;
 
 /// The median of some values, and an interval that contains the true median with a confidence of at least 95 %.
@@ -25,8 +25,8 @@ impl Estimate {
         Self { median: middle(&values), low: values[k - 1], high: values[values.len() - k] }
     }
 
-    /// Whether the true median is at most `goal`: `met`, `missed`, or `not decided` if the interval contains the goal. The
-    /// interval is rounded to two digits, as it is printed.
+    /// Whether the true median is at most `goal`: `met`, `missed`, or `not decided` if the interval contains the goal.
+    /// The interval is rounded to two digits, as it is printed.
     pub fn compare(&self, goal: f64) -> &'static str {
         let hundredths = |value: f64| (value * 100.0).round();
         if hundredths(self.high) <= hundredths(goal) {
@@ -59,8 +59,8 @@ fn middle(sorted: &[f64]) -> f64 {
     f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
-/// The largest k for which the true median is outside of the interval with a probability of at most 5 %: the k-th
-/// smallest value is above it if fewer than k of the values are below it.
+/// The largest k for which the true median is outside of the interval with a probability of at most 5 %. The median
+/// is below the interval if fewer than k of the values are below the median. Each side of the interval may have 2.5 %.
 fn rank(values: usize) -> usize {
     let mut k = 0;
     let mut exactly_k_below = 0.5_f64.powf(values as f64);

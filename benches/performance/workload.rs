@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
-/// The part of an invocation's time that is reserved for the response. It is long, so that a response is in time even if the
-/// machine stalls for a moment.
+/// The part of an invocation's time that is reserved for the response. It is long, so that a response is in time even
+/// if the machine stalls for a moment.
 pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
 
 /// The work of a process.
@@ -69,7 +69,8 @@ pub struct Batch {
 }
 
 impl Kind {
-    /// The time-out of an invocation. With an open breaker, records wait for it for 200 ms, until the reserve is reached.
+    /// The time-out of an invocation. With an open breaker, records wait for it for 200 ms, until the reserve is
+    /// reached.
     pub fn time_limit(self) -> Duration {
         if self == Self::Unavailable {
             DEADLINE_RESERVE + Duration::from_millis(200)
