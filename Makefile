@@ -65,6 +65,13 @@ local: $(TOOLS) ## start the queue, the services and the function on this machin
 # This runs in a second shell, while make local runs. To run another command: make dead-letters RUN='plan --action redrive'
 # If several make local run, PROCESS=ID selects one. All except the first one print their ID.
 RUN := list --what-if
+define newline
+
+
+endef
+# RUN may be a command that was copied from a terminal: with line breaks, and with the name of the tool.
+run_words = $(subst $(newline), ,$(subst \$(newline), ,$(RUN)))
+run_arguments = $(if $(filter dead-letters,$(firstword $(run_words))),$(wordlist 2,$(words $(run_words)),$(run_words)),$(run_words))
 DEAD_LETTERS_COMMAND = make dead-letters$(if $(PROCESS), PROCESS=$(PROCESS))
 LOCAL_ENVIRONMENT = $(TARGET)/local$(if $(PROCESS),-$(PROCESS)).env
 # A process that was killed leaves its file behind.
@@ -81,7 +88,7 @@ dead-letters: ## show the dead letters of make local, and what would happen to t
 	@cargo build --locked -p reservation-worker-ops
 # It may have ended during the build.
 	$(require_local)
-	@. $(abspath $(LOCAL_ENVIRONMENT)) && $(abspath $(TARGET))/debug/dead-letters $(RUN) \
+	@. $(abspath $(LOCAL_ENVIRONMENT)) && $(abspath $(TARGET))/debug/dead-letters $(run_arguments) \
 	  --queue-url "$$DEAD_LETTER_QUEUE_URL" --event-queue-url "$$EVENT_QUEUE_URL" --log-group "$$LOG_GROUP"
 	@echo "To run a command \`dead-letters …\` here: $(DEAD_LETTERS_COMMAND) RUN='…'" >&2
 

@@ -9,6 +9,9 @@ use textwrap::{Options, WordSplitter};
 /// The width if the output is no terminal, or if its width is not known.
 const WIDTH: usize = 80;
 
+/// The end of a line in a command that continues in the next line.
+const CONTINUATION: &str = " \\";
+
 /// The width of an output in columns.
 pub(crate) fn width(output: impl AsFd) -> usize {
     let size = tcgetwinsize(output).ok();
@@ -21,13 +24,24 @@ pub(crate) fn fitted(text: &str, output: impl AsFd + IsTerminal) -> String {
         return text.to_owned();
     }
     let indent = &text[..text.len() - text.trim_start().len()];
-    textwrap::fill(text, wrapping(width(output)).subsequent_indent(indent))
+    filled(text, Options::new(width(output)).subsequent_indent(indent))
 }
 
-/// Options to wrap a text. It is broken only between words, so that the commands, addresses and paths in it can be
-/// copied.
-pub(crate) fn wrapping(width: usize) -> Options<'static> {
-    Options::new(width).word_splitter(WordSplitter::NoHyphenation).break_words(false)
+/// Breaks a text into lines, only between words, so that the addresses and paths in it can be copied. If a command
+/// between backticks is broken, its lines end with a backslash, so that it can be copied into a shell.
+pub(crate) fn filled(text: &str, options: Options<'_>) -> String {
+    let mut options = options.word_splitter(WordSplitter::NoHyphenation).break_words(false);
+    options.width = options.width.saturating_sub(CONTINUATION.len());
+    let filled = textwrap::fill(text, options);
+    let parts: Vec<_> = filled.split('`').collect();
+    // A backtick alone is no command.
+    if parts.len() % 2 == 0 {
+        return filled;
+    }
+    let continued = |part: &str| part.replace('\n', &format!("{CONTINUATION}\n"));
+    let parts = parts.iter().enumerate();
+    let parts = parts.map(|(index, part)| if index % 2 == 0 { (*part).to_owned() } else { continued(part) });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// A number of things: `1 process`, `2 processes`.
@@ -38,6 +52,19 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lines_of_a_broken_command_end_with_a_backslash() {
+        let fill = |text| filled(text, Options::new(24).subsequent_indent("  "));
+        assert_eq!(
+            fill("Delete the message: `plan --reason x --message y`."),
+            "\
+Delete the message:
+  `plan --reason x \\
+  --message y`."
+        );
+        assert_eq!(fill("A ` alone, and words that follow it"), "A ` alone, and words\n  that follow it");
+    }
 
     #[test]
     fn the_number_1_is_followed_by_the_singular() {

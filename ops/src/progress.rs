@@ -10,6 +10,9 @@ use textwrap::{Options, WordSplitter};
 /// The width of a text on a terminal.
 const WIDTH: usize = 80;
 
+/// The end of a line in a command that continues in the next line.
+const CONTINUATION: &str = " \\";
+
 /// A progress bar. It is hidden if stderr is not a terminal.
 pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
@@ -21,18 +24,43 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     }
 }
 
-/// Options to wrap a text into 80 columns. The name of the tool and the options of its commands have hyphens, and are not
-/// broken there.
-pub(crate) fn wrapping() -> Options<'static> {
-    Options::new(WIDTH).word_splitter(WordSplitter::NoHyphenation)
+/// Breaks a text into indented lines of at most 80 columns. If a command between backticks is broken, its lines end with
+/// a backslash, so that it can be copied into a shell. The names of the tool and of options are not broken.
+pub(crate) fn filled(text: &str, indent: &str) -> String {
+    let options = Options::new(WIDTH - CONTINUATION.len()).initial_indent(indent).subsequent_indent(indent);
+    let filled = textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation));
+    let parts: Vec<_> = filled.split('`').collect();
+    // A backtick alone is no command.
+    if parts.len() % 2 == 0 {
+        return filled;
+    }
+    let continued = |part: &str| part.replace('\n', &format!("{CONTINUATION}\n"));
+    let parts = parts.iter().enumerate();
+    let parts = parts.map(|(index, part)| if index % 2 == 0 { (*part).to_owned() } else { continued(part) });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// Prints a line for the user that is not part of the command's result.
 pub(crate) fn note(text: impl Display) {
     let (mut stderr, mut text) = (io::stderr(), text.to_string());
     if stderr.is_terminal() {
-        text = textwrap::fill(&text, wrapping());
+        text = filled(&text, "");
     }
     // If stderr is closed, the command must still do its work.
     let _ = writeln!(stderr, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_broken_command_end_with_a_backslash() {
+        let words = "word ".repeat(12);
+        let text = filled(&format!("{words}`dead-letters apply plan.json` {words}`alone`"), "  ");
+        let words = words.trim_end();
+        assert_eq!(text, format!("  {words} `dead-letters \\\n  apply plan.json` {words}\n  `alone`"));
+        let text = filled(&format!("A ` {words} {words}"), "");
+        assert!(text.contains('\n') && !text.contains('\\'), "{text}");
+    }
 }

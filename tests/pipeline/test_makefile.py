@@ -36,18 +36,19 @@ class Makefile(unittest.TestCase):
             write_program(target / "bin/cargo", f"mkdir -p {target}/debug && cp {target}/bin/tool {target}/debug/dead-letters")
             write_program(target / "bin/tool", 'echo "$*"')
             environment = {"CARGO_TARGET_DIR": folder, "PATH": f"{target}/bin:{os.environ['PATH']}"}
-            for options, name, command in [
-                ([], "local", "make dead-letters"),
-                (["PROCESS=12"], "local-12", "make dead-letters PROCESS=12"),
+            # The second command was copied from a terminal.
+            for options, name, command, copied in [
+                ([], "local", "make dead-letters", "plan --message 1"),
+                (["PROCESS=12"], "local-12", "make dead-letters PROCESS=12", "dead-letters plan \\\n  --message\n1"),
             ]:
                 refused = make("dead-letters", *options, **environment)
                 self.assertIn("error: make local is not running", refused.stderr)
                 (target / f"{name}.env").write_text("".join(f"export {key}='{name} {key}'\n" for key in variables))
                 is_first_build = not (target / "debug").exists()
 
-                run = make("dead-letters", "RUN=list", *options, **environment)
+                run = make("dead-letters", f"RUN={copied}", *options, **environment)
 
-                self.assertEqual(run.stdout, f"list --queue-url {name} DEAD_LETTER_QUEUE_URL --event-queue-url {name} "
+                self.assertEqual(run.stdout, f"plan --message 1 --queue-url {name} DEAD_LETTER_QUEUE_URL --event-queue-url {name} "
                                              f"EVENT_QUEUE_URL --log-group {name} LOG_GROUP\n")
                 last = f"To run a command `dead-letters …` here: {command} RUN='…'\n"
                 first = "Building dead-letters. This takes some minutes ...\n" if is_first_build else ""

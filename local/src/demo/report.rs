@@ -1,8 +1,9 @@
 //! The results of a case as text for a terminal of 80 columns.
 
 use reservation_worker_local::expectations::{CaseReport, RecordReport};
+use textwrap::Options;
 
-use crate::words::wrapping;
+use crate::words::filled;
 
 const WIDTH: usize = 80;
 const GREEN: &str = "\x1b[32m";
@@ -47,8 +48,8 @@ pub(super) fn text(name: &str, report: &CaseReport, in_colour: bool) -> String {
 
 /// The lines of a paragraph, indented.
 fn wrapped(paragraph: &str) -> Vec<String> {
-    let options = wrapping(WIDTH).initial_indent("    ").subsequent_indent("      ");
-    textwrap::wrap(paragraph, options).into_iter().map(String::from).collect()
+    let options = Options::new(WIDTH).initial_indent("    ").subsequent_indent("      ");
+    filled(paragraph, options).lines().map(String::from).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal, Write, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
+use textwrap::Options;
 use tokio::time::timeout;
 
 use crate::activity::{Activity, Overview, Record};
 use crate::options::Failure;
 use crate::pipeline::Pipeline;
-use crate::words::{count, fitted, width, wrapping};
+use crate::words::{count, filled, fitted, width};
 
 /// The largest number of records that an update shows. If more have ended since the last update, it shows the last ones
 /// and the number of the others.
@@ -121,7 +122,7 @@ fn time_of_day(time: &str) -> &str {
 fn paragraph(text: &str, width: usize, first: &str, rest: &str) -> String {
     // Control characters are replaced, because the text could come from a body.
     let text: String = text.chars().map(|char| if is_hidden(char) { '\u{fffd}' } else { char }).collect();
-    textwrap::fill(&text, wrapping(width).initial_indent(first).subsequent_indent(rest)) + "\n"
+    filled(&text, Options::new(width).initial_indent(first).subsequent_indent(rest)) + "\n"
 }
 
 /// Whether the character moves the cursor, changes the direction of the text, or is invisible.

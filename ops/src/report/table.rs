@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::cli::GroupBy;
 use crate::letter::{Letter, counted};
-use crate::progress::wrapping;
+use crate::progress::filled;
 use crate::report::printable;
 use crate::report::rows::GroupRow;
 use crate::time::{rfc3339, short};
@@ -83,8 +83,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 fn wrapped(out: &mut impl Write, text: &str, indent: &str) -> io::Result<()> {
-    let options = wrapping().initial_indent(indent).subsequent_indent(indent);
-    writeln!(out, "{}", textwrap::fill(&printable::text(text), options))
+    writeln!(out, "{}", filled(&printable::text(text), indent))
 }
 
 #[cfg(test)]
