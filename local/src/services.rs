@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use axum::http::{StatusCode, Uri};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -61,7 +62,9 @@ impl Services {
             })
         };
         let state = Arc::new(SharedState::default());
-        let rest = reservation_api::routes(state.clone()).merge(control::routes(state.clone()));
+        let unknown = async |uri: Uri| (StatusCode::NOT_FOUND, format!("there is no {}\n", uri.path()));
+        let rest =
+            reservation_api::routes(state.clone()).merge(control::routes(state.clone())).fallback(unknown);
         let reservation_api = Server::start(rest, acceptor("http/1.1")).await?;
         let inventory = Server::start(inventory::routes(state.clone()), acceptor("h2")).await?;
         let (visibility, cloudwatch) = (VisibilityApi::start().await?, CloudWatch::start().await?);

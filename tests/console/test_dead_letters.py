@@ -102,16 +102,26 @@ class DeadLetters(ConsoleTest):
         predictions = [{"message_id": "b", "what_if": "refund due", "what_if_why": why}]
         self.page.route("**/api/dead-letters", lambda route: route.fulfill(
             json={"total": 2, "invisible": 0, "gone": 0, "letters": letters}))
-        self.page.route("**/api/dead-letters/what-if", lambda route: route.fulfill(json=predictions))
+        held = []
+        self.page.route("**/api/dead-letters/what-if", lambda route: held.append(route))
         self.go_to("Dead letters")
         self.page.get_by_role("button", name="What if?").click()
+        # It continues while another view is shown.
+        self.go_to("Live")
+        self.go_to("Dead letters")
+        expect(self.page.get_by_text(re.compile("^dead-letters list --what-if has been running for"))).to_be_visible()
+        self.assertEqual(len(held), 1)
+        held.pop().fulfill(json=predictions)
         expect(self.page.get_by_role("status")).to_have_text("1 of 2 messages have a prediction.")
         expect(self.page.locator(".letter .prediction")).to_have_text([
             "No prediction: dead-letters has not received this message. Press What if? again when nothing else reads the queue.",
             f"If it is redriven now: {why}"])
         letter = self.page.locator(".letter").first
         letter.get_by_role("button", name="Redrive").click()
-        expect(letter.get_by_role("button", name="Really redrive it? It needs a refund and not a redrive.")).to_be_visible()
+        question = letter.get_by_role("button", name="Really redrive it? It needs a refund and not a redrive.")
+        expect(question).to_be_visible()
+        question.press("Escape")
+        expect(letter.get_by_role("button", name="Redrive", exact=True)).to_be_visible()
 
     def test_the_view_says_that_the_letters_are_being_read(self):
         held = []

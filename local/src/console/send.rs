@@ -138,7 +138,7 @@ async fn send_races(
     for number in 1..=races {
         let hold = Hold {
             reservation_id: format!("rsv_race{name}{number}"),
-            event_id: format!("evt_race{name}"),
+            event_id: format!("evt_race{}", name.trim_end_matches('-')),
             seat_ids: vec![format!("R-{number:02}")],
             ..Hold::default()
         };

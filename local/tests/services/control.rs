@@ -72,6 +72,17 @@ async fn replies_are_formatted_for_a_terminal() {
 }
 
 #[tokio::test]
+async fn an_unknown_path_is_named() {
+    let test = TestServices::start().await;
+    let reply =
+        test.http.get(format!("{}/nothing", test.services.reservation_api_base())).send().await.unwrap();
+    assert_eq!(
+        (reply.status().as_u16(), reply.text().await.unwrap().as_str()),
+        (404, "there is no /nothing\n")
+    );
+}
+
+#[tokio::test]
 async fn the_possible_faults_are_listed_and_each_example_can_be_added() {
     let test = TestServices::start().await;
 

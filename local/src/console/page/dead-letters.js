@@ -9,6 +9,9 @@ import { count } from "./words.js";
 // The reasons with which a refund is due, as in ops/src/refund.rs.
 const REFUND_DUE = ["paid_but_expired", "paid_but_cancelled"];
 
+// The request for predictions that is in progress, and since when. It continues while other views are shown.
+let asked = null;
+
 export function deadLetters() {
   const list = el("ol", { class: "letters" });
   const summary = el("p", { class: "quiet summary" }, "The dead letters are being read …");
@@ -18,18 +21,20 @@ export function deadLetters() {
   let listedCodes = [];
   let known = null;
   const title = el("h2", { id: "letters-title", tabindex: -1 }, "Dead letters");
+  const whatIf = action("What if?", predict, { title: "asks the operator's tool dead-letters what a redrive would do now" });
   const section = el("section", { class: "panel", "aria-labelledby": "letters-title" },
     title,
     el("p", {}, "Messages whose receives are used up. Remove the cause first. Then redrive or delete each message, as its advice says."),
     el("p", { class: "quiet" }, "To run the command ", el("code", {}, "dead-letters …"), " of the advice, write ",
       el("code", {}, "make dead-letters RUN='…'"), " in a second shell."),
     el("div", { class: "line" },
-      action("What if?", predict, { title: "asks the operator's tool dead-letters what a redrive would do now" }),
+      whatIf,
       confirmed("Redrive all", () => `Really redrive ${count(total, "message")}? ${notCompleted(listedCodes, listed < total)}`,
         () => run("redrive", null), { class: null }),
       confirmed("Delete all", () => `Really delete ${count(total, "message")}? ${notRefunded(listedCodes, listed < total)}`,
         () => run("delete", null))),
     progress, summary, list);
+  if (asked) whatIf.click();
   return { section, render, interval: 1_500 };
 
   async function render() {
@@ -51,16 +56,18 @@ export function deadLetters() {
   }
 
   async function predict() {
-    const started = Date.now();
-    const show = () => setText(progress, `dead-letters list --what-if has been running for ${Math.round((Date.now() - started) / 1_000)} s.
+    asked ??= { since: Date.now(), reply: get("/api/dead-letters/what-if").finally(() => (asked = null)) };
+    const { since, reply } = asked;
+    const show = () => setText(progress, `dead-letters list --what-if has been running for ${Math.round((Date.now() - since) / 1_000)} s.
       The first run builds the tool, which takes some minutes. The terminal of make local shows the progress.`);
     show();
     const ticks = setInterval(show, 1_000);
     progress.hidden = false;
-    const predictions = await get("/api/dead-letters/what-if");
+    const predictions = await reply;
     clearInterval(ticks);
     progress.hidden = true;
-    if (!predictions) return;
+    if (!predictions || !section.isConnected) return;
+    await render();
     const sentences = new Map(predictions.map((prediction) => [prediction.message_id, predicted(prediction)]));
     const rows = Array.from(list.children);
     for (const row of rows) {

@@ -83,7 +83,7 @@ export function removeRows(rows, otherwise) {
 
 const controls = (row) => Array.from(row.querySelectorAll("a, summary, button"));
 
-// A button that must be pressed twice, because its action cannot be undone.
+// A button that must be pressed twice, because its action cannot be undone. The Escape key takes the question back.
 export function confirmed(text, question, run, attributes = {}) {
   let asked = false;
   const button = action(text, async () => {
@@ -100,6 +100,7 @@ export function confirmed(text, question, run, attributes = {}) {
     button.textContent = text;
   };
   button.addEventListener("blur", () => asked && afterClick(reset));
+  button.addEventListener("keydown", ({ key }) => key === "Escape" && reset());
   return button;
 }
 
