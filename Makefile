@@ -428,7 +428,7 @@ install = $(1)/bin/pip install --quiet --disable-pip-version-check --require-has
   $(1)/bin/pip check --disable-pip-version-check >&2
 
 $(TOOLS): tools/base.txt
-# Every target that needs these tools needs Cargo, too. Without it, nothing should be installed.
+# Most targets that need these tools need Cargo, too. Without it, nothing is installed.
 	$(require_cargo)
 	$(call make_venv,$(VENV))
 	$(call install,$(VENV),$<)

@@ -179,11 +179,10 @@ a second shell. The first one sets the addresses.{keys}
     --queue-url "$EVENT_QUEUE_URL" --message-body "$BODY"
 {curl}
 {another}Read the reservation and the dead letters (a message with the body `nonsense`
-becomes one). RUN='…' runs a command `dead-letters …` of the advice:
+becomes one). With RUN='…', `make dead-letters` runs a command of the advice.
 
   curl -w '\n' "$RESERVATION_API_BASE/internal/reservations/{RESERVATION}"
   {dead_letters}
-  {dead_letters} RUN='…'
 "#
     )
 }

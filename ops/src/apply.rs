@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &Session, args: &ApplyArgs) -> Result<ExitCode>
     let earlier = plan.letters.len() - pending.len();
     if earlier > 0 {
         let all = counted(plan.letters.len());
-        note(format_args!("note: {earlier} of {all} were already done by an earlier run"));
+        note(format_args!("note: an earlier run has completed the actions on {earlier} of {all}"));
     }
     let bar = bar("applying", pending.len());
     let ready =

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_sqs::config::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use reservation_worker::aws::{self, reason};
 
 use crate::cli::Settings;
@@ -16,6 +17,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The least number of attempts of a call: a command that works for an hour should not fail because SQS throttles it.
 const MIN_ATTEMPTS: u32 = 5;
+
+const NO_CREDENTIALS: &str =
+    "no AWS credentials were found. Log in, for example with `aws sso login`, or set AWS_PROFILE";
 
 /// The configuration that the arguments, the environment and the files of the AWS CLI describe.
 pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
@@ -33,22 +37,31 @@ pub(crate) async fn config(settings: &Settings) -> Result<SdkConfig> {
         loader = loader.endpoint_url(endpoint);
     }
     let config = loader.load().await;
-    find_credentials(&config).await?;
     let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let attempts = retry.max_attempts().max(MIN_ATTEMPTS);
     let retry = aws::reuse_connections(retry.with_max_attempts(attempts));
-    Ok(config.into_builder().retry_config(retry).build())
+    let credentials = config.credentials_provider().context("no AWS credentials are configured")?;
+    let credentials = SharedCredentialsProvider::new(CliCredentials(credentials));
+    Ok(config.into_builder().credentials_provider(credentials).retry_config(retry).build())
 }
 
-/// Fails if there are no credentials. The error of a call would name only the last place where the SDK looked for them.
-async fn find_credentials(config: &SdkConfig) -> Result<()> {
-    let provider = config.credentials_provider().context("no AWS credentials are configured")?;
-    let Err(error) = provider.provide_credentials().await else { return Ok(()) };
-    let cause = anyhow::Error::from(error);
-    bail!(
-        "no AWS credentials were found ({}). Log in, for example with `aws sso login`, or set AWS_PROFILE",
-        cause.root_cause()
-    )
+/// The credentials that the AWS CLI would use. If there are none, the error says what to do: that of the SDK says only
+/// where it has looked.
+#[derive(Debug)]
+struct CliCredentials(SharedCredentialsProvider);
+
+impl ProvideCredentials for CliCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            self.0.provide_credentials().await.map_err(|error| match error {
+                CredentialsError::CredentialsNotLoaded(_) => CredentialsError::not_loaded(NO_CREDENTIALS),
+                error => error,
+            })
+        })
+    }
 }
 
 /// The parameters and the outputs of a stack, by name.

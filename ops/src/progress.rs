@@ -24,11 +24,11 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     }
 }
 
-/// Breaks a text into indented lines of at most 80 columns. If a command between backticks is broken, its lines end with
+/// Breaks a text into indented lines of at most 80 columns, only between words. If a command between backticks is broken, its lines end with
 /// a backslash, so that it can be copied into a shell. The names of the tool and of options are not broken.
 pub(crate) fn filled(text: &str, indent: &str) -> String {
     let options = Options::new(WIDTH - CONTINUATION.len()).initial_indent(indent).subsequent_indent(indent);
-    let filled = textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation));
+    let filled = textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation).break_words(false));
     let parts: Vec<_> = filled.split('`').collect();
     // A backtick alone is no command.
     if parts.len() % 2 == 0 {

@@ -217,7 +217,7 @@ async fn apply_that_is_run_again_later_says_how_many_redriven_letters_are_dead_a
     let error = "error: redrive.json exists already; remove it, or name another file with --out\n";
     assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), error));
     let few = fixture.run(&["apply", "redrive.json", "--stop-at", "5"]).await.succeeded();
-    let earlier = "note: 5 of 5 letters were already done by an earlier run\n";
+    let earlier = "note: an earlier run has completed the actions on 5 of 5 letters\n";
     assert!(few.stderr.contains(earlier), "{}", few.stderr);
     assert!(few.stderr.contains("5 dead again"), "{}", few.stderr);
     let many = fixture.run(&["apply", "redrive.json", "--stop-at", "4"]).await;

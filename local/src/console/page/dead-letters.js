@@ -66,8 +66,12 @@ export function deadLetters() {
     const predictions = await reply;
     clearInterval(ticks);
     progress.hidden = true;
-    if (!predictions || !section.isConnected) return;
+    if (!predictions) return;
     await render();
+    if (!section.isConnected) {
+      if (location.hash !== "#/dead-letters") say("What if? has ended. To see its predictions, press it again in Dead letters.");
+      return;
+    }
     const sentences = new Map(predictions.map((prediction) => [prediction.message_id, predicted(prediction)]));
     const rows = Array.from(list.children);
     for (const row of rows) {

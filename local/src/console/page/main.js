@@ -20,7 +20,7 @@ let endView = () => {};
 // Kept, so that what was entered there is still there when a person returns to it.
 let liveView = null;
 let isLive = true;
-// The link to the view from which a story is opened.
+// The link to the view that was shown last, to which a story leads back.
 let back = { href: "#/", name: "Live" };
 let run = null;
 let staleTimer = null;

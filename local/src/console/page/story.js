@@ -6,7 +6,7 @@ import { get } from "./server.js";
 import { trace } from "./trace.js";
 import { count, milliseconds, timeOfDay } from "./words.js";
 
-// `back` is the link to the view from which the story was opened.
+// `back` is the link to the view that was shown before.
 export function story(kind, id, back) {
   const facts = el("div");
   const deliveries = el("ol", { class: "deliveries" });
