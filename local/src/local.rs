@@ -146,7 +146,7 @@ fn instructions(pipeline: &Pipeline, environment: &EnvironmentFile) -> String {
     let file = environment.path.display();
     let (mut another, mut dead_letters) = ("", "make dead-letters".to_owned());
     if environment.is_second {
-        another = "Another `make local` is running, so the commands name this one by PROCESS.\n\n";
+        another = "Another `make local` is running, so the command names this one by PROCESS.\n\n";
         dead_letters += &format!(" PROCESS={}", process::id());
     }
     // Moto recognises from the signature that a request is for SQS.
