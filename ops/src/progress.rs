@@ -24,8 +24,8 @@ pub(crate) fn bar(action: &'static str, total: usize) -> ProgressBar {
     }
 }
 
-/// Breaks a text into indented lines of at most 80 columns, only between words. If a command between backticks is broken, its lines end with
-/// a backslash, so that it can be copied into a shell. The names of the tool and of options are not broken.
+/// Breaks a text into indented lines of at most 80 columns, only between words, so that no name of an option is broken.
+/// If a command between backticks is broken, its lines end with a backslash, so that it can be copied into a shell.
 pub(crate) fn filled(text: &str, indent: &str) -> String {
     let options = Options::new(WIDTH - CONTINUATION.len()).initial_indent(indent).subsequent_indent(indent);
     let filled = textwrap::fill(text, options.word_splitter(WordSplitter::NoHyphenation).break_words(false));

@@ -112,7 +112,7 @@ class DeadLetters(ConsoleTest):
         expect(self.page.get_by_text(re.compile("^dead-letters list --what-if has been running for"))).to_be_visible()
         self.assertEqual(len(held), 1)
         held.pop().fulfill(json=predictions)
-        expect(self.page.get_by_role("status")).to_have_text("1 of 2 messages have a prediction.")
+        expect(self.page.get_by_role("status")).to_have_text("There is a prediction for 1 of 2 messages.")
         expect(self.page.locator(".letter .prediction")).to_have_text([
             "No prediction: dead-letters has not received this message. Press What if? again when nothing else reads the queue.",
             f"If it is redriven now: {why}"])

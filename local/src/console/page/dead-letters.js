@@ -79,7 +79,7 @@ export function deadLetters() {
         "No prediction: dead-letters has not received this message. Press What if? again when nothing else reads the queue.");
     }
     const number = rows.filter((row) => sentences.has(row.dataset.id)).length;
-    say(number === rows.length ? "The predictions are shown." : `${number} of ${count(rows.length, "message")} have a prediction.`,
+    say(number === rows.length ? "The predictions are shown." : `There is a prediction for ${number} of ${count(rows.length, "message")}.`,
       number < rows.length);
   }
 
